@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# make            build/libpqpool.so and build/pqpool
+# make demo       set everything up, run pgbench without and with the shim, show a leak report
+# make check      set everything up, run every test
+# make bench-free variants: asan, tsan, valgrind, lint, format, clean
+
+CC       ?= gcc
+BUILD    ?= build
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+ifneq ($(WERROR),)
+WARNINGS += -Werror
+endif
+
+PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+CPPFLAGS  += -D_GNU_SOURCE -Ishim -isystem $(PGINCLUDE)
+OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden -fno-omit-frame-pointer
+
+SHIM_SOURCES := $(wildcard shim/*/*.c)
+SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
+TOOL_SOURCES := $(wildcard tools/*.c) shim/base/config.c shim/base/text.c
+TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
+
+.PHONY: all demo check lint format asan tsan valgrind clean setup
+all: $(BUILD)/libpqpool.so $(BUILD)/pqpool
+
+$(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
+	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) -static-libgcc \
+		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs,-z,now -Wl,-z,relro \
+		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
+
+$(BUILD)/pqpool: $(TOOL_OBJECTS)
+	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.tool.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+include tests/tests.mk
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Ranked mutexes: the enum below is the only statement of the locking order.
+ *
+ * A thread may take a lock only if its rank is higher than that of every lock
+ * the thread already holds. Builds with PQPOOL_DEBUG record what each thread
+ * holds and abort with both names when the order is broken; other builds pay
+ * for a plain pthread mutex.
+ *
+ * No lock is ever held across a call that can block: whoever is about to make
+ * one says so with lock_assert_none().
+ *
+ * Fork: the forking thread takes every lock in rank order before fork() and
+ * drops them after it, in the parent with lock_drop(), in the child with
+ * lock_init(), because the child has no other thread that could hold one.
+ */
+#ifndef PQPOOL_BASE_LOCK_H
+#define PQPOOL_BASE_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum lock_rank {
+	LOCK_PROCESS,  /* process.c: starting up and shutting down */
+	LOCK_LIBPQ,    /* libpq.c: which libpq a call site means */
+	LOCK_IDENTITY, /* identity.c: arguments already understood */
+	LOCK_REGISTRY, /* broker.c: identity to pool */
+	LOCK_POOL,     /* pool.c: one per pool; several at once only while forking */
+	LOCK_LEASE,    /* lease.c: PGconn to lease */
+	LOCK_CANCEL,   /* cancel.c: PGcancel to lease */
+	LOCK_STACK,    /* stack.c: interned call stacks */
+	LOCK_RECORD,   /* record.c: the log */
+	LOCK_RANKS
+};
+
+struct lock {
+	pthread_mutex_t mutex;
+	enum lock_rank rank;
+};
+
+#define LOCK_INITIALIZER(r)                                                                    \
+	{                                                                                      \
+		.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (r)                                \
+	}
+
+/* Makes `lock` a free lock of this rank, whatever it was before. */
+void lock_init(struct lock *lock, enum lock_rank rank);
+
+/* Takes `lock`; may wait for another thread, but only as long as that one computes. */
+void lock_take(struct lock *lock);
+
+/* The same for the fork handler, which takes the locks of all pools, equal in rank. */
+void lock_take_for_fork(struct lock *lock);
+
+void lock_drop(struct lock *lock);
+
+/*
+ * Waits on `cond` with `lock` held until it is signalled or CLOCK_MONOTONIC
+ * reaches `deadline_ns` (DEADLINE_NEVER: no limit). False means the deadline
+ * came; like every condition it may also return true for no reason.
+ */
+bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns);
+
+#ifdef PQPOOL_DEBUG
+void lock_assert_held(const struct lock *lock);
+void lock_assert_none(void);
+#else
+static inline void lock_assert_held(const struct lock *lock)
+{
+	(void)lock;
+}
+static inline void lock_assert_none(void)
+{
+}
+#endif
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Text put together in a buffer of fixed size, without stdio and without malloc. */
+#include "base/text.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+void text_init(struct text *t, char *buf, size_t size)
+{
+	*t = (struct text){.buf = buf, .size = size};
+	buf[0] = '\0';
+}
+
+void text_bytes(struct text *t, const char *s, size_t n)
+{
+	size_t room = t->size - 1 - t->len;
+
+	if (n > room) {
+		n = room;
+		t->cut = true;
+	}
+	memcpy(t->buf + t->len, s, n);
+	t->len += n;
+	t->buf[t->len] = '\0';
+}
+
+void text_char(struct text *t, char c)
+{
+	text_bytes(t, &c, 1);
+}
+
+void text_str(struct text *t, const char *s)
+{
+	if (s != NULL) {
+		text_bytes(t, s, strlen(s));
+	}
+}
+
+void text_padded(struct text *t, uint64_t v, unsigned width)
+{
+	char digits[32];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	while (sizeof(digits) - at < width && at > 0) {
+		digits[--at] = '0';
+	}
+	text_bytes(t, digits + at, sizeof(digits) - at);
+}
+
+void text_u64(struct text *t, uint64_t v)
+{
+	text_padded(t, v, 1);
+}
+
+void text_i64(struct text *t, int64_t v)
+{
+	if (v < 0) {
+		text_char(t, '-');
+		text_u64(t, (uint64_t)0 - (uint64_t)v);
+	} else {
+		text_u64(t, (uint64_t)v);
+	}
+}
+
+void text_hex(struct text *t, uint64_t v)
+{
+	char digits[16];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = "0123456789abcdef"[v % 16];
+		v /= 16;
+	} while (v > 0);
+	text_str(t, "0x");
+	text_bytes(t, digits + at, sizeof(digits) - at);
+}
+
+void text_span(struct text *t, uint64_t ns)
+{
+	uint64_t unit = NS_PER_SEC;
+	const char *name = " s";
+
+	if (ns < NS_PER_MS) {
+		text_u64(t, ns / NS_PER_US);
+		text_str(t, " us");
+		return;
+	}
+	if (ns < NS_PER_SEC) {
+		unit = NS_PER_MS;
+		name = " ms";
+	}
+	text_u64(t, ns / unit);
+	text_char(t, '.');
+	text_u64(t, ns % unit / (unit / 10));
+	text_str(t, name);
+}
+
+bool text_write(const struct text *t, int fd)
+{
+	int saved_errno = errno;
+	size_t done = 0;
+
+	while (done < t->len) {
+		ssize_t n = write(fd, t->buf + done, t->len - done);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			break;
+		}
+		done += (size_t)n;
+	}
+	errno = saved_errno;
+	return done == t->len;
+}
+
+bool text_print(const struct text *t, int fd)
+{
+	static const struct timespec at_once;
+	sigset_t pipe_signal;
+	sigset_t before;
+	sigset_t pending;
+	bool written;
+	bool was_pending;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	sigpending(&pending);
+	was_pending = sigismember(&pending, SIGPIPE) == 1;
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	written = text_write(t, fd);
+	if (!written && !was_pending) {
+		int saved_errno = errno;
+
+		/* Takes the signal our own write caused, if it caused one. */
+		sigtimedwait(&pipe_signal, NULL, &at_once);
+		errno = saved_errno;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return written;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Text put together in a buffer of fixed size, without stdio and without malloc.
+ *
+ * stdio is not ours to use inside somebody else's process: it may allocate, take
+ * the program's stream locks, follow its locale. What does not fit is cut off and
+ * remembered in `cut`; the buffer always ends with a NUL.
+ */
+#ifndef PQPOOL_BASE_TEXT_H
+#define PQPOOL_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+	char *buf;
+	size_t size; /* of buf, at least 1 */
+	size_t len;  /* without the NUL */
+	bool cut;    /* something did not fit */
+};
+
+/* Starts an empty text in `buf`, which stays the caller's. */
+void text_init(struct text *t, char *buf, size_t size);
+
+void text_char(struct text *t, char c);
+void text_bytes(struct text *t, const char *s, size_t n);
+/* NULL adds nothing. */
+void text_str(struct text *t, const char *s);
+void text_u64(struct text *t, uint64_t v);
+void text_i64(struct text *t, int64_t v);
+/* Lower-case hexadecimal after "0x". */
+void text_hex(struct text *t, uint64_t v);
+/* Decimal with leading zeros, at least `width` digits. */
+void text_padded(struct text *t, uint64_t v, unsigned width);
+/* A span of time for people: "850 us", "12.3 ms", "4.0 s". */
+void text_span(struct text *t, uint64_t ns);
+
+/*
+ * Writes the whole text to `fd`, going on after EINTR and short writes; false if
+ * the rest could not be written. errno is kept. For regular files only.
+ */
+bool text_write(const struct text *t, int fd);
+
+/*
+ * The same for a descriptor that may be a pipe nobody reads any more: the
+ * program must not die of a SIGPIPE that it did not cause. If the program had
+ * one pending already, that one stays pending.
+ */
+bool text_print(const struct text *t, int fd);
+
+#endif

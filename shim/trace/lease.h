@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Who holds what: the one table from a PGconn to the lease on it.
+ *
+ * An entry exists as long as the PGconn is ours to look after, leased or idle,
+ * and is embedded in the object of whoever owns the PGconn, so that opening and
+ * ending a lease allocate nothing. A PGconn without an entry is a stranger: every
+ * caller passes it through untouched.
+ *
+ *            lease_register        lease_begin
+ *   (none) ───────────────► idle ───────────────► open
+ *      ▲     lease_forget     │ ◄───────────────    │
+ *      └──────────────────────┘      lease_end      │
+ *      └────────────────────────────────────────────┘ lease_forget
+ *
+ * Locks: one, LOCK_LEASE, taken by every function here and held for a hash
+ * look-up at most. Fork: see lease_fork_*; a lease remembers the process that
+ * began it and lease_crossed() tells that the caller is another one.
+ */
+#ifndef PQPOOL_TRACE_LEASE_H
+#define PQPOOL_TRACE_LEASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/table.h"
+
+struct lease {
+	/* Set by the owner before lease_register, constant afterwards. */
+	const void *conn;    /* the PGconn; never looked into here */
+	const char *pool;    /* "user@host:port/db", or why it is not pooled; owner's */
+	bool pooled;         /* false = passed through, tracked for the report only */
+	uint64_t session;    /* number of the session in this process */
+
+	/* Guarded by LOCK_LEASE; meaningful while open. */
+	bool open;
+	bool crossed_fork;   /* a fork happened while it was open: never pool it again */
+	uint64_t id;         /* number of the lease in this process, from 1 */
+	int backend_pid;
+	pid_t pid;           /* the process that began it */
+	pid_t tid;           /* the thread that began it */
+	uint64_t began_ns;   /* CLOCK_MONOTONIC */
+	uint64_t began_us;   /* wall clock, for people */
+	uint64_t wait_ns;    /* from the program's call to the lease */
+	uint32_t stack;      /* stack.h; 0 = unknown */
+
+	UT_hash_handle hh;   /* lease.c's */
+};
+
+/* Where and how a lease began. */
+struct lease_origin {
+	int backend_pid;
+	uint64_t wait_ns;
+	uint32_t stack;
+};
+
+/* What is known of a PGconn. */
+enum lease_state { LEASE_UNKNOWN, LEASE_IDLE, LEASE_OPEN };
+
+/*
+ * Makes `lease` (zeroed but for the owner's fields) findable by lease->conn.
+ * An entry of the same address that is still there belongs to a PGconn that was
+ * freed behind our back: it is taken out first and returned in `*vanished` for
+ * its owner to write off (NULL if there was none). False: out of memory.
+ */
+bool lease_register(struct lease *lease, struct lease **vanished);
+
+/* Takes the entry out, open or idle. The memory is the owner's again. */
+void lease_forget(struct lease *lease);
+
+/* Opens a lease by the calling thread; returns its number. */
+uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin);
+
+/*
+ * Ends the lease on `conn` if one is open: exactly one of several callers gets
+ * LEASE_OPEN. `*entry` is set to the registered entry (NULL if LEASE_UNKNOWN) and
+ * `*ended`, if not NULL, to a copy of it as it was while open.
+ */
+enum lease_state lease_end(const void *conn, struct lease **entry, struct lease *ended);
+
+/*
+ * Looks `conn` up without changing anything. The entry stays valid while the
+ * program keeps to libpq's rule of one thread at a time per connection.
+ */
+enum lease_state lease_find(const void *conn, struct lease **entry);
+
+/* True if a lease with this number is open on `conn`. */
+bool lease_is_current(const void *conn, uint64_t id);
+
+/* Notes a new backend under an open lease (the program called PQreset). */
+void lease_set_backend(struct lease *lease, int backend_pid);
+
+/* Totals since the process began to use libpq. */
+struct lease_totals {
+	uint64_t begun;
+	uint64_t ended;
+};
+
+/*
+ * Copies the open leases that this process began, oldest first, into a malloc'ed
+ * array that the caller frees; `*count` gets their number. NULL if there are none
+ * or memory is short (then `*count` still tells how many there are).
+ */
+struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
+
+/*
+ * The oldest open leases on the pool named by this very label pointer, at most
+ * `max` of them into `out`; returns how many.
+ */
+size_t lease_oldest(const char *pool, struct lease *out, size_t max);
+
+/* Around fork(): take the lock; drop it; in the child also make it anew. */
+void lease_fork_prepare(void);
+/* Marks every open lease as having crossed a fork, then drops the lock. */
+void lease_fork_parent(void);
+/*
+ * Child: marks them as well and counts from nothing; calls `each` for every entry
+ * that was idle, so that the owner can close its descriptor, and takes it out.
+ */
+void lease_fork_child(void (*each)(struct lease *lease));
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The log: logfmt, one event one line, one write(2) a line.
+ *
+ *   time=2024-05-01T09:30:00.123456Z level=info pid=71 tid=71 program=app
+ *   event=acquire lease=12 session=3 backend=4711 pool="app@db:5432/shop" ...
+ *
+ * A line is built by its writer:
+ *
+ *   struct record r;
+ *   if (record_begin(&r, LEVEL_INFO, "acquire")) {
+ *           record_u64(&r, "lease", id);
+ *           record_end(&r);
+ *   }
+ *
+ * record_begin costs a comparison when the level is not wanted. Keys are words;
+ * values are quoted where they need it (space, quote, '=', control characters,
+ * empty), with \" \\ \n \t and \xNN inside the quotes.
+ *
+ * The descriptor of a log file is ours alone: high, close-on-exec, and compared by
+ * device and inode before each write, because programs close descriptors they do
+ * not know and get the same number for a file of their own. If it is lost, the file is
+ * opened again; what could not be written is counted and told in the next line
+ * that could (lost=N).
+ *
+ * Locks: LOCK_RECORD around the descriptor only. No stdio; errno is kept.
+ */
+#ifndef PQPOOL_TRACE_RECORD_H
+#define PQPOOL_TRACE_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "base/text.h"
+
+#define RECORD_MAX 4096
+
+struct record {
+	struct text line;
+	enum config_level level;
+	char buf[RECORD_MAX];
+};
+
+/*
+ * Opens the log as `log` says: "stderr", "syslog", or a file name in which %p, %n,
+ * %h and %% stand for pid, program, host and a percent sign. A file that cannot be
+ * opened is complained of in one line on stderr, which then takes its place at
+ * LEVEL_WARNING. Called once, before any other function here.
+ */
+void record_open(const char *log, enum config_level level, const char *program);
+
+/* True if lines of this level are written anywhere. */
+bool record_wants(enum config_level level);
+
+/* Starts a line; false (and nothing to end) if the level is not wanted. */
+bool record_begin(struct record *r, enum config_level level, const char *event);
+
+void record_str(struct record *r, const char *key, const char *value);
+void record_u64(struct record *r, const char *key, uint64_t value);
+void record_i64(struct record *r, const char *key, int64_t value);
+/* A span given in nanoseconds, written as whole microseconds: key it "…_us". */
+void record_us(struct record *r, const char *key, uint64_t ns);
+/* key=ID of an interned stack, its own line (event=stack) written first if need be. */
+void record_stack(struct record *r, const char *key, uint32_t stack);
+/* Ready-made logfmt pairs. */
+void record_pairs(struct record *r, const char *pairs);
+
+void record_end(struct record *r);
+
+/*
+ * Writes ready lines (the leak report) to stderr, if descriptor 2 is still the
+ * file it was at record_open: a program may have put something of its own there.
+ */
+void record_to_stderr(const struct text *t);
+
+void record_fork_prepare(void);
+void record_fork_parent(void);
+void record_fork_child(void);
+
+#endif

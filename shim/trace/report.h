@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The leak report: the leases still open at exit, grouped by the stack that took
+ * them, the largest group first.
+ *
+ * It is made from a snapshot that is handed to it and takes no lock but those of
+ * stack.c and record.c. It says nothing at all where nothing leaked.
+ */
+#ifndef PQPOOL_TRACE_REPORT_H
+#define PQPOOL_TRACE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+#include "trace/lease.h"
+
+/*
+ * Writes the report on `leaks` (count > 0; sorted in place) to stderr when
+ * `to_stderr`, and one event=leak line per lease to the log either way.
+ * `now_ns` is CLOCK_MONOTONIC's.
+ */
+void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
+                  const char *program, uint64_t now_ns, bool to_stderr);
+
+/*
+ * Describes where a lease was taken in one line, "app+0x11f3 (open_report)", the
+ * first frame of its stack; "an unknown place" without one.
+ */
+void report_place(uint32_t stack, struct text *t);
+
+#endif

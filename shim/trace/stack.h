@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Call stacks, interned: each distinct one is kept once and has a number.
+ *
+ * A frame is kept as module and offset, not as an address, so that it still means
+ * something after the module was unloaded, in the log, and in another process.
+ * The frames of pqpool itself are left out: the first frame is the place in the
+ * program that called libpq.
+ *
+ * The unwinder is libgcc's, linked in statically: glibc's backtrace() would
+ * dlopen libgcc_s into the program on its first call.
+ *
+ * Locks: LOCK_STACK, held for a hash look-up, or for the look-up of modules when a
+ * stack is new. Stacks and modules are never freed; at most STACK_MAX distinct
+ * ones are kept, later ones are 0, "unknown".
+ */
+#ifndef PQPOOL_TRACE_STACK_H
+#define PQPOOL_TRACE_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STACK_MAX_DEPTH 64
+#define STACK_MAX       65536
+
+struct stack_module {
+	const char *path;      /* absolute where the loader knows it; never freed */
+	const char *build_id;  /* lower-case hex, "" if the module has none */
+};
+
+struct stack_frame {
+	const struct stack_module *module; /* NULL: no module holds the address (JIT) */
+	uintptr_t offset; /* of the call, from the module's load address; or the address */
+	const char *symbol; /* nearest dynamic symbol at capture time, NULL if none; never freed */
+};
+
+struct stack {
+	uint32_t id;
+	uint32_t depth;
+	struct stack_frame frames[];
+};
+
+/*
+ * Captures the calling thread's stack, `depth` frames at most (0 to
+ * STACK_MAX_DEPTH; 0 gives just `caller`), from the frame that contains the
+ * return address `caller` upwards, and interns it. If `caller` is not met while
+ * unwinding, the stack is `caller` alone. Returns its number, 0 when memory ran
+ * out. Nothing blocks but LOCK_STACK.
+ */
+uint32_t stack_capture(const void *caller, unsigned depth);
+
+/* The stack with this number, immortal and constant; NULL for 0 and unknown ones. */
+const struct stack *stack_get(uint32_t id);
+
+/*
+ * True once per stack and process: the caller is the first to write it to the log
+ * and does. A forked child is asked anew.
+ */
+bool stack_claim_for_log(uint32_t id);
+
+void stack_fork_prepare(void);
+void stack_fork_parent(void);
+void stack_fork_child(void);
+
+#endif
