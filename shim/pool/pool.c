@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Slots, waiters, order and age of one pool.
+ *
+ * A room is a right to have one backend; a slot is a session sitting in a room.
+ * `used` counts rooms. Every path that frees a room goes through give_room_locked(),
+ * every path that frees a session through offer_slot_locked(): they are the two
+ * places where the first waiter is served.
+ */
+#include "pool/pool.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/table.h"
+
+void pool_init(struct pool *pool, const struct pool_limits *limits)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->limits = *limits;
+	pool->tend_at_ns = UINT64_MAX;
+	lock_init(&pool->lock, LOCK_POOL);
+}
+
+/* Serves the first in line, if there is one. */
+static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
+{
+	struct pool_waiter *first = pool->waiters;
+
+	lock_assert_held(&pool->lock);
+	if (first == NULL) {
+		return false;
+	}
+	DL_DELETE(pool->waiters, first);
+	first->grant = grant;
+	first->slot = slot;
+	pthread_cond_signal(&first->cond);
+	return true;
+}
+
+static void give_room_locked(struct pool *pool)
+{
+	if (!serve_locked(pool, POOL_OPEN, NULL)) {
+		pool->used--;
+	}
+}
+
+static bool room_locked(const struct pool *pool)
+{
+	return pool->limits.total == POOL_NO_LIMIT || pool->used < pool->limits.total;
+}
+
+/* When an idle slot will want looking at. */
+static uint64_t expiry(const struct pool *pool, const struct pool_slot *slot)
+{
+	uint64_t at = slot->retire_ns;
+
+	if (pool->limits.idle_timeout_ns > 0 &&
+	    slot->idle_ns + pool->limits.idle_timeout_ns < at) {
+		at = slot->idle_ns + pool->limits.idle_timeout_ns;
+	}
+	return at;
+}
+
+static enum drop_reason fate(const struct pool *pool, const struct pool_slot *slot,
+                             uint64_t now_ns)
+{
+	if (slot->opened_ns < pool->invalid_before_ns) {
+		return DROP_INVALIDATED;
+	}
+	return now_ns >= slot->retire_ns ? DROP_AGED : DROP_NONE;
+}
+
+enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
+                           uint64_t now_ns)
+{
+	enum drop_reason why = fate(pool, slot, now_ns);
+
+	return why == DROP_NONE ? DROP_IDLE_TIMEOUT : why;
+}
+
+static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
+{
+	uint64_t at;
+
+	slot->state = SLOT_IDLE;
+	DL_PREPEND(pool->idle, slot);
+	pool->idle_count++;
+	at = expiry(pool, slot);
+	if (at < pool->tend_at_ns) {
+		pool->tend_at_ns = at;
+	}
+}
+
+static void take_out_locked(struct pool *pool, struct pool_slot *slot, enum slot_state state)
+{
+	DL_DELETE(pool->idle, slot);
+	pool->idle_count--;
+	slot->state = state;
+	slot->prev = NULL;
+	slot->next = NULL;
+}
+
+static void offer_slot_locked(struct pool *pool, struct pool_slot *slot)
+{
+	slot->state = SLOT_CHECKING;
+	if (!serve_locked(pool, POOL_LEND, slot)) {
+		put_idle_locked(pool, slot);
+	}
+}
+
+enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter)
+{
+	struct pool_slot *slot;
+
+	memset(waiter, 0, sizeof(*waiter));
+	pthread_cond_init(&waiter->cond, NULL);
+	lock_take(&pool->lock);
+	/* utlist keeps the last element in the head's prev. */
+	slot = pool->idle != NULL && pool->limits.fifo ? pool->idle->prev : pool->idle;
+	if (slot != NULL) {
+		take_out_locked(pool, slot, SLOT_CHECKING);
+		waiter->slot = slot;
+		waiter->why = fate(pool, slot, now_ns);
+		waiter->grant = waiter->why == DROP_NONE ? POOL_LEND : POOL_REPLACE;
+	} else if (room_locked(pool)) {
+		pool->used++;
+		waiter->grant = POOL_OPEN;
+	} else if (pool->closing != NULL) {
+		slot = pool->closing;
+		DL_DELETE(pool->closing, slot);
+		waiter->slot = slot;
+		waiter->grant = POOL_REPLACE;
+	} else {
+		waiter->grant = POOL_FULL;
+		DL_APPEND(pool->waiters, waiter);
+	}
+	lock_drop(&pool->lock);
+	return waiter->grant;
+}
+
+enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns)
+{
+	bool in_time = true;
+
+	lock_assert_none();
+	lock_take(&pool->lock);
+	while (waiter->grant == POOL_FULL && in_time) {
+		in_time = lock_wait(&pool->lock, &waiter->cond, deadline_ns);
+	}
+	if (waiter->grant == POOL_FULL) {
+		DL_DELETE(pool->waiters, waiter);
+	}
+	lock_drop(&pool->lock);
+	pthread_cond_destroy(&waiter->cond);
+	return waiter->grant;
+}
+
+uint32_t pool_reserve(struct pool *pool, uint32_t wanted)
+{
+	uint32_t got = 0;
+
+	lock_take(&pool->lock);
+	while (got < wanted && room_locked(pool)) {
+		pool->used++;
+		got++;
+	}
+	lock_drop(&pool->lock);
+	return got;
+}
+
+void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uint16_t jitter)
+{
+	uint64_t life = pool->limits.recycle_ns;
+
+	memset(slot, 0, sizeof(*slot));
+	slot->state = SLOT_LEASED;
+	slot->opened_ns = now_ns;
+	slot->retire_ns = life == 0 ? UINT64_MAX : now_ns + life - (life / 20 * jitter >> 16);
+}
+
+void pool_open_failed(struct pool *pool)
+{
+	lock_take(&pool->lock);
+	give_room_locked(pool);
+	lock_drop(&pool->lock);
+}
+
+void pool_lent(struct pool *pool, struct pool_slot *slot)
+{
+	lock_take(&pool->lock);
+	slot->state = SLOT_LEASED;
+	lock_drop(&pool->lock);
+}
+
+void pool_replace(struct pool *pool, struct pool_slot *slot)
+{
+	lock_take(&pool->lock);
+	slot->state = SLOT_OPENING;
+	lock_drop(&pool->lock);
+}
+
+enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
+{
+	enum drop_reason why;
+
+	lock_take(&pool->lock);
+	why = fate(pool, slot, now_ns);
+	if (why == DROP_NONE && pool->waiters == NULL &&
+	    pool->limits.size != POOL_NO_LIMIT &&
+	    pool->idle_count + pool->returning >= pool->limits.size) {
+		why = DROP_SURPLUS;
+	}
+	if (why == DROP_NONE) {
+		slot->state = SLOT_RETURNING;
+		pool->returning++;
+	}
+	lock_drop(&pool->lock);
+	return why;
+}
+
+void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
+{
+	lock_take(&pool->lock);
+	if (slot->state == SLOT_RETURNING) {
+		pool->returning--;
+	}
+	slot->idle_ns = now_ns;
+	offer_slot_locked(pool, slot);
+	lock_drop(&pool->lock);
+}
+
+void pool_drop(struct pool *pool, struct pool_slot *slot)
+{
+	lock_take(&pool->lock);
+	if (slot->state == SLOT_RETURNING) {
+		pool->returning--;
+	}
+	slot->state = SLOT_CLOSING;
+	if (!serve_locked(pool, POOL_REPLACE, slot)) {
+		DL_APPEND(pool->closing, slot);
+	}
+	lock_drop(&pool->lock);
+}
+
+void pool_forget(struct pool *pool, struct pool_slot *slot)
+{
+	lock_take(&pool->lock);
+	if (slot->state == SLOT_RETURNING) {
+		pool->returning--;
+	}
+	slot->state = SLOT_CLOSING;
+	give_room_locked(pool);
+	lock_drop(&pool->lock);
+}
+
+void pool_invalidate(struct pool *pool, uint64_t now_ns)
+{
+	lock_take(&pool->lock);
+	if (now_ns > pool->invalid_before_ns) {
+		pool->invalid_before_ns = now_ns;
+	}
+	pool->tend_at_ns = 0;
+	lock_drop(&pool->lock);
+}
+
+/* Takes out what is past its time, and notes when the next idle slot will be. */
+static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
+{
+	struct pool_slot *doomed = NULL;
+	struct pool_slot *slot;
+	struct pool_slot *after;
+
+	pool->tend_at_ns = UINT64_MAX;
+	DL_FOREACH_SAFE(pool->idle, slot, after)
+	{
+		uint64_t at = expiry(pool, slot);
+
+		if (now_ns >= at || fate(pool, slot, now_ns) != DROP_NONE) {
+			take_out_locked(pool, slot, SLOT_CLOSING);
+			LL_PREPEND(doomed, slot);
+		} else if (at < pool->tend_at_ns) {
+			pool->tend_at_ns = at;
+		}
+	}
+	return doomed;
+}
+
+void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot *slot),
+               struct pool_slot **doomed, struct pool_slot **ended)
+{
+	struct pool_slot *slot;
+	struct pool_slot *after;
+
+	*doomed = NULL;
+	*ended = NULL;
+	lock_take(&pool->lock);
+	if (now_ns >= pool->tend_at_ns) {
+		*doomed = expire_locked(pool, now_ns);
+	}
+	DL_FOREACH_SAFE(pool->closing, slot, after)
+	{
+		if (gone(slot)) {
+			DL_DELETE(pool->closing, slot);
+			LL_PREPEND(*ended, slot);
+			give_room_locked(pool);
+		}
+	}
+	lock_drop(&pool->lock);
+}
+
+struct pool_slot *pool_drain(struct pool *pool)
+{
+	struct pool_slot *drained = NULL;
+
+	lock_take(&pool->lock);
+	while (pool->idle != NULL) {
+		struct pool_slot *slot = pool->idle;
+
+		take_out_locked(pool, slot, SLOT_CLOSING);
+		LL_PREPEND(drained, slot);
+	}
+	lock_drop(&pool->lock);
+	return drained;
+}
+
+struct pool_counts pool_count(struct pool *pool)
+{
+	struct pool_counts counts = {0};
+	struct pool_waiter *waiter;
+
+	lock_take(&pool->lock);
+	counts.used = pool->used;
+	counts.idle = pool->idle_count;
+	DL_FOREACH(pool->waiters, waiter)
+	{
+		counts.waiting++;
+	}
+	lock_drop(&pool->lock);
+	return counts;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The sessions of one identity as slots: how many there may be, who is next, which
+ * are too old. No libpq call and no clock: times are handed in, and what has to be
+ * done to a session is told to the caller, who does it outside the lock.
+ *
+ *                    pool_opened            pool_return
+ *   (room) ─► opening ─────────► leased ───────────────► returning
+ *      ▲         │                 ▲  │                      │  pool_keep
+ *      │         │ pool_open_failed│  │ doomed               ▼
+ *      │         ▼         pool_lent  │                     idle
+ *      └──── (room given on)       │  ▼                      │ pool_acquire, a waiter
+ *      ▲                        checking ◄───────────────────┘
+ *      │  end seen                 │ pool_drop
+ *      └───────────── closing ◄────┘ (also from leased, returning, and idle when swept)
+ *
+ * A slot counts against the limit from the moment its room is reserved until the
+ * end of its backend was seen: that, not the moment of PQfinish, is when the server
+ * can do without it, so that there are never more backends than the limit says.
+ *
+ * Whoever waits is served in order of arrival by direct hand-over: while anybody
+ * waits there is no idle slot, no free room, and no closing slot, because each is
+ * handed to the first in line the moment it comes to be.
+ *
+ * Locks: one per pool, LOCK_POOL, taken by every function here.
+ */
+#ifndef PQPOOL_POOL_POOL_H
+#define PQPOOL_POOL_POOL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "pool/reason.h"
+
+#define POOL_NO_LIMIT UINT32_MAX
+
+struct pool_limits {
+	uint32_t size;            /* sessions kept idle; POOL_NO_LIMIT */
+	uint32_t total;           /* size + overflow; POOL_NO_LIMIT */
+	uint64_t recycle_ns;      /* 0 = never too old */
+	uint64_t idle_timeout_ns; /* 0 = off */
+	bool fifo;                /* lend the one that was idle longest */
+};
+
+enum slot_state {
+	SLOT_OPENING,
+	SLOT_LEASED,
+	SLOT_RETURNING,
+	SLOT_IDLE,
+	SLOT_CHECKING,
+	SLOT_CLOSING
+};
+
+/* Embedded in a session. All fields are the pool's. */
+struct pool_slot {
+	enum slot_state state;
+	uint64_t opened_ns;
+	uint64_t retire_ns; /* too old from then on */
+	uint64_t idle_ns;   /* when it became idle */
+	struct pool_slot *prev;
+	struct pool_slot *next;
+};
+
+/* What an acquire was given. The caller owes the pool an answer to each. */
+enum pool_grant {
+	POOL_LEND,    /* check `slot`, then pool_lent or pool_replace */
+	POOL_REPLACE, /* close `slot` for `why`, see its end, then as POOL_OPEN */
+	POOL_OPEN,    /* open a session in the room reserved: pool_opened or pool_open_failed */
+	POOL_FULL     /* nothing: queued as `waiter`, go on with pool_wait */
+};
+
+struct pool_waiter {
+	enum pool_grant grant; /* POOL_FULL until served */
+	struct pool_slot *slot;
+	enum drop_reason why;
+	pthread_cond_t cond;
+	struct pool_waiter *prev;
+	struct pool_waiter *next;
+};
+
+struct pool {
+	struct pool_limits limits; /* constant */
+	struct lock lock;
+
+	/* guarded by lock */
+	struct pool_slot *idle;    /* most recently returned first */
+	struct pool_slot *closing; /* finished, the backend's end not yet seen */
+	struct pool_waiter *waiters;
+	uint32_t used; /* rooms taken, whatever for */
+	uint32_t idle_count;
+	uint32_t returning;
+	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
+	uint64_t tend_at_ns;        /* an idle slot may want closing from then on */
+};
+
+struct pool_counts {
+	uint32_t used;
+	uint32_t idle;
+	uint32_t waiting;
+};
+
+void pool_init(struct pool *pool, const struct pool_limits *limits);
+
+/*
+ * Asks for a session. On POOL_FULL the waiter is in line and must be taken out of
+ * it by pool_wait; on any other grant it holds the slot, where there is one.
+ */
+enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter);
+
+/*
+ * Waits for a grant until `deadline_ns` (CLOCK_MONOTONIC, DEADLINE_NEVER). Blocks,
+ * with no lock held. POOL_FULL: the time is up and the waiter is out of the line.
+ */
+enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns);
+
+/* Reserves up to `wanted` rooms at once, no more than are free; returns how many. */
+uint32_t pool_reserve(struct pool *pool, uint32_t wanted);
+
+/*
+ * Puts a session opened at `now_ns` into the room reserved for it, leased.
+ * `jitter`, 0 to 65535, shortens its life by up to 5 %, so that sessions opened
+ * together do not all have to be opened again together.
+ */
+void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uint16_t jitter);
+
+/* Gives a reserved room up: the session could not be opened. */
+void pool_open_failed(struct pool *pool);
+
+/* checking → leased: it passed the check. */
+void pool_lent(struct pool *pool, struct pool_slot *slot);
+
+/*
+ * The slot's session is closed and its end was seen, or it will not come: the slot
+ * is out, its room stays reserved for a session to be opened in its place.
+ */
+void pool_replace(struct pool *pool, struct pool_slot *slot);
+
+/*
+ * leased → returning, or the reason why the pool does not want it back; then it
+ * stays leased, to be finished and passed to pool_drop.
+ */
+enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
+
+/* returning → idle, or straight to the first waiter. */
+void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
+
+/*
+ * Any state but idle → closing: the session is finished, the end of its backend not
+ * yet seen. The room goes to the first waiter, who will see to the rest.
+ */
+void pool_drop(struct pool *pool, struct pool_slot *slot);
+
+/* The same for a session of whose end there is nothing left to see. */
+void pool_forget(struct pool *pool, struct pool_slot *slot);
+
+/* No session opened before `now_ns` will be lent again. */
+void pool_invalidate(struct pool *pool, uint64_t now_ns);
+
+/*
+ * Housekeeping at every pool call: takes out the idle slots that are past their
+ * time (`*doomed`, now closing: finish each, then pool_drop) and the closing ones
+ * for which `gone` says so (`*ended`, whose rooms are free: release their memory).
+ * Both are lists by `next`. `gone` is called under the lock and must not block.
+ */
+void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot *slot),
+               struct pool_slot **doomed, struct pool_slot **ended);
+
+/* Takes out all idle slots, now closing, as a list by `next`. */
+struct pool_slot *pool_drain(struct pool *pool);
+
+/* Why an idle slot that pool_tend took out was past its time. */
+enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot, uint64_t now_ns);
+
+struct pool_counts pool_count(struct pool *pool);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Why a session was closed, in one word for the log. */
+#include "pool/reason.h"
+
+static const char *const names[DROP_REASONS] = {
+	[DROP_NONE] = "none",
+	[DROP_AGED] = "aged",
+	[DROP_INVALIDATED] = "invalidated",
+	[DROP_IDLE_TIMEOUT] = "idle_timeout",
+	[DROP_SURPLUS] = "surplus",
+	[DROP_EXIT] = "exit",
+	[DROP_MAKE_ROOM] = "make_room",
+	[DROP_BROKEN] = "broken",
+	[DROP_BUSY] = "busy",
+	[DROP_PIPELINE] = "pipeline",
+	[DROP_UNSENT_OUTPUT] = "unsent_output",
+	[DROP_OPEN_TRANSACTION] = "open_transaction",
+	[DROP_DESCRIPTOR] = "descriptor",
+	[DROP_FORKED] = "forked",
+	[DROP_CANCEL_UNDER_WAY] = "cancel_under_way",
+	[DROP_NOT_POOLED] = "not_pooled",
+	[DROP_EVENT_PROC] = "event_proc",
+	[DROP_TRACED] = "traced",
+	[DROP_HANDLE_TAKEN] = "handle_taken",
+	[DROP_PROGRAM_RESET] = "program_reset",
+	[DROP_CONNECT_NOTICE] = "connect_notice",
+	[DROP_CONNECT_UNSEEN] = "connect_unseen",
+	[DROP_RESET_FAILED] = "reset_failed",
+	[DROP_PING_FAILED] = "ping_failed",
+};
+
+const char *drop_reason_name(enum drop_reason reason)
+{
+	return names[reason];
+}
