@@ -37,7 +37,7 @@ struct lease {
 	/* Guarded by LOCK_LEASE; meaningful while open. */
 	bool open;
 	bool crossed_fork;   /* a fork happened while it was open: never pool it again */
-	uint64_t id;         /* number of the lease in this process, from 1 */
+	uint64_t id;         /* number of the lease, from 1; a forked child counts on */
 	int backend_pid;
 	pid_t pid;           /* the process that began it */
 	pid_t tid;           /* the thread that began it */
@@ -92,7 +92,10 @@ bool lease_is_current(const void *conn, uint64_t id);
 /* Notes a new backend under an open lease (the program called PQreset). */
 void lease_set_backend(struct lease *lease, int backend_pid);
 
-/* Totals since the process began to use libpq. */
+/*
+ * Totals since the process began to use libpq, of the leases it began itself: at
+ * any time begun = ended + open, so a forgotten open lease counts as ended.
+ */
 struct lease_totals {
 	uint64_t begun;
 	uint64_t ended;
@@ -107,7 +110,7 @@ struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
 
 /*
  * The oldest open leases on the pool named by this very label pointer, at most
- * `max` of them into `out`; returns how many.
+ * `max` of them into `out`; returns how many. Only those this process began.
  */
 size_t lease_oldest(const char *pool, struct lease *out, size_t max);
 
@@ -116,8 +119,8 @@ void lease_fork_prepare(void);
 /* Marks every open lease as having crossed a fork, then drops the lock. */
 void lease_fork_parent(void);
 /*
- * Child: marks them as well and counts from nothing; calls `each` for every entry
- * that was idle, so that the owner can close its descriptor, and takes it out.
+ * Child: marks them as well and sets the totals to nothing; takes out every entry
+ * that was idle and hands it to `each`, which closes its descriptor and may free it.
  */
 void lease_fork_child(void (*each)(struct lease *lease));
 

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The lease table: states, numbers, totals, snapshots, forks, many threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h wants the four above. */
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "trace/lease.h"
+
+#define MANY 200
+
+static const char pool_a[] = "app@a:5432/x";
+static const char pool_b[] = "app@a:5432/x"; /* equal text, another pool */
+
+static char conns[MANY];
+static struct lease leases[MANY];
+
+static struct lease *make(size_t i, const char *pool)
+{
+	struct lease *vanished;
+
+	memset(&leases[i], 0, sizeof(leases[i]));
+	leases[i].conn = &conns[i];
+	leases[i].pool = pool;
+	leases[i].pooled = true;
+	leases[i].session = i;
+	assert_true(lease_register(&leases[i], &vanished));
+	assert_null(vanished);
+	return &leases[i];
+}
+
+static uint64_t begin(struct lease *lease)
+{
+	const struct lease_origin origin = {.backend_pid = 4711, .wait_ns = 12, .stack = 3};
+
+	return lease_begin(lease, &origin);
+}
+
+static size_t open_count(struct lease_totals *totals)
+{
+	size_t count;
+
+	free(lease_snapshot(&count, totals));
+	return count;
+}
+
+static int forget_all(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		lease_forget(&leases[i]);
+	}
+	return 0;
+}
+
+static void goes_through_its_states(void **state)
+{
+	struct lease *lease;
+	struct lease *entry;
+	struct lease ended;
+	uint64_t id;
+
+	(void)state;
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_UNKNOWN);
+	assert_null(entry);
+	assert_int_equal(lease_end(&conns[0], &entry, &ended), LEASE_UNKNOWN);
+	lease = make(0, pool_a);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_IDLE);
+	assert_ptr_equal(entry, lease);
+	assert_int_equal(lease_end(&conns[0], &entry, NULL), LEASE_IDLE);
+
+	id = begin(lease);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_OPEN);
+	assert_true(lease_is_current(&conns[0], id));
+	assert_false(lease_is_current(&conns[0], id + 1));
+	assert_false(lease_is_current(&conns[1], id));
+	lease_set_backend(lease, 4712);
+	assert_int_equal(lease_end(&conns[0], &entry, &ended), LEASE_OPEN);
+	assert_ptr_equal(entry, lease);
+	assert_true(ended.open);
+	assert_int_equal(ended.id, id);
+	assert_int_equal(ended.backend_pid, 4712);
+	assert_int_equal(ended.pid, getpid());
+	assert_int_equal(ended.tid, gettid());
+	assert_int_equal(ended.stack, 3);
+	assert_int_equal(ended.wait_ns, 12);
+	assert_null(ended.hh.tbl);
+	assert_false(lease_is_current(&conns[0], id));
+	assert_int_equal(lease_end(&conns[0], &entry, NULL), LEASE_IDLE);
+	assert_int_equal(begin(lease), id + 1);
+	lease_forget(lease);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_UNKNOWN);
+	lease_forget(lease);
+}
+
+static void returns_what_vanished(void **state)
+{
+	struct lease_totals before;
+	struct lease_totals after;
+	struct lease *old = make(0, pool_a);
+	struct lease *vanished;
+	struct lease *entry;
+	struct lease fresh = {.conn = &conns[0], .pool = pool_b};
+
+	(void)state;
+	open_count(&before);
+	begin(old);
+	assert_true(lease_register(&fresh, &vanished));
+	assert_ptr_equal(vanished, old);
+	assert_true(vanished->open);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_IDLE);
+	assert_ptr_equal(entry, &fresh);
+	lease_forget(vanished);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_IDLE);
+	assert_int_equal(open_count(&after), 0);
+	assert_int_equal(after.begun - before.begun, 1);
+	assert_int_equal(after.ended - before.ended, 1);
+	assert_true(lease_register(&fresh, &vanished));
+	assert_null(vanished);
+	lease_forget(&fresh);
+}
+
+static void snapshots_oldest_first(void **state)
+{
+	struct lease_totals totals;
+	struct lease *entry;
+	struct lease *copies;
+	struct lease oldest[3];
+	uint64_t ids[6];
+	size_t count = 99;
+
+	(void)state;
+	assert_null(lease_snapshot(&count, &totals));
+	assert_int_equal(count, 0);
+	for (size_t i = 6; i-- > 0;) {
+		ids[i] = begin(make(i, i % 2 == 0 ? pool_a : pool_b));
+	}
+	make(6, pool_a);
+	lease_end(&conns[5], &entry, NULL);
+	copies = lease_snapshot(&count, &totals);
+	assert_int_equal(count, 5);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(copies[i].id, ids[4 - i]);
+		assert_null(copies[i].hh.tbl);
+	}
+	free(copies);
+	assert_int_equal(lease_oldest(pool_a, oldest, 3), 3);
+	assert_int_equal(oldest[0].id, ids[4]);
+	assert_int_equal(oldest[1].id, ids[2]);
+	assert_int_equal(oldest[2].id, ids[0]);
+	assert_int_equal(lease_oldest(pool_a, oldest, 2), 2);
+	assert_int_equal(oldest[1].id, ids[2]);
+	assert_int_equal(lease_oldest(pool_a, oldest, 0), 0);
+	assert_int_equal(lease_oldest(pool_b, oldest, 3), 2);
+	assert_int_equal(lease_oldest("app@a:5432/x ", oldest, 3), 0);
+}
+
+static size_t seen_idle;
+
+static void count_idle(struct lease *lease)
+{
+	struct lease *entry;
+
+	seen_idle += lease_find(lease->conn, &entry) == LEASE_UNKNOWN ? 1 : 1000;
+	memset(lease, 0xff, sizeof(*lease));
+}
+
+/* What the child of a fork must find; returns its exit status. */
+static int judge_child(uint64_t parent_id)
+{
+	const struct lease_origin origin = {.stack = 1};
+	struct lease fresh = {.conn = &fresh, .pool = pool_a};
+	struct lease_totals totals;
+	struct lease *vanished;
+	struct lease *entry;
+	struct lease ended;
+
+	lease_fork_child(count_idle);
+	if (seen_idle != 2 || open_count(&totals) != 0 || totals.begun != 0) {
+		return 1;
+	}
+	if (lease_find(&conns[1], &entry) != LEASE_OPEN || !entry->crossed_fork) {
+		return 2;
+	}
+	if (lease_find(&conns[0], &entry) != LEASE_UNKNOWN) {
+		return 3;
+	}
+	if (!lease_register(&fresh, &vanished) || lease_begin(&fresh, &origin) <= parent_id) {
+		return 4;
+	}
+	if (fresh.pid != getpid() || fresh.tid != getpid() || fresh.crossed_fork) {
+		return 5;
+	}
+	if (lease_end(&conns[1], &entry, &ended) != LEASE_OPEN || !ended.crossed_fork) {
+		return 6;
+	}
+	if (open_count(&totals) != 1 || totals.begun != 1 || totals.ended != 0) {
+		return 7;
+	}
+	return lease_oldest(pool_a, &ended, 1) == 1 && ended.conn == &fresh ? 0 : 8;
+}
+
+static void survives_a_fork(void **state)
+{
+	struct lease *entry;
+	uint64_t id;
+	int status;
+	pid_t child;
+
+	(void)state;
+	make(0, pool_a);
+	id = begin(make(1, pool_a));
+	make(2, pool_a);
+	lease_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		_exit(judge_child(id));
+	}
+	lease_fork_parent();
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(lease_find(&conns[0], &entry), LEASE_IDLE);
+	assert_false(entry->crossed_fork);
+	assert_int_equal(lease_find(&conns[1], &entry), LEASE_OPEN);
+	assert_true(entry->crossed_fork);
+	lease_end(&conns[1], &entry, NULL);
+	begin(entry);
+	assert_false(entry->crossed_fork);
+}
+
+#define THREADS 8
+#define ROUNDS	2000
+
+static atomic_uint_fast64_t winners;
+
+static void *end_everything(void *arg)
+{
+	pthread_barrier_t *barrier = arg;
+	struct lease *entry;
+
+	for (size_t i = 0; i < MANY; i++) {
+		pthread_barrier_wait(barrier);
+		if (lease_end(&conns[i], &entry, NULL) == LEASE_OPEN) {
+			atomic_fetch_add(&winners, 1);
+		}
+	}
+	return NULL;
+}
+
+static void lets_one_of_many_end_a_lease(void **state)
+{
+	pthread_barrier_t barrier;
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		begin(make(i, pool_a));
+	}
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (size_t i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, end_everything, &barrier),
+				 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	pthread_barrier_destroy(&barrier);
+	assert_int_equal(atomic_load(&winners), MANY);
+}
+
+static void *lease_own(void *arg)
+{
+	size_t i = (size_t)((struct lease *)arg - leases);
+	const struct lease_origin origin = {.stack = 1};
+	struct lease ended;
+	struct lease *entry;
+	struct lease *vanished;
+	struct lease_totals totals;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		leases[i] = (struct lease){.conn = &conns[i], .pool = pool_a};
+		if (!lease_register(&leases[i], &vanished) || vanished != NULL) {
+			return "not registered";
+		}
+		lease_begin(&leases[i], &origin);
+		open_count(&totals);
+		if (lease_end(&conns[i], &entry, &ended) != LEASE_OPEN ||
+		    ended.tid != gettid()) {
+			return "not mine";
+		}
+		lease_forget(&leases[i]);
+	}
+	return NULL;
+}
+
+static void counts_right_with_many_threads(void **state)
+{
+	struct lease_totals before;
+	struct lease_totals after;
+	pthread_t threads[THREADS];
+	void *complaint;
+
+	(void)state;
+	open_count(&before);
+	for (size_t i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_create(&threads[i], NULL, lease_own, &leases[i]), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &complaint);
+		assert_null(complaint);
+	}
+	assert_int_equal(open_count(&after), 0);
+	assert_int_equal(after.begun - before.begun, THREADS * ROUNDS);
+	assert_int_equal(after.ended - before.ended, THREADS * ROUNDS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(goes_through_its_states, forget_all),
+		cmocka_unit_test_teardown(returns_what_vanished, forget_all),
+		cmocka_unit_test_teardown(snapshots_oldest_first, forget_all),
+		cmocka_unit_test_teardown(survives_a_fork, forget_all),
+		cmocka_unit_test_teardown(lets_one_of_many_end_a_lease, forget_all),
+		cmocka_unit_test_teardown(counts_right_with_many_threads, forget_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
