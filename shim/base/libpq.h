@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The real libpqs, by caller.
+ *
+ * The shim is not linked with libpq: a program that never uses it must not get it
+ * mapped by us. The real functions are found on first use, and for each place that
+ * calls us anew, because a process can hold several libpqs (an interpreter's
+ * extension may bring its own). A session belongs to the libpq that made it and is
+ * only ever touched through that one.
+ *
+ * Which libpq a caller means is what the dynamic linker would have bound it to
+ * without us: the first definition in the global scope after ours, else the one
+ * that the calling object's own dependencies hold (an extension loaded with
+ * RTLD_LOCAL). A caller that has neither, such as generated code or a foreign
+ * function interface, means the only libpq there is; if there are several, none.
+ *
+ * Locks: LOCK_LIBPQ, for a look-up only; the dynamic linker is never asked while it
+ * is held, for its own lock is held by whoever runs constructors, and those may
+ * connect. Fork: nothing to do but the lock.
+ */
+#ifndef PQPOOL_BASE_LIBPQ_H
+#define PQPOOL_BASE_LIBPQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpq-events.h>
+#include <libpq-fe.h>
+
+/*
+ * One real libpq: its functions by their own names. Immortal once found, and the
+ * library stays loaded: we hold a reference.
+ */
+struct libpq {
+#define HOOK(name)          __typeof__(name) *name;
+#define CALL(name)          __typeof__(name) *name;
+#define HOOK_OPTIONAL(name) __typeof__(name) *name;
+#define CALL_OPTIONAL(name) __typeof__(name) *name;
+#include "base/hooks.def"
+#undef HOOK
+#undef CALL
+#undef HOOK_OPTIONAL
+#undef CALL_OPTIONAL
+	/* What a fresh connection of this libpq has. */
+	PQnoticeReceiver default_receiver;
+	PQnoticeProcessor default_processor;
+
+	uintptr_t base; /* the load address of its object, which names it */
+	bool can_pipeline;
+	struct libpq *next;
+};
+
+struct libpq_caller {
+	const struct libpq *libpq; /* NULL: no libpq to be found */
+	bool inside;               /* the caller is a libpq itself: pass through */
+};
+
+/*
+ * Whose call returns to `return_address`. Some 100 ns when the place called before.
+ * Never blocks but for the dynamic linker's own lock; errno is kept.
+ */
+struct libpq_caller libpq_of_caller(const void *return_address);
+
+void libpq_fork_prepare(void);
+void libpq_fork_parent(void);
+void libpq_fork_child(void);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The arguments of a connect function as one list of options.
+ *
+ * Every function is turned into a connection string in the end, because only there
+ * an empty value can be said: the array functions skip empty values, so they could
+ * not repeat what a string or URI with "host=''" means.
+ */
+#include "pool/conninfo.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/blob.h"
+#include "base/text.h"
+
+static const char *const uri_prefixes[] = {"postgresql://", "postgres://"};
+
+/* libpq's own rule for a dbname that is more than a name. */
+static bool is_connection_string(const char *dbname)
+{
+	for (size_t i = 0; i < sizeof(uri_prefixes) / sizeof(uri_prefixes[0]); i++) {
+		if (strncmp(dbname, uri_prefixes[i], strlen(uri_prefixes[i])) == 0) {
+			return true;
+		}
+	}
+	return strchr(dbname, '=') != NULL;
+}
+
+/* The row of an option; ci->count if this libpq does not know it. */
+static size_t row_of(const struct conninfo *ci, const char *keyword)
+{
+	size_t row = 0;
+
+	while (row < ci->count && strcmp(ci->defaults[row].keyword, keyword) != 0) {
+		row++;
+	}
+	return row;
+}
+
+static bool give(struct conninfo *ci, const char *keyword, const char *value)
+{
+	size_t row = row_of(ci, keyword);
+
+	if (row == ci->count) {
+		return false;
+	}
+	ci->given[row] = value;
+	return true;
+}
+
+static bool give_if_set(struct conninfo *ci, const char *keyword, const char *value)
+{
+	return value == NULL || value[0] == '\0' || give(ci, keyword, value);
+}
+
+/* Lays the options of a connection string over what was given before. */
+static bool give_parsed(struct conninfo *ci, const char *conninfo, PQconninfoOption **parsed)
+{
+	char *error = NULL;
+
+	*parsed = ci->libpq->PQconninfoParse(conninfo, &error);
+	if (error != NULL) {
+		ci->libpq->PQfreemem(error);
+	}
+	if (*parsed == NULL) {
+		return false;
+	}
+	for (const PQconninfoOption *o = *parsed; o->keyword != NULL; o++) {
+		if (o->val != NULL && !give(ci, o->keyword, o->val)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Left to right, later ones win, empty ones are skipped. Only the first dbname may
+ * be expanded, and if that is no connection string, none is.
+ */
+static bool read_params(struct conninfo *ci, const struct connect_call *call)
+{
+	bool first_dbname = call->expand_dbname != 0;
+
+	if (call->keywords == NULL || call->values == NULL) {
+		return false;
+	}
+	for (size_t i = 0; call->keywords[i] != NULL; i++) {
+		const char *keyword = call->keywords[i];
+		const char *value = call->values[i];
+		bool is_dbname = strcmp(keyword, "dbname") == 0;
+
+		if (value == NULL || value[0] == '\0') {
+			first_dbname = first_dbname && !(is_dbname && value != NULL);
+			continue;
+		}
+		if (is_dbname && first_dbname && is_connection_string(value)) {
+			if (!give_parsed(ci, value, &ci->parsed)) {
+				return false;
+			}
+		} else if (!give(ci, keyword, value)) {
+			return false;
+		}
+		first_dbname = first_dbname && !is_dbname;
+	}
+	return true;
+}
+
+static bool read_login(struct conninfo *ci, const char *const *login)
+{
+	const char *dbname = login[LOGIN_DBNAME];
+
+	if (dbname != NULL && is_connection_string(dbname)) {
+		if (!give_parsed(ci, dbname, &ci->parsed)) {
+			return false;
+		}
+	} else if (!give_if_set(ci, "dbname", dbname)) {
+		return false;
+	}
+	/* The tty argument is ignored by libpq, too. */
+	return give_if_set(ci, "host", login[LOGIN_HOST]) &&
+	       give_if_set(ci, "port", login[LOGIN_PORT]) &&
+	       give_if_set(ci, "options", login[LOGIN_OPTIONS]) &&
+	       give_if_set(ci, "user", login[LOGIN_USER]) &&
+	       give_if_set(ci, "password", login[LOGIN_PASSWORD]);
+}
+
+static bool read_call(struct conninfo *ci, const struct connect_call *call)
+{
+	switch (call->function) {
+	case CONNECT_STRING:
+		return call->conninfo != NULL && give_parsed(ci, call->conninfo, &ci->parsed);
+	case CONNECT_PARAMS:
+		return read_params(ci, call);
+	case CONNECT_LOGIN:
+		return read_login(ci, call->login);
+	}
+	return false;
+}
+
+/* Written as a connection string, so that host and port are kept as libpq keeps them. */
+static bool apply_route(struct conninfo *ci, const char *route)
+{
+	const char *colon = strrchr(route, ':');
+	const char *bracket = route[0] == '[' ? strchr(route, ']') : NULL;
+	const char *host = bracket != NULL ? route + 1 : route;
+	size_t host_len = bracket != NULL ? (size_t)(bracket - route - 1)
+	                  : colon != NULL ? (size_t)(colon - route)
+	                                  : strlen(route);
+	char buf[512];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf));
+	text_str(&t, "hostaddr='' host='");
+	text_bytes(&t, host, host_len);
+	text_char(&t, '\'');
+	if (colon != NULL && (bracket == NULL || colon > bracket)) {
+		text_str(&t, " port='");
+		text_str(&t, colon + 1);
+		text_char(&t, '\'');
+	}
+	return !t.cut && give_parsed(ci, buf, &ci->routed);
+}
+
+static bool read_all(struct conninfo *ci, const struct connect_call *call, const char *route)
+{
+	ci->given = calloc(ci->count, sizeof(*ci->given));
+	return ci->given != NULL && read_call(ci, call) &&
+	       (route == NULL || apply_route(ci, route));
+}
+
+bool conninfo_read(struct conninfo *ci, const struct libpq *libpq,
+                   const struct connect_call *call, const char *route)
+{
+	*ci = (struct conninfo){.libpq = libpq, .defaults = libpq->PQconndefaults()};
+	if (ci->defaults == NULL) {
+		return false;
+	}
+	while (ci->defaults[ci->count].keyword != NULL) {
+		ci->count++;
+	}
+	if (!read_all(ci, call, route)) {
+		conninfo_free(ci);
+		return false;
+	}
+	return true;
+}
+
+void conninfo_free(struct conninfo *ci)
+{
+	free((void *)ci->given);
+	if (ci->parsed != NULL) {
+		ci->libpq->PQconninfoFree(ci->parsed);
+	}
+	if (ci->routed != NULL) {
+		ci->libpq->PQconninfoFree(ci->routed);
+	}
+	ci->libpq->PQconninfoFree(ci->defaults);
+}
+
+const char *conninfo_value(const struct conninfo *ci, const char *keyword)
+{
+	size_t row = row_of(ci, keyword);
+	const char *value = NULL;
+
+	if (row < ci->count) {
+		value = ci->given[row] != NULL ? ci->given[row] : ci->defaults[row].val;
+	}
+	return value != NULL ? value : "";
+}
+
+static void put_option(struct blob *b, const char *keyword, const char *value)
+{
+	blob_text(b, keyword);
+	blob_text(b, "='");
+	for (const char *c = value; *c != '\0'; c++) {
+		if (*c == '\'' || *c == '\\') {
+			blob_bytes(b, "\\", 1);
+		}
+		blob_bytes(b, c, 1);
+	}
+	blob_text(b, "' ");
+}
+
+char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
+{
+	char buf[1024];
+	struct blob b;
+	char *text = NULL;
+
+	blob_init(&b, buf, sizeof(buf));
+	for (size_t row = 0; row < ci->count; row++) {
+		if (ci->given[row] != NULL) {
+			put_option(&b, ci->defaults[row].keyword, ci->given[row]);
+		}
+	}
+	if (connect_timeout_s > 0 && conninfo_value(ci, "connect_timeout")[0] == '\0' &&
+	    conninfo_value(ci, "service")[0] == '\0') {
+		char digits[24];
+		struct text t;
+
+		text_init(&t, digits, sizeof(digits));
+		text_i64(&t, connect_timeout_s);
+		put_option(&b, "connect_timeout", digits);
+	}
+	blob_bytes(&b, "", 1);
+	if (!b.failed) {
+		text = malloc(b.len);
+		if (text != NULL) {
+			memcpy(text, b.data, b.len);
+		}
+	}
+	blob_wipe(&b);
+	return text;
+}

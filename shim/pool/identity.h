@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Identity: everything that makes two connects interchangeable, as a pool key.
+ *
+ *   spelling   how one call said it: its arguments byte for byte and the environment
+ *              it was made in. Remembered, so that the same call again costs a
+ *              look-up and a stat of each file it depends on, and no parsing.
+ *   identity   what it means: every option's value as libpq merges them, the
+ *              variables that go to the server or steer the connection without being
+ *              options, the files behind it (service file, passfile, certificates,
+ *              credential cache), effective uid and gid, and which libpq. Different
+ *              spellings of one meaning share an identity.
+ *
+ * Equal identities imply interchangeable connections. The opposite is not claimed:
+ * on any doubt two identities are different, and a miss is always correct.
+ *
+ * An identity holds passwords in its key and shows none in its label.
+ *
+ * Locks: LOCK_IDENTITY, for look-ups and reference counts. Both kinds of object
+ * are counted; a spelling is forgotten when there are too many or a file changed.
+ */
+#ifndef PQPOOL_POOL_IDENTITY_H
+#define PQPOOL_POOL_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/libpq.h"
+#include "base/table.h"
+#include "pool/conninfo.h"
+#include "pool/watch.h"
+
+struct identity {
+	const char *label; /* "user@host:port/dbname", for people */
+	const struct libpq *libpq;
+
+	/* identity.c's */
+	uint32_t refs;
+	size_t key_len;
+	UT_hash_handle hh;
+	char key[]; /* the label's text follows the key */
+};
+
+struct spelling {
+	struct identity *identity;
+	const char *conninfo; /* for PQconnectdb, means the same as the call */
+
+	/* identity.c's */
+	uint32_t refs;
+	struct watch_list watches;
+	size_t inputs_len;
+	UT_hash_handle hh;
+	char inputs[];
+};
+
+/* What the environment adds to every call; from the configuration. */
+struct identity_settings {
+	const char *route;         /* NULL = none */
+	int64_t connect_timeout_s; /* 0 = leave */
+};
+
+/* Must be called before identity_resolve; the strings are kept, not copied. */
+void identity_configure(const struct identity_settings *settings);
+
+/*
+ * What the program asks for with `call`, counted: give it back with spelling_release.
+ * NULL: it is not to be pooled (a replication connection, something libpq would
+ * refuse, no memory); pass it through.
+ */
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);
+
+void spelling_release(struct spelling *spelling);
+
+/* Further references to an identity by itself, for those who outlive the spelling. */
+void identity_hold(struct identity *identity);
+void identity_release(struct identity *identity);
+
+void identity_fork_prepare(void);
+void identity_fork_parent(void);
+void identity_fork_child(void);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The files that a connection's identity depends on, and whether they changed.
+ *
+ * A file is known by device, inode, size, times, mode and owner, or by the error
+ * that stat(2) gives for it; a folder by device and inode, because what matters of it
+ * is only which one it is (the working directory that relative paths start from).
+ */
+#ifndef PQPOOL_POOL_WATCH_H
+#define PQPOOL_POOL_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+
+#define WATCH_MAX 16
+
+struct watch_print {
+	uint64_t dev;
+	uint64_t ino;
+	int64_t size;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	uint32_t mode;
+	uint32_t uid;
+	int32_t error;
+	uint32_t unused; /* no hidden padding: prints are compared and hashed as bytes */
+};
+
+struct watch_list {
+	size_t count;
+	bool failed; /* out of memory, or too many files */
+	struct {
+		char *path;
+		struct watch_print print;
+	} files[WATCH_MAX];
+};
+
+/* Adds a file, taking its print now; twice the same is once. */
+void watch_add(struct watch_list *list, const char *path);
+
+/* The same for "dir/name". */
+void watch_add_in(struct watch_list *list, const char *dir, const char *name);
+
+/* True if every file is as it was when it was added. errno is kept. */
+bool watch_unchanged(const struct watch_list *list);
+
+/* Adds paths and prints to a key. */
+void watch_describe(const struct watch_list *list, struct blob *key);
+
+void watch_free(struct watch_list *list);
+
+#endif
