@@ -29,6 +29,9 @@ enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PRO
 /* A limit of -1 in the environment, and a duration of -1, mean "none". */
 #define CONFIG_NO_LIMIT (-1)
 
+/* How a complaint about a bad value ends. */
+#define CONFIG_UNPOOLED "; this program runs unpooled"
+
 struct config {
 	enum config_profile profile;
 	bool disable;
@@ -40,14 +43,14 @@ struct config {
 	int64_t timeout_ms;
 	int64_t recycle_ms; /* CONFIG_NO_LIMIT = never */
 	enum config_pre_ping pre_ping;
-	const char *ping_query;
+	const char *ping_query; /* "" = the empty query */
 	int64_t ping_timeout_ms;
 	int64_t connect_timeout_s; /* libpq's unit; 0 = leave to libpq */
 	enum config_reset reset;
 	int64_t prewarm;
 	int64_t idle_timeout_ms; /* 0 = off */
 	enum config_order order;
-	const char *route; /* host[:port], NULL = none */
+	const char *route; /* host[:port], [v6][:port] or /dir[:port], checked; NULL = none */
 
 	const char *log; /* a file name pattern, "stderr" or "syslog" */
 	enum config_level log_level;
@@ -56,18 +59,22 @@ struct config {
 	int64_t leak_exitcode; /* 0 = keep the program's */
 };
 
-/* Receives one complaint, a line without its newline. */
+/* Receives one complaint, a line without its newline; `line` is gone afterwards. */
 typedef void config_complain(void *arg, const char *line);
 
 /*
  * Fills `config` from `environ_block` (as environ(7), NULL-terminated). Strings
  * are copied once and never freed: there is one configuration per process image.
- * Returns false if a value was bad or memory ran out: run unpooled.
+ * Returns false if a value was bad or memory ran out: run unpooled. The struct then
+ * has the defaults in the places concerned. errno is kept.
  */
 bool config_load(struct config *config, char *const *environ_block, config_complain *complain,
                  void *arg);
 
-/* Whether a program of this base name is to be pooled, by disable, only and skip. */
+/*
+ * Whether this program is to be pooled, by disable, only and skip; a directory before
+ * its name does not count.
+ */
 bool config_wants_program(const struct config *config, const char *program);
 
 /* One row of config.def, for those who print or translate it (`pqpool run`). */
