@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Reads the shim's log: one event a line, key=value pairs, as shim/trace/record.h says.
+
+It is strict: a line that the shim must not write is a ValueError.
+"""
+import re
+
+PAIR = re.compile(rb'([A-Za-z_][A-Za-z0-9_]*)=(?:"((?:[^"\\\x00-\x1f\x7f]|\\.)*)"'
+                  rb'|([^ "=\x00-\x1f\x7f]+))( |$)')
+ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)")
+PLAIN = {b'"': b'"', b"\\": b"\\", b"n": b"\n", b"t": b"\t"}
+
+
+def _unescape(match):
+    code = match.group(1)
+    if len(code) == 3:
+        return bytes([int(code[1:], 16)])
+    if code not in PLAIN:
+        raise ValueError("unknown escape %r" % match.group(0))
+    return PLAIN[code]
+
+
+def parse_line(line):
+    """One line, bytes without the newline, as a dict of strings."""
+    pairs = {}
+    at = 0
+    while at < len(line) or not pairs or line.endswith(b" "):
+        match = PAIR.match(line, at)
+        if not match:
+            raise ValueError("not logfmt at byte %d: %r" % (at, line))
+        key = match.group(1).decode()
+        if key in pairs:
+            raise ValueError("key %s twice: %r" % (key, line))
+        quoted, bare = match.group(2), match.group(3)
+        value = bare if quoted is None else ESCAPE.sub(_unescape, quoted)
+        pairs[key] = value.decode("utf-8", "surrogateescape")
+        at = match.end()
+        if match.group(4) == b"":
+            break
+    return pairs
+
+
+def parse(data):
+    """A whole log, bytes, as a list of dicts."""
+    if data and not data.endswith(b"\n"):
+        raise ValueError("the last line is not whole: %r" % data[-200:])
+    return [parse_line(line) for line in data.split(b"\n")[:-1]]
+
+
+def unended(events):
+    """The acquire events that neither a release nor a leak line follows."""
+    open_leases = {}
+    for event in events:
+        key = (event.get("pid"), event.get("lease"))
+        if event["event"] == "acquire":
+            open_leases[key] = event
+        elif event["event"] in ("release", "leak"):
+            open_leases.pop(key, None)
+    return list(open_leases.values())

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: PostgreSQL
+#
+# Installs what is missing, and is quick when nothing is:
+#
+#   tests/setup.sh demo       what building and `make demo` need
+#   tests/setup.sh check      what `make check` needs
+#   tests/setup.sh sanitize   what `make asan` and `make tsan` need
+#   tests/setup.sh valgrind   what `make valgrind` needs
+#
+# A thing is looked for by what is used of it (a program, a header, a module), so
+# that it may come from anywhere; only what is not found is installed, as a Debian
+# package, by root or through sudo. Elsewhere one line says what to install.
+# No server is started or stopped here, and nothing is configured.
+set -eu
+
+python=/usr/bin/python3
+
+has_program() { command -v "$1" >/dev/null 2>&1; }
+has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
+has_module() { "$python" -c 'import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))' "$1"; }
+has_libpq() { has_program pg_config && [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
+has_server() {
+	local dir
+	for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
+		if [ -x "$dir/initdb" ] && [ -x "$dir/pgbench" ]; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+missing=""
+need() { # need PACKAGE TEST...
+	local package=$1
+	shift
+	"$@" || missing="$missing $package"
+}
+
+need_demo() {
+	need gcc has_program gcc
+	need binutils has_program readelf
+	need make has_program make
+	need libc6-dev has_header stdio.h
+	need libpq-dev has_libpq
+	need uthash-dev has_header uthash.h
+	need postgresql has_server
+	need python3 test -x "$python"
+}
+
+need_sanitize() {
+	need_demo
+	need libcmocka-dev has_header cmocka.h
+	need python3-pytest has_module pytest
+}
+
+need_valgrind() {
+	need_demo
+	need valgrind has_program valgrind
+}
+
+need_check() {
+	need_sanitize
+	need clang has_program clang
+	need clang-format has_program clang-format
+	need git has_program git
+	need python3-psycopg2 has_module psycopg2
+	need libdbd-pg-perl perl -MDBD::Pg -e 1
+}
+
+install_packages() { # install_packages PREFIX-COMMAND...
+	echo "setup: installing$missing"
+	"$@" apt-get update -qq
+	# The package names hold no spaces.
+	# shellcheck disable=SC2086
+	"$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 $missing >/dev/null
+}
+
+main() {
+	local level=${1:-check}
+	case $level in
+	demo | check | sanitize | valgrind) "need_$level" 2>/dev/null ;;
+	*)
+		echo "usage: $0 [demo|check|sanitize|valgrind]" >&2
+		exit 2
+		;;
+	esac
+	if [ -z "$missing" ]; then
+		return
+	fi
+	if has_program apt-get && [ "$(id -u)" = 0 ]; then
+		install_packages env
+	elif has_program apt-get && has_program sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+		install_packages sudo
+	else
+		echo "setup: please install (names as in Debian):$missing" >&2
+		exit 1
+	fi
+	missing=""
+	"need_$level"
+	if [ -n "$missing" ]; then
+		echo "setup: still not found after installing:$missing" >&2
+		exit 1
+	fi
+}
+
+main "$@"

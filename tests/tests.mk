@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: PostgreSQL
+#
+# Everything but the build itself.
+#
+#   make check            every test; K=EXPR chooses by name as pytest's -k does,
+#                         T=PATHS by file or folder (T=tests/unit)
+#   make lint             only the rules of the house
+#   make format           puts the C files into the house's format
+#   make asan, make tsan  unit tests and stress programs under the sanitizers
+#   make valgrind         one ordinary program, preloaded, under valgrind
+#   make demo             what it is good for, in under a minute
+#   make setup            installs what `make check` needs
+#
+# Results go below $(BUILD), those of the variants below $(BUILD)/asan and so on.
+
+# The one that Debian's packages belong to, whatever else is on PATH.
+PYTHON := /usr/bin/python3
+SERVER := $(PYTHON) tests/server.py
+RUNNER := PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/run.py
+JOBS   := $(shell nproc 2>/dev/null || echo 2)
+# A make of our own: parallel, and with the tools that setup.sh has just installed.
+REMAKE := $(MAKE) --no-print-directory -j$(JOBS)
+K ?=
+T ?=
+
+# --- test programs: ordinary libpq programs, which know nothing of us ----------
+
+PROGRAM_NAMES := $(basename $(notdir $(wildcard tests/programs/*.c)))
+PROGRAMS      := $(PROGRAM_NAMES:%=$(BUILD)/tests/programs/%)
+
+$(BUILD)/tests/programs/%: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -Wall -I$(PGINCLUDE) -MMD -MP -MF $@.d -o $@ $< -lpq -lpthread
+
+# --- unit tests: the floors base, trace and pool with their own checks on --------
+
+DEBUG_SOURCES := $(wildcard shim/base/*.c shim/trace/*.c shim/pool/*.c)
+DEBUG_OBJECTS := $(DEBUG_SOURCES:%.c=$(BUILD)/debug/%.o)
+UNIT_NAMES    := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
+UNITS         := $(UNIT_NAMES:%=$(BUILD)/tests/unit/%)
+UNIT_HELPERS  := $(patsubst %.c,$(BUILD)/debug/%.o,\
+	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+
+$(BUILD)/debug/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DPQPOOL_DEBUG $(OURFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
+$(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(DEBUG_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl
+
+# --- stress programs: the whole shim linked in, for the sanitizers' sake ----------
+
+STRESS_NAMES := $(basename $(notdir $(wildcard tests/stress/*.c)))
+STRESSES     := $(STRESS_NAMES:%=$(BUILD)/tests/stress/%)
+
+$(BUILD)/tests/stress/%: tests/stress/%.c $(SHIM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wall -MMD -MP -MF $@.d -rdynamic -o $@ $< \
+		$(SHIM_OBJECTS) -lpq -lpthread -ldl
+
+.SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
+.PHONY: programs units stresses run-tests run-sanitized
+programs: $(PROGRAMS)
+units: $(UNITS)
+stresses: $(STRESSES)
+
+# --- what one calls -----------------------------------------------------------
+
+setup:
+	@tests/setup.sh check
+
+check:
+	@tests/setup.sh check
+	@$(REMAKE) WERROR=1 all units programs
+	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),tests)
+
+lint:
+	@tests/setup.sh check
+	@$(REMAKE) WERROR=1 all
+	@$(RUNNER) $(if $(K),-k '$(K)') tests/lint
+
+format:
+	@tests/setup.sh check
+	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
+
+demo:
+	@tests/setup.sh demo
+	@$(REMAKE) -s all programs
+	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/demo.py
+
+# --- variants -------------------------------------------------------------------
+
+asan: export ASAN_OPTIONS  = exitcode=66:detect_stack_use_after_return=1:strict_string_checks=1
+asan: export UBSAN_OPTIONS = print_stacktrace=1
+asan: SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+tsan: export TSAN_OPTIONS  = exitcode=66:second_deadlock_stack=1:halt_on_error=0
+tsan: SANITIZE = -fsanitize=thread
+
+asan tsan:
+	@tests/setup.sh sanitize
+	@$(REMAKE) BUILD='$(BUILD)/$@' \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' units stresses
+	@PQPOOL_SANITIZED=1 PQPOOL_BUILD='$(BUILD)/$@' $(PYTHON) tests/run.py \
+		$(if $(K),-k '$(K)') tests/unit $(wildcard tests/stress)
+
+# The program to run under valgrind; it gets the private server by PG*.
+VALGRIND_PROGRAM ?= cycle
+VALGRIND_FLAGS   := --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
+	--errors-for-leak-kinds=definite --trace-children=yes \
+	$(addprefix --suppressions=,$(wildcard tests/valgrind.supp))
+
+valgrind:
+	@tests/setup.sh valgrind
+	@$(REMAKE) all $(BUILD)/tests/programs/$(VALGRIND_PROGRAM)
+	$(SERVER) --run valgrind $(VALGRIND_FLAGS) \
+		env LD_PRELOAD='$(abspath $(BUILD))/libpqpool.so' \
+		$(BUILD)/tests/programs/$(VALGRIND_PROGRAM)
