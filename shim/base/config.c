@@ -207,7 +207,7 @@ static bool read_time_ms(const char *value, int64_t *ms)
 		return false;
 	}
 	*ms = whole * unit + (billionths * unit + 999999999) / 1000000000;
-	return *ms <= TIME_LIMIT_MS;
+	return true;
 }
 
 static bool store_number(const struct rule *rule, int64_t v, void *member)
@@ -519,11 +519,11 @@ static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b
 	return d[a_len][b_len];
 }
 
-/* NULL if no variable differs from `name` by less than a third. */
+/* NULL if every variable differs from `name` by more than a third. */
 static const char *nearest_name(const char *name, size_t len)
 {
 	size_t skip = strlen(PREFIX);
-	size_t limit = (len - skip) / 3;
+	size_t limit = (len - skip) / 3 + 1;
 	const char *nearest = NULL;
 
 	if (len > NAME_MATRIX) {
@@ -539,7 +539,7 @@ static const char *nearest_name(const char *name, size_t len)
 		}
 		distance =
 			edit_distance(name + skip, len - skip, known + skip, known_len - skip);
-		if (distance < limit || (distance == limit && nearest == NULL)) {
+		if (distance < limit) {
 			nearest = known;
 			limit = distance;
 		}
