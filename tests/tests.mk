@@ -45,8 +45,13 @@ $(BUILD)/debug/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DPQPOOL_DEBUG $(OURFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# An archive, so that a test gets only what it uses and can bring stand-ins for the rest.
+$(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
-$(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(DEBUG_OBJECTS)
+$(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl
 
@@ -87,7 +92,7 @@ format:
 
 demo:
 	@tests/setup.sh demo
-	@$(REMAKE) -s all programs
+	@$(REMAKE) -s '$(BUILD)/libpqpool.so' '$(BUILD)/tests/programs/leaky'
 	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/demo.py
 
 # --- variants -------------------------------------------------------------------
