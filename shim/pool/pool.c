@@ -114,7 +114,6 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	struct pool_slot *slot;
 
 	memset(waiter, 0, sizeof(*waiter));
-	pthread_cond_init(&waiter->cond, NULL);
 	lock_take(&pool->lock);
 	/* utlist keeps the last element in the head's prev. */
 	slot = pool->idle != NULL && pool->limits.fifo ? pool->idle->prev : pool->idle;
@@ -133,6 +132,7 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 		waiter->grant = POOL_REPLACE;
 	} else {
 		waiter->grant = POOL_FULL;
+		pthread_cond_init(&waiter->cond, NULL);
 		DL_APPEND(pool->waiters, waiter);
 	}
 	lock_drop(&pool->lock);
@@ -190,13 +190,6 @@ void pool_lent(struct pool *pool, struct pool_slot *slot)
 {
 	lock_take(&pool->lock);
 	slot->state = SLOT_LEASED;
-	lock_drop(&pool->lock);
-}
-
-void pool_replace(struct pool *pool, struct pool_slot *slot)
-{
-	lock_take(&pool->lock);
-	slot->state = SLOT_OPENING;
 	lock_drop(&pool->lock);
 }
 

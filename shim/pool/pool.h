@@ -66,8 +66,8 @@ struct pool_slot {
 
 /* What an acquire was given. The caller owes the pool an answer to each. */
 enum pool_grant {
-	POOL_LEND,    /* check `slot`, then pool_lent or pool_replace */
-	POOL_REPLACE, /* close `slot` for `why`, see its end, then as POOL_OPEN */
+	POOL_LEND,    /* check `slot`, then pool_lent; or go on as with POOL_REPLACE */
+	POOL_REPLACE, /* close `slot` for `why` and see its end; its room is yours: POOL_OPEN */
 	POOL_OPEN,    /* open a session in the room reserved: pool_opened or pool_open_failed */
 	POOL_FULL     /* nothing: queued as `waiter`, go on with pool_wait */
 };
@@ -131,12 +131,6 @@ void pool_open_failed(struct pool *pool);
 
 /* checking → leased: it passed the check. */
 void pool_lent(struct pool *pool, struct pool_slot *slot);
-
-/*
- * The slot's session is closed and its end was seen, or it will not come: the slot
- * is out, its room stays reserved for a session to be opened in its place.
- */
-void pool_replace(struct pool *pool, struct pool_slot *slot);
 
 /*
  * leased → returning, or the reason why the pool does not want it back; then it
