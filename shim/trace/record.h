@@ -15,7 +15,8 @@
  *
  * record_begin costs a comparison when the level is not wanted. Keys are words;
  * values are quoted where they need it (space, quote, '=', control characters,
- * empty), with \" \\ \n \t and \xNN inside the quotes.
+ * empty), with \" \\ \n \t and \xNN inside the quotes. A line too long for RECORD_MAX
+ * ends with the last pair that fits, or within a string, whose quote is closed.
  *
  * The descriptor of a log file is ours alone: high, close-on-exec, and compared by
  * device and inode before each write, because programs close descriptors they do
@@ -62,7 +63,15 @@ void record_u64(struct record *r, const char *key, uint64_t value);
 void record_i64(struct record *r, const char *key, int64_t value);
 /* A span given in nanoseconds, written as whole microseconds: key it "…_us". */
 void record_us(struct record *r, const char *key, uint64_t ns);
-/* key=ID of an interned stack, its own line (event=stack) written first if need be. */
+/*
+ * key=ID of an interned stack; nothing for 0. The first time in a process the stack's
+ * own line goes before:
+ *
+ *   ... event=stack stack=7 frames="/bin/app+0x11f3(main) /lib/x.so+0x20" build_ids="/bin/app=ab12"
+ *
+ * Whole frames only, as many as fit; "?" for a frame in no module; a space within a
+ * path is \x20, before quoting. build_ids names every module that has one, once.
+ */
 void record_stack(struct record *r, const char *key, uint32_t stack);
 /* Ready-made logfmt pairs. */
 void record_pairs(struct record *r, const char *pairs);
@@ -74,6 +83,12 @@ void record_end(struct record *r);
  * file it was at record_open: a program may have put something of its own there.
  */
 void record_to_stderr(const struct text *t);
+
+/*
+ * True if the log itself goes to stderr, so that who has told something there in
+ * prose (the leak report) need not repeat it as lines of the log.
+ */
+bool record_is_stderr(void);
 
 void record_fork_prepare(void);
 void record_fork_parent(void);

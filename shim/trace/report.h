@@ -18,8 +18,9 @@
 
 /*
  * Writes the report on `leaks` (count > 0; sorted in place) to stderr when
- * `to_stderr`, and one event=leak line per lease to the log either way.
- * `now_ns` is CLOCK_MONOTONIC's.
+ * `to_stderr`, and one event=leak line per lease to the log. Only where the log is
+ * stderr and the report went there, too, the lines are left out: nothing is told
+ * twice. `now_ns` is CLOCK_MONOTONIC's.
  */
 void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
                   const char *program, uint64_t now_ns, bool to_stderr);

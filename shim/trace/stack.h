@@ -31,8 +31,13 @@ struct stack_module {
 
 struct stack_frame {
 	const struct stack_module *module; /* NULL: no module holds the address (JIT) */
-	uintptr_t offset; /* of the call, from the module's load address; or the address */
-	const char *symbol; /* nearest dynamic symbol at capture time, NULL if none; never freed */
+	/*
+	 * An address within the call (the return address less one), without the load
+	 * bias: as it stands in the ELF file, ready for addr2line(1) and symbol_nearest().
+	 * Without a module, the address itself.
+	 */
+	uintptr_t offset;
+	const char *symbol; /* the exported function that holds it, NULL if none; never freed */
 };
 
 struct stack {

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a module in memory says of itself: its addresses, its build id, its symbols.
+ *
+ * Nothing is taken for granted: whatever a module points to must lie in one of its
+ * own readable segments before it is looked at.
+ */
+#include "trace/image.h"
+
+#include <string.h>
+
+#include "trace/symbol.h"
+
+#define BUILD_ID_NAME	  "GNU"
+#define ALIGN_UP(n, unit) (((n) + (unit)-1) / (unit) * (unit))
+
+bool image_covers(const struct image *image, uintptr_t address)
+{
+	for (size_t i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *header = &image->headers[i];
+
+		if (header->p_type == PT_LOAD &&
+		    address - (image->bias + header->p_vaddr) < header->p_memsz) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* True if the `n` bytes at `address` lie in one loaded, readable segment. */
+static bool holds(const struct image *image, uintptr_t address, size_t n)
+{
+	for (size_t i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *header = &image->headers[i];
+		uintptr_t at = address - (image->bias + header->p_vaddr);
+
+		if (header->p_type == PT_LOAD && (header->p_flags & PF_R) != 0 &&
+		    at < header->p_memsz && n <= header->p_memsz - at) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Finds the note with the build id among the notes of one segment; hex into `out`. */
+static bool read_notes(const char *notes, size_t n, size_t align, struct text *out)
+{
+	ElfW(Nhdr) note;
+
+	while (n >= sizeof(note)) {
+		size_t at;
+		size_t end;
+
+		memcpy(&note, notes, sizeof(note));
+		if (note.n_namesz > n || note.n_descsz > n) {
+			return false;
+		}
+		at = ALIGN_UP(sizeof(note) + note.n_namesz, align);
+		end = ALIGN_UP(at + note.n_descsz, align);
+		if (at + note.n_descsz > n) {
+			return false;
+		}
+		if (note.n_type == NT_GNU_BUILD_ID &&
+		    note.n_descsz <= (IMAGE_BUILD_ID_MAX - 1) / 2 &&
+		    note.n_namesz == sizeof(BUILD_ID_NAME) &&
+		    memcmp(notes + sizeof(note), BUILD_ID_NAME, sizeof(BUILD_ID_NAME)) == 0) {
+			for (size_t i = 0; i < note.n_descsz; i++) {
+				text_char(out, "0123456789abcdef"[notes[at + i] >> 4 & 15]);
+				text_char(out, "0123456789abcdef"[notes[at + i] & 15]);
+			}
+			return true;
+		}
+		if (end > n) {
+			return false;
+		}
+		notes += end;
+		n -= end;
+	}
+	return false;
+}
+
+void image_build_id(const struct image *image, struct text *out)
+{
+	for (size_t i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *header = &image->headers[i];
+		uintptr_t at = image->bias + header->p_vaddr;
+
+		if (header->p_type == PT_NOTE && holds(image, at, header->p_memsz) &&
+		    read_notes((const char *)at, header->p_memsz, header->p_align == 8 ? 8 : 4,
+			       out)) {
+			return;
+		}
+	}
+}
+
+/* The dynamic symbol table of a module. */
+struct symbols {
+	uintptr_t table;
+	uintptr_t names;
+	size_t names_size;
+	uintptr_t gnu_hash;
+	uintptr_t hash;
+};
+
+/* Loaders differ in whether they add the bias to these in place. */
+static uintptr_t absolute(const struct image *image, uintptr_t pointer)
+{
+	return holds(image, pointer, 1) ? pointer : image->bias + pointer;
+}
+
+static bool find_symbols(const struct image *image, struct symbols *symbols)
+{
+	const ElfW(Dyn) *dynamic = NULL;
+
+	for (size_t i = 0; i < image->count; i++) {
+		if (image->headers[i].p_type == PT_DYNAMIC) {
+			uintptr_t at = image->bias + image->headers[i].p_vaddr;
+
+			dynamic = holds(image, at, image->headers[i].p_memsz)
+					  ? (const ElfW(Dyn) *)at
+					  : NULL;
+		}
+	}
+	for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++) {
+		switch (dynamic->d_tag) {
+		case DT_SYMTAB:
+			symbols->table = absolute(image, dynamic->d_un.d_ptr);
+			break;
+		case DT_STRTAB:
+			symbols->names = absolute(image, dynamic->d_un.d_ptr);
+			break;
+		case DT_STRSZ:
+			symbols->names_size = dynamic->d_un.d_val;
+			break;
+		case DT_GNU_HASH:
+			symbols->gnu_hash = absolute(image, dynamic->d_un.d_ptr);
+			break;
+		case DT_HASH:
+			symbols->hash = absolute(image, dynamic->d_un.d_ptr);
+			break;
+		default:
+			break;
+		}
+	}
+	return symbols->table != 0 && symbols->names != 0;
+}
+
+/*
+ * How many symbols there are is written down nowhere but in the hash tables: in the
+ * old kind as a number, in GNU's as the end of the last chain.
+ */
+static size_t count_symbols(const struct image *image, const struct symbols *symbols)
+{
+	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
+	const uint32_t *buckets;
+	const uint32_t *chains;
+	uint32_t last = 0;
+
+	if (symbols->gnu_hash == 0 || !holds(image, symbols->gnu_hash, 16)) {
+		head = (const uint32_t *)symbols->hash;
+		return symbols->hash != 0 && holds(image, symbols->hash, 8) ? head[1] : 0;
+	}
+	buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+	chains = buckets + head[0];
+	if (!holds(image, (uintptr_t)buckets, head[0] * sizeof(uint32_t))) {
+		return 0;
+	}
+	for (uint32_t i = 0; i < head[0]; i++) {
+		last = buckets[i] > last ? buckets[i] : last;
+	}
+	if (last < head[1]) {
+		return head[1];
+	}
+	while (holds(image, (uintptr_t)&chains[last - head[1]], sizeof(uint32_t)) &&
+	       (chains[last - head[1]] & 1) == 0) {
+		last++;
+	}
+	return (size_t)last + 1;
+}
+
+const char *image_symbol(const struct image *image, uintptr_t offset)
+{
+	struct symbol_search search = {.offset = offset};
+	struct symbols symbols = {0};
+	const ElfW(Sym) * table;
+	size_t count;
+
+	if (!find_symbols(image, &symbols)) {
+		return NULL;
+	}
+	table = (const ElfW(Sym) *)symbols.table;
+	count = count_symbols(image, &symbols);
+	if (!holds(image, symbols.table, count * sizeof(*table)) ||
+	    !holds(image, symbols.names, symbols.names_size)) {
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		symbol_consider(&search, &table[i]);
+	}
+	if (!search.held || search.holder.st_name >= symbols.names_size) {
+		return NULL;
+	}
+	return (const char *)symbols.names + search.holder.st_name;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a module in memory says of itself: its addresses, its build id, its symbols.
+ * Only stack.c uses it.
+ *
+ * Locks: none, and none of the loader's. The module must stay loaded meanwhile.
+ */
+#ifndef PQPOOL_TRACE_IMAGE_H
+#define PQPOOL_TRACE_IMAGE_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text.h"
+
+/* Room for the longest build id in hex, 64 bytes of it, and a NUL. */
+#define IMAGE_BUILD_ID_MAX 129
+
+/* A module as dl_iterate_phdr(3) shows it. */
+struct image {
+	uintptr_t bias;   /* what the loader added to the addresses in the ELF file */
+	const char *name; /* "" is the main program; NULL: no module */
+	const ElfW(Phdr) * headers;
+	size_t count;
+};
+
+/* True if `address` lies in one of the loaded segments, readable or not. */
+bool image_covers(const struct image *image, uintptr_t address);
+
+/* Adds the build id in lower-case hex to `id`; nothing if there is none. */
+void image_build_id(const struct image *image, struct text *id);
+
+/*
+ * The exported function that contains `offset`, an address of the ELF file; NULL if
+ * there is none. The name is the module's own, gone when that is unloaded.
+ */
+const char *image_symbol(const struct image *image, uintptr_t offset);
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The log: lines of logfmt, each handed over whole to the sink.
+ *
+ * A line is built in its struct record, of whose buffer the first bytes are the sink's
+ * and the last TAIL are kept back for "lost=N" and the newline. What does not fit is
+ * left out pair by pair; only a string is cut in the middle, and its quote is closed
+ * all the same.
+ *
+ * Locks: none of its own. Everything static is constant after record_open, atomic, or
+ * changes only in a forked child, which has one thread.
+ */
+#include "trace/record.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "trace/sink.h"
+#include "trace/stack.h"
+
+#define TAIL 32
+
+static const char *const level_names[] = {
+	[LEVEL_OFF] = "off",   [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning",
+	[LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug",
+};
+
+static enum config_level threshold = LEVEL_OFF;
+static char program_name[NAME_MAX + 1];
+static pid_t own_pid;
+static _Thread_local pid_t own_tid;
+
+static atomic_uint_fast64_t lost; /* lines since the last one that was written */
+
+static void undo(struct text *t, size_t len)
+{
+	t->len = len;
+	t->buf[len] = '\0';
+}
+
+/* Once something did not fit, nothing follows it: a gap would look like the truth. */
+static bool pair_start(struct text *t, const char *key)
+{
+	if (t->cut) {
+		return false;
+	}
+	if (t->len > 0) {
+		text_char(t, ' ');
+	}
+	text_str(t, key);
+	text_char(t, '=');
+	return true;
+}
+
+/* Ends a pair that is worth nothing unless it is whole. */
+static void pair_end(struct text *t, size_t start)
+{
+	if (t->cut) {
+		undo(t, start);
+	}
+}
+
+/* Starts key="; from here to quote_end the room for the closing quote is kept back. */
+static bool quote_start(struct text *t, const char *key)
+{
+	size_t start = t->len;
+
+	if (!pair_start(t, key)) {
+		return false;
+	}
+	text_char(t, '"');
+	if (t->cut || t->len + 1 > t->size - 1) {
+		t->cut = true;
+		undo(t, start);
+		return false;
+	}
+	t->size--;
+	return true;
+}
+
+static void quote_end(struct text *t)
+{
+	t->size++;
+	t->buf[t->len++] = '"';
+	t->buf[t->len] = '\0';
+}
+
+static void quote_byte(struct text *t, unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t start = t->len;
+
+	if (c == '"' || c == '\\') {
+		text_char(t, '\\');
+		text_char(t, (char)c);
+	} else if (c == '\n') {
+		text_str(t, "\\n");
+	} else if (c == '\t') {
+		text_str(t, "\\t");
+	} else if (c < ' ' || c == 0x7f) {
+		text_str(t, "\\x");
+		text_char(t, digits[c >> 4]);
+		text_char(t, digits[c & 15]);
+	} else {
+		text_char(t, (char)c);
+	}
+	if (t->cut) {
+		undo(t, start);
+	}
+}
+
+static void quote_str(struct text *t, const char *s)
+{
+	for (; *s != '\0' && !t->cut; s++) {
+		quote_byte(t, (unsigned char)*s);
+	}
+}
+
+static bool needs_quotes(const char *value)
+{
+	if (*value == '\0') {
+		return true;
+	}
+	for (const char *s = value; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c <= ' ' || c == 0x7f || c == '"' || c == '=') {
+			return true;
+		}
+	}
+	return false;
+}
+
+void record_str(struct record *r, const char *key, const char *value)
+{
+	struct text *t = &r->line;
+	size_t start = t->len;
+
+	if (value == NULL) {
+		value = "";
+	}
+	if (needs_quotes(value)) {
+		if (quote_start(t, key)) {
+			quote_str(t, value);
+			quote_end(t);
+		}
+		return;
+	}
+	if (pair_start(t, key)) {
+		if (t->cut) {
+			undo(t, start);
+			return;
+		}
+		text_str(t, value);
+	}
+}
+
+void record_u64(struct record *r, const char *key, uint64_t value)
+{
+	size_t start = r->line.len;
+
+	if (pair_start(&r->line, key)) {
+		text_u64(&r->line, value);
+		pair_end(&r->line, start);
+	}
+}
+
+void record_i64(struct record *r, const char *key, int64_t value)
+{
+	size_t start = r->line.len;
+
+	if (pair_start(&r->line, key)) {
+		text_i64(&r->line, value);
+		pair_end(&r->line, start);
+	}
+}
+
+void record_us(struct record *r, const char *key, uint64_t ns)
+{
+	record_u64(r, key, ns / NS_PER_US);
+}
+
+/* The length of the first pair in `s`: up to a space outside quotes. */
+static size_t pair_length(const char *s)
+{
+	bool quoted = false;
+	size_t n;
+
+	for (n = 0; s[n] != '\0' && (quoted || s[n] != ' '); n++) {
+		if (s[n] == '"') {
+			quoted = !quoted;
+		} else if (quoted && s[n] == '\\' && s[n + 1] != '\0') {
+			n++;
+		}
+	}
+	return n;
+}
+
+void record_pairs(struct record *r, const char *pairs)
+{
+	struct text *t = &r->line;
+
+	while (*pairs != '\0' && !t->cut) {
+		size_t start = t->len;
+		size_t n = pair_length(pairs);
+
+		if (n > 0) {
+			text_char(t, ' ');
+			text_bytes(t, pairs, n);
+			pair_end(t, start);
+		}
+		for (size_t i = start; i < t->len; i++) {
+			/* Whatever they hold, it stays one line. */
+			if ((unsigned char)t->buf[i] < ' ') {
+				t->buf[i] = ' ';
+			}
+		}
+		pairs += n + (pairs[n] == ' ');
+	}
+}
+
+/* Days since 1970-01-01 to a date, in years that begin in March so that leap days come last. */
+static void put_date(struct text *t, uint64_t days)
+{
+	uint64_t since_0000_03_01 = days + 719468;
+	uint64_t era = since_0000_03_01 / 146097;
+	uint64_t day_of_era = since_0000_03_01 % 146097;
+	uint64_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
+		365;
+	uint64_t day_of_year =
+		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint64_t month_from_march = (5 * day_of_year + 2) / 153;
+	uint64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+	uint64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+
+	text_padded(t, era * 400 + year_of_era + (month <= 2), 4);
+	text_char(t, '-');
+	text_padded(t, month, 2);
+	text_char(t, '-');
+	text_padded(t, day, 2);
+}
+
+/* gmtime(3) and its like may take the lock of the time zone, so it is done here. */
+static void put_time(struct text *t, uint64_t wall_us)
+{
+	uint64_t seconds = wall_us / 1000000;
+
+	text_str(t, "time=");
+	put_date(t, seconds / 86400);
+	text_char(t, 'T');
+	text_padded(t, seconds / 3600 % 24, 2);
+	text_char(t, ':');
+	text_padded(t, seconds / 60 % 60, 2);
+	text_char(t, ':');
+	text_padded(t, seconds % 60, 2);
+	text_char(t, '.');
+	text_padded(t, wall_us % 1000000, 6);
+	text_char(t, 'Z');
+}
+
+bool record_wants(enum config_level level)
+{
+	return level != LEVEL_OFF && level <= threshold;
+}
+
+bool record_begin(struct record *r, enum config_level level, const char *event)
+{
+	if (!record_wants(level)) {
+		return false;
+	}
+	if (own_tid == 0) {
+		own_tid = gettid();
+	}
+	r->level = level;
+	text_init(&r->line, r->buf + SINK_HEAD, sizeof(r->buf) - SINK_HEAD - TAIL);
+	put_time(&r->line, clock_wall_us());
+	record_str(r, "level", level_names[level]);
+	record_u64(r, "pid", (uint64_t)own_pid);
+	record_u64(r, "tid", (uint64_t)own_tid);
+	record_str(r, "program", program_name);
+	record_str(r, "event", event);
+	return true;
+}
+
+/* Frames are parted by spaces, so a space in a path is written \x20. */
+static void quote_path(struct text *t, const char *path)
+{
+	for (; *path != '\0' && !t->cut; path++) {
+		if (*path == ' ') {
+			quote_str(t, "\\x20");
+		} else {
+			quote_byte(t, (unsigned char)*path);
+		}
+	}
+}
+
+static void quote_frame(struct text *t, const struct stack_frame *frame)
+{
+	quote_path(t, frame->module != NULL ? frame->module->path : "?");
+	text_char(t, '+');
+	text_hex(t, frame->offset);
+	if (frame->symbol != NULL) {
+		text_char(t, '(');
+		quote_path(t, frame->symbol);
+		text_char(t, ')');
+	}
+}
+
+static void put_frames(struct text *t, const struct stack *stack)
+{
+	if (!quote_start(t, "frames")) {
+		return;
+	}
+	for (uint32_t i = 0; i < stack->depth && !t->cut; i++) {
+		size_t start = t->len;
+
+		if (i > 0) {
+			text_char(t, ' ');
+		}
+		quote_frame(t, &stack->frames[i]);
+		pair_end(t, start);
+	}
+	quote_end(t);
+}
+
+static bool seen_before(const struct stack *stack, uint32_t i)
+{
+	for (uint32_t j = 0; j < i; j++) {
+		if (stack->frames[j].module == stack->frames[i].module) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void put_build_ids(struct text *t, const struct stack *stack)
+{
+	size_t before = t->len;
+	bool any = false;
+
+	if (!quote_start(t, "build_ids")) {
+		return;
+	}
+	for (uint32_t i = 0; i < stack->depth && !t->cut; i++) {
+		const struct stack_module *module = stack->frames[i].module;
+		size_t start = t->len;
+
+		if (module == NULL || module->build_id[0] == '\0' || seen_before(stack, i)) {
+			continue;
+		}
+		text_str(t, any ? " " : NULL);
+		quote_path(t, module->path);
+		text_char(t, '=');
+		text_str(t, module->build_id);
+		pair_end(t, start);
+		any = any || !t->cut;
+	}
+	quote_end(t);
+	if (!any) {
+		undo(t, before);
+	}
+}
+
+/* On its own, so that the record being built elsewhere is not touched. */
+static void write_stack(enum config_level level, const struct stack *stack)
+{
+	struct record r;
+
+	if (record_begin(&r, level, "stack")) {
+		record_u64(&r, "stack", stack->id);
+		put_frames(&r.line, stack);
+		put_build_ids(&r.line, stack);
+		record_end(&r);
+	}
+}
+
+void record_stack(struct record *r, const char *key, uint32_t stack)
+{
+	const struct stack *known = stack_get(stack);
+
+	if (known == NULL) {
+		return;
+	}
+	if (stack_claim_for_log(stack)) {
+		write_stack(r->level, known);
+	}
+	record_u64(r, key, stack);
+}
+
+void record_end(struct record *r)
+{
+	uint64_t untold = atomic_exchange(&lost, 0);
+
+	r->line.size += TAIL;
+	r->line.cut = false;
+	if (untold > 0) {
+		record_u64(r, "lost", untold);
+	}
+	text_char(&r->line, '\n');
+	if (!sink_put(&r->line, r->level)) {
+		atomic_fetch_add(&lost, untold + 1);
+	}
+}
+
+void record_to_stderr(const struct text *t)
+{
+	sink_put_on_stderr(t);
+}
+
+bool record_is_stderr(void)
+{
+	return record_wants(LEVEL_ERROR) && sink_is_stderr();
+}
+
+static void complain(const char *log, int error)
+{
+	char buf[PATH_MAX + 256];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf) - 1);
+	text_str(&t, "pqpool: cannot open the log \"");
+	text_str(&t, log);
+	text_str(&t, "\": ");
+	text_str(&t, strerrordesc_np(error));
+	text_str(&t, "; warnings go to stderr instead");
+	t.size++;
+	text_char(&t, '\n');
+	sink_put_on_stderr(&t);
+}
+
+void record_open(const char *log, enum config_level level, const char *program)
+{
+	struct text name;
+	int error;
+
+	text_init(&name, program_name, sizeof(program_name));
+	text_str(&name, program);
+	own_pid = getpid();
+	error = sink_open(level == LEVEL_OFF ? "stderr" : log, program_name);
+	threshold = level;
+	if (error != 0) {
+		complain(log, error);
+		threshold = level < LEVEL_WARNING ? level : LEVEL_WARNING;
+	}
+}
+
+void record_fork_prepare(void)
+{
+	sink_fork_prepare();
+}
+
+void record_fork_parent(void)
+{
+	sink_fork_parent();
+}
+
+void record_fork_child(void)
+{
+	own_pid = getpid();
+	own_tid = 0;
+	atomic_store(&lost, 0);
+	sink_fork_child();
+}
