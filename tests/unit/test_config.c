@@ -17,7 +17,7 @@
 #define MANY 8192
 
 /* Configurations stay reachable, so that a leak checker sees only real leaks. */
-static struct config slots[MANY];
+static struct config *slots[MANY];
 static size_t slots_used;
 
 static char lines[32][1200];
@@ -43,18 +43,22 @@ static void complain(void *arg, const char *line)
 	assert_ptr_equal(arg, lines);
 	assert_true(lines_used < 32);
 	assert_true(strlen(line) < sizeof(lines[0]));
-	strcpy(lines[lines_used++], line);
+	memcpy(lines[lines_used++], line, strlen(line) + 1);
 }
 
 /* Loads `env`, a NULL-terminated list. */
 static struct config *load_block(char *const *env)
 {
+	struct config *config = malloc(sizeof(*config));
+
+	assert_non_null(config);
 	assert_true(slots_used < MANY);
 	lines_used = 0;
 	errno = EXDEV;
-	loaded = config_load(&slots[slots_used], env, complain, lines);
+	loaded = config_load(config, env, complain, lines);
 	assert_int_equal(errno, EXDEV);
-	return &slots[slots_used++];
+	slots[slots_used++] = config;
+	return config;
 }
 
 #define load(...) load_block((char *const[]){__VA_ARGS__, NULL})
@@ -263,7 +267,7 @@ static void refuses_block(const char *name, const char *const *values)
 {
 	for (; *values != NULL; values++) {
 		load_one(name, *values, false);
-		assert_profile(&slots[slots_used - 1], PROFILE_NONE, 10, 20, 3600, 0);
+		assert_profile(slots[slots_used - 1], PROFILE_NONE, 10, 20, 3600, 0);
 	}
 }
 
@@ -615,9 +619,7 @@ static void test_long_unknown_name_is_cut(void **state)
 	char entry[400];
 
 	(void)state;
-	memcpy(entry, "PQPOOL_", 7);
-	memset(entry + 7, 'N', sizeof(entry) - 7);
-	memcpy(entry + sizeof(entry) - 3, "=1", 3);
+	snprintf(entry, sizeof(entry), "PQPOOL_%0300d=1", 0);
 	load(entry);
 	assert_true(loaded);
 	assert_int_equal(lines_used, 1);
