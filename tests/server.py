@@ -73,7 +73,7 @@ def wait_until(predicate, deadline=10.0, interval=0.01):
         value = predicate()
         if value or time.monotonic() >= end:
             return value
-        time.sleep(interval)
+        time.sleep(interval)  # sleeps because this is how everybody else need not
 
 
 def bindir():

@@ -66,10 +66,13 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(SHIM_OBJECTS)
 		$(SHIM_OBJECTS) -lpq -lpthread -ldl
 
 .SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
-.PHONY: programs units stresses run-tests run-sanitized
+.PHONY: programs units stresses print-flags
 programs: $(PROGRAMS)
 units: $(UNITS)
 stresses: $(STRESSES)
+# What the shim is compiled with, for tests/lint.
+print-flags:
+	@echo $(CPPFLAGS) $(OURFLAGS)
 
 # --- what one calls -----------------------------------------------------------
 

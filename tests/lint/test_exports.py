@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the shim shows to the program, and what it needs of it."""
+import re
+
+import house
+
+# C library functions that run no exit handlers: the report has to come before them.
+LIBC = {"_exit", "_Exit", "quick_exit"}
+
+
+def hooks():
+    text = house.without_comments(house.read("shim/base/hooks.def"))
+    return set(re.findall(r"^HOOK(?:_OPTIONAL)?\((\w+)\)", text, re.M))
+
+
+def exports_map():
+    text = house.without_comments(house.read("shim/hooks/exports.map"))
+    shown = re.search(r"global:(.*?)local:\s*\*;", text, re.S)
+    assert shown, "exports.map: no global: … local: *;"
+    return set(re.findall(r"\w+", re.sub(r"#[^\n]*", "", shown.group(1))))
+
+
+def default_visible(object_file):
+    """Functions that an object would export if no version script were there."""
+    shown = set()
+    for line in house.output("readelf", "-sW", object_file).splitlines():
+        columns = line.split()
+        if len(columns) == 8 and columns[3:6] == ["FUNC", "GLOBAL", "DEFAULT"] and (
+                columns[6] != "UND"):
+            shown.add(columns[7])
+    return shown
+
+
+def test_exports_map_is_hooks_def():
+    listed = exports_map()
+    assert listed - LIBC == hooks()
+    assert {n for n in listed if not n.startswith("PQ")} <= LIBC
+
+
+def test_object_exports_the_map():
+    lines = house.output("nm", "-D", "--defined-only", house.SHIM).splitlines()
+    symbols = {line.split()[2].split("@")[0] for line in lines if line.split()[1] != "A"}
+    assert symbols == exports_map()
+
+
+def test_entry_defines_the_hooks():
+    visible = {name: default_visible(path) for name, path in house.objects().items()}
+    pq = {name: {f for f in shown if f.startswith("PQ")} for name, shown in visible.items()}
+    assert pq.pop("shim/hooks/entry.c", set()) == hooks()
+    assert not any(pq.values()), "PQ functions outside entry.c: %s" % pq
+    assert set().union(*visible.values()) == exports_map(), "visible by mistake, or not defined"
+
+
+def test_needs_only_libc():
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", house.output("readelf", "-dW", house.SHIM))
+    assert [n for n in needed if not n.startswith(("libc.so.6", "ld-linux"))] == []
+
+
+def test_bound_at_load_and_hardened():
+    dynamic = house.output("readelf", "-dW", house.SHIM)
+    assert re.search(r"BIND_NOW|FLAGS_1.*\bNOW\b", dynamic), "lazy binding"
+    assert not re.search(r"TEXTREL|\(RPATH\)|\(RUNPATH\)", dynamic)
+    stack = re.findall(r"GNU_STACK.*", house.output("readelf", "-lW", house.SHIM))
+    assert stack and "E" not in stack[0].split()[-2], "executable stack"
