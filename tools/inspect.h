@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Tells beforehand whether a shared library can be preloaded into a program.
+ *
+ * The dynamic linker does not say so when it cannot: a statically linked program has
+ * none, a setuid one ignores LD_PRELOAD. Whoever asked for a pool would look for it
+ * in vain.
+ */
+#ifndef PQPOOL_TOOLS_INSPECT_H
+#define PQPOOL_TOOLS_INSPECT_H
+
+/*
+ * 0 if `library` can be preloaded into the program file `path`, or if that cannot be
+ * told (it does not exist, may not be read: then execve(2) says why, or runs it).
+ * Otherwise one line has gone to stderr and the exit status is returned: 125 where
+ * the library would have no effect, 126 or 127 where the program cannot be run.
+ * A script is judged by its interpreter.
+ */
+int inspect_program(const char *path, const char *library);
+
+#endif

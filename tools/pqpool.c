@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The command `pqpool`: chooses the subcommand, which has a file of its own. */
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "run.h"
+#include "status.h"
+
+static const struct command {
+	const char *name;
+	char *title; /* argv[0] of the subcommand: getopt(3)'s messages begin with it */
+	int (*main)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{"run", "pqpool run", run_main, "run a program with a hidden connection pool"},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_help(FILE *to)
+{
+	fputs("Usage: pqpool COMMAND [ARGUMENT]...\n"
+	      "       pqpool --help | --version\n"
+	      "\n"
+	      "Commands:\n",
+	      to);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	}
+	fputs("\n"
+	      "`pqpool COMMAND --help` tells more.\n",
+	      to);
+}
+
+static int dispatch(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return STATUS_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		puts("pqpool " PQPOOL_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			argv[1] = commands[i].title;
+			return commands[i].main(argc - 1, argv + 1);
+		}
+	}
+	warnx("%s is not a command; see pqpool --help", argv[1]);
+	return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int status = dispatch(argc, argv);
+
+	/* Help that went to a full disk or a closed pipe is no success. */
+	if (fflush(stdout) != 0 && status == 0) {
+		warn("standard output");
+		status = STATUS_FAILED;
+	}
+	return status;
+}
