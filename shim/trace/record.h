@@ -67,7 +67,8 @@ void record_us(struct record *r, const char *key, uint64_t ns);
  * key=ID of an interned stack; nothing for 0. The first time in a process the stack's
  * own line goes before:
  *
- *   ... event=stack stack=7 frames="/bin/app+0x11f3(main) /lib/x.so+0x20" build_ids="/bin/app=ab12"
+ *   ... event=stack stack=7 frames="/bin/app+0x11f3(main) /lib/x.so+0x20"
+ *   build_ids="/bin/app=ab12"
  *
  * Whole frames only, as many as fit; "?" for a frame in no module; a space within a
  * path is \x20, before quoting. build_ids names every module that has one, once.

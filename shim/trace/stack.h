@@ -37,7 +37,7 @@ struct stack_frame {
 	 * Without a module, the address itself.
 	 */
 	uintptr_t offset;
-	const char *symbol; /* the exported function that holds it, NULL if none; never freed */
+	const char *symbol; /* the exported function around it, NULL if none; never freed */
 };
 
 struct stack {
