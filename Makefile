@@ -3,9 +3,11 @@
 # make            build/libpqpool.so and build/pqpool
 # make demo       set everything up, run pgbench without and with the shim, show a leak report
 # make check      set everything up, run every test
-# make bench-free variants: asan, tsan, valgrind, lint, format, clean
+# make asan tsan valgrind lint format clean: see tests/tests.mk
 
-CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes

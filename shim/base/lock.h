@@ -28,7 +28,6 @@ enum lock_rank {
 	LOCK_REGISTRY, /* broker.c: identity to pool */
 	LOCK_POOL,     /* pool.c: one per pool; several at once only while forking */
 	LOCK_LEASE,    /* lease.c: PGconn to lease */
-	LOCK_CANCEL,   /* cancel.c: PGcancel to lease */
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_RECORD,   /* record.c: the log */
 	LOCK_RANKS
