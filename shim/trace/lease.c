@@ -12,12 +12,13 @@
  */
 #include "trace/lease.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/sort.h"
 
 static struct lock table_lock = LOCK_INITIALIZER(LOCK_LEASE);
 static struct lease *table;
@@ -169,18 +170,6 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return state;
 }
 
-bool lease_is_current(const void *conn, uint64_t id)
-{
-	const struct lease *lease;
-	bool current;
-
-	lock_take(&table_lock);
-	lease = find_locked(conn);
-	current = lease != NULL && lease->open && lease->id == id;
-	lock_drop(&table_lock);
-	return current;
-}
-
 void lease_set_backend(struct lease *lease, int backend_pid)
 {
 	lock_take(&table_lock);
@@ -220,7 +209,11 @@ struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
 	*totals = sums;
 	*count = count_own_locked();
 	if (*count > 0) {
-		copies = calloc(*count, sizeof(*copies));
+		copies = mmap(NULL, *count * sizeof(*copies), PROT_READ | PROT_WRITE,
+		              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	}
+	if (copies == MAP_FAILED) {
+		copies = NULL;
 	}
 	for (const struct lease *lease = table; copies != NULL && lease != NULL;
 	     lease = lease->hh.next) {
@@ -230,9 +223,16 @@ struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
 	}
 	lock_drop(&table_lock);
 	if (copies != NULL) {
-		qsort(copies, n, sizeof(*copies), compare_age);
+		sort_items(copies, n, sizeof(*copies), compare_age);
 	}
 	return copies;
+}
+
+void lease_snapshot_free(struct lease *snapshot, size_t count)
+{
+	if (snapshot != NULL) {
+		munmap(snapshot, count * sizeof(*snapshot));
+	}
 }
 
 /* Puts `lease` in its place among the `n` oldest so far; returns how many there are now. */

@@ -86,9 +86,6 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
  */
 enum lease_state lease_find(const void *conn, struct lease **entry);
 
-/* True if a lease with this number is open on `conn`. */
-bool lease_is_current(const void *conn, uint64_t id);
-
 /* Notes a new backend under an open lease (the program called PQreset). */
 void lease_set_backend(struct lease *lease, int backend_pid);
 
@@ -102,11 +99,13 @@ struct lease_totals {
 };
 
 /*
- * Copies the open leases that this process began, oldest first, into a malloc'ed
- * array that the caller frees; `*count` gets their number. NULL if there are none
- * or memory is short (then `*count` still tells how many there are).
+ * Copies the open leases that this process began, oldest first, into an array for
+ * lease_snapshot_free; `*count` gets their number. NULL if there are none or memory
+ * is short (then `*count` still tells how many there are). malloc is not used: the
+ * program may have been interrupted in the middle of it.
  */
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
+void lease_snapshot_free(struct lease *snapshot, size_t count);
 
 /*
  * The oldest open leases on the pool named by this very label pointer, at most

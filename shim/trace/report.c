@@ -11,7 +11,8 @@
  */
 #include "trace/report.h"
 
-#include <stdlib.h>
+#include "base/sort.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -337,7 +338,7 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
 		  const char *program, uint64_t now_ns, bool to_stderr)
 {
-	qsort(leaks, count, sizeof(*leaks), by_stack);
+	sort_items(leaks, count, sizeof(*leaks), by_stack);
 	if (to_stderr) {
 		show_report(leaks, count, totals, program, now_ns);
 	}
