@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/blob.h"
+#include "base/lock.h"
 #include "base/text.h"
 
 static const char *const uri_prefixes[] = {"postgresql://", "postgres://"};
@@ -252,4 +253,24 @@ char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
 	}
 	blob_wipe(&b);
 	return text;
+}
+
+PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *call)
+{
+	const char *const *login = call->login;
+
+	lock_assert_none();
+	switch (call->function) {
+	case CONNECT_STRING:
+		return libpq->PQconnectdb(call->conninfo);
+	case CONNECT_PARAMS:
+		return libpq->PQconnectdbParams(call->keywords, call->values,
+		                                call->expand_dbname);
+	case CONNECT_LOGIN:
+		return libpq->PQsetdbLogin(login[LOGIN_HOST], login[LOGIN_PORT],
+		                           login[LOGIN_OPTIONS], login[LOGIN_TTY],
+		                           login[LOGIN_DBNAME], login[LOGIN_USER],
+		                           login[LOGIN_PASSWORD]);
+	}
+	return NULL;
 }

@@ -34,11 +34,19 @@ void opening_pass(const struct libpq *libpq, PGconn *conn)
 	}
 }
 
-void opening_end(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+void opening_detach(struct opening *opening)
+{
+	if (opening->conn != NULL) {
+		opening->libpq->PQsetNoticeReceiver(opening->conn,
+		                                    opening->libpq->default_receiver, NULL);
+	}
+}
+
+void opening_end(struct opening *opening, const PGconn *conn)
 {
 	current = opening->outer;
-	if (conn != NULL && conn == opening->conn) {
-		libpq->PQsetNoticeReceiver(conn, libpq->default_receiver, NULL);
+	if (conn != NULL) {
+		opening_detach(opening);
 	}
 }
 

@@ -29,14 +29,17 @@ struct opening {
 };
 
 void opening_begin(struct opening *opening);
-/* Puts the libpq's own receiver back on `conn`, which may be NULL. */
-void opening_end(struct opening *opening, const struct libpq *libpq, PGconn *conn);
+/* What the connect came to: NULL, if libpq had no memory for a PGconn. */
+void opening_end(struct opening *opening, const PGconn *conn);
 
 /* After the end: may the session be lent again? */
 enum drop_reason opening_verdict(const struct opening *opening);
 
 /* Puts the receiver on a connection begun with PQconnectStart. */
 void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
+
+/* Takes it off again; must come before the opening or the connection goes. */
+void opening_detach(struct opening *opening);
 
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
 void opening_pass(const struct libpq *libpq, PGconn *conn);

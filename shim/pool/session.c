@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "pool/cancel.h"
 #include "pool/opening.h"
 
 /* Descriptors of ours keep out of the low numbers, which select() and people use. */
@@ -100,7 +101,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo)
 	}
 	opening_begin(&opening);
 	session->conn = libpq->PQconnectdb(conninfo);
-	opening_end(&opening, libpq, session->conn);
+	opening_end(&opening, session->conn);
 	session->lease.conn = session->conn;
 	session->taint = opening_verdict(&opening);
 	if (session->conn != NULL) {
@@ -129,16 +130,19 @@ static bool flags_are_libpqs(int fd)
 	       (descriptor & FD_CLOEXEC) != 0;
 }
 
-enum drop_reason session_examine(struct session *session)
+enum drop_reason session_examine(struct session *session, const struct lease *ended)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
+	if (!cancel_close_scope(session)) {
+		return DROP_CANCEL_UNDER_WAY;
+	}
 	if (session->taint != DROP_NONE) {
 		return session->taint;
 	}
-	if (session->lease.crossed_fork) {
+	if (ended->crossed_fork) {
 		return DROP_FORKED;
 	}
 	if (pq->PQstatus(conn) != CONNECTION_OK) {
@@ -147,9 +151,6 @@ enum drop_reason session_examine(struct session *session)
 	if (!session_is_ours(session) || !flags_are_libpqs(pq->PQsocket(conn)) ||
 	    pq->PQbackendPID(conn) != session->backend_pid) {
 		return DROP_DESCRIPTOR;
-	}
-	if (session->cancels_under_way > 0) {
-		return DROP_CANCEL_UNDER_WAY;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {
 		return DROP_PIPELINE;
@@ -514,6 +515,7 @@ void session_await_end(struct session *session, uint64_t deadline_ns)
 void session_free(struct session *session)
 {
 	forget_end(session);
+	cancel_close_scope(session);
 	free(session->refusal);
 	free(session);
 }

@@ -25,6 +25,7 @@
 #define PQPOOL_POOL_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -35,6 +36,7 @@
 #include "trace/lease.h"
 
 struct lender;
+struct cancel_scope;
 
 /* What is on its way to the server while a session is idle. */
 enum session_flight {
@@ -59,11 +61,11 @@ struct session {
 
 	enum session_flight flight;
 	enum drop_reason taint; /* must not be kept, found before the release */
-	unsigned cancels_under_way;
 	unsigned notices; /* that came while it was ours */
 	bool ended;       /* one of them said that the server ends the session */
 	uint64_t proven_ns;
 
+	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */
 	char *refusal; /* a connect that we failed: its message, else NULL */
 };
@@ -89,11 +91,22 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo);
  */
 struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
 
+/* The session that a lease is embedded in. */
+static inline struct session *session_of_lease(struct lease *lease)
+{
+	return (struct session *)((char *)lease - offsetof(struct session, lease));
+}
+
+static inline struct session *session_of_slot(struct pool_slot *slot)
+{
+	return (struct session *)((char *)slot - offsetof(struct session, slot));
+}
+
 /*
- * Given back: DROP_NONE if its client side is in a state that can be made as new, else
- * why not. Sends nothing.
+ * Given back, by the lease `ended`: DROP_NONE if its client side is in a state that can
+ * be made as new, else why not. Sends nothing.
  */
-enum drop_reason session_examine(struct session *session);
+enum drop_reason session_examine(struct session *session, const struct lease *ended);
 
 /*
  * Takes it into our care: client state as on a fresh connection but for the hooks and the

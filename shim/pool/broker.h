@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Acquire and release: the one place where identity, pool, session and lease meet.
+ *
+ *   connect ──► identity ──► pool ──► an idle session, checked: dead? closed, replaced
+ *                              ├────► room: a session is opened in it
+ *                              └────► full: wait in order of arrival, then refuse
+ *   finish  ──► the lease ends ──► keep: reset on its way, back to the pool
+ *                              └─► drop: really finished, with a reason
+ *
+ * On any doubt the connection is made by libpq itself and only tracked.
+ *
+ * No function here is called with a lock held, and none holds one across a call that can
+ * block. `caller` is the program's return address, for the stack. errno is the caller's
+ * concern (hooks keep it).
+ */
+#ifndef PQPOOL_POOL_BROKER_H
+#define PQPOOL_POOL_BROKER_H
+
+#include <stdbool.h>
+
+#include "base/config.h"
+#include "base/libpq.h"
+#include "pool/conninfo.h"
+#include "pool/reason.h"
+
+/* Takes over the settings. Called once, before anything else here. */
+void broker_configure(const struct config *config);
+
+/*
+ * A connection for `call`: leased from the pool, or what libpq itself makes of it. Like
+ * PQconnectdb it may return NULL or a connection whose status is CONNECTION_BAD.
+ */
+PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *call,
+                       const void *caller);
+
+/*
+ * PQfinish. `libpq` is the one the caller means, used for connections we do not know;
+ * ours are finished by the libpq that made them. NULL is allowed for both.
+ */
+void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller);
+
+/* Before the program does to `conn` what cannot be undone: it will not be lent again. */
+void broker_taint(PGconn *conn, enum drop_reason why);
+
+/* After the program reset a leased connection by PQreset or PQresetPoll. */
+void broker_note_reset(PGconn *conn);
+
+/* The message of a connection that we refused; NULL if `conn` is no such one. */
+const char *broker_refusal(const PGconn *conn);
+
+/*
+ * The program is exiting: closes all idle sessions cleanly, within a bounded time. From
+ * now on connects are libpq's own and finishes are real.
+ */
+void broker_shutdown(void);
+
+/*
+ * Around fork(), each for all locks of this floor. The child forgets the pools and closes
+ * its copies of their sockets without a word to the server.
+ */
+void broker_fork_prepare(void);
+void broker_fork_parent(void);
+void broker_fork_child(void);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What the log says of lending: one function per event, each one line.
+ *
+ * Not here: how a line is written (trace/record), and what is worth reporting at exit
+ * (trace/report).
+ */
+#ifndef PQPOOL_POOL_JOURNAL_H
+#define PQPOOL_POOL_JOURNAL_H
+
+#include <stdint.h>
+
+#include "pool/reason.h"
+#include "pool/registry.h"
+#include "pool/session.h"
+#include "trace/lease.h"
+
+void journal_pool_open(const struct lender *lender);
+void journal_session_open(const struct session *session, uint64_t took_ns);
+void journal_session_close(const struct session *session, enum drop_reason why);
+void journal_open_failed(const struct lender *lender, const char *error, uint64_t took_ns);
+void journal_acquire(const struct session *session);
+
+/*
+ * `ended` is the lease as it was while open; `why` is DROP_NONE if the session is kept.
+ * `caller` is where it was given back, for its stack.
+ */
+void journal_release(const struct lease *ended, enum drop_reason why, const void *caller,
+                     unsigned stack_depth);
+
+/* A session that was to be lent did not pass its check. */
+void journal_check_failed(const struct session *session, enum drop_reason why);
+
+void journal_wait(const struct lender *lender, struct pool_counts counts);
+void journal_timeout(const struct lender *lender, struct pool_counts counts, uint64_t waited_ns);
+
+/* PQfinish on a connection that is not leased: it would hit another caller. */
+void journal_finish_twice(const struct session *session, const void *caller,
+                          unsigned stack_depth);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Several sessions opened side by side, by one thread. */
+#include "pool/prewarm.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "pool/opening.h"
+
+struct attempt {
+	PGconn *conn; /* NULL when over */
+	PostgresPollingStatusType wants;
+	struct opening opening;
+};
+
+static void begin(struct attempt *attempt, const struct libpq *libpq, const char *conninfo)
+{
+	*attempt = (struct attempt){.wants = PGRES_POLLING_WRITING};
+	attempt->conn = libpq->PQconnectStart(conninfo);
+	if (attempt->conn != NULL) {
+		opening_attach(&attempt->opening, libpq, attempt->conn);
+	}
+}
+
+/* Ends an attempt; the session if it is one to keep. */
+static struct session *end(struct attempt *attempt, const struct libpq *libpq)
+{
+	struct session *session = NULL;
+
+	opening_detach(&attempt->opening);
+	if (attempt->wants == PGRES_POLLING_OK &&
+	    opening_verdict(&attempt->opening) == DROP_NONE) {
+		session = session_adopt(libpq, attempt->conn);
+	}
+	if (session == NULL) {
+		libpq->PQfinish(attempt->conn);
+	} else {
+		session_park(session);
+	}
+	attempt->conn = NULL;
+	return session;
+}
+
+/* Waits for any of the attempts to be ready; false at the deadline. */
+static bool wait_for_any(const struct attempt *attempts, uint32_t count,
+                         const struct libpq *libpq, struct pollfd *polls, uint64_t deadline_ns)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct attempt *a = &attempts[i];
+
+		polls[i].fd = a->conn != NULL ? libpq->PQsocket(a->conn) : -1;
+		polls[i].events = a->wants == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+		polls[i].revents = 0;
+	}
+	lock_assert_none();
+	return clock_monotonic_ns() < deadline_ns &&
+	       poll(polls, count, clock_ms_until(clock_monotonic_ns(), deadline_ns)) != 0;
+}
+
+static bool is_over(PostgresPollingStatusType wants)
+{
+	return wants != PGRES_POLLING_READING && wants != PGRES_POLLING_WRITING;
+}
+
+uint32_t prewarm(const struct libpq *libpq, const char *conninfo, uint32_t count,
+                 uint64_t deadline_ns, struct session **out)
+{
+	struct attempt attempts[PREWARM_MAX];
+	struct pollfd polls[PREWARM_MAX];
+	uint32_t under_way = 0;
+	uint32_t kept = 0;
+
+	count = count < PREWARM_MAX ? count : PREWARM_MAX;
+	for (uint32_t i = 0; i < count; i++) {
+		begin(&attempts[i], libpq, conninfo);
+		under_way += attempts[i].conn != NULL;
+	}
+	while (under_way > 0 && wait_for_any(attempts, count, libpq, polls, deadline_ns)) {
+		for (uint32_t i = 0; i < count; i++) {
+			struct attempt *a = &attempts[i];
+
+			if (a->conn == NULL || polls[i].revents == 0) {
+				continue;
+			}
+			a->wants = libpq->PQconnectPoll(a->conn);
+			if (is_over(a->wants)) {
+				out[kept] = end(a, libpq);
+				kept += out[kept] != NULL;
+				under_way--;
+			}
+		}
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (attempts[i].conn != NULL) {
+			end(&attempts[i], libpq);
+		}
+	}
+	return kept;
+}

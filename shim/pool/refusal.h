@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A failed connection of our own making: the pool had no session in time.
+ *
+ * The program gets what it gets from libpq when a connect fails: a PGconn whose status is
+ * CONNECTION_BAD and whose PQerrorMessage says why. Such a PGconn is made by libpq itself
+ * from the program's own parameters and one option with an impossible value, which fails
+ * before any I/O. The message is that value, so that it can be read even by those who
+ * look PQerrorMessage up past us; our PQerrorMessage answers with the message alone.
+ */
+#ifndef PQPOOL_POOL_REFUSAL_H
+#define PQPOOL_POOL_REFUSAL_H
+
+#include <stdint.h>
+
+#include "pool/registry.h"
+#include "pool/session.h"
+
+/*
+ * Makes one for `spelling`, whose pool was full for `waited_ns`: registered like a
+ * session, so that PQfinish and PQerrorMessage find it, but on no lease. NULL: out of
+ * memory.
+ */
+struct session *refusal_make(const struct spelling *spelling, struct lender *lender,
+                             uint64_t waited_ns);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Which pool lends the sessions of an identity. */
+#include "pool/registry.h"
+
+#include <stdlib.h>
+
+#include "base/lock.h"
+
+#define LENDERS_MAX 4096
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_REGISTRY);
+static struct lender *lenders;
+static struct pool_limits limits;
+
+void registry_configure(const struct pool_limits *wanted)
+{
+	limits = *wanted;
+}
+
+/* Takes out one lender that nobody uses; NULL if all are in use. */
+static struct lender *evict_locked(void)
+{
+	struct lender *lender;
+	struct lender *after;
+
+	HASH_ITER (hh, lenders, lender, after) {
+		if (lender->users == 0) {
+			HASH_DEL(lenders, lender);
+			return lender;
+		}
+	}
+	return NULL;
+}
+
+static void free_lender(struct lender *lender)
+{
+	identity_release(lender->identity);
+	free(lender);
+}
+
+static struct lender *make(struct identity *identity)
+{
+	struct lender *lender = calloc(1, sizeof(*lender));
+
+	if (lender != NULL) {
+		identity_hold(identity);
+		lender->identity = identity;
+		pool_init(&lender->pool, &limits);
+	}
+	return lender;
+}
+
+static struct lender *find(struct identity *identity)
+{
+	struct lender *lender;
+
+	lock_take(&lock);
+	HASH_FIND_PTR(lenders, &identity, lender);
+	if (lender != NULL) {
+		lender->users++;
+	}
+	lock_drop(&lock);
+	return lender;
+}
+
+struct lender *registry_lender(struct identity *identity)
+{
+	struct lender *lender = find(identity);
+	struct lender *fresh;
+	struct lender *evicted = NULL;
+
+	if (lender != NULL) {
+		return lender;
+	}
+	fresh = make(identity);
+	if (fresh == NULL) {
+		return NULL;
+	}
+	lock_take(&lock);
+	HASH_FIND_PTR(lenders, &identity, lender);
+	if (lender == NULL && HASH_COUNT(lenders) >= LENDERS_MAX) {
+		evicted = evict_locked();
+	}
+	if (lender == NULL && (evicted != NULL || HASH_COUNT(lenders) < LENDERS_MAX)) {
+		HASH_ADD_PTR(lenders, identity, fresh);
+		if (fresh->hh.tbl != NULL) {
+			lender = fresh;
+			fresh = NULL;
+		}
+	}
+	if (lender != NULL) {
+		lender->users++;
+	}
+	lock_drop(&lock);
+	if (fresh != NULL) {
+		free_lender(fresh);
+	}
+	if (evicted != NULL) {
+		free_lender(evicted);
+	}
+	return lender;
+}
+
+void lender_hold(struct lender *lender)
+{
+	lock_take(&lock);
+	lender->users++;
+	lock_drop(&lock);
+}
+
+void lender_release(struct lender *lender)
+{
+	lock_take(&lock);
+	lender->users--;
+	lock_drop(&lock);
+}
+
+struct lender **registry_hold_all(size_t *count)
+{
+	struct lender **all = NULL;
+	struct lender *lender;
+	struct lender *after;
+
+	*count = 0;
+	lock_take(&lock);
+	if (lenders != NULL) {
+		all = calloc(HASH_COUNT(lenders), sizeof(struct lender *));
+	}
+	if (all != NULL) {
+		HASH_ITER (hh, lenders, lender, after) {
+			lender->users++;
+			all[(*count)++] = lender;
+		}
+	}
+	lock_drop(&lock);
+	return all;
+}
+
+void registry_fork_prepare(void)
+{
+	struct lender *lender;
+	struct lender *after;
+
+	lock_take(&lock);
+	HASH_ITER (hh, lenders, lender, after) {
+		lock_take_for_fork(&lender->pool.lock);
+	}
+}
+
+void registry_fork_parent(void)
+{
+	struct lender *lender;
+	struct lender *after;
+
+	HASH_ITER (hh, lenders, lender, after) {
+		lock_drop(&lender->pool.lock);
+	}
+	lock_drop(&lock);
+}
+
+void registry_fork_child(void (*closing)(struct pool_slot *slot))
+{
+	struct lender *lender;
+	struct lender *after;
+	struct pool_slot *slot;
+
+	HASH_ITER (hh, lenders, lender, after) {
+		lock_init(&lender->pool.lock, LOCK_POOL);
+		DL_FOREACH(lender->pool.closing, slot)
+		{
+			closing(slot);
+		}
+	}
+	/* Forgotten, not freed: other threads were in the middle of using them. */
+	lenders = NULL;
+	lock_init(&lock, LOCK_REGISTRY);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Which pool lends the sessions of an identity.
+ *
+ * A lender is counted by everyone who is about to use it and by each of its sessions.
+ * One that nobody counts has no session; it is forgotten when there are too many, so that
+ * a program whose password changes every hour does not grow for ever.
+ *
+ * Locks: LOCK_REGISTRY for look-ups and counts; a pool's own lock ranks above it.
+ */
+#ifndef PQPOOL_POOL_REGISTRY_H
+#define PQPOOL_POOL_REGISTRY_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/table.h"
+#include "pool/identity.h"
+#include "pool/pool.h"
+
+struct lender {
+	struct pool pool;
+	struct identity *identity; /* counted */
+	atomic_flag prewarmed;
+
+	/* registry.c's */
+	uint32_t users;
+	UT_hash_handle hh;
+};
+
+/* Limits of every pool made from now on. */
+void registry_configure(const struct pool_limits *limits);
+
+/* The lender of an identity, counted once more. NULL: no memory, or too many in use. */
+struct lender *registry_lender(struct identity *identity);
+
+void lender_hold(struct lender *lender);
+void lender_release(struct lender *lender);
+
+/*
+ * All lenders, each counted once more, in a malloc'ed array of `*count`; NULL if there
+ * are none or memory is short. Release each, and free the array.
+ */
+struct lender **registry_hold_all(size_t *count);
+
+/* Takes the registry's lock and those of all pools. */
+void registry_fork_prepare(void);
+void registry_fork_parent(void);
+/* Forgets all lenders; `closing` is called for each slot that was closing. */
+void registry_fork_child(void (*closing)(struct pool_slot *slot));
+
+#endif
