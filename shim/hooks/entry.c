@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The PQ* functions we answer for.
+ *
+ * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
+ * PostgreSQL's documentation); what differs from libpq is said at the function. None
+ * holds a policy: find the libpq that the caller means, enter the guard, hand over.
+ *
+ * A call that comes from within a libpq passes through: libpq calls its own exported
+ * functions through the dynamic linker, PQconnectdb its PQconnectStart, PQping its
+ * PQfinish. So does a connect nested in another one of ours (from a hook that the program
+ * gave to OpenSSL, say), and everything in a process that is not ours.
+ *
+ * Where no libpq is to be found the functions fail as libpq does without memory.
+ */
+#include "hooks/entry.h"
+
+#include "base/libpq.h"
+#include "hooks/process.h"
+#include "pool/broker.h"
+#include "pool/cancel.h"
+#include "pool/conninfo.h"
+#include "pool/opening.h"
+
+#define CALLER __builtin_return_address(0)
+
+/* ---- connecting ------------------------------------------------------------------ */
+
+static PGconn *answer_connect(const struct connect_call *call, const void *caller)
+{
+	struct libpq_caller from = libpq_of_caller(caller);
+	struct guard guard;
+	PGconn *conn;
+
+	if (from.libpq == NULL) {
+		return NULL;
+	}
+	if (from.inside || !process_enter(&guard)) {
+		return conninfo_connect(from.libpq, call);
+	}
+	conn = guard.nested ? conninfo_connect(from.libpq, call)
+	                    : broker_acquire(from.libpq, call, caller);
+	process_connected(from.libpq, conn);
+	process_leave(&guard);
+	return conn;
+}
+
+/* Answered from the pool: the session may be older than the call. */
+ENTRY PGconn *PQconnectdb(const char *conninfo)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* As PQconnectdb. */
+ENTRY PGconn *PQconnectdbParams(const char *const *keywords, const char *const *values,
+                                int expand_dbname)
+{
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand_dbname};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* As PQconnectdb. */
+ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *pgoptions,
+                           const char *pgtty, const char *dbName, const char *login,
+                           const char *pwd)
+{
+	struct connect_call call = {.function = CONNECT_LOGIN,
+	                            .login = {[LOGIN_HOST] = pghost,
+	                                      [LOGIN_PORT] = pgport,
+	                                      [LOGIN_OPTIONS] = pgoptions,
+	                                      [LOGIN_TTY] = pgtty,
+	                                      [LOGIN_DBNAME] = dbName,
+	                                      [LOGIN_USER] = login,
+	                                      [LOGIN_PASSWORD] = pwd}};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* Passed through: the connection is a stranger to the pool until its PQfinish and after. */
+ENTRY PGconn *PQconnectStart(const char *conninfo)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	return from.libpq != NULL ? from.libpq->PQconnectStart(conninfo) : NULL;
+}
+
+/* As PQconnectStart. */
+ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values,
+                                   int expand_dbname)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	return from.libpq != NULL
+	               ? from.libpq->PQconnectStartParams(keywords, values, expand_dbname)
+	               : NULL;
+}
+
+/* Passed through; libpq's own calls are where a connect of ours is seen on its way. */
+ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL) {
+		return PGRES_POLLING_FAILED;
+	}
+	if (from.inside) {
+		opening_pass(from.libpq, conn);
+	}
+	return from.libpq->PQconnectPoll(conn);
+}
+
+/* ---- finishing ------------------------------------------------------------------- */
+
+/* Gives the session back; it is really finished only if the pool does not want it. */
+ENTRY void PQfinish(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+
+	if (conn == NULL) {
+		return;
+	}
+	if (!from.inside && process_enter(&guard)) {
+		broker_release(from.libpq, conn, CALLER);
+		process_leave(&guard);
+	} else if (from.libpq != NULL) {
+		from.libpq->PQfinish(conn);
+	}
+}
+
+/* ---- connecting anew under the same PGconn ---------------------------------------- */
+
+/* Reconnects for real. A connection that we refused stays refused. */
+ENTRY void PQreset(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+
+	if (from.libpq == NULL) {
+		return;
+	}
+	if (!process_enter(&guard)) {
+		from.libpq->PQreset(conn);
+		return;
+	}
+	if (broker_refusal(conn) == NULL) {
+		broker_taint(conn, DROP_PROGRAM_RESET);
+		from.libpq->PQreset(conn);
+		broker_note_reset(conn);
+	}
+	process_leave(&guard);
+}
+
+/* As PQreset. */
+ENTRY int PQresetStart(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || broker_refusal(conn) != NULL) {
+		return 0;
+	}
+	broker_taint(conn, DROP_PROGRAM_RESET);
+	return from.libpq->PQresetStart(conn);
+}
+
+/* As PQreset. */
+ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
+
+	if (from.libpq != NULL && broker_refusal(conn) == NULL) {
+		status = from.libpq->PQresetPoll(conn);
+	}
+	if (status == PGRES_POLLING_OK) {
+		broker_note_reset(conn);
+	}
+	return status;
+}
+
+/* ---- what a connection says of itself --------------------------------------------- */
+
+/* A connection that we refused says why. */
+ENTRY char *PQerrorMessage(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	const char *refusal = from.inside ? NULL : broker_refusal(conn);
+
+	if (refusal != NULL) {
+		return (char *)refusal;
+	}
+	return from.libpq != NULL ? from.libpq->PQerrorMessage(conn) : (char *)"";
+}
+
+/* ---- what cannot be undone --------------------------------------------------------- */
+
+/* The session will not be lent again: there is no call that deregisters. */
+ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
+                              void *passThrough)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	broker_taint(conn, DROP_EVENT_PROC);
+	return from.libpq != NULL
+	               ? from.libpq->PQregisterEventProc(conn, proc, name, passThrough)
+	               : 0;
+}
+
+/* The session will not be lent again: our own traffic must not be in the trace. */
+ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	broker_taint(conn, DROP_TRACED);
+	if (from.libpq != NULL) {
+		from.libpq->PQtrace(conn, debug_port);
+	}
+}
+
+/* The session will not be lent again: the program may change the handle it gets. */
+ENTRY void *PQgetssl(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle = from.libpq != NULL ? from.libpq->PQgetssl(conn) : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* As PQgetssl. */
+ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle = from.libpq != NULL ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* As PQgetssl. */
+ENTRY void *PQgetgssctx(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle = from.libpq != NULL && from.libpq->PQgetgssctx != NULL
+	                       ? from.libpq->PQgetgssctx(conn)
+	                       : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* ---- cancelling -------------------------------------------------------------------- */
+
+/* The object works while this lease lasts; afterwards PQcancel on it does nothing. */
+ENTRY PGcancel *PQgetCancel(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL) {
+		return NULL;
+	}
+	return from.inside ? from.libpq->PQgetCancel(conn) : cancel_get(from.libpq, conn);
+}
+
+/* See PQgetCancel. As libpq's own it may be called in a signal handler. */
+ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
+{
+	struct libpq_caller from;
+
+	if (cancel_is_ours(cancel)) {
+		return cancel_send(cancel, errbuf, errbufsize);
+	}
+	from = libpq_of_caller(CALLER);
+	return from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize) : 0;
+}
+
+/* See PQgetCancel. */
+ENTRY void PQfreeCancel(PGcancel *cancel)
+{
+	struct libpq_caller from;
+
+	if (cancel_is_ours(cancel)) {
+		cancel_free(cancel);
+		return;
+	}
+	from = libpq_of_caller(CALLER);
+	if (from.libpq != NULL) {
+		from.libpq->PQfreeCancel(cancel);
+	}
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Being inside a program: starting once, the guard around each call, fork, exit. */
+#include "hooks/process.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/lock.h"
+#include "base/text.h"
+#include "hooks/entry.h"
+#include "pool/broker.h"
+#include "trace/lease.h"
+#include "trace/record.h"
+#include "trace/report.h"
+#include "trace/stack.h"
+
+enum mode { UNSTARTED, POOLING, ASIDE };
+
+static _Atomic(enum mode) mode = UNSTARTED;
+static struct lock start_lock = LOCK_INITIALIZER(LOCK_PROCESS);
+static struct config config;
+static _Atomic(pid_t) owner;
+
+static atomic_flag exit_handler_set = ATOMIC_FLAG_INIT;
+static atomic_flag tls_exit_handler_set = ATOMIC_FLAG_INIT;
+static atomic_bool reported;
+
+/* How many calls of ours this thread is inside. */
+static _Thread_local unsigned depth;
+/* This thread forks while inside one, so no lock was taken for the fork. */
+static _Thread_local bool forked_inside;
+
+static void complain(void *arg, const char *line)
+{
+	char buf[512];
+	struct text t;
+
+	(void)arg;
+	text_init(&t, buf, sizeof(buf) - 1);
+	text_str(&t, line);
+	t.size++;
+	text_char(&t, '\n');
+	text_print(&t, STDERR_FILENO);
+}
+
+/* ---- fork ---------------------------------------------------------------------- */
+
+static void before_fork(void)
+{
+	forked_inside = depth > 0;
+	if (forked_inside) {
+		return;
+	}
+	lock_take(&start_lock);
+	libpq_fork_prepare();
+	broker_fork_prepare();
+	stack_fork_prepare();
+	record_fork_prepare();
+}
+
+static void after_fork_in_parent(void)
+{
+	if (forked_inside) {
+		return;
+	}
+	record_fork_parent();
+	stack_fork_parent();
+	broker_fork_parent();
+	libpq_fork_parent();
+	lock_drop(&start_lock);
+}
+
+static void after_fork_in_child(void)
+{
+	atomic_store(&owner, getpid());
+	if (forked_inside) {
+		/* Whatever the locks guard may be half done: leave it all alone. */
+		atomic_store(&mode, ASIDE);
+		return;
+	}
+	record_fork_child();
+	stack_fork_child();
+	broker_fork_child();
+	libpq_fork_child();
+	lock_init(&start_lock, LOCK_PROCESS);
+	atomic_store(&reported, false);
+}
+
+/* ---- start --------------------------------------------------------------------- */
+
+static void tell_configuration(void)
+{
+	char buf[2048];
+	struct text t;
+	struct record r;
+
+	if (record_begin(&r, LEVEL_INFO, "config")) {
+		text_init(&t, buf, sizeof(buf));
+		config_describe(&config, &t);
+		record_pairs(&r, buf);
+		record_end(&r);
+	}
+}
+
+static enum mode start_locked(void)
+{
+	/* In a setuid program the environment is somebody else's. */
+	if (getauxval(AT_SECURE) != 0 || !config_load(&config, environ, complain, NULL) ||
+	    !config_wants_program(&config, program_invocation_short_name) ||
+	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
+		return ASIDE;
+	}
+	record_open(config.log, config.log_level, program_invocation_short_name);
+	broker_configure(&config);
+	atomic_store(&owner, getpid());
+	tell_configuration();
+	return POOLING;
+}
+
+static enum mode started(void)
+{
+	enum mode now = atomic_load_explicit(&mode, memory_order_acquire);
+
+	if (now == UNSTARTED) {
+		lock_take(&start_lock);
+		now = atomic_load(&mode);
+		if (now == UNSTARTED) {
+			now = start_locked();
+			atomic_store_explicit(&mode, now, memory_order_release);
+		}
+		lock_drop(&start_lock);
+	}
+	return now;
+}
+
+bool process_enter(struct guard *guard)
+{
+	guard->saved_errno = errno;
+	guard->nested = depth > 0;
+	if (started() != POOLING || atomic_load(&owner) != getpid()) {
+		errno = guard->saved_errno;
+		return false;
+	}
+	depth++;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel_state);
+	return true;
+}
+
+void process_leave(const struct guard *guard)
+{
+	depth--;
+	pthread_setcancelstate(guard->cancel_state, NULL);
+	errno = guard->saved_errno;
+}
+
+/* ---- exit ---------------------------------------------------------------------- */
+
+static void at_exit(void)
+{
+	struct guard guard;
+
+	if (process_enter(&guard)) {
+		broker_shutdown();
+		process_leave(&guard);
+	}
+}
+
+void process_connected(const struct libpq *libpq, PGconn *conn)
+{
+	if (!atomic_flag_test_and_set(&exit_handler_set)) {
+		atexit(at_exit);
+	}
+	/* OpenSSL registered its handler during this connect, so ours comes before it. */
+	if (conn != NULL && libpq->PQsslInUse(conn) &&
+	    !atomic_flag_test_and_set(&tls_exit_handler_set)) {
+		atexit(at_exit);
+	}
+}
+
+/*
+ * Reports what is still leased, once; true if there was something. May be called from a
+ * signal handler by way of _exit: if that interrupted a call of ours, a lock may be held
+ * by this very thread, and nothing is said.
+ */
+static bool report(void)
+{
+	struct lease_totals totals;
+	struct lease *leaks;
+	size_t count;
+
+	if (atomic_load(&mode) != POOLING || depth > 0 || atomic_load(&owner) != getpid() ||
+	    atomic_exchange(&reported, true)) {
+		return false;
+	}
+	depth++;
+	leaks = lease_snapshot(&count, &totals);
+	if (leaks != NULL) {
+		report_leaks(leaks, count, &totals, program_invocation_short_name,
+		             clock_monotonic_ns(), config.report);
+		lease_snapshot_free(leaks, count);
+	}
+	depth--;
+	return count > 0;
+}
+
+/* Looked up when needed, so that a program without libpq is left entirely alone. */
+static _Noreturn void really_exit(const char *function, int status)
+{
+	void (*next)(int);
+
+	*(void **)&next = dlsym(RTLD_NEXT, function);
+	if (next != NULL) {
+		next(status);
+	}
+	for (;;) {
+		syscall(SYS_exit_group, status);
+	}
+}
+
+static int status_after_report(int status)
+{
+	return report() && config.leak_exitcode != 0 ? (int)config.leak_exitcode : status;
+}
+
+ENTRY _Noreturn void _exit(int status)
+{
+	really_exit("_exit", status_after_report(status));
+}
+
+ENTRY _Noreturn void _Exit(int status)
+{
+	really_exit("_Exit", status_after_report(status));
+}
+
+ENTRY _Noreturn void quick_exit(int status)
+{
+	really_exit("quick_exit", status_after_report(status));
+}
+
+__attribute__((destructor)) static void last_words(void)
+{
+	if (report() && config.leak_exitcode != 0) {
+		/* The program's own buffers would be flushed after us: exiting here, we do it. */
+		fflush(NULL);
+		really_exit("_exit", (int)config.leak_exitcode);
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Being inside a program: starting once, the guard around each call, fork, exit.
+ *
+ *   unstarted ──first connect──► pooling ──exit handler──► closing ──destructor──► (same)
+ *        └──────────────────────► aside: configuration refused, program not wanted,
+ *                                 AT_SECURE, or a child forked from within a call of ours
+ *
+ * Nothing happens before the first connect: no file, no thread, no byte of output.
+ *
+ * Exit. OpenSSL's cleanup runs as an exit handler, so sessions over TLS must be closed by
+ * one that was registered later; the leak report comes from the destructor, because
+ * programs finish connections in exit handlers of their own. _exit, _Exit and quick_exit
+ * run no destructor and are answered here to report first.
+ *
+ * Fork. All locks are taken in rank order before, dropped after, made anew in the child,
+ * which then has no pool and no leases of its own. A vfork child shares our memory and
+ * is recognised by its pid: for it, and for children of a raw clone, everything is passed
+ * through.
+ */
+#ifndef PQPOOL_HOOKS_PROCESS_H
+#define PQPOOL_HOOKS_PROCESS_H
+
+#include <stdbool.h>
+
+#include "base/libpq.h"
+
+struct guard {
+	int saved_errno;
+	int cancel_state;
+	bool nested; /* called from within another call of ours: connects pass through */
+};
+
+/*
+ * Enters a call of the program's. False: pass it through, and do not leave. While inside,
+ * errno is free to change, and the thread cannot be cancelled, for it may hold a lock or
+ * a slot.
+ */
+bool process_enter(struct guard *guard);
+
+/* Restores errno and what else process_enter changed. */
+void process_leave(const struct guard *guard);
+
+/* After the first connect, and after the first over TLS, exit handlers are registered. */
+void process_connected(const struct libpq *libpq, PGconn *conn);
+
+#endif
