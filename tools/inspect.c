@@ -24,7 +24,7 @@
 #include "status.h"
 
 #define SCRIPT_LINE   256   /* as much of the first line as the kernel reads */
-#define SCRIPT_LEVELS 5	    /* scripts run by scripts, as many as in the kernel */
+#define SCRIPT_LEVELS 5     /* scripts run by scripts, as many as in the kernel */
 #define PHDRS_BYTES   65536 /* of program headers, as much as the kernel reads */
 
 #define NATIVE_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
@@ -88,7 +88,7 @@ static int has_interpreter(int fd, const ElfW(Ehdr) * header)
 	}
 	for (size_t i = 0; i < header->e_phnum; i++) {
 		if (!read_at(fd, &phdr, sizeof(phdr),
-			     (off_t)(header->e_phoff + i * sizeof(phdr)))) {
+		             (off_t)(header->e_phoff + i * sizeof(phdr)))) {
 			return -1;
 		}
 		if (phdr.p_type == PT_INTERP) {
@@ -116,7 +116,7 @@ static int inspect_elf(int fd, const struct subject *subject, const ElfW(Ehdr) *
 	}
 	if (!same_machine(&header, library)) {
 		return refuse(subject, STATUS_FAILED,
-			      "is built for another machine than libpqpool.so");
+		              "is built for another machine than libpqpool.so");
 	}
 	dynamic = has_interpreter(fd, &header);
 	if (dynamic < 0) {
@@ -124,7 +124,7 @@ static int inspect_elf(int fd, const struct subject *subject, const ElfW(Ehdr) *
 	}
 	if (dynamic == 0) {
 		return refuse(subject, STATUS_FAILED,
-			      "is statically linked: nothing can be preloaded into it");
+		              "is statically linked: nothing can be preloaded into it");
 	}
 	return 0;
 }
@@ -141,7 +141,7 @@ static char *script_interpreter(char *line)
 static int inspect(struct subject subject, const ElfW(Ehdr) * library, int level);
 
 static int inspect_script(const struct subject *subject, char *line, const ElfW(Ehdr) * library,
-			  int level)
+                          int level)
 {
 	const char *script = subject->script != NULL ? subject->script : subject->path;
 	char *interpreter = script_interpreter(line);
@@ -152,13 +152,13 @@ static int inspect_script(const struct subject *subject, char *line, const ElfW(
 	if (access(interpreter, F_OK) != 0) {
 		/* execve(2) would say that the script does not exist. */
 		return refuse(&(struct subject){interpreter, script}, STATUS_NOT_FOUND,
-			      "does not exist");
+		              "does not exist");
 	}
 	return inspect((struct subject){interpreter, script}, library, level + 1);
 }
 
 static int inspect_content(int fd, const struct subject *subject, const ElfW(Ehdr) * library,
-			   int level)
+                           int level)
 {
 	char line[SCRIPT_LINE + 1];
 	ssize_t n = pread(fd, line, SCRIPT_LINE, 0);
@@ -175,7 +175,7 @@ static int inspect_content(int fd, const struct subject *subject, const ElfW(Ehd
 	}
 	/* execvp(3) gives what the kernel does not know to the shell. */
 	return level == 0 ? inspect((struct subject){_PATH_BSHELL, subject->path}, library, 1)
-			  : 0;
+	                  : 0;
 }
 
 static bool is_script(int fd)
@@ -198,8 +198,8 @@ static int inspect(struct subject subject, const ElfW(Ehdr) * library, int level
 	/* The kernel ignores these bits on scripts. */
 	if ((fd < 0 || !is_script(fd)) && raises_privileges(subject.path, &st)) {
 		status = refuse(&subject, STATUS_FAILED,
-				"runs with raised privileges (setuid, setgid or capabilities): "
-				"nothing can be preloaded into it");
+		                "runs with raised privileges (setuid, setgid or capabilities): "
+		                "nothing can be preloaded into it");
 	} else if (fd >= 0) {
 		status = inspect_content(fd, &subject, library, level);
 	}

@@ -16,8 +16,8 @@
 #include "base/config.h"
 
 #define NAME_BYTES 32
-#define COLUMNS	   80
-#define INDENT	   6
+#define COLUMNS    80
+#define INDENT     6
 
 /* getopt_long(3)'s values: a variable's is its row's number after these. */
 enum { VALUE_HELP = 'h', VALUE_FIRST = 1000 };

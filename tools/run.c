@@ -80,7 +80,7 @@ static const char *find_program(const char *name, char *buf, size_t size)
 	for (;;) {
 		size_t len = strcspn(path, ":");
 		int n = snprintf(buf, size, "%.*s/%s", len > 0 ? (int)len : 1,
-				 len > 0 ? path : ".", name);
+		                 len > 0 ? path : ".", name);
 
 		if (n > 0 && (size_t)n < size) {
 			int error = check_executable(buf);

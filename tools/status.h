@@ -3,8 +3,8 @@
 #ifndef PQPOOL_TOOLS_STATUS_H
 #define PQPOOL_TOOLS_STATUS_H
 
-#define STATUS_USAGE	  2
-#define STATUS_FAILED	  125 /* pqpool itself failed; the program was not started */
+#define STATUS_USAGE      2
+#define STATUS_FAILED     125 /* pqpool itself failed; the program was not started */
 #define STATUS_CANNOT_RUN 126
 #define STATUS_NOT_FOUND  127
 

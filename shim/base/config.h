@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "base/value.h"
 
 enum config_pre_ping { PRE_PING_OFF, PRE_PING_AUTO, PRE_PING_ON };
 enum config_reset { RESET_OFF, RESET_ROLLBACK, RESET_DISCARD };
@@ -27,7 +28,7 @@ enum config_level { LEVEL_OFF, LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEB
 enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PROFILES };
 
 /* A limit of -1 in the environment, and a duration of -1, mean "none". */
-#define CONFIG_NO_LIMIT (-1)
+#define CONFIG_NO_LIMIT VALUE_NO_LIMIT
 
 /* How a complaint about a bad value ends. */
 #define CONFIG_UNPOOLED "; this program runs unpooled"
@@ -79,10 +80,10 @@ bool config_wants_program(const struct config *config, const char *program);
 
 /* One row of config.def, for those who print or translate it (`pqpool run`). */
 struct config_variable {
-	const char *name;     /* "PQPOOL_SIZE" */
-	const char *fallback; /* the default as one would write it, "" = unset */
+	const char *name;                 /* "PQPOOL_SIZE" */
+	const char *fallback;             /* the default as one would write it, "" = unset */
 	const char *by_profile[PROFILES]; /* NULL = the fallback */
-	const char *allowed;  /* "a whole number from 0 to 10000; 0 = no limit" */
+	const char *allowed;              /* "a whole number from 0 to 10000; 0 = no limit" */
 	const char *meaning;
 };
 

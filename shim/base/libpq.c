@@ -53,8 +53,7 @@ static struct link_map *object_of(const void *address)
 	Dl_info info;
 	struct link_map *map = NULL;
 
-	if (address == NULL ||
-	    dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) == 0) {
+	if (address == NULL || dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) == 0) {
 		return NULL;
 	}
 	return map;
@@ -162,7 +161,7 @@ static bool bind(struct libpq *libpq, void *handle)
 #define REQUIRED(name)                                                                         \
 	*(void **)&libpq->name = dlsym(handle, #name);                                         \
 	complete = complete && libpq->name != NULL;
-#define OPTIONAL(name) *(void **)&libpq->name = dlsym(handle, #name);
+#define OPTIONAL(name)      *(void **)&libpq->name = dlsym(handle, #name);
 #define HOOK(name)          REQUIRED(name)
 #define CALL(name)          REQUIRED(name)
 #define HOOK_OPTIONAL(name) OPTIONAL(name)
@@ -202,9 +201,9 @@ static struct libpq *load(const struct link_map *map)
 		return NULL;
 	}
 	libpq->base = (uintptr_t)map->l_addr;
-	libpq->can_pipeline = libpq->PQpipelineStatus != NULL &&
-	                      libpq->PQenterPipelineMode != NULL &&
-	                      libpq->PQexitPipelineMode != NULL && libpq->PQpipelineSync != NULL;
+	libpq->can_pipeline =
+		libpq->PQpipelineStatus != NULL && libpq->PQenterPipelineMode != NULL &&
+		libpq->PQexitPipelineMode != NULL && libpq->PQpipelineSync != NULL;
 	return libpq;
 }
 

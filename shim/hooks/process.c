@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "base/text.h"
 #include "hooks/entry.h"
 #include "pool/broker.h"
@@ -28,7 +29,6 @@ enum mode { UNSTARTED, POOLING, ASIDE };
 static _Atomic(enum mode) mode = UNSTARTED;
 static struct lock start_lock = LOCK_INITIALIZER(LOCK_PROCESS);
 static struct config config;
-static _Atomic(pid_t) owner;
 
 static atomic_flag exit_handler_set = ATOMIC_FLAG_INIT;
 static atomic_flag tls_exit_handler_set = ATOMIC_FLAG_INIT;
@@ -81,7 +81,7 @@ static void after_fork_in_parent(void)
 
 static void after_fork_in_child(void)
 {
-	atomic_store(&owner, getpid());
+	self_renew();
 	if (forked_inside) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
 		atomic_store(&mode, ASIDE);
@@ -121,7 +121,6 @@ static enum mode start_locked(void)
 	}
 	record_open(config.log, config.log_level, program_invocation_short_name);
 	broker_configure(&config);
-	atomic_store(&owner, getpid());
 	tell_configuration();
 	return POOLING;
 }
@@ -146,7 +145,7 @@ bool process_enter(struct guard *guard)
 {
 	guard->saved_errno = errno;
 	guard->nested = depth > 0;
-	if (started() != POOLING || atomic_load(&owner) != getpid()) {
+	if (started() != POOLING || self_pid() != getpid()) {
 		errno = guard->saved_errno;
 		return false;
 	}
@@ -197,7 +196,7 @@ static bool report(void)
 	struct lease *leaks;
 	size_t count;
 
-	if (atomic_load(&mode) != POOLING || depth > 0 || atomic_load(&owner) != getpid() ||
+	if (atomic_load(&mode) != POOLING || depth > 0 || self_pid() != getpid() ||
 	    atomic_exchange(&reported, true)) {
 		return false;
 	}
@@ -249,7 +248,8 @@ ENTRY _Noreturn void quick_exit(int status)
 __attribute__((destructor)) static void last_words(void)
 {
 	if (report() && config.leak_exitcode != 0) {
-		/* The program's own buffers would be flushed after us: exiting here, we do it. */
+		/* The program's own buffers would be flushed after us: exiting here, we do it.
+		 */
 		fflush(NULL);
 		really_exit("_exit", (int)config.leak_exitcode);
 	}

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "pool/identity.h"
 #include "pool/journal.h"
 #include "pool/prewarm.h"
@@ -269,7 +270,9 @@ static PGconn *hand_over(struct session *session)
 static bool wants_room(const struct session *session)
 {
 	static const char *const signs[] = {
-		"too many clients", "too many connections", "connection slots are reserved",
+		"too many clients",
+		"too many connections",
+		"connection slots are reserved",
 	};
 	const char *error = session->libpq->PQerrorMessage(session->conn);
 
@@ -317,7 +320,8 @@ static PGconn *open_in_room(const struct acquisition *a)
 			free(session);
 			return NULL;
 		}
-		journal_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn), took_ns);
+		journal_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
+		                    took_ns);
 		return hand_over(session);
 	}
 	session->lease.pool = a->lender->identity->label;
@@ -348,9 +352,10 @@ static void prewarm_pool(const struct acquisition *a)
 	}
 	/* One of them is the program's, opened by the acquire that comes next. */
 	reserved = wanted > 1 ? pool_reserve(pool, wanted - 1) : 0;
-	opened = prewarm(a->libpq, a->spelling->conninfo, reserved,
-	                 settings.prewarm_ns > 0 ? now_ns + settings.prewarm_ns : DEADLINE_NEVER,
-	                 sessions);
+	opened =
+		prewarm(a->libpq, a->spelling->conninfo, reserved,
+	                settings.prewarm_ns > 0 ? now_ns + settings.prewarm_ns : DEADLINE_NEVER,
+	                sessions);
 	for (uint32_t i = 0; i < reserved; i++) {
 		struct session *session = i < opened ? sessions[i] : NULL;
 
@@ -409,8 +414,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 {
 	struct session *session = session_of_slot(slot);
 	struct pool *pool = &a->lender->pool;
-	enum drop_reason why =
-		session_check(session, &settings.care, clock_monotonic_ns());
+	enum drop_reason why = session_check(session, &settings.care, clock_monotonic_ns());
 
 	if (why == DROP_NONE) {
 		pool_lent(pool, slot);
@@ -579,7 +583,7 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 		finish_unleased(session_of_lease(lease), caller);
 		break;
 	case LEASE_OPEN:
-		if (session_of_lease(lease)->owner != getpid()) {
+		if (session_of_lease(lease)->owner != self_pid()) {
 			release_inherited(session_of_lease(lease));
 		} else {
 			end_lease(session_of_lease(lease), &ended, caller);

@@ -29,7 +29,7 @@ static struct identity *identities;
 static struct identity_settings settings;
 
 static const char *const steering_prefixes[] = {
-	"PG",   "KRB5",        "SSL_CERT_",   "OPENSSL_CONF", "RES_OPTIONS=",
+	"PG",   "KRB5",         "SSL_CERT_",    "OPENSSL_CONF", "RES_OPTIONS=",
 	"LDAP", "LOCALDOMAIN=", "HOSTALIASES=", "HOME=",
 };
 
@@ -45,7 +45,8 @@ static bool steers(const char *variable)
 		return false;
 	}
 	for (size_t i = 0; i < sizeof(steering_prefixes) / sizeof(steering_prefixes[0]); i++) {
-		if (strncmp(variable, steering_prefixes[i], strlen(steering_prefixes[i])) == 0) {
+		if (strncmp(variable, steering_prefixes[i], strlen(steering_prefixes[i])) ==
+		    0) {
 			return true;
 		}
 	}
@@ -78,7 +79,8 @@ static void put_inputs(struct blob *b, const struct libpq *libpq,
 			blob_field(b, call->login[i]);
 		}
 	}
-	if (call->function == CONNECT_PARAMS && call->keywords != NULL && call->values != NULL) {
+	if (call->function == CONNECT_PARAMS && call->keywords != NULL &&
+	    call->values != NULL) {
 		for (size_t i = 0; call->keywords[i] != NULL; i++) {
 			blob_field(b, call->keywords[i]);
 			blob_field(b, call->values[i]);

@@ -116,8 +116,7 @@ void journal_check_failed(const struct session *session, enum drop_reason why)
 	record_end(&r);
 }
 
-static void put_counts(struct record *r, const struct lender *lender,
-                       struct pool_counts counts)
+static void put_counts(struct record *r, const struct lender *lender, struct pool_counts counts)
 {
 	record_str(r, "pool", lender->identity->label);
 	record_u64(r, "in_use", counts.used - counts.idle);
@@ -138,8 +137,7 @@ void journal_wait(const struct lender *lender, struct pool_counts counts)
 	record_end(&r);
 }
 
-void journal_timeout(const struct lender *lender, struct pool_counts counts,
-                     uint64_t waited_ns)
+void journal_timeout(const struct lender *lender, struct pool_counts counts, uint64_t waited_ns)
 {
 	struct record r;
 

@@ -32,7 +32,8 @@ void journal_release(const struct lease *ended, enum drop_reason why, const void
 void journal_check_failed(const struct session *session, enum drop_reason why);
 
 void journal_wait(const struct lender *lender, struct pool_counts counts);
-void journal_timeout(const struct lender *lender, struct pool_counts counts, uint64_t waited_ns);
+void journal_timeout(const struct lender *lender, struct pool_counts counts,
+                     uint64_t waited_ns);
 
 /* PQfinish on a connection that is not leased: it would hit another caller. */
 void journal_finish_twice(const struct session *session, const void *caller,

@@ -199,8 +199,7 @@ enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t
 
 	lock_take(&pool->lock);
 	why = fate(pool, slot, now_ns);
-	if (why == DROP_NONE && pool->waiters == NULL &&
-	    pool->limits.size != POOL_NO_LIMIT &&
+	if (why == DROP_NONE && pool->waiters == NULL && pool->limits.size != POOL_NO_LIMIT &&
 	    pool->idle_count + pool->returning >= pool->limits.size) {
 		why = DROP_SURPLUS;
 	}
@@ -265,8 +264,7 @@ static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 	struct pool_slot *after;
 
 	pool->tend_at_ns = UINT64_MAX;
-	DL_FOREACH_SAFE(pool->idle, slot, after)
-	{
+	DL_FOREACH_SAFE (pool->idle, slot, after) {
 		uint64_t at = expiry(pool, slot);
 
 		if (now_ns >= at || fate(pool, slot, now_ns) != DROP_NONE) {
@@ -291,8 +289,7 @@ void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot
 	if (now_ns >= pool->tend_at_ns) {
 		*doomed = expire_locked(pool, now_ns);
 	}
-	DL_FOREACH_SAFE(pool->closing, slot, after)
-	{
+	DL_FOREACH_SAFE (pool->closing, slot, after) {
 		if (gone(slot)) {
 			DL_DELETE(pool->closing, slot);
 			LL_PREPEND(*ended, slot);
@@ -325,8 +322,7 @@ struct pool_counts pool_count(struct pool *pool)
 	lock_take(&pool->lock);
 	counts.used = pool->used;
 	counts.idle = pool->idle_count;
-	DL_FOREACH(pool->waiters, waiter)
-	{
+	DL_FOREACH (pool->waiters, waiter) {
 		counts.waiting++;
 	}
 	lock_drop(&pool->lock);

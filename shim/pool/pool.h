@@ -166,7 +166,8 @@ void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot
 struct pool_slot *pool_drain(struct pool *pool);
 
 /* Why an idle slot that pool_tend took out was past its time. */
-enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot, uint64_t now_ns);
+enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
+                           uint64_t now_ns);
 
 struct pool_counts pool_count(struct pool *pool);
 

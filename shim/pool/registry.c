@@ -166,8 +166,7 @@ void registry_fork_child(void (*closing)(struct pool_slot *slot))
 
 	HASH_ITER (hh, lenders, lender, after) {
 		lock_init(&lender->pool.lock, LOCK_POOL);
-		DL_FOREACH(lender->pool.closing, slot)
-		{
+		DL_FOREACH (lender->pool.closing, slot) {
 			closing(slot);
 		}
 	}

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "pool/cancel.h"
 #include "pool/opening.h"
 
@@ -52,7 +53,7 @@ static struct session *make(const struct libpq *libpq)
 
 	if (session != NULL) {
 		session->libpq = libpq;
-		session->owner = getpid();
+		session->owner = self_pid();
 		session->end_fd = -1;
 		session->id = atomic_fetch_add(&last_id, 1) + 1;
 		session->lease.session = session->id;
@@ -115,7 +116,7 @@ bool session_is_ours(const struct session *session)
 {
 	struct stat st;
 
-	return session->owner == getpid() &&
+	return session->owner == self_pid() &&
 	       fstat(session->libpq->PQsocket(session->conn), &st) == 0 &&
 	       st.st_dev == session->socket_dev && st.st_ino == session->socket_ino;
 }
@@ -227,8 +228,8 @@ enum drop_reason session_reset(struct session *session, const struct session_car
 	bool sent = true;
 
 	lock_assert_none();
-	if (in_transaction && (care->reset == RESET_OFF ||
-	                       (care->reset == RESET_DISCARD && !pq->can_pipeline))) {
+	if (in_transaction &&
+	    (care->reset == RESET_OFF || (care->reset == RESET_DISCARD && !pq->can_pipeline))) {
 		return DROP_OPEN_TRANSACTION;
 	}
 	take_into_care(session);

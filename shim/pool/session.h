@@ -61,8 +61,8 @@ struct session {
 
 	enum session_flight flight;
 	enum drop_reason taint; /* must not be kept, found before the release */
-	unsigned notices; /* that came while it was ours */
-	bool ended;       /* one of them said that the server ends the session */
+	unsigned notices;       /* that came while it was ours */
+	bool ended;             /* one of them said that the server ends the session */
 	uint64_t proven_ns;
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */

@@ -11,7 +11,7 @@
 
 #include "trace/symbol.h"
 
-#define BUILD_ID_NAME	  "GNU"
+#define BUILD_ID_NAME     "GNU"
 #define ALIGN_UP(n, unit) (((n) + (unit)-1) / (unit) * (unit))
 
 bool image_covers(const struct image *image, uintptr_t address)
@@ -87,7 +87,7 @@ void image_build_id(const struct image *image, struct text *out)
 
 		if (header->p_type == PT_NOTE && holds(image, at, header->p_memsz) &&
 		    read_notes((const char *)at, header->p_memsz, header->p_align == 8 ? 8 : 4,
-			       out)) {
+		               out)) {
 			return;
 		}
 	}
@@ -117,8 +117,8 @@ static bool find_symbols(const struct image *image, struct symbols *symbols)
 			uintptr_t at = image->bias + image->headers[i].p_vaddr;
 
 			dynamic = holds(image, at, image->headers[i].p_memsz)
-					  ? (const ElfW(Dyn) *)at
-					  : NULL;
+			                  ? (const ElfW(Dyn) *)at
+			                  : NULL;
 		}
 	}
 	for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++) {

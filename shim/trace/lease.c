@@ -18,32 +18,13 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "base/sort.h"
 
 static struct lock table_lock = LOCK_INITIALIZER(LOCK_LEASE);
 static struct lease *table;
 static struct lease_totals sums;
 static uint64_t last_id;
-static pid_t own_pid;
-
-/* Asked of the kernel once per thread; the one thread of a forked child asks anew. */
-static _Thread_local pid_t own_tid;
-
-static pid_t thread_id(void)
-{
-	if (own_tid == 0) {
-		own_tid = gettid();
-	}
-	return own_tid;
-}
-
-static pid_t process_id_locked(void)
-{
-	if (own_pid == 0) {
-		own_pid = getpid();
-	}
-	return own_pid;
-}
 
 static struct lease *find_locked(const void *conn)
 {
@@ -63,7 +44,7 @@ static void take_out(struct lease *lease)
 
 static bool is_own_locked(const struct lease *lease)
 {
-	return lease->open && lease->pid == process_id_locked();
+	return lease->open && lease->pid == self_pid();
 }
 
 static void forget_locked(struct lease *lease)
@@ -104,7 +85,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t now_us = clock_wall_us();
-	pid_t tid = thread_id();
+	pid_t tid = self_tid();
 	uint64_t id;
 
 	lock_take(&table_lock);
@@ -114,7 +95,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->crossed_fork = false;
 	lease->id = id;
 	lease->backend_pid = origin->backend_pid;
-	lease->pid = process_id_locked();
+	lease->pid = self_pid();
 	lease->tid = tid;
 	lease->began_ns = now_ns;
 	lease->began_us = now_us;
@@ -299,8 +280,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	struct lease *next;
 
 	lock_init(&table_lock, LOCK_LEASE);
-	own_pid = getpid();
-	own_tid = 0;
+	self_renew();
 	sums = (struct lease_totals){0};
 	mark_crossed();
 	HASH_ITER (hh, table, lease, next) {

@@ -29,24 +29,24 @@
 
 struct lease {
 	/* Set by the owner before lease_register, constant afterwards. */
-	const void *conn;    /* the PGconn; never looked into here */
-	const char *pool;    /* "user@host:port/db", or why it is not pooled; owner's */
-	bool pooled;         /* false = passed through, tracked for the report only */
-	uint64_t session;    /* number of the session in this process */
+	const void *conn; /* the PGconn; never looked into here */
+	const char *pool; /* "user@host:port/db", or why it is not pooled; owner's */
+	bool pooled;      /* false = passed through, tracked for the report only */
+	uint64_t session; /* number of the session in this process */
 
 	/* Guarded by LOCK_LEASE; meaningful while open. */
 	bool open;
-	bool crossed_fork;   /* a fork happened while it was open: never pool it again */
-	uint64_t id;         /* number of the lease, from 1; a forked child counts on */
+	bool crossed_fork; /* a fork happened while it was open: never pool it again */
+	uint64_t id;       /* number of the lease, from 1; a forked child counts on */
 	int backend_pid;
-	pid_t pid;           /* the process that began it */
-	pid_t tid;           /* the thread that began it */
-	uint64_t began_ns;   /* CLOCK_MONOTONIC */
-	uint64_t began_us;   /* wall clock, for people */
-	uint64_t wait_ns;    /* from the program's call to the lease */
-	uint32_t stack;      /* stack.h; 0 = unknown */
+	pid_t pid;         /* the process that began it */
+	pid_t tid;         /* the thread that began it */
+	uint64_t began_ns; /* CLOCK_MONOTONIC */
+	uint64_t began_us; /* wall clock, for people */
+	uint64_t wait_ns;  /* from the program's call to the lease */
+	uint32_t stack;    /* stack.h; 0 = unknown */
 
-	UT_hash_handle hh;   /* lease.c's */
+	UT_hash_handle hh; /* lease.c's */
 };
 
 /* Where and how a lease began. */

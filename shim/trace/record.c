@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/logfmt.h"
+#include "base/self.h"
 #include "trace/sink.h"
 #include "trace/stack.h"
 
@@ -30,8 +32,6 @@ static const char *const level_names[] = {
 
 static enum config_level threshold = LEVEL_OFF;
 static char program_name[NAME_MAX + 1];
-static pid_t own_pid;
-static _Thread_local pid_t own_tid;
 
 static atomic_uint_fast64_t lost; /* lines since the last one that was written */
 
@@ -90,23 +90,9 @@ static void quote_end(struct text *t)
 
 static void quote_byte(struct text *t, unsigned char c)
 {
-	static const char digits[] = "0123456789abcdef";
 	size_t start = t->len;
 
-	if (c == '"' || c == '\\') {
-		text_char(t, '\\');
-		text_char(t, (char)c);
-	} else if (c == '\n') {
-		text_str(t, "\\n");
-	} else if (c == '\t') {
-		text_str(t, "\\t");
-	} else if (c < ' ' || c == 0x7f) {
-		text_str(t, "\\x");
-		text_char(t, digits[c >> 4]);
-		text_char(t, digits[c & 15]);
-	} else {
-		text_char(t, (char)c);
-	}
+	logfmt_byte(t, c);
 	if (t->cut) {
 		undo(t, start);
 	}
@@ -119,21 +105,6 @@ static void quote_str(struct text *t, const char *s)
 	}
 }
 
-static bool needs_quotes(const char *value)
-{
-	if (*value == '\0') {
-		return true;
-	}
-	for (const char *s = value; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c <= ' ' || c == 0x7f || c == '"' || c == '=') {
-			return true;
-		}
-	}
-	return false;
-}
-
 void record_str(struct record *r, const char *key, const char *value)
 {
 	struct text *t = &r->line;
@@ -142,7 +113,7 @@ void record_str(struct record *r, const char *key, const char *value)
 	if (value == NULL) {
 		value = "";
 	}
-	if (needs_quotes(value)) {
+	if (logfmt_needs_quotes(value)) {
 		if (quote_start(t, key)) {
 			quote_str(t, value);
 			quote_end(t);
@@ -272,15 +243,12 @@ bool record_begin(struct record *r, enum config_level level, const char *event)
 	if (!record_wants(level)) {
 		return false;
 	}
-	if (own_tid == 0) {
-		own_tid = gettid();
-	}
 	r->level = level;
 	text_init(&r->line, r->buf + SINK_HEAD, sizeof(r->buf) - SINK_HEAD - TAIL);
 	put_time(&r->line, clock_wall_us());
 	record_str(r, "level", level_names[level]);
-	record_u64(r, "pid", (uint64_t)own_pid);
-	record_u64(r, "tid", (uint64_t)own_tid);
+	record_u64(r, "pid", (uint64_t)self_pid());
+	record_u64(r, "tid", (uint64_t)self_tid());
 	record_str(r, "program", program_name);
 	record_str(r, "event", event);
 	return true;
@@ -439,7 +407,6 @@ void record_open(const char *log, enum config_level level, const char *program)
 
 	text_init(&name, program_name, sizeof(program_name));
 	text_str(&name, program);
-	own_pid = getpid();
 	error = sink_open(level == LEVEL_OFF ? "stderr" : log, program_name);
 	threshold = level;
 	if (error != 0) {
@@ -460,8 +427,7 @@ void record_fork_parent(void)
 
 void record_fork_child(void)
 {
-	own_pid = getpid();
-	own_tid = 0;
+	self_renew();
 	atomic_store(&lost, 0);
 	sink_fork_child();
 }

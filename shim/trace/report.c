@@ -11,6 +11,7 @@
  */
 #include "trace/report.h"
 
+#include "base/self.h"
 #include "base/sort.h"
 
 #include <string.h>
@@ -93,7 +94,7 @@ static void page_start(struct page *page)
 
 	text_init(&prefix, page->prefix, sizeof(page->prefix));
 	text_str(&prefix, "==");
-	text_u64(&prefix, (uint64_t)getpid());
+	text_u64(&prefix, (uint64_t)self_pid());
 	text_str(&prefix, "== ");
 	text_init(&page->chunk, page->chunk_buf, sizeof(page->chunk_buf));
 }
@@ -258,7 +259,7 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 	text_str(t, group->count > 1 ? ", oldest held " : ", held ");
 	text_span(t, held_ns(group->first, now_ns));
 	text_str(t, stack_get(group->first->stack) != NULL ? ", taken at"
-							   : ", taken at an unknown place");
+	                                                   : ", taken at an unknown place");
 	line_end(page);
 	show_frames(page, group->first->stack);
 	for (size_t i = 0; i < group->count && i < LEASES_SHOWN; i++) {
@@ -274,7 +275,7 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 }
 
 static void show_summary(struct page *page, size_t count, size_t places,
-			 const struct lease_totals *totals, const char *program)
+                         const struct lease_totals *totals, const char *program)
 {
 	struct text *t = line_start(page);
 
@@ -293,7 +294,7 @@ static void show_summary(struct page *page, size_t count, size_t places,
 }
 
 static void show_report(const struct lease *leaks, size_t count,
-			const struct lease_totals *totals, const char *program, uint64_t now_ns)
+                        const struct lease_totals *totals, const char *program, uint64_t now_ns)
 {
 	size_t places = count_groups(leaks, count);
 	struct group group = {0};
@@ -336,7 +337,7 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 }
 
 void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
-		  const char *program, uint64_t now_ns, bool to_stderr)
+                  const char *program, uint64_t now_ns, bool to_stderr)
 {
 	sort_items(leaks, count, sizeof(*leaks), by_stack);
 	if (to_stderr) {

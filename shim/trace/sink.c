@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/self.h"
 
 /*
  * Where our descriptor goes: out of the way of programs that expect the next low
@@ -53,7 +54,6 @@ static char program_name[NAME_MAX + 1];
 static char host_name[HOST_NAME_MAX + 1];
 static char pattern[PATH_MAX]; /* of the file's name, absolute */
 static struct file_id stderr_id;
-static pid_t own_pid;
 
 static struct lock sink_lock = LOCK_INITIALIZER(LOCK_RECORD);
 static struct {
@@ -92,7 +92,7 @@ static bool has_room(const struct stat *st, size_t n)
 
 	return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
 	       ((uint64_t)st->st_size <= limit.rlim_cur &&
-		n <= limit.rlim_cur - (uint64_t)st->st_size);
+	        n <= limit.rlim_cur - (uint64_t)st->st_size);
 }
 
 bool sink_put_on_stderr(const struct text *t)
@@ -101,8 +101,8 @@ bool sink_put_on_stderr(const struct text *t)
 	int cancelling = defer_cancelling();
 	struct stat st;
 	bool written = is_file(STDERR_FILENO, &stderr_id, &st) &&
-		       (!S_ISREG(st.st_mode) || has_room(&st, t->len)) &&
-		       text_print(t, STDERR_FILENO);
+	               (!S_ISREG(st.st_mode) || has_room(&st, t->len)) &&
+	               text_print(t, STDERR_FILENO);
 
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
@@ -143,7 +143,7 @@ static bool put_name(struct text *t)
 		}
 		switch (*++p) {
 		case 'p':
-			text_u64(t, (uint64_t)own_pid);
+			text_u64(t, (uint64_t)self_pid());
 			break;
 		case 'n':
 			for (const char *n = program_name; *n != '\0'; n++) {
@@ -176,13 +176,13 @@ static int open_file(void)
 		return -1;
 	}
 	return open(buf, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		    0600);
+	            0600);
 }
 
 static int open_syslog(void)
 {
 	static const struct sockaddr_un address = {.sun_family = AF_UNIX,
-						   .sun_path = "/dev/log"};
+	                                           .sun_path = "/dev/log"};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -261,7 +261,7 @@ static bool send_locked(const struct text *line, enum config_level level)
 	text_char(&tag, '<');
 	text_u64(&tag, (uint64_t)(LOG_USER | priorities[level]));
 	text_str(&tag, ">pqpool[");
-	text_u64(&tag, (uint64_t)own_pid);
+	text_u64(&tag, (uint64_t)self_pid());
 	text_str(&tag, "]: ");
 	parts[0] = (struct iovec){.iov_base = tag.buf, .iov_len = tag.len};
 	parts[1] = (struct iovec){.iov_base = line->buf, .iov_len = line->len - 1};
@@ -299,7 +299,7 @@ bool sink_put(const struct text *line, enum config_level level)
 	cancelling = defer_cancelling();
 	lock_take(&sink_lock);
 	put = target == TARGET_FILE ? put_in_file_locked(line)
-				    : put_in_syslog_locked(line, level);
+	                            : put_in_syslog_locked(line, level);
 	lock_drop(&sink_lock);
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
@@ -360,7 +360,6 @@ int sink_open(const char *log, const char *program)
 		host_name[0] = '\0';
 	}
 	host_name[sizeof(host_name) - 1] = '\0';
-	own_pid = getpid();
 	identify(STDERR_FILENO, &stderr_id, &st);
 	if (strcmp(log, "stderr") != 0) {
 		error = open_first(log);
@@ -401,7 +400,6 @@ void sink_fork_child(void)
 	struct stat st;
 
 	lock_init(&sink_lock, LOCK_RECORD);
-	own_pid = getpid();
 	if (target == TARGET_FILE && name_has_pid()) {
 		if (is_file(sink.fd, &sink.id, &st)) {
 			close(sink.fd);

@@ -4,8 +4,8 @@
  *
  * Two tables lead to a stack. `seen` is a cache, from the raw addresses as they were
  * unwound; a hit there costs no more than the unwinding. An address means something
- * else after a module was unloaded and another took its place, so the cache is emptied
- * when the loader's count of unloads has changed. `stacks` is keyed by the frames
+ * else once a module is gone from there or has come, so the cache is emptied when the
+ * loader's counts of loads and unloads have changed. `stacks` is keyed by the frames
  * themselves and lasts: the same place reached through a module that was loaded anew
  * elsewhere is the same stack. For that, strings and modules are interned, too, so
  * that equal frames are equal bytes.
@@ -64,7 +64,7 @@ static struct known *stacks;
 static struct known *by_id[STACK_MAX + 1];
 static uint32_t last_id;
 static struct sight *seen;
-static unsigned long long seen_unloads; /* the loader's count when `seen` was begun */
+static unsigned long long seen_changes; /* the loader's counts when `seen` was begun */
 
 /* ---- unwinding ---- */
 
@@ -116,12 +116,12 @@ static unsigned unwind(const void *caller, unsigned depth, uintptr_t *addresses)
 
 /* ---- modules ---- */
 
-static int note_unloads(struct dl_phdr_info *info, size_t size, void *arg)
+static int note_changes(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	unsigned long long *unloads = arg;
+	unsigned long long *changes = arg;
 
 	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof(info->dlpi_subs)) {
-		*unloads = info->dlpi_subs;
+		*changes = info->dlpi_adds + info->dlpi_subs;
 	}
 	return 1;
 }
@@ -241,8 +241,8 @@ static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
 		}
 		for (uint32_t j = 0; j < i && frame->module == NULL; j++) {
 			frame->module = images[j].headers == images[i].headers
-						? stack->frames[j].module
-						: NULL;
+			                        ? stack->frames[j].module
+			                        : NULL;
 		}
 		if (frame->module == NULL) {
 			frame->module = intern_module_locked(&images[i]);
@@ -266,7 +266,7 @@ static uint32_t keep_locked(struct stack *stack)
 	}
 	known->stack = stack;
 	HASH_ADD_KEYPTR(hh, stacks, stack->frames, stack->depth * sizeof(stack->frames[0]),
-			known);
+	                known);
 	if (known->hh.tbl == NULL) {
 		free(known);
 		return 0;
@@ -332,15 +332,15 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	uintptr_t addresses[STACK_MAX_DEPTH];
 	unsigned found = unwind(caller, depth, addresses);
 	size_t bytes = found * sizeof(addresses[0]);
-	unsigned long long unloads = 0;
+	unsigned long long changes = 0;
 	struct sight *sight = NULL;
 	uint32_t id;
 
-	dl_iterate_phdr(note_unloads, &unloads);
+	dl_iterate_phdr(note_changes, &changes);
 	lock_take(&tables_lock);
-	if (unloads != seen_unloads) {
+	if (changes != seen_changes) {
 		forget_sights_locked();
-		seen_unloads = unloads;
+		seen_changes = changes;
 	}
 	HASH_FIND(hh, seen, addresses, bytes, sight);
 	if (sight != NULL) {

@@ -25,8 +25,8 @@
 #define STACK_MAX       65536
 
 struct stack_module {
-	const char *path;      /* absolute where the loader knows it; never freed */
-	const char *build_id;  /* lower-case hex, "" if the module has none */
+	const char *path;     /* absolute where the loader knows it; never freed */
+	const char *build_id; /* lower-case hex, "" if the module has none */
 };
 
 struct stack_frame {

@@ -79,7 +79,7 @@ static bool read_section(const struct elf *elf, uint64_t index, ElfW(Shdr) * sec
 		return false;
 	}
 	return read_some(elf->fd, section, sizeof(*section),
-			 elf->sections_at + index * sizeof(*section)) == sizeof(*section);
+	                 elf->sections_at + index * sizeof(*section)) == sizeof(*section);
 }
 
 static bool read_header(struct elf *elf)
@@ -116,7 +116,7 @@ static bool find_section(const struct elf *elf, uint32_t type, ElfW(Shdr) * sect
 }
 
 static bool search_table(const struct elf *elf, const ElfW(Shdr) * table,
-			 struct symbol_search *search)
+                         struct symbol_search *search)
 {
 	ElfW(Sym) symbols[PIECE];
 	uint64_t count = table->sh_size / sizeof(symbols[0]);
@@ -129,7 +129,7 @@ static bool search_table(const struct elf *elf, const ElfW(Shdr) * table,
 		size_t n = count - at < PIECE ? (size_t)(count - at) : PIECE;
 
 		if (read_some(elf->fd, symbols, n * sizeof(symbols[0]),
-			      table->sh_offset + at * sizeof(symbols[0])) !=
+		              table->sh_offset + at * sizeof(symbols[0])) !=
 		    n * sizeof(symbols[0])) {
 			return false;
 		}
@@ -150,7 +150,7 @@ static bool shares_section(const struct elf *elf, const ElfW(Sym) * symbol, uint
 }
 
 static bool read_name(const struct elf *elf, const ElfW(Shdr) * strings, uint64_t at,
-		      char *name, size_t size)
+                      char *name, size_t size)
 {
 	size_t n = size - 1;
 	size_t got;
@@ -177,7 +177,7 @@ static bool read_name(const struct elf *elf, const ElfW(Shdr) * strings, uint64_
 }
 
 static bool name_from(const struct elf *elf, uint32_t table_type, uintptr_t offset, char *name,
-		      size_t size)
+                      size_t size)
 {
 	struct symbol_search search = {.offset = offset};
 	const ElfW(Sym) * symbol;
@@ -190,7 +190,7 @@ static bool name_from(const struct elf *elf, uint32_t table_type, uintptr_t offs
 	if (search.held) {
 		symbol = &search.holder;
 	} else if (search.followed && search.below.st_size == 0 &&
-		   shares_section(elf, &search.below, offset)) {
+	           shares_section(elf, &search.below, offset)) {
 		symbol = &search.below;
 	} else {
 		return false;

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* One value of a variable: understood by a rule, stored, and shown again. */
+#include "base/value.h"
+
+#include <arpa/inet.h>
+#include <fnmatch.h>
+#include <string.h>
+
+#include "base/logfmt.h"
+
+#define GLOB_MAX 255
+
+/* Reads digits and moves `*s` behind them; false if there are none or too many. */
+static bool read_digits(const char **s, int64_t *value)
+{
+	const char *p = *s;
+	int64_t v = 0;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (v > (INT64_MAX - 9) / 10) {
+			return false;
+		}
+		v = v * 10 + (*p - '0');
+	}
+	if (p == *s) {
+		return false;
+	}
+	*s = p;
+	*value = v;
+	return true;
+}
+
+/* Reads ".5" as billionths, rounded up; no point is no billionths. */
+static bool read_fraction(const char **s, int64_t *billionths)
+{
+	int64_t weight = 100000000;
+	bool more = false;
+	const char *p = *s;
+
+	*billionths = 0;
+	if (*p != '.') {
+		return true;
+	}
+	for (p++; *p >= '0' && *p <= '9'; p++) {
+		*billionths += weight * (*p - '0');
+		more = more || (weight == 0 && *p != '0');
+		weight /= 10;
+	}
+	*billionths += more;
+	if (p == *s + 1) {
+		return false;
+	}
+	*s = p;
+	return true;
+}
+
+static int64_t unit_ms(const char *suffix)
+{
+	static const struct value_word units[] = {
+		{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(suffix, units[i].name) == 0) {
+			return units[i].value;
+		}
+	}
+	return 0;
+}
+
+/* Rounds up to whole milliseconds: a tiny value must not become 0, which means "off". */
+static bool read_time_ms(const char *value, int64_t *ms)
+{
+	const char *p = value;
+	int64_t whole;
+	int64_t billionths;
+	int64_t unit;
+
+	if (!read_digits(&p, &whole) || !read_fraction(&p, &billionths)) {
+		return false;
+	}
+	unit = unit_ms(p);
+	if (unit == 0 || whole > TIME_LIMIT_MS / unit) {
+		return false;
+	}
+	*ms = whole * unit + (billionths * unit + 999999999) / 1000000000;
+	return true;
+}
+
+static bool store_number(const struct value_rule *rule, int64_t v, void *member)
+{
+	if (v < rule->min || v > rule->max) {
+		return false;
+	}
+	*(int64_t *)member = v;
+	return true;
+}
+
+static bool is_no_limit(const struct value_rule *rule, const char *value)
+{
+	return rule->min == VALUE_NO_LIMIT && strcmp(value, "-1") == 0;
+}
+
+bool value_parse_number(const struct value_rule *rule, const char *value, void *member)
+{
+	int64_t v;
+
+	if (is_no_limit(rule, value)) {
+		return store_number(rule, VALUE_NO_LIMIT, member);
+	}
+	return read_digits(&value, &v) && *value == '\0' && store_number(rule, v, member);
+}
+
+bool value_parse_duration(const struct value_rule *rule, const char *value, void *member)
+{
+	int64_t ms;
+
+	if (is_no_limit(rule, value)) {
+		return store_number(rule, VALUE_NO_LIMIT, member);
+	}
+	return read_time_ms(value, &ms) && store_number(rule, ms, member);
+}
+
+bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member)
+{
+	int64_t ms;
+
+	return read_time_ms(value, &ms) && ms % 1000 == 0 &&
+	       store_number(rule, ms / 1000, member);
+}
+
+static const struct value_word *find_word(const struct value_word *words, const char *name)
+{
+	while (words->name != NULL && strcmp(words->name, name) != 0) {
+		words++;
+	}
+	return words->name != NULL ? words : NULL;
+}
+
+bool value_parse_word(const struct value_rule *rule, const char *value, void *member)
+{
+	const struct value_word *word = find_word(rule->words, value);
+
+	if (word == NULL) {
+		return false;
+	}
+	memcpy(member, &word->value, sizeof(word->value));
+	return true;
+}
+
+bool value_parse_flag(const struct value_rule *rule, const char *value, void *member)
+{
+	const struct value_word *word = find_word(rule->words, value);
+
+	if (word == NULL) {
+		return false;
+	}
+	*(bool *)member = word->value != 0;
+	return true;
+}
+
+bool value_parse_text(const struct value_rule *rule, const char *value, void *member)
+{
+	(void)rule;
+	*(const char **)member = value;
+	return true;
+}
+
+/* The next glob of a comma-separated list, blanks around it left out; false at its end. */
+static bool next_glob(const char **list, const char **glob, size_t *len)
+{
+	while (**list != '\0') {
+		size_t item = strcspn(*list, ",");
+		const char *s = *list;
+
+		*list += item + (s[item] == ',');
+		while (item > 0 && *s == ' ') {
+			s++;
+			item--;
+		}
+		while (item > 0 && s[item - 1] == ' ') {
+			item--;
+		}
+		if (item > 0) {
+			*glob = s;
+			*len = item;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool value_parse_globs(const struct value_rule *rule, const char *value, void *member)
+{
+	const char *rest = value;
+	const char *glob;
+	size_t len;
+	bool any = false;
+
+	while (next_glob(&rest, &glob, &len)) {
+		if (len > GLOB_MAX) {
+			return false;
+		}
+		any = true;
+	}
+	return any && value_parse_text(rule, value, member);
+}
+
+/* Either nothing or ":1" to ":65535". */
+static bool is_port(const char *s)
+{
+	int64_t port;
+
+	if (*s == '\0') {
+		return true;
+	}
+	if (*s++ != ':') {
+		return false;
+	}
+	return read_digits(&s, &port) && *s == '\0' && port >= 1 && port <= 65535;
+}
+
+/* "[::1]" or "[fe80::1%eth0]", then perhaps a port. */
+static bool is_bracketed(const char *value)
+{
+	size_t len = strcspn(value, "]");
+	size_t address = strcspn(value, "%]") - 1;
+	char buf[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+
+	if (value[len] == '\0' || address >= sizeof(buf)) {
+		return false;
+	}
+	memcpy(buf, value + 1, address);
+	buf[address] = '\0';
+	return inet_pton(AF_INET6, buf, &in6) == 1 && is_port(value + len + 1);
+}
+
+bool value_parse_route(const struct value_rule *rule, const char *value, void *member)
+{
+	size_t host = strcspn(value, ":");
+	bool good;
+
+	for (const char *p = value; *p != '\0'; p++) {
+		unsigned char c = (unsigned char)*p;
+
+		if (c <= ' ' || c == 0x7f || strchr("'\"`\\,", c) != NULL) {
+			return false;
+		}
+	}
+	if (value[0] == '[') {
+		good = is_bracketed(value);
+	} else {
+		good = host > 0 && is_port(value + host);
+	}
+	return good && value_parse_text(rule, value, member);
+}
+
+bool value_parse_log(const struct value_rule *rule, const char *value, void *member)
+{
+	for (const char *p = strchr(value, '%'); p != NULL; p = strchr(p + 2, '%')) {
+		if (p[1] == '\0' || strchr("pnh%", p[1]) == NULL) {
+			return false;
+		}
+	}
+	return value_parse_text(rule, value, member);
+}
+
+void value_describe_number(const struct value_rule *rule, const void *member, struct text *t)
+{
+	(void)rule;
+	text_i64(t, *(const int64_t *)member);
+}
+
+void value_describe_word(const struct value_rule *rule, const void *member, struct text *t)
+{
+	const struct value_word *word = rule->words;
+	int value;
+
+	memcpy(&value, member, sizeof(value));
+	while (word->name != NULL && word->value != value) {
+		word++;
+	}
+	text_str(t, word->name != NULL ? word->name : "none");
+}
+
+void value_describe_flag(const struct value_rule *rule, const void *member, struct text *t)
+{
+	(void)rule;
+	text_str(t, *(const bool *)member ? "on" : "off");
+}
+
+void value_describe_text(const struct value_rule *rule, const void *member, struct text *t)
+{
+	(void)rule;
+	logfmt_value(t, *(const char *const *)member);
+}
+
+bool value_matches_globs(const char *globs, const char *name)
+{
+	const char *glob;
+	size_t len;
+
+	while (next_glob(&globs, &glob, &len)) {
+		char pattern[GLOB_MAX + 1];
+
+		memcpy(pattern, glob, len);
+		pattern[len] = '\0';
+		if (fnmatch(pattern, name, 0) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
