@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Identity, with the real libpq's parser and no server: what is the same, what is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/libpq.h"
+#include "pool/identity.h"
+
+static const struct libpq *libpq;
+static char folder[] = "/tmp/pqpool-identity-XXXXXX";
+static char passfile[64];
+static char servicefile[64];
+
+static void write_file(const char *path, const char *content)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(content, f);
+	fclose(f);
+	chmod(path, 0600);
+}
+
+static int prepare(void **state)
+{
+	(void)state;
+	libpq = libpq_of_caller((const void *)prepare).libpq;
+	if (libpq == NULL || mkdtemp(folder) == NULL) {
+		return -1;
+	}
+	snprintf(passfile, sizeof(passfile), "%s/pgpass", folder);
+	snprintf(servicefile, sizeof(servicefile), "%s/services", folder);
+	return setenv("HOME", folder, 1);
+}
+
+static int tidy_up(void **state)
+{
+	(void)state;
+	unlink(passfile);
+	unlink(servicefile);
+	return rmdir(folder);
+}
+
+static struct spelling *by_string(const char *conninfo)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
+
+	return identity_resolve(libpq, &call);
+}
+
+static struct spelling *by_params(const char *const *keywords, const char *const *values,
+                                  int expand)
+{
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand};
+
+	return identity_resolve(libpq, &call);
+}
+
+static struct spelling *by_login(const char *host, const char *port, const char *dbname,
+                                 const char *user, const char *password)
+{
+	struct connect_call call = {.function = CONNECT_LOGIN,
+	                            .login = {[LOGIN_HOST] = host,
+	                                      [LOGIN_PORT] = port,
+	                                      [LOGIN_DBNAME] = dbname,
+	                                      [LOGIN_USER] = user,
+	                                      [LOGIN_PASSWORD] = password}};
+
+	return identity_resolve(libpq, &call);
+}
+
+/* Compares and gives back; the identities live on only in the table of spellings. */
+static bool same(struct spelling *a, struct spelling *b)
+{
+	bool equal;
+
+	assert_non_null(a);
+	assert_non_null(b);
+	equal = a->identity == b->identity;
+	spelling_release(a);
+	spelling_release(b);
+	return equal;
+}
+
+static const char plain[] = "host=h port=1 user=u dbname=d password=p";
+
+static void one_meaning_in_many_spellings(void **state)
+{
+	const char *const k[] = {"host", "port", "user", "dbname", "password", NULL};
+	const char *const v[] = {"h", "1", "u", "d", "p", NULL};
+	const char *const kx[] = {"dbname", "user", NULL};
+	const char *const vx[] = {"postgres://x:p@h:1/d", "u", NULL};
+
+	(void)state;
+	assert_true(same(by_string(plain), by_string(plain)));
+	assert_true(same(by_string(plain), by_string("postgresql://u:p@h:1/d")));
+	assert_true(same(by_string(plain), by_string("  port='1' host = h dbname='d'\tuser=u "
+	                                             "password=p")));
+	assert_true(same(by_string(plain), by_params(k, v, 0)));
+	assert_true(same(by_string(plain), by_params(k, v, 1)));
+	assert_true(same(by_string(plain), by_params(kx, vx, 1)));
+	assert_true(same(by_string(plain), by_login("h", "1", "d", "u", "p")));
+	assert_true(same(by_string(plain),
+	                 by_login("h", NULL, "port=1 host=other user=u dbname=d", "", "p")));
+}
+
+static void the_environment_fills_in(void **state)
+{
+	(void)state;
+	setenv("PGUSER", "u", 1);
+	setenv("PGPORT", "1", 1);
+	assert_true(same(by_string(plain), by_string("host=h dbname=d password=p")));
+	unsetenv("PGUSER");
+	unsetenv("PGPORT");
+	assert_false(same(by_string(plain), by_string("host=h dbname=d password=p")));
+}
+
+static void every_option_tells_apart(void **state)
+{
+	PQconninfoOption *options = PQconndefaults();
+
+	(void)state;
+	assert_non_null(options);
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		char conninfo[256];
+
+		if (strcmp(o->keyword, "replication") == 0) {
+			continue;
+		}
+		snprintf(conninfo, sizeof(conninfo), "%s %s=other", plain, o->keyword);
+		if (same(by_string(plain), by_string(conninfo))) {
+			fail_msg("%s makes no difference", o->keyword);
+		}
+	}
+	PQconninfoFree(options);
+}
+
+static void variables_tell_apart(void **state)
+{
+	static const char *const names[] = {"PGTZ",       "PGDATESTYLE",  "PGGEQO",
+	                                    "PGOPTIONS",  "PGAPPNAME",    "PGSSLMODE",
+	                                    "KRB5CCNAME", "PGSYSCONFDIR", "HOME"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct spelling *before = by_string(plain);
+		const char *value = getenv(names[i]);
+		char *old = value != NULL ? strdup(value) : NULL;
+
+		setenv(names[i], "x", 1);
+		if (same(before, by_string(plain))) {
+			fail_msg("%s makes no difference", names[i]);
+		}
+		before = by_string(plain);
+		setenv(names[i], "y", 1);
+		assert_false(same(before, by_string(plain)));
+		if (old != NULL) {
+			setenv(names[i], old, 1);
+			free(old);
+		} else {
+			unsetenv(names[i]);
+		}
+	}
+	setenv("PQPOOL_TEST_UNRELATED", "x", 1);
+	assert_true(same(by_string(plain), by_string(plain)));
+	unsetenv("PQPOOL_TEST_UNRELATED");
+}
+
+static void files_tell_apart(void **state)
+{
+	char conninfo[256];
+	struct spelling *before;
+
+	(void)state;
+	write_file(passfile, "*:*:*:*:one\n");
+	snprintf(conninfo, sizeof(conninfo), "host=h user=u passfile=%s", passfile);
+	before = by_string(conninfo);
+	write_file(passfile, "*:*:*:*:two and longer\n");
+	assert_false(same(before, by_string(conninfo)));
+	/* With a password of its own a connection does not look into the file. */
+	strcat(conninfo, " password=p");
+	before = by_string(conninfo);
+	write_file(passfile, "*:*:*:*:three\n");
+	assert_true(same(before, by_string(conninfo)));
+
+	setenv("PGSERVICEFILE", servicefile, 1);
+	write_file(servicefile, "[s]\nhost=one\n[t]\nhost=two\n");
+	assert_false(same(by_string("service=s user=u"), by_string("service=t user=u")));
+	before = by_string("service=s user=u");
+	write_file(servicefile, "[s]\nhost=other\n");
+	assert_false(same(before, by_string("service=s user=u")));
+	unsetenv("PGSERVICEFILE");
+}
+
+static void the_effective_user_tells_apart(void **state)
+{
+	struct spelling *before = by_string(plain);
+	bool equal;
+
+	(void)state;
+	if (geteuid() != 0) {
+		spelling_release(before);
+		print_message("not root: the effective user cannot be changed\n");
+		return;
+	}
+	assert_int_equal(seteuid(65534), 0);
+	equal = same(before, by_string(plain));
+	assert_int_equal(seteuid(0), 0);
+	assert_false(equal);
+}
+
+static void what_is_not_pooled(void **state)
+{
+	const char *const k[] = {"no_such_option", NULL};
+	const char *const v[] = {"x", NULL};
+
+	(void)state;
+	assert_null(by_string("host='unfinished"));
+	assert_null(by_string(NULL));
+	assert_null(by_string("no_such_option=1"));
+	assert_null(by_params(k, v, 0));
+	assert_null(by_string("replication=database dbname=d"));
+	assert_null(by_string("replication=true"));
+	assert_true(same(by_string("replication=off"), by_string("replication=off")));
+}
+
+/* The string a session is opened with, read again by libpq, says what the call said. */
+static void the_string_repeats_the_call(void **state)
+{
+	const char *const k[] = {"host", "dbname", "user", "password", "host", NULL};
+	const char *const v[] = {"ignored", "a'b\\c =d", "u", " p' ", "h", NULL};
+	struct spelling *s = by_params(k, v, 0);
+	PQconninfoOption *options;
+	char *error = NULL;
+
+	(void)state;
+	assert_non_null(s);
+	options = PQconninfoParse(s->conninfo, &error);
+	assert_null(error);
+	assert_non_null(options);
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		const char *expected = NULL;
+
+		for (size_t i = 0; k[i] != NULL; i++) {
+			expected = strcmp(o->keyword, k[i]) == 0 ? v[i] : expected;
+		}
+		if (expected != NULL) {
+			assert_string_equal(o->val, expected);
+		} else {
+			assert_null(o->val);
+		}
+	}
+	PQconninfoFree(options);
+	spelling_release(s);
+}
+
+static void the_timeout_is_put_in_where_none_is(void **state)
+{
+	struct identity_settings settings = {.connect_timeout_s = 7};
+	struct spelling *s;
+
+	(void)state;
+	identity_configure(&settings);
+	s = by_string("host=timeout1");
+	assert_non_null(strstr(s->conninfo, "connect_timeout='7'"));
+	spelling_release(s);
+	s = by_string("host=timeout2 connect_timeout=3");
+	assert_null(strstr(s->conninfo, "'7'"));
+	assert_non_null(strstr(s->conninfo, "connect_timeout='3'"));
+	spelling_release(s);
+	setenv("PGCONNECT_TIMEOUT", "4", 1);
+	s = by_string("host=timeout3");
+	assert_null(strstr(s->conninfo, "connect_timeout"));
+	spelling_release(s);
+	unsetenv("PGCONNECT_TIMEOUT");
+	settings.connect_timeout_s = 0;
+	identity_configure(&settings);
+}
+
+static void the_route_takes_the_hosts_place(void **state)
+{
+	struct identity_settings settings = {.route = "[::1]:6432"};
+	struct spelling *s;
+
+	(void)state;
+	identity_configure(&settings);
+	s = by_string("host=routed hostaddr=10.0.0.1 port=5433 user=u");
+	assert_non_null(strstr(s->conninfo, "host='::1'"));
+	assert_non_null(strstr(s->conninfo, "hostaddr=''"));
+	assert_non_null(strstr(s->conninfo, "port='6432'"));
+	assert_string_equal(s->identity->label, "u@::1:6432/u");
+	spelling_release(s);
+	settings.route = "bouncer";
+	identity_configure(&settings);
+	s = by_string("host=routed port=5433 user=u dbname=d");
+	assert_string_equal(s->identity->label, "u@bouncer:5433/d");
+	spelling_release(s);
+	settings.route = NULL;
+	identity_configure(&settings);
+}
+
+static void the_label_keeps_the_secret(void **state)
+{
+	struct spelling *s = by_string("postgres://u:secret@h:5/d?application_name=a");
+
+	(void)state;
+	assert_string_equal(s->identity->label, "u@h:5/d");
+	spelling_release(s);
+}
+
+/* Far more spellings than are remembered: nothing breaks, and the memory comes back. */
+static void forgets_spellings(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		char conninfo[64];
+		struct spelling *s;
+
+		snprintf(conninfo, sizeof(conninfo), "host=h application_name=%d", i);
+		s = by_string(conninfo);
+		assert_non_null(s);
+		spelling_release(s);
+	}
+	assert_true(same(by_string(plain), by_string(plain)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_meaning_in_many_spellings),
+		cmocka_unit_test(the_environment_fills_in),
+		cmocka_unit_test(every_option_tells_apart),
+		cmocka_unit_test(variables_tell_apart),
+		cmocka_unit_test(files_tell_apart),
+		cmocka_unit_test(the_effective_user_tells_apart),
+		cmocka_unit_test(what_is_not_pooled),
+		cmocka_unit_test(the_string_repeats_the_call),
+		cmocka_unit_test(the_timeout_is_put_in_where_none_is),
+		cmocka_unit_test(the_route_takes_the_hosts_place),
+		cmocka_unit_test(the_label_keeps_the_secret),
+		cmocka_unit_test(forgets_spellings),
+	};
+
+	return cmocka_run_group_tests(tests, prepare, tidy_up);
+}

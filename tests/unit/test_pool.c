@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The pool alone: no libpq, and a clock that the tests turn by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "pool/pool.h"
+
+#define SECOND NS_PER_SEC
+#define SLOTS  64
+
+static struct pool pool;
+static struct pool_slot slots[SLOTS];
+static uint64_t now = 1000 * SECOND;
+
+static void make(uint32_t size, uint32_t total)
+{
+	struct pool_limits limits = {.size = size, .total = total};
+
+	memset(slots, 0, sizeof(slots));
+	pool_init(&pool, &limits);
+}
+
+/* Acquires where there is room, and puts slot `i` into it. */
+static struct pool_slot *open_slot(size_t i)
+{
+	struct pool_waiter waiter;
+
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_OPEN);
+	pool_opened(&pool, &slots[i], now, 0);
+	return &slots[i];
+}
+
+static void give_back(struct pool_slot *slot)
+{
+	assert_int_equal(pool_return(&pool, slot, now), DROP_NONE);
+	pool_keep(&pool, slot, now);
+}
+
+static struct pool_slot *take_idle(void)
+{
+	struct pool_waiter waiter;
+
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_LEND);
+	pool_lent(&pool, waiter.slot);
+	return waiter.slot;
+}
+
+static void lets_as_many_in_as_the_limit_says(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(2, 3);
+	for (size_t i = 0; i < 3; i++) {
+		open_slot(i);
+	}
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_FULL);
+	assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
+	assert_int_equal(pool_count(&pool).used, 3);
+	assert_int_equal(pool_count(&pool).waiting, 0);
+}
+
+static void has_no_limit_if_told_so(void **state)
+{
+	(void)state;
+	make(POOL_NO_LIMIT, POOL_NO_LIMIT);
+	for (size_t i = 0; i < SLOTS; i++) {
+		open_slot(i);
+	}
+	for (size_t i = 0; i < SLOTS; i++) {
+		give_back(&slots[i]);
+	}
+	assert_int_equal(pool_count(&pool).idle, SLOTS);
+}
+
+static void lends_the_latest_or_the_oldest(void **state)
+{
+	(void)state;
+	for (int fifo = 0; fifo <= 1; fifo++) {
+		make(3, 3);
+		pool.limits.fifo = fifo != 0;
+		for (size_t i = 0; i < 3; i++) {
+			open_slot(i);
+		}
+		for (size_t i = 0; i < 3; i++) {
+			give_back(&slots[i]);
+		}
+		for (size_t i = 0; i < 3; i++) {
+			assert_ptr_equal(take_idle(), &slots[fifo ? i : 2 - i]);
+		}
+	}
+}
+
+static void keeps_no_more_than_its_size(void **state)
+{
+	(void)state;
+	make(2, 4);
+	for (size_t i = 0; i < 4; i++) {
+		open_slot(i);
+	}
+	/* One idle and one on its way back already fill the pool. */
+	give_back(&slots[0]);
+	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_NONE);
+	assert_int_equal(pool_return(&pool, &slots[2], now), DROP_SURPLUS);
+	/* If the one on its way does not make it, there is a place again. */
+	pool_drop(&pool, &slots[1]);
+	give_back(&slots[2]);
+	assert_int_equal(pool_return(&pool, &slots[3], now), DROP_SURPLUS);
+	assert_int_equal(pool_count(&pool).idle, 2);
+}
+
+static void retires_by_age_within_the_jitter(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(2, 2);
+	pool.limits.recycle_ns = 100 * SECOND;
+	for (uint32_t jitter = 0; jitter <= 65535; jitter += 13107) {
+		uint64_t life;
+
+		pool_opened(&pool, &slots[0], now, (uint16_t)jitter);
+		life = slots[0].retire_ns - now;
+		assert_in_range(life, 95 * SECOND, 100 * SECOND);
+		assert_true(jitter == 0 || life < 100 * SECOND);
+	}
+	open_slot(0);
+	now += 100 * SECOND - 1;
+	give_back(&slots[0]);
+	take_idle();
+	give_back(&slots[0]);
+	now += 1;
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_ptr_equal(waiter.slot, &slots[0]);
+	assert_int_equal(waiter.why, DROP_AGED);
+	/* The room is still taken: it belongs to the session that takes its place. */
+	pool_opened(&pool, &slots[1], now, 0);
+	assert_int_equal(pool_count(&pool).used, 1);
+	now += 100 * SECOND;
+	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_AGED);
+}
+
+static void never_retires_without_recycling(void **state)
+{
+	(void)state;
+	make(1, 1);
+	open_slot(0);
+	now += 1000000 * SECOND;
+	give_back(&slots[0]);
+	assert_ptr_equal(take_idle(), &slots[0]);
+}
+
+static bool all_gone(struct pool_slot *slot)
+{
+	(void)slot;
+	return true;
+}
+
+static bool none_gone(struct pool_slot *slot)
+{
+	(void)slot;
+	return false;
+}
+
+static void invalidates_what_is_older(void **state)
+{
+	struct pool_waiter waiter;
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	(void)state;
+	make(3, 3);
+	open_slot(0);
+	open_slot(1);
+	give_back(&slots[0]);
+	now += SECOND;
+	pool_invalidate(&pool, now);
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_ptr_equal(waiter.slot, &slots[0]);
+	assert_int_equal(waiter.why, DROP_INVALIDATED);
+	pool_opened(&pool, &slots[2], now, 0);
+	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_INVALIDATED);
+	give_back(&slots[2]);
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_null(doomed);
+	assert_ptr_equal(take_idle(), &slots[2]);
+}
+
+static void sweeps_out_what_was_invalidated(void **state)
+{
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	(void)state;
+	make(3, 3);
+	open_slot(0);
+	open_slot(1);
+	give_back(&slots[0]);
+	give_back(&slots[1]);
+	now += SECOND;
+	pool_invalidate(&pool, now);
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_non_null(doomed);
+	assert_non_null(doomed->next);
+	assert_int_equal(pool_fate(&pool, doomed, now), DROP_INVALIDATED);
+	assert_int_equal(pool_count(&pool).idle, 0);
+}
+
+static void closes_what_is_idle_too_long(void **state)
+{
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	(void)state;
+	make(3, 3);
+	pool.limits.idle_timeout_ns = 10 * SECOND;
+	open_slot(0);
+	open_slot(1);
+	give_back(&slots[0]);
+	now += 5 * SECOND;
+	give_back(&slots[1]);
+	now += 5 * SECOND - 1;
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_null(doomed);
+	now += 1;
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_ptr_equal(doomed, &slots[0]);
+	assert_null(doomed->next);
+	assert_int_equal(pool_fate(&pool, doomed, now), DROP_IDLE_TIMEOUT);
+	pool_drop(&pool, doomed);
+	/* The other one's time was not lost over the first. */
+	now += 5 * SECOND;
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_ptr_equal(doomed, &slots[1]);
+}
+
+static void counts_a_session_until_its_end_was_seen(void **state)
+{
+	struct pool_waiter waiter;
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	(void)state;
+	make(2, 2);
+	open_slot(0);
+	open_slot(1);
+	pool_drop(&pool, &slots[0]);
+	assert_int_equal(pool_count(&pool).used, 2);
+	/* Whoever needs the room has to see the end first. */
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_ptr_equal(waiter.slot, &slots[0]);
+	pool_opened(&pool, &slots[2], now, 0);
+	pool_drop(&pool, &slots[1]);
+	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	assert_null(ended);
+	pool_tend(&pool, now, all_gone, &doomed, &ended);
+	assert_ptr_equal(ended, &slots[1]);
+	assert_int_equal(pool_count(&pool).used, 1);
+	open_slot(3);
+}
+
+static void gives_room_back_after_a_failed_open(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(1, 1);
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_OPEN);
+	pool_open_failed(&pool);
+	open_slot(0);
+	pool_forget(&pool, &slots[0]);
+	assert_int_equal(pool_count(&pool).used, 0);
+}
+
+static void reserves_no_more_than_there_is(void **state)
+{
+	(void)state;
+	make(2, 5);
+	open_slot(0);
+	assert_int_equal(pool_reserve(&pool, 3), 3);
+	assert_int_equal(pool_reserve(&pool, 3), 1);
+	assert_int_equal(pool_reserve(&pool, 1), 0);
+}
+
+static void drains(void **state)
+{
+	struct pool_slot *drained;
+	size_t count = 0;
+
+	(void)state;
+	make(4, 4);
+	for (size_t i = 0; i < 4; i++) {
+		open_slot(i);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		give_back(&slots[i]);
+	}
+	for (drained = pool_drain(&pool); drained != NULL; drained = drained->next) {
+		count++;
+	}
+	assert_int_equal(count, 3);
+	assert_int_equal(pool_count(&pool).idle, 0);
+	assert_int_equal(pool_count(&pool).used, 4);
+}
+
+/* ---- waiting ---- */
+
+/* Queues `waiter` at the full pool. */
+static void queue(struct pool_waiter *waiter)
+{
+	assert_int_equal(pool_acquire(&pool, now, waiter), POOL_FULL);
+}
+
+/* The waiter is served already: the wait returns at once. */
+static void expect(struct pool_waiter *waiter, enum pool_grant grant,
+                   const struct pool_slot *slot)
+{
+	assert_int_equal(pool_wait(&pool, waiter, 0), grant);
+	assert_ptr_equal(waiter->slot, slot);
+}
+
+static void serves_in_order_of_arrival(void **state)
+{
+	struct pool_waiter first;
+	struct pool_waiter second;
+	struct pool_waiter third;
+	struct pool_waiter fourth;
+
+	(void)state;
+	make(2, 2);
+	open_slot(0);
+	open_slot(1);
+	queue(&first);
+	queue(&second);
+	queue(&third);
+	queue(&fourth);
+	assert_int_equal(pool_count(&pool).waiting, 4);
+	give_back(&slots[0]);
+	expect(&first, POOL_LEND, &slots[0]);
+	pool_lent(&pool, &slots[0]);
+	pool_drop(&pool, &slots[1]);
+	expect(&second, POOL_REPLACE, &slots[1]);
+	pool_opened(&pool, &slots[2], now, 0);
+	pool_forget(&pool, &slots[0]);
+	expect(&third, POOL_OPEN, NULL);
+	pool_open_failed(&pool);
+	expect(&fourth, POOL_OPEN, NULL);
+	assert_int_equal(pool_count(&pool).used, 2);
+	assert_int_equal(pool_count(&pool).waiting, 0);
+}
+
+/* Even a session beyond the size is kept for whoever waits. */
+static void hands_surplus_to_the_waiting(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(1, 2);
+	open_slot(0);
+	open_slot(1);
+	queue(&waiter);
+	give_back(&slots[1]);
+	expect(&waiter, POOL_LEND, &slots[1]);
+}
+
+static void leaves_the_line_when_the_time_is_up(void **state)
+{
+	struct pool_waiter late;
+	struct pool_waiter patient;
+
+	(void)state;
+	make(1, 1);
+	open_slot(0);
+	queue(&late);
+	queue(&patient);
+	assert_int_equal(pool_wait(&pool, &late, clock_monotonic_ns() + NS_PER_MS), POOL_FULL);
+	give_back(&slots[0]);
+	expect(&patient, POOL_LEND, &slots[0]);
+}
+
+static void *wait_long(void *arg)
+{
+	struct pool_waiter *waiter = arg;
+
+	pool_wait(&pool, waiter, DEADLINE_NEVER);
+	return NULL;
+}
+
+static void wakes_a_thread_that_waits(void **state)
+{
+	struct pool_waiter waiter;
+	pthread_t thread;
+
+	(void)state;
+	make(1, 1);
+	open_slot(0);
+	queue(&waiter);
+	assert_int_equal(pthread_create(&thread, NULL, wait_long, &waiter), 0);
+	give_back(&slots[0]);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(waiter.grant, POOL_LEND);
+}
+
+/* ---- anything goes ---- */
+
+struct crowd {
+	struct pool_slot *leased[SLOTS];
+	size_t leased_count;
+	struct pool_slot *free_slots[SLOTS];
+	size_t free_count;
+};
+
+static void random_acquire(struct crowd *c)
+{
+	struct pool_waiter waiter;
+	struct pool_slot *slot;
+
+	switch (pool_acquire(&pool, now, &waiter)) {
+	case POOL_FULL:
+		assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
+		return;
+	case POOL_LEND:
+		pool_lent(&pool, waiter.slot);
+		slot = waiter.slot;
+		break;
+	case POOL_REPLACE:
+		c->free_slots[c->free_count++] = waiter.slot;
+		/* fall through */
+	default:
+		slot = c->free_slots[--c->free_count];
+		pool_opened(&pool, slot, now, (uint16_t)rand());
+		break;
+	}
+	c->leased[c->leased_count++] = slot;
+}
+
+static void random_release(struct crowd *c)
+{
+	struct pool_slot *slot;
+	size_t i = (size_t)rand() % c->leased_count;
+
+	slot = c->leased[i];
+	c->leased[i] = c->leased[--c->leased_count];
+	if (pool_return(&pool, slot, now) == DROP_NONE && rand() % 8 != 0) {
+		pool_keep(&pool, slot, now);
+	} else {
+		pool_drop(&pool, slot);
+	}
+}
+
+static void random_tend(struct crowd *c)
+{
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	pool_tend(&pool, now, rand() % 2 ? all_gone : none_gone, &doomed, &ended);
+	while (doomed != NULL) {
+		struct pool_slot *next = doomed->next;
+
+		pool_drop(&pool, doomed);
+		doomed = next;
+	}
+	for (; ended != NULL; ended = ended->next) {
+		c->free_slots[c->free_count++] = ended;
+	}
+}
+
+static void never_breaks_its_limits(void **state)
+{
+	struct crowd c = {0};
+
+	(void)state;
+	srand(42);
+	make(7, 19);
+	pool.limits.recycle_ns = 400 * SECOND;
+	pool.limits.idle_timeout_ns = 90 * SECOND;
+	for (size_t i = 0; i < SLOTS; i++) {
+		c.free_slots[c.free_count++] = &slots[i];
+	}
+	for (unsigned step = 0; step < 200000; step++) {
+		struct pool_counts counts;
+
+		now += (uint64_t)rand() % (3 * SECOND);
+		if (rand() % 2 && c.leased_count > 0) {
+			random_release(&c);
+		} else {
+			random_acquire(&c);
+		}
+		if (rand() % 16 == 0) {
+			random_tend(&c);
+		}
+		if (rand() % 500 == 0) {
+			pool_invalidate(&pool, now);
+		}
+		counts = pool_count(&pool);
+		assert_in_range(counts.used, 0, 19);
+		assert_in_range(counts.idle, 0, 7);
+		assert_int_equal(counts.used, SLOTS - c.free_count);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lets_as_many_in_as_the_limit_says),
+		cmocka_unit_test(has_no_limit_if_told_so),
+		cmocka_unit_test(lends_the_latest_or_the_oldest),
+		cmocka_unit_test(keeps_no_more_than_its_size),
+		cmocka_unit_test(retires_by_age_within_the_jitter),
+		cmocka_unit_test(never_retires_without_recycling),
+		cmocka_unit_test(invalidates_what_is_older),
+		cmocka_unit_test(sweeps_out_what_was_invalidated),
+		cmocka_unit_test(closes_what_is_idle_too_long),
+		cmocka_unit_test(counts_a_session_until_its_end_was_seen),
+		cmocka_unit_test(gives_room_back_after_a_failed_open),
+		cmocka_unit_test(reserves_no_more_than_there_is),
+		cmocka_unit_test(drains),
+		cmocka_unit_test(serves_in_order_of_arrival),
+		cmocka_unit_test(hands_surplus_to_the_waiting),
+		cmocka_unit_test(leaves_the_line_when_the_time_is_up),
+		cmocka_unit_test(wakes_a_thread_that_waits),
+		cmocka_unit_test(never_breaks_its_limits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
