@@ -237,7 +237,7 @@ static void survives_a_fork(void **state)
 }
 
 #define THREADS 8
-#define ROUNDS	2000
+#define ROUNDS  2000
 
 static atomic_uint_fast64_t winners;
 
@@ -267,7 +267,7 @@ static void lets_one_of_many_end_a_lease(void **state)
 	pthread_barrier_init(&barrier, NULL, THREADS);
 	for (size_t i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_create(&threads[i], NULL, end_everything, &barrier),
-				 0);
+		                 0);
 	}
 	for (size_t i = 0; i < THREADS; i++) {
 		pthread_join(threads[i], NULL);

@@ -107,8 +107,8 @@ static void finds_an_exported_function(void **state)
 static void knows_nothing_of_other_files(void **state)
 {
 	char name[64];
-	const char *const paths[] = {"/nonexistent",	"/", "/dev/null", "/dev/zero",
-				     "/proc/self/maps", ""};
+	const char *const paths[] = {"/nonexistent",    "/", "/dev/null", "/dev/zero",
+	                             "/proc/self/maps", ""};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -146,9 +146,9 @@ static void survives_any_length(void **state)
 /* Every field of a header, and of all section headers, set to what hurts most. */
 static void survives_damaged_headers(void **state)
 {
-	static const uint64_t bad[] = {0,	  1,	      UINT64_MAX,      INT64_MAX,
-				       INT64_MIN, UINT32_MAX, UINT64_MAX - 63, 0x1000,
-				       UINT16_MAX};
+	static const uint64_t bad[] = {0,         1,          UINT64_MAX,      INT64_MAX,
+	                               INT64_MIN, UINT32_MAX, UINT64_MAX - 63, 0x1000,
+	                               UINT16_MAX};
 	uintptr_t offset = offset_of((uintptr_t)a_static_function);
 	const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(void *)own_file;
 	char name[32];
@@ -229,9 +229,9 @@ static void chooses_the_innermost(void **state)
 		uintptr_t holder;
 		uintptr_t below;
 	} wanted[] = {
-		{99, 0, 0},	 {100, 100, 100}, {119, 100, 100}, {120, 120, 120},
+		{99, 0, 0},      {100, 100, 100}, {119, 100, 100}, {120, 120, 120},
 		{127, 120, 120}, {130, 100, 120}, {199, 100, 120}, {200, 0, 120},
-		{350, 0, 300},	 {405, 400, 400}, {410, 0, 400},
+		{350, 0, 300},   {405, 400, 400}, {410, 0, 400},
 	};
 
 	(void)state;
