@@ -72,8 +72,9 @@ static void set_limits(const struct config *config)
 	if (config->size > 0 && config->max_overflow >= 0) {
 		limits.total = (uint32_t)(config->size + config->max_overflow);
 	}
-	if (config->recycle_ms > 0) {
-		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS;
+	if (config->recycle_ms >= 0) {
+		/* 0 is "at once"; for the pool 0 is "never". */
+		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS + 1;
 	}
 	registry_configure(&limits);
 }
