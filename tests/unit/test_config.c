@@ -316,7 +316,7 @@ static void test_numbers(void **state)
 	refuses_block("PQPOOL_MAX_OVERFLOW", not_numbers);
 	refuses("PQPOOL_MAX_OVERFLOW", "10001");
 	refuses_block("PQPOOL_PREWARM", not_numbers);
-	refuses("PQPOOL_PREWARM", "-1", "10001");
+	refuses("PQPOOL_PREWARM", "-1", "257");
 	refuses_block("PQPOOL_STACK_DEPTH", not_numbers);
 	refuses("PQPOOL_STACK_DEPTH", "-1", "65");
 	refuses_block("PQPOOL_LEAK_EXITCODE", not_numbers);
@@ -485,7 +485,7 @@ static void test_complaint_of_every_variable(void **state)
 		{"CONNECT_TIMEOUT", "0.5",
 		 "whole seconds from 0 to 86400 (0 = leave it to libpq)"},
 		{"RESET", "auto", "discard, rollback or off"},
-		{"PREWARM", "x", "a whole number from 0 to 10000"},
+		{"PREWARM", "x", "a whole number from 0 to 256"},
 		{"IDLE_TIMEOUT", "x", UPTO " (0 = off)"},
 		{"ORDER", "x", "lifo or fifo"},
 		{"DISABLE", "x", FLAGS},
