@@ -338,7 +338,7 @@ static PGconn *open_in_room(const struct acquisition *a)
 	return lend(a, session);
 }
 
-/* Opens further sessions beside the first, once per pool. */
+/* Opens the pool's first sessions side by side, once. */
 static void prewarm_pool(const struct acquisition *a)
 {
 	struct pool *pool = &a->lender->pool;
@@ -351,8 +351,8 @@ static void prewarm_pool(const struct acquisition *a)
 	if (wanted > pool->limits.size) {
 		wanted = pool->limits.size;
 	}
-	/* One of them is the program's, opened by the acquire that comes next. */
-	reserved = wanted > 1 ? pool_reserve(pool, wanted - 1) : 0;
+	/* One of them will be the program's: the acquire that comes next finds it idle. */
+	reserved = pool_reserve(pool, wanted);
 	opened =
 		prewarm(a->libpq, a->spelling->conninfo, reserved,
 	                settings.prewarm_ns > 0 ? now_ns + settings.prewarm_ns : DEADLINE_NEVER,
