@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Driving tests/programs/script.c, step by step.
+
+script      script(pooled=True, env={...}, server=..., user=...): starts the program
+"""
+import os
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+from running import Result, kill_group, read_log
+from server import wait_until
+
+END = "\x04\n"
+ANSWER_SECONDS = 30
+
+
+class Script:
+    """One running script program. An answer is what the program printed, one string."""
+
+    def __init__(self, path, env):
+        self.log_name = env.get("PQPOOL_LOG", "")
+        self.env = env
+        self.begun = time.monotonic()
+        self.stderr = ""
+        self.process = subprocess.Popen(
+            [path], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def tell(self, command, name="-", *words):
+        """Gives a command; answer() gets what it has to say."""
+        line = " ".join([command, name, *map(str, words)])
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        text = ""
+        end = time.monotonic() + ANSWER_SECONDS
+        fd = self.process.stdout.fileno()
+        while not text.endswith(END):
+            ready, _, _ = select.select([fd], [], [], max(0, end - time.monotonic()))
+            piece = os.read(fd, 65536).decode() if ready else None
+            if not piece:
+                kill_group(self.process)
+                self.stderr += self.process.stderr.read()
+                pytest.fail("script %s after %r: %s" % (
+                    "hangs" if piece is None else "ended", text, self.stderr), pytrace=False)
+            text += piece
+        return text.removesuffix(END).removesuffix("\n")
+
+    def do(self, command, name="-", *words):
+        self.tell(command, name, *words)
+        return self.answer()
+
+    # -- the commands in common use -------------------------------------------------
+
+    def connect(self, name, conninfo=""):
+        """The pid of the backend."""
+        answer = self.do("connect", name, conninfo)
+        assert answer.isdigit(), answer
+        return answer
+
+    def refused(self, name, conninfo=""):
+        """Why the connection failed."""
+        answer = self.do("connect", name, conninfo)
+        assert answer.startswith("BAD "), answer
+        return answer.removeprefix("BAD ")
+
+    def finish(self, *names):
+        for name in names:
+            self.do("finish", name)
+
+    def lease(self, conninfo=""):
+        """Connects and finishes at once; the pid."""
+        pid = self.connect("-", conninfo)
+        self.finish("-")
+        return pid
+
+    def exec(self, name, *statements):
+        """The rows of the last of some statements that must succeed, as one string."""
+        rows = ""
+        for statement in statements:
+            status, _, rows = self.do("exec", name, statement).partition("\n")
+            assert status in ("PGRES_TUPLES_OK", "PGRES_COMMAND_OK"), status + rows
+        return rows
+
+    def state(self, name):
+        return dict(line.split("=", 1) for line in self.do("state", name).splitlines()
+                    if "=" in line)
+
+    def done(self, name):
+        return self.do("done", name) == "1"
+
+    def join(self, name):
+        """Seconds it took, and the pid or the error, of a connect that `begin` began."""
+        seconds, _, outcome = self.do("join", name).partition(" ")
+        return float(seconds), outcome
+
+    # -- the shim's log -------------------------------------------------------------
+
+    def events(self, name, **pairs):
+        return [e for e in read_log(self.log_name)
+                if e["event"] == name and all(e.get(k) == v for k, v in pairs.items())]
+
+    def await_events(self, name, count):
+        assert wait_until(lambda: len(self.events(name)) >= count), self.events(name)
+
+    # -- its end ------------------------------------------------------------------------
+
+    def end(self):
+        """Lets it come to its end; a Result."""
+        out, err = self.process.communicate(timeout=ANSWER_SECONDS)
+        return Result(self.process.args, bool(self.log_name), self.process.returncode, out,
+                      self.stderr + err, time.monotonic() - self.begun, read_log(self.log_name))
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        kill_group(self.process)
+        self.process.communicate()
+
+
+@pytest.fixture
+def script(run, program, request):
+    """The programs end with the test, and are held to what every program is."""
+    started = []
+
+    def start(pooled=True, env=None, server=None, **where):
+        server = server or request.getfixturevalue("server")
+        run.before.setdefault(server, set())
+        whole = run._environ(pooled, {**server.env(**where), **(env or {})}, server)
+        started.append(Script(program("script"), whole))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.returncode is None and each.process.poll() is None:
+            run.checked.append(each.end())
+        each.kill()
