@@ -64,6 +64,8 @@ need_check() {
 	need clang has_program clang
 	need clang-format has_program clang-format
 	need git has_program git
+	need openssl has_program openssl
+	need strace has_program strace
 	need python3-psycopg2 has_module psycopg2
 	need libdbd-pg-perl perl -MDBD::Pg -e 1
 }

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What the test programs say over and over: connect or die, run and print. */
+#ifndef PROGRAMS_PLAIN_H
+#define PROGRAMS_PLAIN_H
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static inline void die(const char *what, PGconn *conn)
+{
+	fprintf(stderr, "%s: %s", what, PQerrorMessage(conn));
+	exit(99);
+}
+
+static inline PGconn *open_database(void)
+{
+	PGconn *conn = PQconnectdb("");
+
+	if (PQstatus(conn) != CONNECTION_OK) {
+		die("connect", conn);
+	}
+	return conn;
+}
+
+/* The one number that `query` yields; -1 without. */
+static inline int ask(PGconn *conn, const char *query)
+{
+	PGresult *result = PQexec(conn, query);
+	int answer = PQntuples(result) == 1 ? atoi(PQgetvalue(result, 0, 0)) : -1;
+
+	PQclear(result);
+	return answer;
+}
+
+/* Prints all that a result says, and frees it. */
+static inline void show(PGresult *result)
+{
+	printf("%s %s", PQresStatus(PQresultStatus(result)), PQcmdStatus(result));
+	for (int row = 0; row < PQntuples(result); row++) {
+		printf("\n ");
+		for (int column = 0; column < PQnfields(result); column++) {
+			printf(" %s=%s", PQfname(result, column),
+			       PQgetisnull(result, row, column)
+			               ? "(null)"
+			               : PQgetvalue(result, row, column));
+		}
+	}
+	printf("\n%s", PQresultErrorMessage(result));
+	PQclear(result);
+}
+
+static inline void run(PGconn *conn, const char *query)
+{
+	show(PQexec(conn, query));
+}
+
+#endif
