@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from running import run_to_end
 from server import bare_environ
 
 CASE = re.compile(r"\bcmocka_unit_test\w*\(\s*(\w+)")
@@ -30,19 +31,13 @@ def status_name(returncode):
     return "exit status %d" % returncode
 
 
-def run_program(path, extra_env=None):
+def run_program(path, extra_env=None, timeout=LIMIT_SECONDS):
     """Runs a C program of ours; returns its status and all its output."""
     if not os.path.exists(path):
         raise Failed("%s is not built: run make check" % path)
-    try:
-        done = subprocess.run([path], env={**bare_environ(), **(extra_env or {})}, cwd="/",
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace",
-                              timeout=LIMIT_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise Failed("took longer than %s s\n%s"
-                     % (LIMIT_SECONDS, (error.output or b"").decode("utf-8", "replace"))) from None
-    return done.returncode, done.stdout
+    env = {**bare_environ(), **(extra_env or {})}
+    status, output, _ = run_to_end([path], env, timeout, cwd="/", stderr=subprocess.STDOUT)
+    return status, output
 
 
 def binary(item_path, config):
@@ -92,6 +87,7 @@ class UnitFile(pytest.File):
     """tests/unit/test_x.c"""
 
     cached = None
+    failure = None
 
     def case_names(self):
         return set(CASE.findall(self.path.read_text(encoding="utf-8")))
@@ -102,11 +98,16 @@ class UnitFile(pytest.File):
         yield Exit.from_parent(self, name="exit")
 
     def outcome(self):
-        """(status, output, {case: (verdict, details)}) of the one run."""
-        if self.cached is None:
-            returncode, output = run_program(binary(self.path, self.config),
-                                             {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
-            self.cached = returncode, output, parse_tap(output)
+        """(status, output, {case: (verdict, details)}) of the one run, or its failure."""
+        if self.cached is None and self.failure is None:
+            try:
+                returncode, output = run_program(binary(self.path, self.config),
+                                                 {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+                self.cached = returncode, output, parse_tap(output)
+            except (Failed, pytest.fail.Exception) as failure:
+                self.failure = str(failure)
+        if self.failure is not None:
+            raise Failed(self.failure)
         return self.cached
 
 

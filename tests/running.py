@@ -99,11 +99,12 @@ class Runner:
                 pytest.fail("sessions left on the server: %s" % left, pytrace=False)
 
 
-def run_to_end(argv, env, timeout, stdin, cwd):
-    """Status, stdout and stderr of a program that gets its own process group."""
+def run_to_end(argv, env, timeout, stdin="", cwd=None, stderr=subprocess.PIPE):
+    """Status, stdout and stderr of a program that gets its own process group; the
+    test fails if it, or a child that has its output, needs longer than `timeout`."""
     late = ""
     with subprocess.Popen(argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="surrogateescape",
+                          stderr=stderr, text=True, errors="surrogateescape",
                           start_new_session=True) as process:
         try:
             out, err = process.communicate(stdin, timeout)

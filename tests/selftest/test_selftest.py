@@ -78,6 +78,11 @@ def test_hanging_program_is_ended(run):
         run(["sleep", "60"], pooled=False, server=False, timeout=0.1)
 
 
+def test_hanging_child_is_ended(run):
+    with pytest.raises(pytest.fail.Exception, match="or a child"):
+        run(["sh", "-c", "sleep 60 & echo started"], pooled=False, server=False, timeout=0.1)
+
+
 def test_server_counts_without_itself(server):
     marker = server.marker()
     server.sql("SELECT 1")
@@ -122,7 +127,8 @@ def test_server_ends_with_its_owner(signum, status):
         assert os.path.basename(folder).startswith(FOLDER_PREFIX)
         os.killpg(owner.pid, signum)
         assert owner.wait(30) == status
-    assert wait_until(lambda: not os.path.exists("/proc/%d" % postmaster))
+    # exe, because a container's init may leave the zombie where it is.
+    assert wait_until(lambda: not os.path.exists("/proc/%d/exe" % postmaster))
     if signum == signal.SIGKILL:
         Folder.sweep(os.path.dirname(folder), Account())
     assert not os.path.exists(folder)
