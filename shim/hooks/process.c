@@ -24,6 +24,9 @@
 #include "trace/report.h"
 #include "trace/stack.h"
 
+/* The C library's; what atexit() is made of. */
+int __cxa_atexit(void (*function)(void *), void *arg, void *object);
+
 enum mode { UNSTARTED, POOLING, ASIDE };
 
 static _Atomic(enum mode) mode = UNSTARTED;
@@ -245,12 +248,23 @@ ENTRY _Noreturn void quick_exit(int status)
 	really_exit("quick_exit", status_after_report(status));
 }
 
-__attribute__((destructor)) static void last_words(void)
+static void last_words(void *arg)
 {
+	(void)arg;
 	if (report() && config.leak_exitcode != 0) {
-		/* The program's own buffers would be flushed after us: exiting here, we do it.
-		 */
+		/* The program's buffers would be flushed after us: exiting here, we do it. */
 		fflush(NULL);
 		really_exit("_exit", (int)config.leak_exitcode);
+	}
+}
+
+/*
+ * The program's libraries are finalised after us, and may finish connections then. What is
+ * registered meanwhile, for no object in particular, exit() runs behind the last of them.
+ */
+__attribute__((destructor)) static void finalised(void)
+{
+	if (atomic_load(&mode) == POOLING && __cxa_atexit(last_words, NULL, NULL) != 0) {
+		last_words(NULL);
 	}
 }

@@ -9,7 +9,7 @@
  * Nothing happens before the first connect: no file, no thread, no byte of output.
  *
  * Exit. OpenSSL's cleanup runs as an exit handler, so sessions over TLS must be closed by
- * one that was registered later; the leak report comes from the destructor, because
+ * one that was registered later; the leak report comes behind the last destructor, because
  * programs finish connections in exit handlers of their own. _exit, _Exit and quick_exit
  * run no destructor and are answered here to report first.
  *
