@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * exits WAY [STATUS [STATE]]: leaves connections in a state and ends in a way.
+ *
+ * STATE: idle      two connections, finished (the default)
+ *        busy      finished with a transaction open and much to discard
+ *        leased    one finished, one not
+ *        none      never connected
+ */
+#include "plain.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+int __cxa_atexit(void (*function)(void *), void *arg, void *dso);
+extern void *__dso_handle;
+
+static int status;
+static PGconn *kept;
+
+/* ---- states ------------------------------------------------------------------------ */
+
+static void make_idle(void)
+{
+	PGconn *first = open_database();
+	PGconn *second = open_database();
+
+	ask(first, "SELECT 1");
+	PQfinish(second);
+	PQfinish(first);
+}
+
+static void make_busy(void)
+{
+	PGconn *conn = open_database();
+	char query[64];
+
+	for (int i = 0; i < 50; i++) {
+		snprintf(query, sizeof(query), "CREATE TEMP TABLE t%d (a text)", i);
+		PQclear(PQexec(conn, query));
+	}
+	ask(conn, "BEGIN");
+	ask(conn, "SELECT 1");
+	PQfinish(conn);
+}
+
+static void make_leased(void)
+{
+	PGconn *conn = open_database();
+
+	kept = open_database();
+	ask(kept, "SELECT 1");
+	PQfinish(conn);
+}
+
+static void make_none(void)
+{
+}
+
+/* ---- ways ---------------------------------------------------------------------------- */
+
+static void by_return(void)
+{
+}
+
+static void by_exit(void)
+{
+	exit(status);
+}
+
+static void *exit_here(void *arg)
+{
+	(void)arg;
+	exit(status);
+}
+
+static void by_thread(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, exit_here, NULL);
+	for (;;) {
+		pause();
+	}
+}
+
+static void by__exit(void)
+{
+	fflush(NULL);
+	_exit(status);
+}
+
+static void by__Exit(void)
+{
+	fflush(NULL);
+	_Exit(status);
+}
+
+static void print_quickly(void)
+{
+	printf("quick\n");
+	fflush(stdout);
+}
+
+static void by_quick_exit(void)
+{
+	at_quick_exit(print_quickly);
+	quick_exit(status);
+}
+
+static void by_abort(void)
+{
+	abort();
+}
+
+static void by_kill(void)
+{
+	fflush(NULL);
+	raise(SIGKILL);
+}
+
+static void by_term(void)
+{
+	fflush(NULL);
+	raise(SIGTERM);
+}
+
+/* A thread waits, in a pool that is full, for a connection that never comes. */
+static void *wait_in_line(void *arg)
+{
+	(void)arg;
+	PQfinish(open_database());
+	return NULL;
+}
+
+static void by_exit_while_waiting(void)
+{
+	pthread_t thread;
+	PGconn *conn;
+
+	kept = open_database();
+	conn = kept;
+	pthread_create(&thread, NULL, wait_in_line, NULL);
+	/* Time for the other thread to get there. */
+	for (int i = 0; i < 500; i++) {
+		ask(conn, "SELECT 1");
+	}
+	exit(status);
+}
+
+/* ---- what is left to exit handlers ------------------------------------------------------ */
+
+static void finish_kept(void)
+{
+	printf("finished at exit: %d\n", ask(kept, "SELECT 8"));
+	PQfinish(kept);
+	kept = NULL;
+}
+
+static void connect_at_exit(void)
+{
+	PGconn *conn = open_database();
+
+	printf("connected at exit: %d\n", ask(conn, "SELECT 9"));
+	PQfinish(conn);
+}
+
+static void finish_cxx(void *arg)
+{
+	PQfinish(*(PGconn **)arg);
+}
+
+static void by_atexit_after(void)
+{
+	kept = open_database();
+	atexit(finish_kept);
+	atexit(connect_at_exit);
+	exit(status);
+}
+
+static void by_atexit_before(void)
+{
+	atexit(finish_kept);
+	atexit(connect_at_exit);
+	kept = open_database();
+	make_idle();
+	exit(status);
+}
+
+/* As a C++ object with static storage, built before or after the first connect. */
+static void by_cxx_destructor(void)
+{
+	static PGconn *early;
+	static PGconn *late;
+
+	__cxa_atexit(finish_cxx, &early, &__dso_handle);
+	early = open_database();
+	late = open_database();
+	__cxa_atexit(finish_cxx, &late, &__dso_handle);
+	exit(status);
+}
+
+static PGconn *for_destructor;
+
+__attribute__((destructor)) static void finish_in_destructor(void)
+{
+	if (for_destructor != NULL) {
+		printf("finished in the destructor: %d\n", ask(for_destructor, "SELECT 10"));
+		PQfinish(for_destructor);
+		connect_at_exit();
+	}
+}
+
+static void by_destructor(void)
+{
+	for_destructor = open_database();
+	exit(status);
+}
+
+struct choice {
+	const char *name;
+	void (*use)(void);
+};
+
+static const struct choice states[] = {{"idle", make_idle},
+                                       {"busy", make_busy},
+                                       {"leased", make_leased},
+                                       {"none", make_none},
+                                       {NULL, NULL}};
+
+static const struct choice ways[] = {{"return", by_return},
+                                     {"exit", by_exit},
+                                     {"thread", by_thread},
+                                     {"_exit", by__exit},
+                                     {"_Exit", by__Exit},
+                                     {"quick_exit", by_quick_exit},
+                                     {"abort", by_abort},
+                                     {"kill", by_kill},
+                                     {"term", by_term},
+                                     {"exit_while_waiting", by_exit_while_waiting},
+                                     {"atexit_after", by_atexit_after},
+                                     {"atexit_before", by_atexit_before},
+                                     {"cxx_destructor", by_cxx_destructor},
+                                     {"destructor", by_destructor},
+                                     {NULL, NULL}};
+
+static void use(const struct choice *choices, const char *name)
+{
+	while (choices->name != NULL && strcmp(choices->name, name) != 0) {
+		choices++;
+	}
+	if (choices->name == NULL) {
+		exit(64);
+	}
+	choices->use();
+}
+
+int main(int argc, char **argv)
+{
+	status = argc > 2 ? atoi(argv[2]) : 0;
+	use(states, argc > 3 ? argv[3] : "idle");
+	printf("buffered, and written at exit\n");
+	use(ways, argc > 1 ? argv[1] : "return");
+	return status;
+}
