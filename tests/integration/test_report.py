@@ -10,7 +10,8 @@ HEAD = re.compile(r"pqpool: (\d+) connections? leaked, taken at (\d+) places? "
                   r"\((.+): (\d+) acquired, (\d+) released\)")
 GROUP = re.compile(r"  (\d+) connections?, (?:oldest )?held (.+), taken at")
 FRAME = re.compile(r"    #(\d+) (.+)\+(0x[0-9a-f]+)(?: in (\w+))?")
-LEASE = re.compile(r"    lease (\d+): backend (\d+), thread (\d+), held (.+), (pool|not pooled:) (.+)")
+LEASE = re.compile(r"    lease (\d+): backend (\d+), thread (\d+), held (.+), "
+                   r"(pool|not pooled:) (.+)")
 SPAN = re.compile(r"\d+(\.\d+)? (ns|us|ms|s|min|h)")
 
 
