@@ -114,8 +114,9 @@ static void put_meaning(struct blob *b, const struct libpq *libpq, const struct 
                         const struct watch_list *watches)
 {
 	put_process(b, libpq);
+	/* An empty value and none mean the same, but PQconninfo tells them apart. */
 	for (size_t row = 0; row < ci->count; row++) {
-		blob_field(b, conninfo_value(ci, ci->defaults[row].keyword));
+		blob_field(b, ci->given[row] != NULL ? ci->given[row] : ci->defaults[row].val);
 	}
 	if (strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0) {
 		blob_field(b, nl_langinfo(CODESET));

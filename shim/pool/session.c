@@ -113,7 +113,8 @@ void session_close(struct session *session)
 	if (session->conn == NULL) {
 		return;
 	}
-	if (!session_is_ours(session)) {
+	/* One that libpq found broken has no descriptor: there is only memory to free. */
+	if (session->libpq->PQsocket(session->conn) >= 0 && !session_is_ours(session)) {
 		session->conn = NULL;
 		return;
 	}

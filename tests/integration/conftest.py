@@ -16,6 +16,7 @@ from server import wait_until
 
 END = "\x04\n"
 ANSWER_SECONDS = 30
+ANSWER_BYTES = 1 << 20
 
 
 class Script:
@@ -43,11 +44,11 @@ class Script:
         while not text.endswith(END):
             ready, _, _ = select.select([fd], [], [], max(0, end - time.monotonic()))
             piece = os.read(fd, 65536).decode() if ready else None
-            if not piece:
+            if not piece or len(text) > ANSWER_BYTES:
                 kill_group(self.process)
                 self.stderr += self.process.stderr.read()
                 pytest.fail("script %s after %r: %s" % (
-                    "hangs" if piece is None else "ended", text, self.stderr), pytrace=False)
+                    "ended" if piece == "" else "hangs", text[:500], self.stderr), pytrace=False)
             text += piece
         return text.removesuffix(END).removesuffix("\n")
 

@@ -229,9 +229,14 @@ static void do_get(struct named *n, char *unused)
 static void do_drain(struct named *n, char *unused)
 {
 	PGresult *result;
+	char *row;
 
 	(void)unused;
 	while ((result = PQgetResult(n->conn)) != NULL) {
+		while (PQresultStatus(result) == PGRES_COPY_OUT &&
+		       PQgetCopyData(n->conn, &row, 0) > 0) {
+			PQfreemem(row);
+		}
 		tell_result(result);
 	}
 }

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Which connects share sessions, and which must not."""
+import os
+import pwd
+
+import pytest
+
+from server import HBA, wait_until
+
+APP_NAME = "SHOW application_name"
+
+
+def services(path, server, **names):
+    """A service file: service=application_name, all of them to the server."""
+    env = server.env()
+    path.write_text("".join(
+        "[%s]\nhost=%s\nport=%s\nuser=app\ndbname=app\napplication_name=%s\n" % (
+            service, env["PGHOST"], env["PGPORT"], name) for service, name in names.items()))
+    return str(path)
+
+
+def passfile(path, *passwords):
+    path.write_text("".join("*:*:*:*:%s\n" % p for p in passwords))
+    path.chmod(0o600)
+    return str(path)
+
+
+def setenv(s, **variables):
+    for name, value in variables.items():
+        s.do("setenv", "-", r"%s	%s" % (name, r"\N" if value is None else value))
+
+
+# -- equal ----------------------------------------------------------------------------------
+
+
+def same_thing(server):
+    env = {**server.env(), "h": server.env()["PGHOST"], "p": server.port}
+    quoted = env["h"].replace("/", "%2F")
+    return [("connect", text.format(**env, q=quoted)) for text in (
+        "", "user=app", "host={h} port={p} user=app dbname=app", "dbname=app host='{h}'",
+        "  port =  {p}   dbname = 'app'", "user=postgres user=app",
+        "postgresql://app@/app?host={h}&port={p}", "postgres://{q}:{p}/app?user=app",
+        "postgresql://")] + [("params", "\t".join(words).format(**env)) for words in (
+            ["0"], ["1", "dbname", "app"], ["0", "user", "app", "host", "{h}"],
+            ["1", "user", "postgres", "dbname", "host={h} user=app"],
+            ["1", "dbname", "postgresql://app@/postgres?host={h}", "dbname", "app"],
+            ["0", "host", r"\N", "port", "", "user", "app"])] + [
+                ("login", "\t".join(words).format(**env)) for words in (
+                    [r"\N"] * 6, ["{h}", "{p}", r"\N", "app", "app", r"\N"], [""] * 6,
+                    ["{h}", "", "", "postgresql:///app?port={p}", "", ""])]
+
+
+def test_one_meaning_one_backend(script, server):
+    s = script()
+    pids = {}
+    for command, words in same_thing(server):
+        pids[command, words] = s.do(command, "a", words)
+        s.finish("a")
+    assert len(set(pids.values())) == 1, pids
+    setenv(s, PGAPPNAME="named")
+    first = s.lease()
+    setenv(s, PGAPPNAME=None)
+    assert s.lease("application_name=named") == first
+
+
+# -- different -----------------------------------------------------------------------------
+
+WORDS = [
+    ("user=postgres", "SELECT session_user", "postgres"),
+    ("dbname=postgres", "SELECT current_database()", "postgres"),
+    ("application_name=x", APP_NAME, "x"),
+    ("fallback_application_name=x", APP_NAME, "x"),
+    ("options='-c work_mem=123kB'", "SHOW work_mem", "123kB"),
+    ("client_encoding=LATIN1", "SHOW client_encoding", "LATIN1"),
+    ("connect_timeout=7", "SELECT 1", "1"),
+    ("keepalives_idle=7", "SELECT 1", "1"),
+    ("target_session_attrs=read-write", "SELECT 1", "1"),
+    ("password=unneeded", "SELECT 1", "1"),
+]
+
+
+@pytest.mark.parametrize("words, question, answer", WORDS)
+def test_words_that_differ(script, words, question, answer):
+    s = script()
+    usual = s.lease()
+    for conninfo, other in ((words, usual), ("", None)):
+        pid = s.connect("a", conninfo)
+        assert pid != other and (s.exec("a", question) == answer) >= bool(other)
+        s.finish("a")
+    assert pid == usual
+    assert s.lease(words) != usual
+
+
+VARIABLES = [
+    ("PGUSER", "postgres", "SELECT session_user", "postgres"),
+    ("PGDATABASE", "postgres", "SELECT current_database()", "postgres"),
+    ("PGAPPNAME", "x", APP_NAME, "x"),
+    ("PGOPTIONS", "-c work_mem=123kB", "SHOW work_mem", "123kB"),
+    ("PGTZ", "Asia/Kathmandu", "SHOW TimeZone", "Asia/Kathmandu"),
+    ("PGDATESTYLE", "German", "SELECT date '2000-12-31'", "31.12.2000"),
+    ("PGGEQO", "off", "SHOW geqo", "off"),
+    ("PGCLIENTENCODING", "LATIN1", "SHOW client_encoding", "LATIN1"),
+    ("PGPASSWORD", "unneeded", "SELECT 1", "1"),
+    ("PGCONNECT_TIMEOUT", "7", "SELECT 1", "1"),
+    ("PGTARGETSESSIONATTRS", "read-write", "SELECT 1", "1"),
+]
+
+
+@pytest.mark.parametrize("name, value, question, answer", VARIABLES)
+def test_variables_that_differ(script, server, name, value, question, answer):
+    s = script()
+    usual = s.lease()
+    setenv(s, **{name: value})
+    pid = s.connect("a")
+    assert pid != usual and s.exec("a", question) == answer
+    s.finish("a")
+    assert s.lease() == pid
+    setenv(s, **{name: server.env().get(name)})
+    assert s.lease() == usual
+
+
+def test_a_variable_of_no_consequence(script):
+    s = script()
+    usual = s.lease()
+    setenv(s, PATH="/nowhere", EDITOR="ed", LANG="C")
+    assert s.lease() == usual
+
+
+def test_effective_user(script):
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    nobody = pwd.getpwnam("nobody").pw_uid
+    s = script(tcp=True)
+    of_root = s.lease()
+    assert s.do("seteuid", "-", nobody) == "0"
+    of_nobody = s.lease()
+    assert of_nobody != of_root and s.lease() == of_nobody
+    assert s.do("seteuid", "-", 0) == "0"
+    assert s.lease() == of_root
+
+
+# -- services ---------------------------------------------------------------------------------
+
+
+def test_services(script, server, tmp_path):
+    file = services(tmp_path / "services", server, one="first", two="second")
+    s = script(env={"PGSERVICEFILE": file})
+    assert s.lease("service=one") != s.lease("service=two")
+    for service, name in (("one", "first"), ("two", "second"), ("one", "first")):
+        s.connect("a", "service=" + service)
+        assert s.exec("a", APP_NAME) == name
+        s.finish("a")
+    kept = s.lease("service=one")
+    assert s.lease("service=one") == kept
+    setenv(s, PGSERVICE="two")
+    s.connect("a")
+    assert s.exec("a", APP_NAME) == "second"
+    s.finish("a")
+
+
+def test_service_file_changes(script, server, tmp_path):
+    file = services(tmp_path / "services", server, one="before")
+    s = script(env={"PGSERVICEFILE": file, "PGSERVICE": "one"})
+    before = s.lease()
+    assert s.lease() == before
+    services(tmp_path / "services", server, one="afterwards")
+    after = s.connect("a")
+    assert after != before and s.exec("a", APP_NAME) == "afterwards"
+    s.finish("a")
+    other = services(tmp_path / "others", server, one="elsewhere")
+    setenv(s, PGSERVICEFILE=other)
+    s.connect("a")
+    assert s.exec("a", APP_NAME) == "elsewhere"
+    s.finish("a")
+    os.unlink(other)
+    bare = script(pooled=False, env={"PGSERVICEFILE": other, "PGSERVICE": "one"})
+    assert s.refused("a") == bare.refused("a")
+
+
+# -- passwords ------------------------------------------------------------------------------
+
+
+def test_wrong_password_after_the_right_one(script, server):
+    s, bare = script(tcp=True), script(pooled=False, tcp=True)
+    right = s.lease()
+    error = bare.refused("a", "password=wrong")
+    assert "password authentication failed" in error
+    for _ in range(2):
+        assert s.refused("a", "password=wrong") == error
+        s.finish("a")
+    setenv(s, PGPASSWORD="wrong")
+    assert s.refused("a") == error
+    assert s.refused("b", "user=postgres").replace("postgres", "app") == error
+    assert s.lease("password=" + server.password) == right
+    setenv(s, PGPASSWORD=None)
+    setenv(bare, PGPASSWORD=None)
+    assert s.refused("c") == bare.refused("c")
+    s.finish("a", "b", "c")
+    assert server.password not in open(s.log_name, encoding="utf-8").read()
+
+
+def test_password_changed_on_the_server(script, server):
+    server.sql("CREATE ROLE changing LOGIN PASSWORD 'old'")
+    s = script(tcp=True, user="changing", database="app")
+    assert s.lease("password=old").isdigit()
+    server.sql("ALTER ROLE changing PASSWORD 'new'")
+    new = s.lease("password=new")
+    assert s.lease("password=new") == new
+    s.end()
+    assert wait_until(lambda: not server.sessions("usename = 'changing'"))
+    server.sql("DROP ROLE changing")
+
+
+def test_passfile(script, server, tmp_path):
+    path = tmp_path / "pass"
+    env = {"PGPASSWORD": None, "PGPASSFILE": passfile(path, server.password)}
+    s, bare = script(tcp=True, env=env), script(pooled=False, tcp=True, env=env)
+    right = s.lease()
+    assert s.lease() == right
+    passfile(path, "wrong")
+    assert s.refused("a") == bare.refused("a")
+    passfile(path, server.password, "and one more")
+    again = s.lease()
+    assert s.lease() == again
+    path.chmod(0o644)
+    assert s.refused("b") == bare.refused("b")
+    s.finish("a", "b")
+
+
+def test_relative_passfile(script, server, tmp_path):
+    for folder, password in (("right", server.password), ("wrong", "wrong")):
+        (tmp_path / folder).mkdir()
+        passfile(tmp_path / folder / "pass", password)
+    env = {"PGPASSWORD": None, "PGPASSFILE": "pass"}
+    s = script(tcp=True, env=env)
+    s.do("chdir", "-", tmp_path / "right")
+    right = s.lease()
+    s.do("chdir", "-", tmp_path / "wrong")
+    assert "password authentication failed" in s.refused("a")
+    s.do("chdir", "-", tmp_path / "right")
+    assert s.lease() == right
+    s.finish("a")
+
+
+# -- passed through ----------------------------------------------------------------------------
+
+
+def test_replication_is_passed_through(script, new_server):
+    own = new_server(hba="local replication all trust\n" + HBA)
+    s = script(server=own, user="postgres", database="app")
+    pids = []
+    for value in ("database", "true", "on", "yes", "1", "1"):
+        pids.append(s.connect("a", "replication=" + value))
+        assert s.exec("a", "IDENTIFY_SYSTEM").count("|") == 3
+        s.finish("a")
+    assert len(set(pids)) == len(pids)
+    assert [e["reason"] for e in s.events("release")] == ["not_pooled"] * len(pids)
+
+
+@pytest.mark.parametrize("value", ["false", "off", "no", "0", "''"])
+def test_no_replication_is_pooled(script, value):
+    s = script()
+    assert s.lease("replication=" + value) == s.lease("replication=" + value)

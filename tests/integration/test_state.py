@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What one lease leaves on the server is not there for the next, on the same backend."""
+import re
+
+import psycopg2
+import pytest
+
+from server import OBSERVER, wait_until
+
+PID = "SELECT pg_backend_pid()"
+SUPER = "user=postgres dbname=app"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def objects(server):
+    """What the tests use, and nothing that a session could leave."""
+    server.sql("CREATE TABLE kept (a int); GRANT ALL ON kept TO app;"
+               "CREATE SEQUENCE numbers; GRANT ALL ON numbers TO app;"
+               "CREATE ROLE another; GRANT another TO app", database="app")
+    yield
+    server.sql("DROP TABLE kept; DROP SEQUENCE numbers; DROP ROLE another", database="app")
+
+
+class Left:
+    """What a lease does, and the question by which the next one would find out.
+
+    A connection's `state` is compared as well, always.
+    """
+
+    def __init__(self, name, statements, question=PID, conninfo=""):
+        self.name = name
+        self.statements = statements
+        self.question = question
+        self.conninfo = conninfo
+
+    def __repr__(self):
+        return self.name
+
+
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+LEFT = [
+    Left("temp table", ["CREATE TEMP TABLE t AS SELECT 1"], "SELECT to_regclass('t')"),
+    Left("temp view", ["CREATE TEMP VIEW v AS SELECT 1"], "SELECT to_regclass('v')"),
+    Left("temp sequence", ["CREATE TEMP SEQUENCE s"], "SELECT to_regclass('s')"),
+    Left("temp function", ["CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"],
+         "SELECT to_regprocedure('pg_temp.f()')"),
+    Left("temp table of a kept one's name", ["CREATE TEMP TABLE kept AS SELECT 7 AS a"],
+         "SELECT a FROM kept"),
+    Left("prepared statement", ["PREPARE p AS SELECT 1"],
+         "SELECT name FROM pg_prepared_statements"),
+    Left("SET", ["SET work_mem = '123kB'"], "SHOW work_mem"),
+    Left("set_config", ["SELECT set_config('statement_timeout', '54321', false)"],
+         "SHOW statement_timeout"),
+    Left("search_path", ["SET search_path = nowhere"], "SELECT a FROM kept"),
+    Left("SET TimeZone", ["SET TimeZone = 'Asia/Kathmandu'"], "SHOW TimeZone"),
+    Left("SET DateStyle", ["SET DateStyle = 'German'"], "SELECT date '2000-12-31'"),
+    Left("SET standard_conforming_strings",
+         ["SET escape_string_warning = off", "SET standard_conforming_strings = off"],
+         r"SELECT 'a\\b'"),
+    Left("SET application_name", ["SET application_name = 'left behind'"],
+         "SHOW application_name"),
+    Left("SET client_encoding", ["SET client_encoding = 'LATIN1'"],
+         "SELECT length(convert_to('\u00e4', 'UTF8'))"),
+    Left("read only", ["SET default_transaction_read_only = on"], "SHOW transaction_read_only"),
+    Left("isolation", ["SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"],
+         "SHOW transaction_isolation"),
+    Left("SET ROLE", ["SET ROLE another"], "SELECT current_user, session_user"),
+    Left("SET SESSION AUTHORIZATION", ["SET SESSION AUTHORIZATION app"],
+         "SELECT current_user, session_user", SUPER),
+    Left("SET SESSION AUTHORIZATION and ROLE",
+         ["SET SESSION AUTHORIZATION app", "SET ROLE another"],
+         "SELECT current_user, session_user", SUPER),
+    Left("advisory lock", ["SELECT pg_advisory_lock(42)"], LOCKS),
+    Left("shared advisory lock", ["SELECT pg_advisory_lock_shared(1, 2)"], LOCKS),
+    Left("LISTEN", ["LISTEN channel"], "SELECT * FROM pg_listening_channels()"),
+    Left("cursor WITH HOLD", ["DECLARE c CURSOR WITH HOLD FOR SELECT 1"],
+         "SELECT name FROM pg_cursors"),
+    Left("currval", ["SELECT nextval('numbers')"], "SELECT currval('numbers') IS NOT NULL"),
+    Left("lastval", ["SELECT nextval('numbers')"], "SELECT lastval() IS NOT NULL"),
+    Left("open transaction", ["BEGIN", "INSERT INTO kept VALUES (1)"],
+         "SELECT count(*) FROM kept"),
+    Left("transaction with everything in it",
+         ["BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE", "SET LOCAL work_mem = '123kB'",
+          "SELECT pg_advisory_xact_lock(43)", "CREATE TABLE uncommitted (a int)",
+          "DECLARE c CURSOR FOR SELECT 1", "SAVEPOINT s"],
+         "SELECT current_setting('work_mem'), to_regclass('uncommitted')"),
+    Left("SET, then an open transaction", ["SET work_mem = '123kB'", "BEGIN"], "SHOW work_mem"),
+    Left("SET in an open transaction", ["BEGIN", "SET work_mem = '123kB'"], "SHOW work_mem"),
+    Left("failed transaction", ["SET work_mem = '123kB'", "BEGIN", "SELECT 1/0"]),
+    Left("failed statement", ["SELECT 1/0"]),
+]
+
+
+def look(s, left):
+    """What the program can see: the state, and the answer or error to the question."""
+    return s.state("a"), s.do("exec", "a", left.question)
+
+
+@pytest.mark.parametrize("left", LEFT, ids=repr)
+def test_invisible_to_the_next_lease(script, left):
+    s = script()
+    pid = s.connect("a", left.conninfo)
+    before = look(s, left)
+    for statement in left.statements:
+        s.do("exec", "a", statement)
+    dirty = look(s, left)
+    assert dirty != before, "it cannot be seen at all"
+    s.finish("a")
+    assert s.connect("a", left.conninfo) == pid
+    assert look(s, left) == before
+    s.finish("a")
+    assert len(s.events("session_open")) == 1
+    assert s.end().stderr == ""
+
+
+def test_the_reset_is_what_makes_it_so(script):
+    s = script(env={"PQPOOL_RESET": "off"})
+    pid = s.connect("a")
+    s.exec("a", "SET work_mem = '123kB'")
+    s.finish("a")
+    assert s.connect("a") == pid and s.exec("a", "SHOW work_mem") == "123kB"
+    s.finish("a")
+
+
+def test_reset_rollback(script):
+    s = script(env={"PQPOOL_RESET": "rollback"})
+    pid = s.connect("a")
+    s.exec("a", "SET work_mem = '123kB'", "BEGIN", "INSERT INTO kept VALUES (1)")
+    s.finish("a")
+    assert s.connect("a") == pid and s.exec("a", "SHOW work_mem") == "123kB"
+    assert s.exec("a", "SELECT count(*) FROM kept") == "0"
+    assert s.state("a")["transaction"] == "0"
+    s.finish("a")
+
+
+def test_reset_off_drops_a_transaction(script):
+    s = script(env={"PQPOOL_RESET": "off"})
+    pid = s.connect("a")
+    s.exec("a", "BEGIN")
+    s.finish("a")
+    assert s.events("release", reason="open_transaction", backend=pid)
+    assert s.lease() != pid
+
+
+def test_protocol_prepared_statement(script):
+    s = script()
+    pid = s.connect("a")
+    for _ in range(2):
+        assert s.do("prepare", "a", "SELECT 1") == "PGRES_COMMAND_OK"
+        assert s.do("prepare", "a", "SELECT 1").startswith("PGRES_FATAL_ERROR")
+        s.finish("a")
+        assert s.connect("a") == pid
+    s.finish("a")
+
+
+def test_what_idle_sessions_hold_is_let_go(script, server):
+    """Not only the next lease: everybody else finds locks and names free at once."""
+    s = script()
+    s.connect("a")
+    s.exec("a", "SELECT pg_advisory_lock(44)", "BEGIN", "LOCK kept")
+    question = "SELECT pg_try_advisory_lock(44)"
+    assert server.sql(question, database="app") == [["f"]]
+    s.finish("a")
+    assert wait_until(lambda: server.sql(question, database="app") == [["t"]])
+    server.sql("SET lock_timeout = '10s'; LOCK kept", database="app")
+
+
+# -- notifications --------------------------------------------------------------------------
+
+
+def test_queued_notifications_are_not_delivered(script, server):
+    s = script()
+    pid = s.connect("a")
+    s.exec("a", "LISTEN channel", "BEGIN")
+    server.sql("NOTIFY channel, 'in a transaction'", database="app")
+    s.exec("a", "COMMIT", "NOTIFY channel, 'read, but not fetched'")
+    server.sql("NOTIFY channel, 'not even read'", database="app")
+    s.finish("a")
+    server.sql("NOTIFY channel, 'idle'", database="app")
+    assert s.connect("a") == pid
+    server.sql("NOTIFY channel, 'on another lease'", database="app")
+    s.exec("a", "SELECT 1")
+    assert s.do("consume", "a") == "1"
+    assert s.state("a")["notify"] == "none"
+    s.finish("a")
+
+
+def test_notifications_still_arrive(script, server):
+    s = script()
+    s.lease()
+    s.connect("a")
+    s.exec("a", "LISTEN channel")
+    server.sql("NOTIFY channel", database="app")
+    assert wait_until(lambda: s.do("consume", "a") == "1" and
+                      s.state("a")["notify"] == "channel")
+    s.finish("a")
+
+
+# -- a reset that does not succeed -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_reset_that_times_out(script, in_transaction):
+    s = script()
+    pid = s.connect("a")
+    s.exec("a", "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TEMP TABLE t' || i || '()';"
+           " END LOOP; END $$", "SET statement_timeout = 1")
+    if in_transaction:
+        s.exec("a", "BEGIN")
+    s.finish("a")
+    after = s.connect("a")
+    failed, = s.events("session_close")
+    assert (failed["backend"], failed["reason"]) == (pid, "reset_failed")
+    assert after != pid and s.exec("a", "SELECT to_regclass('t1')") == "NULL"
+    s.finish("a")
+    assert s.end().stderr == ""
+
+
+def test_a_reset_that_is_cancelled_from_outside(script, server):
+    """The reset hangs where its lock is taken; an administrator cancels it."""
+    s = script()
+    pid = s.connect("a")
+    s.exec("a", "CREATE TEMP TABLE t (a int)")
+    blocker = psycopg2.connect(server.dsn("postgres", "app", application_name=OBSERVER))
+    schema = s.exec("a", "SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()")
+    blocker.cursor().execute("LOCK %s.t IN ACCESS SHARE MODE" % schema)
+    s.finish("a")
+    waiting = ("SELECT wait_event_type FROM pg_stat_activity"
+               " WHERE query = 'DISCARD ALL' AND pid = " + pid)
+    assert wait_until(lambda: server.sql(waiting) == [["Lock"]])
+    server.sql("SELECT pg_cancel_backend(%s)" % pid)
+    assert s.lease() != pid
+    blocker.close()
+    assert s.events("session_close", backend=pid, reason="reset_failed")
+
+
+# -- cancelling -----------------------------------------------------------------------------
+
+
+def is_sleeping(server, pid):
+    return server.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                      " AND pid = " + pid) == [["1"]]
+
+
+def test_cancel_of_a_live_lease(script, server):
+    s = script()
+    s.lease()
+    pid = s.connect("a")
+    assert s.do("cancel_get", "a") == "1"
+    s.do("send", "a", "SELECT pg_sleep(60)")
+    assert wait_until(lambda: is_sleeping(server, pid))
+    assert s.do("cancel_send", "a").startswith("1")
+    assert "canceling statement due to user request" in s.do("drain", "a")
+    s.do("cancel_free", "a")
+    s.finish("a")
+
+
+def test_cancel_kept_past_finish_is_inert(script, server):
+    s = script()
+    pid = s.connect("a")
+    assert s.do("cancel_get", "a") == "1"
+    s.finish("a")
+    assert s.connect("b") == pid
+    s.do("send", "b", "SELECT pg_sleep(0.5)")
+    assert wait_until(lambda: is_sleeping(server, pid))
+    marker = server.marker()
+    assert s.do("cancel_send", "a").startswith("1")
+    assert s.do("drain", "b").startswith("PGRES_TUPLES_OK")
+    assert not re.search("cancel", server.log_text(marker))
+    # One taken on this lease works, and the old one's end does it no harm.
+    assert s.do("cancel_get", "b") == "1"
+    s.do("cancel_free", "a")
+    s.do("send", "b", "SELECT pg_sleep(60)")
+    assert wait_until(lambda: is_sleeping(server, pid))
+    assert s.do("cancel_send", "b").startswith("1")
+    assert "canceling statement" in s.do("drain", "b")
+    s.finish("b")
+    s.do("cancel_free", "b")
+
+
+# -- notices while connecting ------------------------------------------------------------------
+
+
+def test_notice_at_connect_comes_every_time(script, run, program, server):
+    server.sql("CREATE ROLE noisy LOGIN; ALTER ROLE noisy SET default_tablespace = 'no_such'")
+    argv = [program("cycle"), "3", PID]
+    env = {"PGUSER": "noisy", "PGDATABASE": "app"}
+    bare, pooled = run(argv, env=env, pooled=False), run(argv, env=env)
+    assert bare.stderr.count("WARNING") == 3, bare
+    assert pooled.stderr == bare.stderr
+    assert len(set(pooled.stdout.split())) == 3
+    assert len(pooled.events("release", reason="connect_notice")) == 3
+    server.sql("ALTER ROLE noisy RESET ALL")
+    quiet = script(user="noisy", database="app")
+    assert quiet.lease() == quiet.lease()
+    quiet.end()
+    assert wait_until(lambda: not server.sessions("usename = 'noisy'"))
+    server.sql("DROP ROLE noisy")
