@@ -2,23 +2,16 @@
 /*
  * Acquiring in steps.
  *
- * The descriptor shown while waiting or clearing is an epoll instance that holds a timer
- * and, while clearing, what is left of the connection being closed: PQsocket can show only
- * one, and either of the two must wake the program. The timer fires at the deadline, and
- * the moment the pool grants something.
- *
  * The first PQconnectPoll comes when the socket is writable, as libpq documents it, so
  * until then the real socket is shown even by those who will have to wait.
  */
 #include "pool/handshake.h"
 
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "pool/doorbell.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
 #include "pool/opening.h"
@@ -41,52 +34,21 @@ struct handshake {
 	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
 	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
 	uint64_t connect_ns;   /* when the connection was begun */
-	int wait_fd;
-	int timer_fd;
-	bool polled;    /* the program has called PQconnectPoll */
-	bool made_room; /* our idle sessions were closed for it, once */
+	struct doorbell bell;  /* shown by PQsocket while WAITING and CLEARING */
+	bool polled;           /* the program has called PQconnectPoll */
+	bool made_room;        /* our idle sessions were closed for it, once */
 };
-
-/* ---- the descriptor that is shown -------------------------------------------------- */
-
-static bool watch_fd(struct handshake *h, int fd, uint32_t events)
-{
-	struct epoll_event event = {.events = events};
-
-	return epoll_ctl(h->wait_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-static bool make_wait_fd(struct handshake *h)
-{
-	h->wait_fd = epoll_create1(EPOLL_CLOEXEC);
-	h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return h->wait_fd >= 0 && h->timer_fd >= 0 && watch_fd(h, h->timer_fd, EPOLLIN);
-}
-
-static void set_timer(const struct handshake *h, uint64_t at_ns)
-{
-	struct itimerspec when = {0};
-
-	/* All zero would disarm it. */
-	when.it_value.tv_sec = (time_t)(at_ns / NS_PER_SEC);
-	when.it_value.tv_nsec = (long)(at_ns % NS_PER_SEC) | 1;
-	timerfd_settime(h->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
 
 /* Under the pool's lock, by whoever grants. */
 static void ring(struct pool_waiter *waiter)
 {
-	set_timer((struct handshake *)((char *)waiter - offsetof(struct handshake, waiter)), 0);
+	struct handshake *h =
+		(struct handshake *)((char *)waiter - offsetof(struct handshake, waiter));
+
+	doorbell_ring(&h->bell);
 }
 
 /* ---- the end of a handshake ---------------------------------------------------------- */
-
-static void close_if_open(int fd)
-{
-	if (fd >= 0) {
-		close(fd);
-	}
-}
 
 static void end(struct session *session)
 {
@@ -95,8 +57,7 @@ static void end(struct session *session)
 	session->handshake = NULL;
 	lending_count_special(-1);
 	opening_detach(&h->opening);
-	close_if_open(h->wait_fd);
-	close_if_open(h->timer_fd);
+	doorbell_close(&h->bell);
 	lending_answered(&h->a);
 	free(h);
 }
@@ -248,9 +209,9 @@ static void begin_clearing(struct handshake *h, struct pool_slot *slot, enum dro
 		h->deadline_ns += END_WAIT_NS;
 	}
 	if (h->other->end_fd >= 0) {
-		watch_fd(h, h->other->end_fd, EPOLLRDHUP);
+		doorbell_watch(&h->bell, h->other->end_fd);
 	}
-	set_timer(h, h->deadline_ns);
+	doorbell_set(&h->bell, h->deadline_ns);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------
@@ -329,8 +290,7 @@ static bool begin(struct session *session, const struct acquisition *a,
 		return false;
 	}
 	h->state = state;
-	h->wait_fd = -1;
-	h->timer_fd = -1;
+	h->bell = DOORBELL_NONE;
 	h->connect_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
@@ -388,7 +348,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	struct session *session;
 	PGconn *conn = begin_connection(a, CLEARING, &session);
 
-	if (session != NULL && make_wait_fd(session->handshake)) {
+	if (session != NULL && doorbell_make(&session->handshake->bell)) {
 		begin_clearing(session->handshake, slot, why);
 		return conn;
 	}
@@ -416,12 +376,12 @@ static PGconn *start_waiting(struct acquisition *a)
 		return conn;
 	}
 	h = session->handshake;
-	if (!make_wait_fd(h)) {
+	if (!doorbell_make(&h->bell)) {
 		let_go(session);
 		return conn;
 	}
 	h->deadline_ns = a->began_ns + lending_settings.timeout_ns;
-	set_timer(h, h->deadline_ns);
+	doorbell_set(&h->bell, h->deadline_ns);
 	journal_wait(a->lender, pool_count(&a->lender->pool));
 	switch (pool_acquire(&a->lender->pool, clock_monotonic_ns(), &h->waiter, ring)) {
 	case POOL_FULL:
@@ -630,6 +590,6 @@ bool handshake_socket(const PGconn *conn, int *fd)
 	    session->handshake->state == OPENING) {
 		return false;
 	}
-	*fd = session->handshake->wait_fd;
+	*fd = session->handshake->bell.fd;
 	return true;
 }
