@@ -338,5 +338,5 @@ void libpq_fork_parent(void)
 
 void libpq_fork_child(void)
 {
-	lock_init(&lock, LOCK_LIBPQ);
+	lock_drop(&lock);
 }

@@ -60,7 +60,7 @@ static void complain(void *arg, const char *line)
 
 static void before_fork(void)
 {
-	forked_inside = depth > 0;
+	forked_inside = depth > 0 || lock_held_here();
 	if (forked_inside) {
 		return;
 	}
@@ -95,7 +95,7 @@ static void after_fork_in_child(void)
 	stack_fork_child();
 	broker_fork_child();
 	libpq_fork_child();
-	lock_init(&start_lock, LOCK_PROCESS);
+	lock_drop(&start_lock);
 	atomic_store(&reported, false);
 }
 
@@ -172,7 +172,10 @@ static void at_exit(void)
 	struct guard guard;
 
 	if (process_enter(&guard)) {
-		broker_shutdown();
+		/* From a signal handler within a call of ours: a lock may be held. */
+		if (!guard.nested && !lock_held_here()) {
+			broker_shutdown();
+		}
 		process_leave(&guard);
 	}
 }
@@ -200,8 +203,8 @@ static bool report(void)
 	struct lease *leaks;
 	size_t count;
 
-	if (atomic_load(&mode) != POOLING || depth > 0 || self_pid() != getpid() ||
-	    atomic_exchange(&reported, true)) {
+	if (atomic_load(&mode) != POOLING || depth > 0 || lock_held_here() ||
+	    self_pid() != getpid() || atomic_exchange(&reported, true)) {
 		return false;
 	}
 	depth++;

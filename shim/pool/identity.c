@@ -494,5 +494,5 @@ void identity_fork_parent(void)
 
 void identity_fork_child(void)
 {
-	lock_init(&lock, LOCK_IDENTITY);
+	lock_drop(&lock);
 }

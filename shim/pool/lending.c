@@ -233,14 +233,15 @@ bool lending_wants_room(const struct session *session)
 		"connection slots are reserved",
 	};
 	const char *error = session->libpq->PQerrorMessage(session->conn);
+	char buf[256];
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
 		if (strstr(error, signs[i]) != NULL) {
 			return true;
 		}
 	}
-	return strstr(error, strerrordesc_np(EMFILE)) != NULL ||
-	       strstr(error, strerrordesc_np(ENFILE)) != NULL;
+	return strstr(error, strerror_r(EMFILE, buf, sizeof(buf))) != NULL ||
+	       strstr(error, strerror_r(ENFILE, buf, sizeof(buf))) != NULL;
 }
 
 void lending_set_closing(void)

@@ -279,7 +279,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	struct lease *lease;
 	struct lease *next;
 
-	lock_init(&table_lock, LOCK_LEASE);
+	lock_drop(&table_lock);
 	self_renew();
 	sums = (struct lease_totals){0};
 	mark_crossed();

@@ -113,7 +113,7 @@ void lease_snapshot_free(struct lease *snapshot, size_t count);
  */
 size_t lease_oldest(const char *pool, struct lease *out, size_t max);
 
-/* Around fork(): take the lock; drop it; in the child also make it anew. */
+/* Around fork(): take the lock; drop it. */
 void lease_fork_prepare(void);
 /* Marks every open lease as having crossed a fork, then drops the lock. */
 void lease_fork_parent(void);
