@@ -20,6 +20,7 @@
 #include "pool/broker.h"
 #include "pool/cancel.h"
 #include "pool/conninfo.h"
+#include "pool/handshake.h"
 #include "pool/opening.h"
 
 #define CALLER __builtin_return_address(0)
@@ -82,29 +83,51 @@ ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *p
 	return answer_connect(&call, CALLER);
 }
 
-/* Passed through: the connection is a stranger to the pool until its PQfinish and after. */
+static PGconn *answer_start(const struct connect_call *call, const void *caller)
+{
+	struct libpq_caller from = libpq_of_caller(caller);
+	struct guard guard;
+	PGconn *conn;
+
+	if (from.libpq == NULL) {
+		return NULL;
+	}
+	if (from.inside || !process_enter(&guard)) {
+		return conninfo_start(from.libpq, call);
+	}
+	conn = guard.nested ? conninfo_start(from.libpq, call)
+	                    : handshake_start(from.libpq, call, caller);
+	process_leave(&guard);
+	return conn;
+}
+
+/* Answered from the pool, never waiting; the status is not CONNECTION_OK before it is leased.
+ */
 ENTRY PGconn *PQconnectStart(const char *conninfo)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
 
-	return from.libpq != NULL ? from.libpq->PQconnectStart(conninfo) : NULL;
+	return answer_start(&call, CALLER);
 }
 
 /* As PQconnectStart. */
 ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values,
                                    int expand_dbname)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand_dbname};
 
-	return from.libpq != NULL
-	               ? from.libpq->PQconnectStartParams(keywords, values, expand_dbname)
-	               : NULL;
+	return answer_start(&call, CALLER);
 }
 
-/* Passed through; libpq's own calls are where a connect of ours is seen on its way. */
+/* A step of such a connect. PQsocket may be another descriptor after each. */
 ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
+	PostgresPollingStatusType wants;
+	struct guard guard;
 
 	if (from.libpq == NULL) {
 		return PGRES_POLLING_FAILED;
@@ -112,7 +135,15 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 	if (from.inside) {
 		opening_pass(from.libpq, conn);
 	}
-	return from.libpq->PQconnectPoll(conn);
+	if (from.inside || !process_enter(&guard)) {
+		return from.libpq->PQconnectPoll(conn);
+	}
+	wants = handshake_poll(from.libpq, conn);
+	if (wants == PGRES_POLLING_OK) {
+		process_connected(from.libpq, conn);
+	}
+	process_leave(&guard);
+	return wants;
 }
 
 /* ---- finishing ------------------------------------------------------------------- */
@@ -196,6 +227,30 @@ ENTRY char *PQerrorMessage(const PGconn *conn)
 		return (char *)refusal;
 	}
 	return from.libpq != NULL ? from.libpq->PQerrorMessage(conn) : (char *)"";
+}
+
+/* Not CONNECTION_OK while a connect of ours is in progress. */
+ENTRY ConnStatusType PQstatus(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	ConnStatusType status = CONNECTION_BAD;
+
+	if (from.libpq != NULL && (from.inside || !handshake_status(conn, &status))) {
+		status = from.libpq->PQstatus(conn);
+	}
+	return status;
+}
+
+/* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
+ENTRY int PQsocket(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	int fd = -1;
+
+	if (from.libpq != NULL && (from.inside || !handshake_socket(conn, &fd))) {
+		fd = from.libpq->PQsocket(conn);
+	}
+	return fd;
 }
 
 /* ---- what cannot be undone --------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "hooks/entry.h"
 #include "pool/broker.h"
+#include "pool/lending.h"
 #include "trace/lease.h"
 #include "trace/record.h"
 #include "trace/report.h"
@@ -123,7 +124,7 @@ static enum mode start_locked(void)
 		return ASIDE;
 	}
 	record_open(config.log, config.log_level, program_invocation_short_name);
-	broker_configure(&config);
+	lending_configure(&config);
 	tell_configuration();
 	return POOLING;
 }

@@ -19,13 +19,9 @@
 
 #include <stdbool.h>
 
-#include "base/config.h"
 #include "base/libpq.h"
 #include "pool/conninfo.h"
 #include "pool/reason.h"
-
-/* Takes over the settings. Called once, before anything else here. */
-void broker_configure(const struct config *config);
 
 /*
  * A connection for `call`: leased from the pool, or what libpq itself makes of it. Like

@@ -13,6 +13,8 @@ enum drop_reason {
 	DROP_SURPLUS,
 	DROP_EXIT,
 	DROP_MAKE_ROOM,
+	DROP_EXCHANGED, /* for the connection that an asynchronous connect has begun itself */
+	DROP_ABANDONED, /* finished before its handshake was over */
 
 	/* what was found when the program gave it back */
 	DROP_BROKEN,
