@@ -7,7 +7,7 @@ import time
 import psycopg2
 import pytest
 
-from server import OBSERVER, wait_until
+from server import OBSERVER, Server, wait_until
 
 PID = "SELECT pg_backend_pid()"
 
@@ -246,8 +246,14 @@ def test_prewarm_is_off_and_limited(script, server):
 # -- room on the server -----------------------------------------------------------------------------
 
 
-def test_idle_sessions_make_room(script, new_server):
-    small = new_server(settings={"max_connections": "10"})
+@pytest.fixture(scope="module")
+def small():
+    """Seven sessions and it is full; three more are for the superuser."""
+    with Server(settings={"max_connections": "10"}) as made:
+        yield made
+
+
+def test_idle_sessions_make_room(script, small):
     s = script(server=small)
     for i in range(20):
         conninfo = "application_name=identity%d" % i
@@ -258,8 +264,7 @@ def test_idle_sessions_make_room(script, new_server):
     assert s.events("session_close", reason="make_room")
 
 
-def test_no_room_is_the_servers_own_error(script, new_server):
-    small = new_server(settings={"max_connections": "10"})
+def test_no_room_is_the_servers_own_error(script, small):
     for pooled in (False, True):
         s = script(pooled, server=small)
         open_all(s, "abcdefg")

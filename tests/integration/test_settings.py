@@ -169,10 +169,12 @@ def test_connect_timeout(script, silent):
 
 
 def test_connect_timeout_of_arrays_and_login(script, silent):
-    s = script(env={"PQPOOL_CONNECT_TIMEOUT": "2"})
     words = dict(word.split("=") for word in silent.split())
     params = ["0"] + [text for pair in words.items() for text in pair]
-    assert "timeout expired" in s.do("params", "a", "\t".join(params))
     login = ["127.0.0.1", words["port"], r"\N", "x", "x", r"\N"]
-    assert "timeout expired" in s.do("login", "b", "\t".join(login))
-    s.finish("a", "b")
+    one, other = (script(env={"PQPOOL_CONNECT_TIMEOUT": "2"}) for _ in range(2))
+    one.tell("params", "a", "\t".join(params))
+    other.tell("login", "a", "\t".join(login))
+    for s in (one, other):
+        assert "timeout expired" in s.answer()
+        s.finish("a")

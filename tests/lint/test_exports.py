@@ -5,7 +5,10 @@ import re
 import house
 
 # C library functions that run no exit handlers: the report has to come before them.
-LIBC = {"_exit", "_Exit", "quick_exit"}
+EXITS = {"_exit", "_Exit", "quick_exit"}
+# Thunks, on the machines that have them.
+LOADER = {"dlsym", "dlopen"}
+LIBC = EXITS | LOADER
 
 
 def hooks():
