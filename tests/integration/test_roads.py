@@ -136,8 +136,11 @@ def test_looked_up(roads):
 
 
 def test_looked_up_through_a_module(roads, module):
-    assert_reused(roads("open", "m", module("module", "module.so", "-lpq"), "l",
-                        "cycle", "m", 20), 20)
+    """And what we looked up in between leaves no error behind."""
+    done = roads("open", "m", module("module", "module.so", "-lpq"), "l",
+                 "call", "m", "module_run", "look", "m", "PQfinish", "cycle", "m", 20)
+    assert "PQfinish: yes, no error" in done.stdout
+    assert_reused(done, 40)
 
 
 @pytest.mark.parametrize("handle", ["default", "program"])
@@ -175,6 +178,26 @@ for i in range(20):
     print(pq.PQgetvalue(result, 0, 0), pq.PQerrorMessage(conn))
     pq.PQclear(result)
     pq.PQfinish(conn)
+"""
+# Through one foreign function interface, which looks functions up in two ways.
+TWO_BY_CTYPES = """
+import ctypes, sys
+def functions(find):
+    return (ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p)(find(b"PQconnectdb")),
+            ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(find(b"PQerrorMessage")),
+            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(find(b"PQfinish")))
+def attribute(library, name):
+    return ctypes.cast(library[name.decode()], ctypes.c_void_p).value
+a, b = map(ctypes.CDLL, sys.argv[1:])
+dlsym = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+    ("dlsym", ctypes.CDLL(None)))
+ways = (functions(lambda name: attribute(a, name)),
+        functions(lambda name: dlsym(b._handle, name)))
+for connect, error, finish in ways * 3:
+    conn = connect(b"host=/nonexistent")
+    print(error(conn))
+    finish(conn)
+    finish(connect(b""))
 """
 PSYCOPG = """
 import psycopg
@@ -251,6 +274,13 @@ def test_two_libpqs_looked_up(roads, libpq, other_libpq):
                  *["cycle", "a", 3, "cycle", "b", 3] * 3)
     assert re.findall(r"[Cc]onnec", done.stdout) == (["connec"] * 3 + ["Connec"] * 3) * 3
     assert_reused(done, 9)
+
+
+def test_two_libpqs_by_one_interface(run, libpq, other_libpq):
+    """The calls all come from the interface: only one libpq can be meant by them."""
+    done = same(run, [PYTHON, "-c", TWO_BY_CTYPES, libpq, other_libpq])
+    assert libpq_said(done) == ["connection to server", "Connection to server"] * 3
+    assert_reused(done, 3)
 
 
 def test_a_module_and_another_libpq_looked_up(roads, module, other_libpq):
