@@ -45,8 +45,8 @@ static struct libpq *libpqs;
 /* The libpq that code without one of its own means; once set it stays. */
 static _Atomic(const struct libpq *) common;
 
-/* A function that every libpq defines, and that we define, too. */
-static const char *const landmark = "PQfinish";
+/* A function that every libpq defines; we do not, and other wrappers hardly will. */
+static const char *const landmark = "PQconninfoFree";
 
 static int read_changes(struct dl_phdr_info *info, size_t size, void *changes)
 {
@@ -75,11 +75,6 @@ static struct link_map *object_of(const void *address)
 	return map;
 }
 
-static bool is_ours(const void *function)
-{
-	return function != NULL && object_of(function) == object_of(&landmark);
-}
-
 /* A handle on an object that is loaded already; the program itself has no name. */
 static void *handle_of(const struct link_map *map)
 {
@@ -99,7 +94,7 @@ static void *landmark_seen_by(const struct link_map *map)
 	}
 	found = dl_symbol(handle, landmark);
 	dlclose(handle);
-	return is_ours(found) ? NULL : found;
+	return found;
 }
 
 #define OBJECTS_MAX 4096
@@ -138,7 +133,7 @@ static void *landmark_defined_by(const char *name)
 	found = dl_symbol(handle, landmark);
 	map = object_of(found);
 	dlclose(handle);
-	return map != NULL && !is_ours(found) && strcmp(map->l_name, name) == 0 ? found : NULL;
+	return map != NULL && strcmp(map->l_name, name) == 0 ? found : NULL;
 }
 
 /*
@@ -169,15 +164,31 @@ static void *only_landmark(void)
 	return libpq_count == 1 ? found : NULL;
 }
 
+/*
+ * A function of the libpq behind `handle`. Where the linker would have bound callers by
+ * the global scope, what wraps the function there goes on wrapping it.
+ */
+static void *function_of(void *handle, const char *name)
+{
+	void *function = dl_symbol(handle, name);
+	void *wrapped;
+
+	if (function == NULL || dl_next(landmark) != dl_symbol(handle, landmark)) {
+		return function;
+	}
+	wrapped = dl_next(name);
+	return wrapped != NULL ? wrapped : function;
+}
+
 /* Fills the table; false if a function without which nothing works is missing. */
 static bool bind(struct libpq *libpq, void *handle)
 {
 	bool complete = true;
 
 #define REQUIRED(name)                                                                         \
-	*(void **)&libpq->name = dl_symbol(handle, #name);                                     \
+	*(void **)&libpq->name = function_of(handle, #name);                                   \
 	complete = complete && libpq->name != NULL;
-#define OPTIONAL(name)      *(void **)&libpq->name = dl_symbol(handle, #name);
+#define OPTIONAL(name)      *(void **)&libpq->name = function_of(handle, #name);
 #define HOOK(name)          REQUIRED(name)
 #define CALL(name)          REQUIRED(name)
 #define HOOK_OPTIONAL(name) OPTIONAL(name)
@@ -269,20 +280,12 @@ static bool is_program(const struct link_map *map)
 	return map->l_name == NULL || map->l_name[0] == '\0';
 }
 
-/* The landmark in the global scope after ours. */
-static void *global_landmark(void)
-{
-	void *function = dl_next(landmark);
-
-	return is_ours(function) ? NULL : function;
-}
-
 /* The libpq that the linker would have bound `map` to without us. */
 static struct libpq_caller bound(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
 	void *own = landmark_seen_by(map);
-	void *function = global_landmark();
+	void *function = dl_next(landmark);
 
 	caller.inside = own != NULL && !is_program(map) && object_of(own) == map;
 	if (function == NULL || caller.inside) {
@@ -372,7 +375,7 @@ static const struct libpq *common_libpq(void)
 	if (libpq != NULL) {
 		return libpq;
 	}
-	function = global_landmark();
+	function = dl_next(landmark);
 	if (function == NULL) {
 		function = only_landmark();
 	}
@@ -512,7 +515,7 @@ void *libpq_visible(const char *name, const void *caller)
 
 bool libpq_global_is(const char *name)
 {
-	void *function = global_landmark();
+	void *function = dl_next(landmark);
 	void *handle;
 	void *meant;
 
