@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for.
+ * The PQ* functions we answer for: connections. Those that send work are in queries.c.
  *
  * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
  * PostgreSQL's documentation); what differs from libpq is said at the function. None
@@ -149,7 +149,7 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (broker_refusal(conn) == NULL) {
+	if (broker_refusal(conn) == NULL && !broker_misuse(conn, __func__, CALLER)) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		from.libpq->PQreset(conn);
 		broker_note_reset(conn);
@@ -162,7 +162,8 @@ ENTRY int PQresetStart(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL || broker_refusal(conn) != NULL) {
+	if (from.libpq == NULL || broker_refusal(conn) != NULL ||
+	    broker_misuse(conn, __func__, CALLER)) {
 		return 0;
 	}
 	broker_taint(conn, DROP_PROGRAM_RESET);
@@ -175,7 +176,8 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
 
-	if (from.libpq != NULL && broker_refusal(conn) == NULL) {
+	if (from.libpq != NULL && broker_refusal(conn) == NULL &&
+	    !broker_misuse(conn, __func__, CALLER)) {
 		status = from.libpq->PQresetPoll(conn);
 	}
 	if (status == PGRES_POLLING_OK) {

@@ -17,12 +17,16 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
+#include "pool/cancel.h"
 #include "pool/identity.h"
 #include "pool/journal.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
 #include "pool/registry.h"
 #include "pool/session.h"
+#include "pool/statement.h"
+#include "pool/work.h"
+#include "trace/record.h"
 #include "trace/stack.h"
 
 /* How long an acquire waits for the server to let go of a session it replaces. */
@@ -45,6 +49,12 @@ static struct {
 static atomic_bool closing;
 static atomic_uint refusals;
 static atomic_uint_fast64_t next_round_ns;
+
+/* How often a statement of the program's has made all sessions unfit to be lent again. */
+static atomic_uint alterations;
+
+/* Lines in the log about the stale pointer to one lease. */
+#define MISUSES_TOLD 8
 
 /* One connect of the program's on its way. */
 struct acquisition {
@@ -196,6 +206,21 @@ static bool close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool awai
 	}
 	free((void *)all);
 	return any;
+}
+
+/* No session that is there now will be lent again. */
+static void invalidate_all(void)
+{
+	size_t count;
+	struct lender **all = registry_hold_all(&count);
+	uint64_t now_ns = clock_monotonic_ns();
+
+	for (size_t i = 0; i < count; i++) {
+		pool_invalidate(&all[i]->pool, now_ns);
+		lender_release(all[i]);
+	}
+	free((void *)all);
+	atomic_fetch_add(&alterations, 1);
 }
 
 /* ---- acquire ------------------------------------------------------------------- */
@@ -532,12 +557,47 @@ static void drop_leased(struct session *session, enum drop_reason why)
 	lender_release(lender);
 }
 
+/* The whole stack if the log is to show it, else the place alone. */
+static uint32_t note_end(struct session *session, const void *caller)
+{
+	unsigned depth = record_wants(LEVEL_INFO) ? settings.stack_depth : 0;
+	uint32_t stack = stack_capture(caller, depth);
+
+	lease_note_end(&session->lease, stack);
+	return stack;
+}
+
+/* Another thread is inside a call on it: freeing it now would pull it from under that. */
+static bool leave_to_caller(struct session *session, const struct lease *ended, uint32_t stack)
+{
+	if (!work_by_other(session)) {
+		return false;
+	}
+	cancel_close_scope(session);
+	journal_release(ended, DROP_BUSY, stack);
+	if (!work_leave(session)) {
+		drop_leased(session, DROP_BUSY);
+	}
+	return true;
+}
+
 static void end_lease(struct session *session, const struct lease *ended, const void *caller)
 {
 	struct lender *lender = session->lender;
-	enum drop_reason why = session_examine(session, ended);
-	uint64_t now_ns = clock_monotonic_ns();
+	uint32_t stack = note_end(session, caller);
+	unsigned alterations_before;
+	enum drop_reason why;
+	uint64_t now_ns;
 
+	if (session->altered) {
+		invalidate_all();
+	}
+	if (leave_to_caller(session, ended, stack)) {
+		return;
+	}
+	alterations_before = atomic_load(&alterations);
+	why = session_examine(session, ended);
+	now_ns = clock_monotonic_ns();
 	if (why == DROP_NONE && atomic_load(&closing)) {
 		why = DROP_EXIT;
 	}
@@ -548,18 +608,23 @@ static void end_lease(struct session *session, const struct lease *ended, const 
 		why = session_reset(session, &settings.care);
 	}
 	/* Written before anybody else can be given the session, so that the log is in order. */
-	journal_release(ended, why, caller, settings.stack_depth);
-	if (why == DROP_NONE) {
-		pool_keep(&lender->pool, &session->slot, now_ns);
-	} else {
+	journal_release(ended, why, stack);
+	if (why != DROP_NONE) {
 		drop_leased(session, why);
+		return;
+	}
+	pool_keep(&lender->pool, &session->slot, now_ns);
+	/* It came back too late to be closed with the others. */
+	if (atomic_load(&alterations) != alterations_before) {
+		atomic_store(&next_round_ns, 0);
+		tend_others(clock_monotonic_ns());
 	}
 }
 
 static void finish_unleased(struct session *session, const void *caller)
 {
-	if (session->refusal == NULL) {
-		journal_finish_twice(session, caller, settings.stack_depth);
+	if (broker_misuse(session->lease.conn, "PQfinish", caller) ||
+	    session->refusal == NULL) {
 		return;
 	}
 	lease_forget(&session->lease);
@@ -600,6 +665,44 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		session_of_lease(lease)->taint = why;
 	}
+}
+
+bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
+{
+	struct lease last;
+
+	if (!lease_misused(conn, &last)) {
+		return false;
+	}
+	if (last.misuses <= MISUSES_TOLD) {
+		journal_misuse(&last, function, stack_capture(caller, settings.stack_depth));
+	}
+	return true;
+}
+
+void broker_heed(PGconn *conn, unsigned effects)
+{
+	struct lease *lease;
+
+	if (effects & STATEMENT_LOADS) {
+		broker_taint(conn, DROP_LOADED);
+	}
+	if (effects & STATEMENT_MAKES_SLOT) {
+		broker_taint(conn, DROP_REPLICATION_SLOT);
+	}
+	if (effects & STATEMENT_SEEDS) {
+		broker_taint(conn, DROP_SEEDED);
+	}
+	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
+		session_of_lease(lease)->altered = true;
+		invalidate_all();
+		close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
+	}
+}
+
+void broker_drop_left(struct session *session)
+{
+	drop_leased(session, DROP_BUSY);
 }
 
 void broker_note_reset(PGconn *conn)
