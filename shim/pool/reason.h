@@ -15,6 +15,7 @@ enum drop_reason {
 	DROP_MAKE_ROOM,
 	DROP_EXCHANGED, /* for the connection that an asynchronous connect has begun itself */
 	DROP_ABANDONED, /* finished before its handshake was over */
+	DROP_ALTERED,   /* a statement of the program's own changed what sessions are made of */
 
 	/* what was found when the program gave it back */
 	DROP_BROKEN,
@@ -32,6 +33,9 @@ enum drop_reason {
 	DROP_TRACED,
 	DROP_HANDLE_TAKEN,
 	DROP_PROGRAM_RESET,
+	DROP_LOADED,
+	DROP_REPLICATION_SLOT,
+	DROP_SEEDED,
 	DROP_CONNECT_NOTICE,
 	DROP_CONNECT_UNSEEN,
 

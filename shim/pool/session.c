@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/cancel.h"
+#include "pool/decoy.h"
 #include "pool/opening.h"
 
 /* Descriptors of ours keep out of the low numbers, which select() and people use. */
@@ -106,6 +107,9 @@ void session_finish(struct session *session)
 	}
 	session->libpq->PQfinish(session->conn);
 	session->conn = NULL;
+	if (session->lease.finished) {
+		decoy_leave(session->libpq, &session->lease);
+	}
 }
 
 void session_close(struct session *session)
