@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
+#include "pool/events.h"
 #include "pool/identity.h"
 #include "pool/journal.h"
 #include "pool/prewarm.h"
@@ -86,6 +87,7 @@ void broker_configure(const struct config *config)
 
 	identity_configure(&identity);
 	set_limits(config);
+	events_arm();
 	settings.care.reset = config->reset;
 	settings.care.pre_ping = config->pre_ping;
 	settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";

@@ -18,6 +18,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_DESCRIPTOR] = "descriptor",
 	[DROP_FORKED] = "forked",
 	[DROP_CANCEL_UNDER_WAY] = "cancel_under_way",
+	[DROP_REGISTERED] = "registered",
 	[DROP_NOT_POOLED] = "not_pooled",
 	[DROP_EVENT_PROC] = "event_proc",
 	[DROP_TRACED] = "traced",

@@ -23,6 +23,7 @@ enum drop_reason {
 	DROP_DESCRIPTOR,
 	DROP_FORKED,
 	DROP_CANCEL_UNDER_WAY,
+	DROP_REGISTERED,
 	DROP_NOT_POOLED,
 
 	/* what the program or the server did to it meanwhile */

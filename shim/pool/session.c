@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/cancel.h"
+#include "pool/events.h"
 #include "pool/opening.h"
 
 /* Descriptors of ours keep out of the low numbers, which select() and people use. */
@@ -127,8 +128,8 @@ static bool flags_are_libpqs(int fd)
 	int status = fcntl(fd, F_GETFL);
 	int descriptor = fcntl(fd, F_GETFD);
 
-	return status >= 0 && (status & O_NONBLOCK) != 0 && descriptor >= 0 &&
-	       (descriptor & FD_CLOEXEC) != 0;
+	return status >= 0 && (status & (O_NONBLOCK | O_ASYNC)) == O_NONBLOCK &&
+	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
 enum drop_reason session_examine(struct session *session, const struct lease *ended)
@@ -168,7 +169,7 @@ enum drop_reason session_examine(struct session *session, const struct lease *en
 	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {
 		return DROP_UNSENT_OUTPUT;
 	}
-	return DROP_NONE;
+	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
 }
 
 static void take_into_care(struct session *session)
@@ -434,7 +435,8 @@ void session_finish(struct session *session)
 	int fd = session->libpq->PQsocket(session->conn);
 
 	lock_assert_none();
-	if (fd >= 0) {
+	/* What is registered with the program's epoll instances ends with the last copy. */
+	if (fd >= 0 && (!session_is_ours(session) || events_forget(fd))) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 	}
 	session->libpq->PQfinish(session->conn);
