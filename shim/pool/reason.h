@@ -36,6 +36,7 @@ enum drop_reason {
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,
+	DROP_ESCAPING,
 	DROP_PING_FAILED,
 	DROP_REASONS
 };

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +76,7 @@ void session_note_connection(struct session *session)
 	session->socket_dev = st.st_dev;
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
+	session->opened = escaping_settings(session->libpq, session->conn);
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
 }
@@ -169,6 +171,9 @@ enum drop_reason session_examine(struct session *session, const struct lease *en
 	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {
 		return DROP_UNSENT_OUTPUT;
 	}
+	if (escaping_must_not_return(&session->opened, pq, conn)) {
+		return DROP_ESCAPING;
+	}
 	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
 }
 
@@ -222,6 +227,17 @@ static bool send_rollback_and_reset(struct session *session)
 	       send_in_pipeline(session, reset_statement);
 }
 
+/* True if something had to be asked, which may leave a message on the connection. */
+static bool learn_escaping(struct session *session)
+{
+	if (session->escaping.known &&
+	    escaping_holds(&session->escaping, session->libpq, session->conn)) {
+		return false;
+	}
+	session->escaping = escaping_learn(session->libpq, session->conn);
+	return true;
+}
+
 enum drop_reason session_reset(struct session *session, const struct session_care *care)
 {
 	const struct libpq *pq = session->libpq;
@@ -235,6 +251,10 @@ enum drop_reason session_reset(struct session *session, const struct session_car
 	}
 	take_into_care(session);
 	if (care->reset == RESET_DISCARD) {
+		/* What it leaves is cleared by the reset. */
+		if (!session->escaping.known) {
+			learn_escaping(session);
+		}
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
 	} else if (in_transaction) {
@@ -394,6 +414,41 @@ static bool needs_ping(const struct session *session, const struct session_care 
 	return false;
 }
 
+/* Has the server report both settings, by making them others and then what they were. */
+static bool report_again(struct session *session, uint64_t deadline_ns)
+{
+	const char *statements[2];
+
+	escaping_detour(&session->escaping, statements);
+	for (size_t i = 0; i < 2; i++) {
+		if (!send_statement(session, statements[i]) ||
+		    collect(session, deadline_ns) != DROP_NONE) {
+			return false;
+		}
+	}
+	return drain(session) == DROP_NONE;
+}
+
+/* Sees to it that libpq's process-wide state is what a connect would have made of it. */
+static bool escapes_as_process(struct session *session, const struct session_care *care,
+                               uint64_t deadline_ns)
+{
+	const struct libpq *pq = session->libpq;
+	const struct escaping *known = &session->escaping;
+
+	if (escaping_holds(known, pq, session->conn) &&
+	    escaping_of_process(pq) == known->print) {
+		return true;
+	}
+	/*
+	 * No other thread may see the detour. And without DISCARD ALL the settings may be
+	 * what a lease before has made of them.
+	 */
+	return __libc_single_threaded && care->reset == RESET_DISCARD &&
+	       report_again(session, deadline_ns) && escaping_holds(known, pq, session->conn) &&
+	       escaping_of_process(pq) == known->print;
+}
+
 enum drop_reason session_check(struct session *session, const struct session_care *care,
                                uint64_t now_ns)
 {
@@ -411,12 +466,16 @@ enum drop_reason session_check(struct session *session, const struct session_car
 			why = drain(session);
 		}
 	}
-	if (why == DROP_NONE && !proven && needs_ping(session, care, now_ns)) {
+	if (why == DROP_NONE &&
+	    (learn_escaping(session) || (!proven && needs_ping(session, care, now_ns)))) {
 		why = ping(session, care->ping_query, deadline_ns);
 		proven = why == DROP_NONE;
 	}
 	if (why != DROP_NONE) {
 		return why;
+	}
+	if (!escapes_as_process(session, care, deadline_ns)) {
+		return DROP_ESCAPING;
 	}
 	if (proven) {
 		session->proven_ns = clock_monotonic_ns();
@@ -452,7 +511,8 @@ void session_close(struct session *session, uint64_t deadline_ns)
 		session->conn = NULL;
 		return;
 	}
-	if (deadline_ns > 0 && session->flight != FLIGHT_NONE) {
+	if (deadline_ns > 0 && session->flight != FLIGHT_NONE &&
+	    escaping_holds(&session->opened, session->libpq, session->conn)) {
 		collect(session, deadline_ns);
 	}
 	session_finish(session);

@@ -31,6 +31,7 @@
 
 #include "base/config.h"
 #include "base/libpq.h"
+#include "pool/escaping.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
 #include "trace/lease.h"
@@ -64,6 +65,9 @@ struct session {
 	unsigned notices;       /* that came while it was ours */
 	bool ended;             /* one of them said that the server ends the session */
 	uint64_t proven_ns;
+
+	struct escaping opened;   /* how it escaped when it was opened; no print */
+	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */
