@@ -326,6 +326,11 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 	return caller;
 }
 
+void libpq_note_key_hook(const struct libpq *libpq)
+{
+	atomic_store(&((struct libpq *)libpq)->key_hook, true);
+}
+
 void libpq_fork_prepare(void)
 {
 	lock_take(&lock);

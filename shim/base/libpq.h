@@ -21,6 +21,7 @@
 #ifndef PQPOOL_BASE_LIBPQ_H
 #define PQPOOL_BASE_LIBPQ_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,7 @@ struct libpq {
 
 	uintptr_t base; /* the load address of its object, which names it */
 	bool can_pipeline;
+	atomic_bool key_hook; /* the program has set one of its own, now or before */
 	struct libpq *next;
 };
 
@@ -60,6 +62,9 @@ struct libpq_caller {
  * Never blocks but for the dynamic linker's own lock; errno is kept.
  */
 struct libpq_caller libpq_of_caller(const void *return_address);
+
+/* The program set a hook of its own that answers for the key's password. */
+void libpq_note_key_hook(const struct libpq *libpq);
 
 void libpq_fork_prepare(void);
 void libpq_fork_parent(void);
