@@ -318,6 +318,20 @@ ENTRY void *PQgetgssctx(PGconn *conn)
 	return handle;
 }
 
+/* With a hook other than libpq's own this libpq's connects are not pooled any more. */
+ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || from.libpq->PQsetSSLKeyPassHook_OpenSSL == NULL) {
+		return;
+	}
+	if (hook != NULL && hook != from.libpq->PQdefaultSSLKeyPassHook_OpenSSL) {
+		libpq_note_key_hook(from.libpq);
+	}
+	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
+}
+
 /* ---- cancelling -------------------------------------------------------------------- */
 
 /* The object works while this lease lasts; afterwards PQcancel on it does nothing. */

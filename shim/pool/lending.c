@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "pool/events.h"
 #include "pool/journal.h"
 #include "trace/stack.h"
 
@@ -52,6 +53,7 @@ void lending_configure(const struct config *config)
 
 	identity_configure(&identity);
 	set_limits(config);
+	events_arm();
 	lending_settings.care.reset = config->reset;
 	lending_settings.care.pre_ping = config->pre_ping;
 	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";

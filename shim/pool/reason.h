@@ -26,6 +26,7 @@ enum drop_reason {
 	DROP_DESCRIPTOR,
 	DROP_FORKED,
 	DROP_CANCEL_UNDER_WAY,
+	DROP_REGISTERED,
 	DROP_NOT_POOLED,
 
 	/* what the program or the server did to it meanwhile */
@@ -41,6 +42,7 @@ enum drop_reason {
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,
+	DROP_ESCAPING,
 	DROP_PING_FAILED,
 	DROP_REASONS
 };

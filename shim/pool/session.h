@@ -22,6 +22,7 @@
 
 #include "base/config.h"
 #include "base/libpq.h"
+#include "pool/escaping.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
 #include "trace/lease.h"
@@ -68,6 +69,9 @@ struct session {
 	bool altered;           /* its lease changed what sessions are made of */
 	atomic_uintptr_t user;  /* work.c's: the thread that is inside a call on it */
 	uint64_t proven_ns;
+
+	struct escaping opened;   /* how it escaped when it was opened; no print */
+	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */

@@ -9,7 +9,9 @@ import house
 EXITS = {"_exit", "_Exit", "quick_exit"}
 # Thunks, on the machines that have them.
 LOADER = {"dlsym", "dlopen"}
-LIBC = EXITS | LOADER
+# Ties a connection's socket to something that PQfinish must untie.
+EVENTS = {"epoll_ctl"}
+LIBC = EXITS | LOADER | EVENTS
 
 
 def hooks():
