@@ -193,7 +193,9 @@ bool lending_enter(struct session *session, struct lender *lender)
 		struct session *lost = session_of_lease(vanished);
 
 		journal_session_close(lost, DROP_DESCRIPTOR);
-		if (lost->lender != NULL) {
+		if (lost->vanished != NULL) {
+			lost->vanished(lost);
+		} else if (lost->lender != NULL) {
 			pool_forget(&lost->lender->pool, &lost->slot);
 		}
 		lending_write_off(lost);
@@ -257,6 +259,17 @@ bool lending_is_closing(void)
 void lending_count_special(int change)
 {
 	atomic_fetch_add(&special, change);
+}
+
+void lending_forget_refused(struct session *session)
+{
+	(void)session;
+	lending_count_special(-1);
+}
+
+void lending_fork_child(void)
+{
+	atomic_store(&special, 0);
 }
 
 bool lending_any_special(void)

@@ -105,4 +105,10 @@ bool lending_is_closing(void);
 void lending_count_special(int change);
 bool lending_any_special(void);
 
+/* A refused connection's session->vanished: it never had a room. */
+void lending_forget_refused(struct session *session);
+
+/* Child of a fork, whose table has none of them. */
+void lending_fork_child(void);
+
 #endif
