@@ -180,7 +180,11 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
+	if (broker_misuse(conn, __func__, CALLER) || broker_refusal(conn) != NULL) {
+		process_leave(&guard);
+		return;
+	}
+	if (!handshake_reset(conn)) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		from.libpq->PQreset(conn);
 		broker_note_reset(conn);
@@ -192,29 +196,50 @@ ENTRY void PQreset(PGconn *conn)
 ENTRY int PQresetStart(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+	int started = 0;
 
-	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER) ||
-	    broker_refusal(conn) != NULL) {
+	if (from.libpq == NULL) {
 		return 0;
 	}
-	broker_taint(conn, DROP_PROGRAM_RESET);
-	return from.libpq->PQresetStart(conn);
+	if (!process_enter(&guard)) {
+		return from.libpq->PQresetStart(conn);
+	}
+	if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL &&
+	    !handshake_reset_start(conn, &started)) {
+		broker_taint(conn, DROP_PROGRAM_RESET);
+		started = from.libpq->PQresetStart(conn);
+	}
+	process_leave(&guard);
+	return started;
 }
 
 /* As PQreset. */
 ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
+	PostgresPollingStatusType wants = PGRES_POLLING_FAILED;
+	struct guard guard;
 
-	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER) &&
-	    broker_refusal(conn) == NULL) {
-		status = from.libpq->PQresetPoll(conn);
+	if (from.libpq == NULL) {
+		return wants;
 	}
-	if (status == PGRES_POLLING_OK) {
-		broker_note_reset(conn);
+	if (!process_enter(&guard)) {
+		return from.libpq->PQresetPoll(conn);
 	}
-	return status;
+	if (handshake_pending(conn)) {
+		wants = handshake_poll(from.libpq, conn);
+	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
+		wants = from.libpq->PQresetPoll(conn);
+		if (wants == PGRES_POLLING_OK) {
+			broker_note_reset(conn);
+		}
+	}
+	if (wants == PGRES_POLLING_OK) {
+		process_connected(from.libpq, conn);
+	}
+	process_leave(&guard);
+	return wants;
 }
 
 /* ---- what a connection says of itself --------------------------------------------- */
@@ -255,7 +280,31 @@ ENTRY int PQsocket(const PGconn *conn)
 	return fd;
 }
 
+/* As libpq's; while a connect of ours is in progress ours stays in between. */
+ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PQnoticeReceiver before = NULL;
+
+	if (from.libpq != NULL &&
+	    (from.inside || !handshake_receiver(conn, proc, arg, &before))) {
+		before = from.libpq->PQsetNoticeReceiver(conn, proc, arg);
+	}
+	return before;
+}
+
 /* ---- what cannot be undone --------------------------------------------------------- */
+
+/* Before the call: the connect in progress may have to be begun anew for it. */
+static void taint(PGconn *conn, enum drop_reason why)
+{
+	struct guard guard;
+
+	if (process_enter(&guard)) {
+		broker_taint(conn, why);
+		process_leave(&guard);
+	}
+}
 
 /* The session will not be lent again: there is no call that deregisters. */
 ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
@@ -263,7 +312,7 @@ ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	broker_taint(conn, DROP_EVENT_PROC);
+	taint(conn, DROP_EVENT_PROC);
 	return from.libpq != NULL
 	               ? from.libpq->PQregisterEventProc(conn, proc, name, passThrough)
 	               : 0;
@@ -274,7 +323,7 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	broker_taint(conn, DROP_TRACED);
+	taint(conn, DROP_TRACED);
 	if (from.libpq != NULL) {
 		from.libpq->PQtrace(conn, debug_port);
 	}

@@ -162,6 +162,7 @@ static PGconn *refuse(const struct acquisition *a)
 	if (!lending_enter(session, a->lender)) {
 		return hand_over(session);
 	}
+	session->vanished = lending_forget_refused;
 	return session->conn;
 }
 
@@ -397,8 +398,17 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 {
 	struct lease *lease;
 
-	if (lease_find(conn, &lease) == LEASE_OPEN) {
+	switch (lease_find(conn, &lease)) {
+	case LEASE_OPEN:
 		session_of_lease(lease)->taint = why;
+		break;
+	case LEASE_IDLE:
+		if (session_of_lease(lease)->handshake != NULL) {
+			handshake_taint(session_of_lease(lease), why);
+		}
+		break;
+	case LEASE_UNKNOWN:
+		break;
 	}
 }
 
@@ -502,7 +512,7 @@ static void close_copy_of_idle(struct lease *lease)
 	struct session *session = session_of_lease(lease);
 
 	if (session->handshake != NULL) {
-		session_deaden(session);
+		handshake_fork_child(session);
 	} else if (session->refusal == NULL) {
 		session_close_copy(session);
 	}

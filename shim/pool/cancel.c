@@ -48,10 +48,14 @@ static bool enter_scope(PGconn *conn, struct cancel_scope **scope)
 	struct session *session;
 
 	*scope = NULL;
-	if (lease_find(conn, &lease) != LEASE_OPEN) {
+	if (lease_find(conn, &lease) == LEASE_UNKNOWN) {
+		return true;
+	}
+	/* Where its connect is in progress, it is the lease to come that counts. */
+	session = session_of_lease(lease);
+	if (session->handshake == NULL && !lease->open) {
 		return !lease_is_stale(conn);
 	}
-	session = session_of_lease(lease);
 	if (session->cancels == NULL) {
 		session->cancels = calloc(1, sizeof(*session->cancels));
 		if (session->cancels == NULL) {

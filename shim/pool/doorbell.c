@@ -8,18 +8,19 @@
 
 #include "base/clock.h"
 
-static bool add(const struct doorbell *bell, int fd, uint32_t events)
+static bool control(const struct doorbell *bell, int operation, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events};
 
-	return epoll_ctl(bell->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+	return epoll_ctl(bell->fd, operation, fd, &event) == 0;
 }
 
 bool doorbell_make(struct doorbell *bell)
 {
 	bell->fd = epoll_create1(EPOLL_CLOEXEC);
 	bell->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return bell->fd >= 0 && bell->timer_fd >= 0 && add(bell, bell->timer_fd, EPOLLIN);
+	return bell->fd >= 0 && bell->timer_fd >= 0 &&
+	       control(bell, EPOLL_CTL_ADD, bell->timer_fd, EPOLLIN);
 }
 
 static void close_if_open(int fd)
@@ -52,7 +53,9 @@ void doorbell_ring(const struct doorbell *bell)
 	doorbell_set(bell, 0);
 }
 
-void doorbell_watch(const struct doorbell *bell, int fd)
+void doorbell_watch(const struct doorbell *bell, int fd, uint32_t events)
 {
-	add(bell, fd, EPOLLRDHUP);
+	if (!control(bell, EPOLL_CTL_ADD, fd, events)) {
+		control(bell, EPOLL_CTL_MOD, fd, events);
+	}
 }

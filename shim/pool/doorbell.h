@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A descriptor that becomes readable when somebody rings, when a time has come, or when the
- * other end of a connection hangs up: what a program's event loop watches while it waits
- * for the pool.
+ * A descriptor that becomes readable when somebody rings, when a time has come, or when
+ * something happens on another descriptor: what a program's event loop watches while it
+ * waits for the pool.
  *
  * It is an epoll instance that holds a timer and, at need, one further descriptor: an event
  * loop can be shown only one, and any of them must wake it.
@@ -38,7 +38,7 @@ void doorbell_set(const struct doorbell *bell, uint64_t at_ns);
 /* Rings now, and goes on ringing until set anew. */
 void doorbell_ring(const struct doorbell *bell);
 
-/* Rings as well when the peer of `fd` hangs up. */
-void doorbell_watch(const struct doorbell *bell, int fd);
+/* Rings as well on these events of epoll's on `fd`. Once more: on these instead. */
+void doorbell_watch(const struct doorbell *bell, int fd, uint32_t events);
 
 #endif

@@ -3,8 +3,8 @@
  * Acquiring in steps: PQconnectStart and PQconnectPoll.
  *
  *   start ─► idle session ──► checking ──fit──────────────────────────► leased
- *        │                        └─dead──► replacing (same PGconn) ─┬─► leased
- *        ├─► room ──────────► opening ───────────────────────────────┘
+ *        │                        └─dead──► (same PGconn) ─┐
+ *        ├─► room ──────────► opening ◄────────────────────┘────────────► leased
  *        ├─► aged session ──► clearing (sees its end) ──► opening
  *        └─► full ──────────► waiting ──granted──► clearing or opening
  *                                 └─timeout──► refused
@@ -12,8 +12,9 @@
  * No step blocks. While the pool is full a real connection is begun but withheld: libpq is
  * not let go on with it, so the server has no session of it yet, and PQsocket shows a
  * descriptor of ours that becomes readable when a session is granted or the time is up.
- * Whoever is granted an idle session has it closed and goes on with its own connection,
- * for the PGconn that the program holds cannot be exchanged.
+ * Such a descriptor is shown during a check, too, so that a server that says nothing is
+ * found dead in time. Whoever is granted an idle session has it closed and goes on with its own
+ * connection, for the PGconn that the program holds cannot be exchanged.
  *
  * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
  * and PQsocket look it up.
@@ -44,5 +45,27 @@ void handshake_abandon(struct session *session);
  */
 bool handshake_status(const PGconn *conn, ConnStatusType *status);
 bool handshake_socket(const PGconn *conn, int *fd);
+
+/* True while the connect is in progress. */
+bool handshake_pending(const PGconn *conn);
+
+/*
+ * What the program does to a connection while its connect is in progress: false if none
+ * is, and nothing was done.
+ *
+ * PQsetNoticeReceiver: what was there before is said, never a receiver of ours.
+ */
+bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
+                        PQnoticeReceiver *before);
+/* PQresetStart; PQresetPoll is handshake_poll then. */
+bool handshake_reset_start(PGconn *conn, int *started);
+/* PQreset: blocks until the connect, begun anew, is over. */
+bool handshake_reset(PGconn *conn);
+
+/* `session`, in its handshake, will not be lent again. */
+void handshake_taint(struct session *session, enum drop_reason why);
+
+/* Child of a fork: the connect is the parent's. Does not allocate. */
+void handshake_fork_child(struct session *session);
 
 #endif

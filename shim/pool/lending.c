@@ -219,7 +219,9 @@ bool lending_enter(struct session *session, struct lender *lender)
 		struct session *lost = session_of_lease(vanished);
 
 		journal_session_close(lost, DROP_DESCRIPTOR);
-		if (lost->lender != NULL) {
+		if (lost->vanished != NULL) {
+			lost->vanished(lost);
+		} else if (lost->lender != NULL) {
 			pool_forget(&lost->lender->pool, &lost->slot);
 		}
 		lending_write_off(lost);
@@ -278,4 +280,9 @@ void lending_set_closing(void)
 bool lending_is_closing(void)
 {
 	return atomic_load(&closing);
+}
+
+void lending_forget_refused(struct session *session)
+{
+	(void)session;
 }

@@ -106,4 +106,7 @@ bool lending_wants_room(const struct session *session);
 void lending_set_closing(void);
 bool lending_is_closing(void);
 
+/* A refused connection's session->vanished: it never had a room. */
+void lending_forget_refused(struct session *session);
+
 #endif

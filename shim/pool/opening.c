@@ -11,7 +11,7 @@ static void count_and_pass_on(void *arg, const PGresult *result)
 	struct opening *opening = arg;
 
 	opening->notices++;
-	opening->libpq->default_receiver(NULL, result);
+	opening->receiver(opening->receiver_arg, result);
 }
 
 void opening_begin(struct opening *opening)
@@ -20,15 +20,52 @@ void opening_begin(struct opening *opening)
 	current = opening;
 }
 
-void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn)
 {
 	opening->libpq = libpq;
 	opening->conn = conn;
-	if (libpq->PQsetNoticeReceiver(conn, NULL, NULL) == libpq->default_receiver) {
-		libpq->PQsetNoticeReceiver(conn, count_and_pass_on, opening);
-	} else {
+	opening->receiver = libpq->default_receiver;
+}
+
+/* False: something is there that came past us, and is left. */
+static bool put(struct opening *opening, PQnoticeReceiver receiver, void *arg)
+{
+	const struct libpq *libpq = opening->libpq;
+	PQnoticeReceiver now = libpq->PQsetNoticeReceiver(opening->conn, NULL, NULL);
+
+	if (now != libpq->default_receiver && now != count_and_pass_on) {
 		opening->replaced = true;
+		return false;
 	}
+	libpq->PQsetNoticeReceiver(opening->conn, receiver, arg);
+	return true;
+}
+
+void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+{
+	opening_stand_by(opening, libpq, conn);
+	put(opening, count_and_pass_on, opening);
+}
+
+void opening_again(struct opening *opening)
+{
+	opening->notices = 0;
+	put(opening, count_and_pass_on, opening);
+}
+
+PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver receiver,
+                                      void *arg)
+{
+	PQnoticeReceiver before = opening->receiver;
+
+	if (opening->replaced) {
+		return opening->libpq->PQsetNoticeReceiver(opening->conn, receiver, arg);
+	}
+	if (receiver != NULL) {
+		opening->receiver = receiver;
+		opening->receiver_arg = arg;
+	}
+	return before;
 }
 
 void opening_pass(const struct libpq *libpq, PGconn *conn)
@@ -40,17 +77,11 @@ void opening_pass(const struct libpq *libpq, PGconn *conn)
 
 void opening_detach(struct opening *opening)
 {
-	const struct libpq *libpq = opening->libpq;
-
 	if (opening->conn == NULL || opening->detached) {
 		return;
 	}
 	opening->detached = true;
-	if (libpq->PQsetNoticeReceiver(opening->conn, NULL, NULL) == count_and_pass_on) {
-		libpq->PQsetNoticeReceiver(opening->conn, libpq->default_receiver, NULL);
-	} else {
-		opening->replaced = true;
-	}
+	put(opening, opening->receiver, opening->receiver_arg);
 }
 
 void opening_end(struct opening *opening, const PGconn *conn)

@@ -26,7 +26,9 @@ struct opening {
 	PGconn *conn; /* NULL until libpq came by with it */
 	unsigned notices;
 	bool detached;
-	bool replaced;         /* the program set a receiver of its own meanwhile */
+	bool replaced;             /* a receiver came past us */
+	PQnoticeReceiver receiver; /* what is passed on to, and put back at the end */
+	void *receiver_arg;
 	struct opening *outer; /* the one this is nested in, e.g. in a key-password hook */
 };
 
@@ -41,8 +43,19 @@ enum drop_reason opening_verdict(const struct opening *opening);
 void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
 
 /*
- * Takes it off again, unless the program put its own in its place; must come before the
- * opening or the connection goes. More than once is once.
+ * Only remembers the connection, for a session that is there already. When it is begun
+ * anew opening_again counts from nothing.
+ */
+void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn);
+void opening_again(struct opening *opening);
+
+/* PQsetNoticeReceiver while it lasts: what the program sets is passed on to. */
+PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver receiver,
+                                      void *arg);
+
+/*
+ * Takes ours off again and puts on what the program wanted; must come before the opening
+ * or the connection goes. More than once is once.
  */
 void opening_detach(struct opening *opening);
 

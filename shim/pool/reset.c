@@ -374,6 +374,7 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.deadline_ns = now_ns + care->ping_timeout_ns;
 	session->check.pinging = false;
 	session->check.failed = false;
+	session->check.mode_is_ours = true;
 	session->check.proven = session->flight != FLIGHT_NONE &&
 	                        session->libpq->PQisBusy(session->conn) && !readable(session);
 }
@@ -411,8 +412,18 @@ static bool make_process_escape(struct session *session, const struct session_ca
 	       report_again(session) && escapes_as_process(session);
 }
 
+/* Fails while something is unsent, which nothing is once all answers are in. */
+static void give_mode_back(struct session *session)
+{
+	if (session->check.mode_is_ours && session->libpq->PQflush(session->conn) == 0) {
+		session->libpq->PQsetnonblocking(session->conn, 0);
+		session->check.mode_is_ours = false;
+	}
+}
+
 static void passed(struct session *session)
 {
+	give_mode_back(session);
 	if (session->check.proven) {
 		session->proven_ns = clock_monotonic_ns();
 	}
@@ -441,7 +452,6 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 		return DROP_ESCAPING;
 	}
 	if (step == CHECK_FIT) {
-		session->libpq->PQsetnonblocking(session->conn, 0);
 		passed(session);
 	}
 	return why;
@@ -480,9 +490,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		return CHECK_UNFIT;
 	}
 	begin_check(session, care, now_ns);
-	if (session->libpq->PQflush(session->conn) == 0) {
-		session->libpq->PQsetnonblocking(session->conn, 0);
-	}
+	give_mode_back(session);
 	return advance(session, care, now_ns, why);
 }
 

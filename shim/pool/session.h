@@ -45,6 +45,7 @@ struct session_check {
 	bool failed;        /* the server refused a statement of ours */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
+	bool mode_is_ours; /* non-blocking because we want it so, not the program */
 };
 
 struct session {
@@ -77,6 +78,8 @@ struct session {
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */
 	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
 	char *refusal;               /* a connect that we failed: its message, else NULL */
+	/* Its PGconn was freed past us: gives up what its state has; NULL = the slot's room. */
+	void (*vanished)(struct session *session);
 };
 
 /*

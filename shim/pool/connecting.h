@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A connection of the program's own in progress, on libpq's side: begun, withheld if need
+ * be, gone on with, begun anew under the same PGconn.
+ *
+ * Withheld: libpq is not let go on with it, so the server has an open socket and not yet
+ * a session. A server hangs up on such a socket after its authentication_timeout, a
+ * pooler may send an error; either is no answer to the program, which asked for nothing
+ * yet, so the connection is begun anew then.
+ *
+ * No function here blocks but where libpq does (looking up a host's name).
+ */
+#ifndef PQPOOL_POOL_CONNECTING_H
+#define PQPOOL_POOL_CONNECTING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/libpq.h"
+#include "pool/opening.h"
+#include "pool/session.h"
+
+struct connecting {
+	struct opening opening;
+	uint64_t began_ns;
+	bool withheld; /* it was, and the server has not said a word since */
+};
+
+/* Begins it anew. False: it failed at once, and PQerrorMessage says why. */
+bool connecting_anew(struct connecting *c, struct session *session);
+
+/* The withheld connection may go on. False: begin it anew. */
+bool connecting_release(struct connecting *c, const struct session *session);
+
+/* PQconnectPoll. */
+PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session);
+
+/*
+ * After connecting_poll failed: true, once, if the server hung up on what was withheld:
+ * begin it anew.
+ */
+bool connecting_was_hung_up(struct connecting *c);
+
+#endif

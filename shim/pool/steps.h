@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The steps of a handshake, each taken by the thread that drives it. handshake.h has the
+ * picture; this is for handshake.c alone.
+ *
+ * A step that ends the handshake frees it: OK and FAILED are the last word.
+ */
+#ifndef PQPOOL_POOL_STEPS_H
+#define PQPOOL_POOL_STEPS_H
+
+#include "pool/connecting.h"
+#include "pool/doorbell.h"
+#include "pool/lending.h"
+
+enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED };
+
+struct handshake {
+	enum handshake_state state;
+	struct acquisition a; /* ended with the handshake */
+	struct connecting connecting;
+	struct pool_waiter waiter;
+	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
+	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
+	struct doorbell bell;
+	bool shows_bell; /* PQsocket says the bell, not the connection's own socket */
+	bool polled;     /* the program has called PQconnectPoll */
+	bool made_room;  /* our idle sessions were closed for it, once */
+};
+
+/*
+ * A handshake for an entered session; takes the acquisition over. False: out of memory.
+ * The opening of its connection is left to the caller.
+ */
+bool steps_begin(struct session *session, const struct acquisition *a,
+                 enum handshake_state state);
+/* Its end; the session is left to the caller, and so is the room. */
+void steps_end(struct session *session);
+/* The connection is the program's from now on, and a stranger to us. */
+void steps_let_go(struct session *session);
+
+/* Gets in line. In an event loop's thread, so without waiting. */
+void steps_queue(struct session *session);
+/* Closes the session in `slot`, whose room is ours, and begins to await its end. */
+void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why);
+
+/* PQconnectPoll. */
+PostgresPollingStatusType steps_poll(struct session *session);
+
+/*
+ * Begins the connection anew, or leaves it withheld: PQresetStart (`told`: the program
+ * knows that the descriptor may be another), or because the program is to have one that
+ * nobody used. False: that failed at once, and the handshake is over.
+ */
+bool steps_restart(struct session *session, bool told);
+
+/* PQreset, in a room that is ours: ends the handshake. */
+void steps_reset(struct session *session);
+
+#endif
