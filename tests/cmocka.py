@@ -18,7 +18,8 @@ from server import bare_environ
 CASE = re.compile(r"\bcmocka_unit_test\w*\(\s*(\w+)")
 TAP = re.compile(r"(not )?ok \d+ (?:- |(# SKIP) )(\w+)")
 REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: ")
-LIMIT_SECONDS = 100
+# Sanitizers make a test several times slower.
+LIMIT_SECONDS = 400 if os.environ.get("PQPOOL_SANITIZED") else 100
 
 
 class Failed(Exception):

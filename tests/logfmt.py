@@ -54,6 +54,6 @@ def unended(events):
         key = (event.get("pid"), event.get("lease"))
         if event["event"] == "acquire":
             open_leases[key] = event
-        elif event["event"] in ("release", "leak"):
+        elif event["event"] in ("release", "leak", "given_away"):
             open_leases.pop(key, None)
     return list(open_leases.values())

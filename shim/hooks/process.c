@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -198,6 +199,32 @@ void process_connected(const struct libpq *libpq, PGconn *conn)
 }
 
 /*
+ * Takes the leases that a child still has in hand out of the list: a program that forks
+ * into the background and ends has given them away, not forgotten them.
+ */
+static size_t without_given_away(struct lease *leaks, size_t count)
+{
+	siginfo_t ended = {0};
+	size_t kept = 0;
+
+	if (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0 || ended.si_pid != 0) {
+		return count;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct record r;
+
+		if (!leaks[i].crossed_fork) {
+			leaks[kept++] = leaks[i];
+		} else if (record_begin(&r, LEVEL_INFO, "given_away")) {
+			record_u64(&r, "lease", leaks[i].id);
+			record_i64(&r, "backend", leaks[i].backend_pid);
+			record_end(&r);
+		}
+	}
+	return kept;
+}
+
+/*
  * Reports what is still leased, once; true if there was something. May be called from a
  * signal handler by way of _exit: if that interrupted a call of ours, a lock may be held
  * by this very thread, and nothing is said.
@@ -207,6 +234,7 @@ static bool report(void)
 	struct lease_totals totals;
 	struct lease *leaks;
 	size_t count;
+	size_t forgotten = 0;
 
 	if (atomic_load(&mode) != POOLING || depth > 0 || lock_held_here() ||
 	    self_pid() != getpid() || atomic_exchange(&reported, true)) {
@@ -215,12 +243,15 @@ static bool report(void)
 	depth++;
 	leaks = lease_snapshot(&count, &totals);
 	if (leaks != NULL) {
-		report_leaks(leaks, count, &totals, program_invocation_short_name,
-		             clock_monotonic_ns(), config.report);
-		lease_snapshot_free(leaks, count);
+		forgotten = without_given_away(leaks, count);
 	}
+	if (forgotten > 0) {
+		report_leaks(leaks, forgotten, &totals, program_invocation_short_name,
+		             clock_monotonic_ns(), config.report);
+	}
+	lease_snapshot_free(leaks, count);
 	depth--;
-	return count > 0;
+	return forgotten > 0;
 }
 
 /* Looked up when needed, so that a program without libpq is left entirely alone. */

@@ -34,6 +34,9 @@
 /* The message of a connection that the program has finished. */
 static const char finished_before[] = "pqpool: the connection was finished before\n";
 
+/* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
+static pid_t forked_from;
+
 /* Lines in the log about the stale pointer to one lease. */
 #define MISUSES_TOLD 8
 
@@ -254,7 +257,11 @@ PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *cal
 /* Does anybody else still use the session that was inherited over a fork? */
 static bool owner_lives(pid_t owner)
 {
-	return getppid() == owner || kill(owner, 0) == 0 || errno == EPERM;
+	/* A parent that has ended is not our parent any more, even if nobody buried it yet. */
+	if (owner == forked_from) {
+		return getppid() == owner;
+	}
+	return kill(owner, 0) == 0 || errno == EPERM;
 }
 
 static void release_inherited(struct session *session)
@@ -520,6 +527,7 @@ static void close_copy_of_idle(struct lease *lease)
 
 void broker_fork_child(void)
 {
+	forked_from = getppid();
 	lease_fork_child(close_copy_of_idle);
 	registry_fork_child(close_copy_of_closing);
 	identity_fork_child();
