@@ -2,7 +2,6 @@
 /* Being inside a program: starting once, the guard around each call, fork, exit. */
 #include "hooks/process.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/dl.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/text.h"
@@ -223,7 +223,7 @@ static _Noreturn void really_exit(const char *function, int status)
 {
 	void (*next)(int);
 
-	*(void **)&next = dlsym(RTLD_NEXT, function);
+	*(void **)&next = dl_next(function);
 	if (next != NULL) {
 		next(status);
 	}

@@ -117,6 +117,7 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
                              void (*granted)(struct pool_waiter *waiter))
 {
 	struct pool_slot *slot;
+	enum pool_grant grant;
 
 	memset(waiter, 0, sizeof(*waiter));
 	lock_take(&pool->lock);
@@ -141,8 +142,10 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 		pthread_cond_init(&waiter->cond, NULL);
 		DL_APPEND(pool->waiters, waiter);
 	}
+	/* Out of the lock it may be served at any moment, and half written. */
+	grant = waiter->grant;
 	lock_drop(&pool->lock);
-	return waiter->grant;
+	return grant;
 }
 
 enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns)

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -314,6 +315,34 @@ static void exchange(struct worker *worker, PGconn *conn, int place)
 	}
 }
 
+/* In one step, or in many. */
+static PGconn *open_connection(struct worker *worker, const char *conninfo)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	PGconn *conn;
+
+	if (roll(worker, 2) == 0) {
+		return PQconnectdb(conninfo);
+	}
+	conn = PQconnectStart(conninfo);
+	while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+		struct pollfd p = {
+			.fd = PQsocket(conn),
+			.events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+		};
+
+		if (roll(worker, 100) == 0) {
+			break; /* given up on its way */
+		}
+		if (poll(&p, 1, 20000) == 0) {
+			complain("nothing happens on the way to a connection");
+			break;
+		}
+		status = PQconnectPoll(conn);
+	}
+	return conn;
+}
+
 /* One lease, on whatever it finds. */
 static void use_connection(struct worker *worker)
 {
@@ -323,7 +352,7 @@ static void use_connection(struct worker *worker)
 	int place;
 
 	snprintf(conninfo, sizeof(conninfo), "application_name=%s", name);
-	conn = PQconnectdb(conninfo);
+	conn = open_connection(worker, conninfo);
 	if (PQstatus(conn) != CONNECTION_OK) {
 		atomic_fetch_add(&refused, 1);
 		PQfinish(conn);
