@@ -33,26 +33,27 @@ def tool(server):
 def same(run, server):
     """The result is the pair (bare, pooled), which differ in nothing a user sees.
 
-    Sessions that the server refused for want of the database are not counted.
+    Each has `begun`, the server sessions that it began; those that the server refused
+    for want of the database do not count.
 
     at_most   the most server sessions it may begin when pooled; bare it begins more,
               and one for every lease of the pooled run. None: not counted.
     tidy      takes out of the output what differs between any two runs
     """
     def check(argv, at_most=None, tidy=lambda text: text, **options):
-        results, begun = [], []
+        results = []
         for pooled in (False, True):
             marker = server.marker()
             results.append(run(argv, pooled=pooled, **options))
-            begun.append(server.connections_since(marker)
-                         - server.log_text(marker).count("FATAL:  database"))
+            results[-1].begun = (server.connections_since(marker)
+                                 - server.log_text(marker).count("FATAL:  database"))
         bare, pooled = results
         assert tidy(pooled.stdout) == tidy(bare.stdout)
         assert tidy(pooled.stderr) == tidy(bare.stderr)
         assert pooled.returncode == bare.returncode
         if at_most is not None:
-            assert begun[1] <= at_most < begun[0], "server sessions, bare and pooled: %s" % begun
-            assert len(pooled.events("acquire")) == begun[0]
+            assert pooled.begun <= at_most < bare.begun, pooled.begun
+            assert len(pooled.events("acquire")) == bare.begun
         return bare, pooled
 
     return check

@@ -73,6 +73,15 @@ def test_psql_script(same, tool, tmp_path):
     assert "current_database" in bare.stdout and "22012" in bare.stderr
 
 
+def test_psql_reconnects(same, tool):
+    r"""\c spells out, from PQconninfo, what the first connect left to defaults (the file of
+    passwords, our connect_timeout): another identity. Its new connection is made before the
+    old one is finished, so that takes two sessions in turn."""
+    script = r"SELECT 'mine' AS x; SET work_mem TO '8MB'; SELECT 1 \gset" "\n\\c\nSHOW work_mem;\n"
+    bare, _ = same([tool("psql"), "-X", "-At"], at_most=3, stdin=script * 30)
+    assert bare.stdout.count("4MB") == 30
+
+
 def test_psql_reads_stdin(same, tool):
     bare, _ = same([tool("psql"), "-X", "-At"], stdin="SELECT 1;\n\\q\nSELECT 2;\n")
     assert bare.stdout == "1\n"

@@ -44,7 +44,7 @@ def several(count):
 
 def threads():
     answers = []
-    workers = [threading.Thread(target=lambda: answers.append(several(10))) for _ in range(4)]
+    workers = [threading.Thread(target=lambda: answers.append(several(6))) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -55,7 +55,7 @@ def threads():
 def forks():
     several(1)
     with multiprocessing.get_context("fork").Pool(3) as pool:
-        print(pool.map(several, [5] * 6))
+        print(pool.map(several, [4] * 6))
         pool.close()
         pool.join()
 
