@@ -530,6 +530,11 @@ bool libpq_global_is(const char *name)
 	return meant == function;
 }
 
+void libpq_note_key_hook(const struct libpq *libpq)
+{
+	atomic_store(&((struct libpq *)libpq)->key_hook, true);
+}
+
 void libpq_fork_prepare(void)
 {
 	lock_take(&lock);

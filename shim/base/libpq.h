@@ -25,6 +25,7 @@
 #ifndef PQPOOL_BASE_LIBPQ_H
 #define PQPOOL_BASE_LIBPQ_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,7 @@ struct libpq {
 
 	uintptr_t base; /* the load address of its object, which names it */
 	bool can_pipeline;
+	atomic_bool key_hook; /* the program has set one of its own, now or before */
 	struct libpq *next;
 };
 
@@ -90,6 +92,9 @@ void *libpq_visible(const char *name, const void *caller);
 
 /* True unless the global scope has a libpq, and not the one that dlopen(name) means. */
 bool libpq_global_is(const char *name);
+
+/* The program set a hook of its own that answers for the key's password. */
+void libpq_note_key_hook(const struct libpq *libpq);
 
 void libpq_fork_prepare(void);
 void libpq_fork_parent(void);

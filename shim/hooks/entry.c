@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for.
+ * The PQ* functions we answer for: connections. Those that send work are in queries.c.
  *
  * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
  * PostgreSQL's documentation); what differs from libpq is said at the function. None
@@ -180,7 +180,7 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (broker_refusal(conn) == NULL) {
+	if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		from.libpq->PQreset(conn);
 		broker_note_reset(conn);
@@ -193,7 +193,8 @@ ENTRY int PQresetStart(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL || broker_refusal(conn) != NULL) {
+	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER) ||
+	    broker_refusal(conn) != NULL) {
 		return 0;
 	}
 	broker_taint(conn, DROP_PROGRAM_RESET);
@@ -206,7 +207,8 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
 
-	if (from.libpq != NULL && broker_refusal(conn) == NULL) {
+	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER) &&
+	    broker_refusal(conn) == NULL) {
 		status = from.libpq->PQresetPoll(conn);
 	}
 	if (status == PGRES_POLLING_OK) {
@@ -314,6 +316,20 @@ ENTRY void *PQgetgssctx(PGconn *conn)
 		broker_taint(conn, DROP_HANDLE_TAKEN);
 	}
 	return handle;
+}
+
+/* With a hook other than libpq's own this libpq's connects are not pooled any more. */
+ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || from.libpq->PQsetSSLKeyPassHook_OpenSSL == NULL) {
+		return;
+	}
+	if (hook != NULL && hook != from.libpq->PQdefaultSSLKeyPassHook_OpenSSL) {
+		libpq_note_key_hook(from.libpq);
+	}
+	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
 }
 
 /* ---- cancelling -------------------------------------------------------------------- */

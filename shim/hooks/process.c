@@ -158,6 +158,11 @@ bool process_enter(struct guard *guard)
 	return true;
 }
 
+bool process_is_inside(void)
+{
+	return depth > 0;
+}
+
 void process_leave(const struct guard *guard)
 {
 	depth--;

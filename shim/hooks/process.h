@@ -41,6 +41,9 @@ bool process_enter(struct guard *guard);
 /* Restores errno and what else process_enter changed. */
 void process_leave(const struct guard *guard);
 
+/* True while the thread is inside one of ours: what comes now is no call of the program's. */
+bool process_is_inside(void);
+
 /* After the first connect, and after the first over TLS, exit handlers are registered. */
 void process_connected(const struct libpq *libpq, PGconn *conn);
 

@@ -16,15 +16,26 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
+#include "pool/cancel.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
+#include "pool/statement.h"
+#include "pool/work.h"
+#include "trace/record.h"
+#include "trace/stack.h"
 
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
+
+/* The message of a connection that the program has finished. */
+static const char finished_before[] = "pqpool: the connection was finished before\n";
+
+/* Lines in the log about the stale pointer to one lease. */
+#define MISUSES_TOLD 8
 
 /* ---- acquire ------------------------------------------------------------------- */
 
@@ -151,7 +162,6 @@ static PGconn *refuse(const struct acquisition *a)
 	if (!lending_enter(session, a->lender)) {
 		return hand_over(session);
 	}
-	lending_count_special(1);
 	return session->conn;
 }
 
@@ -282,12 +292,47 @@ static void drop_leased(struct session *session, enum drop_reason why)
 	lender_release(lender);
 }
 
+/* The whole stack if the log is to show it, else the place alone. */
+static uint32_t note_end(struct session *session, const void *caller)
+{
+	unsigned depth = record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0;
+	uint32_t stack = stack_capture(caller, depth);
+
+	lease_note_end(&session->lease, stack);
+	return stack;
+}
+
+/* Another thread is inside a call on it: freeing it now would pull it from under that. */
+static bool leave_to_caller(struct session *session, const struct lease *ended, uint32_t stack)
+{
+	if (!work_by_other(session)) {
+		return false;
+	}
+	cancel_close_scope(session);
+	journal_release(ended, DROP_BUSY, stack);
+	if (!work_leave(session)) {
+		drop_leased(session, DROP_BUSY);
+	}
+	return true;
+}
+
 static void end_lease(struct session *session, const struct lease *ended, const void *caller)
 {
 	struct lender *lender = session->lender;
-	enum drop_reason why = reset_examine(session, ended);
-	uint64_t now_ns = clock_monotonic_ns();
+	uint32_t stack = note_end(session, caller);
+	unsigned alterations;
+	enum drop_reason why;
+	uint64_t now_ns;
 
+	if (session->altered) {
+		lending_invalidate_all();
+	}
+	if (leave_to_caller(session, ended, stack)) {
+		return;
+	}
+	alterations = lending_alterations();
+	why = reset_examine(session, ended);
+	now_ns = clock_monotonic_ns();
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}
@@ -298,11 +343,15 @@ static void end_lease(struct session *session, const struct lease *ended, const 
 		why = reset_send(session, &lending_settings.care);
 	}
 	/* Written before anybody else can be given the session, so that the log is in order. */
-	journal_release(ended, why, caller, lending_settings.stack_depth);
-	if (why == DROP_NONE) {
-		pool_keep(&lender->pool, &session->slot, now_ns);
-	} else {
+	journal_release(ended, why, stack);
+	if (why != DROP_NONE) {
 		drop_leased(session, why);
+		return;
+	}
+	pool_keep(&lender->pool, &session->slot, now_ns);
+	/* It came back too late to be closed with the others. */
+	if (lending_alterations() != alterations) {
+		lending_tend_all(clock_monotonic_ns());
 	}
 }
 
@@ -312,12 +361,11 @@ static void finish_unleased(struct session *session, const void *caller)
 		handshake_abandon(session);
 	} else if (session->refusal != NULL) {
 		lease_forget(&session->lease);
-		lending_count_special(-1);
 		session->libpq->PQfinish(session->conn);
 		session->conn = NULL;
 		lending_write_off(session);
 	} else {
-		journal_finish_twice(session, caller, lending_settings.stack_depth);
+		broker_misuse(session->lease.conn, "PQfinish", caller);
 	}
 }
 
@@ -354,6 +402,45 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 	}
 }
 
+bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
+{
+	struct lease last;
+
+	if (!lease_misused(conn, &last)) {
+		return false;
+	}
+	if (last.misuses <= MISUSES_TOLD) {
+		journal_misuse(&last, function,
+		               stack_capture(caller, lending_settings.stack_depth));
+	}
+	return true;
+}
+
+void broker_heed(PGconn *conn, unsigned effects)
+{
+	struct lease *lease;
+
+	if (effects & STATEMENT_LOADS) {
+		broker_taint(conn, DROP_LOADED);
+	}
+	if (effects & STATEMENT_MAKES_SLOT) {
+		broker_taint(conn, DROP_REPLICATION_SLOT);
+	}
+	if (effects & STATEMENT_SEEDS) {
+		broker_taint(conn, DROP_SEEDED);
+	}
+	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
+		session_of_lease(lease)->altered = true;
+		lending_invalidate_all();
+		lending_close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
+	}
+}
+
+void broker_drop_left(struct session *session)
+{
+	drop_leased(session, DROP_BUSY);
+}
+
 void broker_note_reset(PGconn *conn)
 {
 	struct lease *lease;
@@ -376,10 +463,10 @@ const char *broker_refusal(const PGconn *conn)
 {
 	struct lease *lease;
 
-	if (!lending_any_special() || lease_find(conn, &lease) != LEASE_IDLE) {
+	if (lease_find(conn, &lease) != LEASE_IDLE) {
 		return NULL;
 	}
-	return session_of_lease(lease)->refusal;
+	return lease_is_stale(conn) ? finished_before : session_of_lease(lease)->refusal;
 }
 
 /* ---- the process ----------------------------------------------------------------- */

@@ -23,6 +23,8 @@
 #include "pool/conninfo.h"
 #include "pool/reason.h"
 
+struct session;
+
 /*
  * A connection for `call`: leased from the pool, or what libpq itself makes of it. Like
  * PQconnectdb it may return NULL or a connection whose status is CONNECTION_BAD.
@@ -39,10 +41,31 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 /* Before the program does to `conn` what cannot be undone: it will not be lent again. */
 void broker_taint(PGconn *conn, enum drop_reason why);
 
+/*
+ * Before a statement with these effects (statement.h) is sent on `conn`. What it leaves in
+ * the session keeps that from being lent again. If it alters what sessions are made of,
+ * all idle sessions of the process are closed and their end is awaited, for a second at
+ * most, so that none of them makes it fail; and no session from before its lease's end,
+ * idle or leased now, is lent again, so that none hides what it did.
+ */
+void broker_heed(PGconn *conn, unsigned effects);
+
+/*
+ * True if `conn` was given back before and is not the program's any more; then the log
+ * gets where that was, and where `function` is called on it now.
+ */
+bool broker_misuse(const PGconn *conn, const char *function, const void *caller);
+
+/* Ends a session that work_end has handed over. */
+void broker_drop_left(struct session *session);
+
 /* After the program reset a leased connection by PQreset or PQresetPoll. */
 void broker_note_reset(PGconn *conn);
 
-/* The message of a connection that we refused; NULL if `conn` is no such one. */
+/*
+ * The message of a connection that we refused, or that the program has finished; NULL if
+ * `conn` is no such one.
+ */
 const char *broker_refusal(const PGconn *conn);
 
 /*

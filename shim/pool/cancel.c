@@ -38,7 +38,10 @@ static void leave_scope(struct cancel_scope *scope)
 	}
 }
 
-/* The scope of the lease on `conn`, counted; NULL and false if memory is short. */
+/*
+ * The scope of the lease on `conn`, counted; NULL if it has none. False if memory is short,
+ * or the connection was finished: an object for it would cancel the next lease's query.
+ */
 static bool enter_scope(PGconn *conn, struct cancel_scope **scope)
 {
 	struct lease *lease;
@@ -46,7 +49,7 @@ static bool enter_scope(PGconn *conn, struct cancel_scope **scope)
 
 	*scope = NULL;
 	if (lease_find(conn, &lease) != LEASE_OPEN) {
-		return true;
+		return !lease_is_stale(conn);
 	}
 	session = session_of_lease(lease);
 	if (session->cancels == NULL) {

@@ -24,7 +24,7 @@
 
 struct session;
 
-/* PQgetCancel, wrapped. NULL as libpq's, and when memory is short. */
+/* PQgetCancel, wrapped. NULL as libpq's, when memory is short, and after PQfinish. */
 PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn);
 
 /* True if `cancel` is one of ours, and not an object libpq made for somebody past us. */

@@ -55,7 +55,6 @@ static void end(struct session *session)
 	struct handshake *h = session->handshake;
 
 	session->handshake = NULL;
-	lending_count_special(-1);
 	opening_detach(&h->opening);
 	doorbell_close(&h->bell);
 	lending_answered(&h->a);
@@ -103,8 +102,6 @@ static PostgresPollingStatusType refuse(struct session *session)
 		let_go(session);
 		return PGRES_POLLING_FAILED;
 	}
-	/* Still something special, now of another kind. */
-	lending_count_special(1);
 	end(session);
 	return PGRES_POLLING_FAILED;
 }
@@ -294,7 +291,7 @@ static bool begin(struct session *session, const struct acquisition *a,
 	h->connect_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
-	lending_count_special(1);
+	lease_reclaim(&session->lease);
 	return true;
 }
 
@@ -468,21 +465,17 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 /* ---- what the program asks of it ----------------------------------------------------------
  */
 
-static struct session *in_handshake(const PGconn *conn)
+/* One that is ours, but not leased: in a handshake, refused, or finished by the program. */
+static struct session *unleased(const PGconn *conn)
 {
 	struct lease *lease;
-	struct session *session;
 
-	if (!lending_any_special() || lease_find(conn, &lease) != LEASE_IDLE) {
-		return NULL;
-	}
-	session = session_of_lease(lease);
-	return session->handshake != NULL || session->refusal != NULL ? session : NULL;
+	return lease_find(conn, &lease) == LEASE_IDLE ? session_of_lease(lease) : NULL;
 }
 
 PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn)
 {
-	struct session *session = in_handshake(conn);
+	struct session *session = unleased(conn);
 
 	lock_assert_none();
 	if (session == NULL) {
@@ -559,7 +552,7 @@ void handshake_abandon(struct session *session)
 
 bool handshake_status(const PGconn *conn, ConnStatusType *status)
 {
-	const struct session *session = in_handshake(conn);
+	const struct session *session = unleased(conn);
 
 	if (session == NULL) {
 		return false;
@@ -577,7 +570,7 @@ bool handshake_status(const PGconn *conn, ConnStatusType *status)
 
 bool handshake_socket(const PGconn *conn, int *fd)
 {
-	const struct session *session = in_handshake(conn);
+	const struct session *session = unleased(conn);
 
 	if (session == NULL) {
 		return false;

@@ -15,8 +15,8 @@
  * Whoever is granted an idle session has it closed and goes on with its own connection,
  * for the PGconn that the program holds cannot be exchanged.
  *
- * Until it is leased the entry in the table is idle and has session->handshake; while
- * there is one, PQstatus and PQsocket look it up.
+ * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
+ * and PQsocket look it up.
  *
  * A handshake belongs to the thread that drives it; the pool tells it of a grant by its
  * descriptor alone. No lock is held by any function here when libpq is called.

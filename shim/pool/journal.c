@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "trace/record.h"
-#include "trace/stack.h"
 
 static void put_session(struct record *r, const struct session *session)
 {
@@ -87,8 +86,7 @@ void journal_acquire(const struct session *session)
 	record_end(&r);
 }
 
-void journal_release(const struct lease *ended, enum drop_reason why, const void *caller,
-                     unsigned stack_depth)
+void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack)
 {
 	struct record r;
 
@@ -101,7 +99,7 @@ void journal_release(const struct lease *ended, enum drop_reason why, const void
 	if (why != DROP_NONE) {
 		record_str(&r, "reason", drop_reason_name(why));
 	}
-	record_stack(&r, "stack", stack_capture(caller, stack_depth));
+	record_stack(&r, "stack", stack);
 	record_end(&r);
 }
 
@@ -149,16 +147,21 @@ void journal_timeout(const struct lender *lender, struct pool_counts counts, uin
 	record_end(&r);
 }
 
-void journal_finish_twice(const struct session *session, const void *caller,
-                          unsigned stack_depth)
+void journal_misuse(const struct lease *last, const char *function, uint32_t stack)
 {
+	char buf[128];
+	struct text msg;
 	struct record r;
 
 	if (!record_begin(&r, LEVEL_WARNING, "misuse")) {
 		return;
 	}
-	put_session(&r, session);
-	record_str(&r, "msg", "PQfinish on a connection that was finished before");
-	record_stack(&r, "stack", stack_capture(caller, stack_depth));
+	text_init(&msg, buf, sizeof(buf));
+	text_str(&msg, function);
+	text_str(&msg, " on a connection that was finished before");
+	put_lease(&r, last);
+	record_str(&r, "msg", buf);
+	record_stack(&r, "stack", stack);
+	record_stack(&r, "finish_stack", last->end_stack);
 	record_end(&r);
 }

@@ -23,10 +23,9 @@ void journal_acquire(const struct session *session);
 
 /*
  * `ended` is the lease as it was while open; `why` is DROP_NONE if the session is kept.
- * `caller` is where it was given back, for its stack.
+ * `stack` is where it was given back.
  */
-void journal_release(const struct lease *ended, enum drop_reason why, const void *caller,
-                     unsigned stack_depth);
+void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack);
 
 /* A session that was to be lent did not pass its check. */
 void journal_check_failed(const struct session *session, enum drop_reason why);
@@ -35,8 +34,10 @@ void journal_wait(const struct lender *lender, struct pool_counts counts);
 void journal_timeout(const struct lender *lender, struct pool_counts counts,
                      uint64_t waited_ns);
 
-/* PQfinish on a connection that is not leased: it would hit another caller. */
-void journal_finish_twice(const struct session *session, const void *caller,
-                          unsigned stack_depth);
+/*
+ * A call of `function` at `stack` on a connection that was given back before: `last` is
+ * the lease that was on it, and knows where it ended.
+ */
+void journal_misuse(const struct lease *last, const char *function, uint32_t stack);
 
 #endif

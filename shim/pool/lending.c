@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "pool/events.h"
 #include "pool/journal.h"
 #include "trace/stack.h"
 
@@ -18,7 +19,7 @@
 struct lending_settings lending_settings;
 
 static atomic_bool closing;
-static atomic_int special;
+static atomic_uint alterations;
 static atomic_uint_fast64_t next_round_ns;
 
 static uint32_t to_limit(int64_t value)
@@ -52,6 +53,7 @@ void lending_configure(const struct config *config)
 
 	identity_configure(&identity);
 	set_limits(config);
+	events_arm();
 	lending_settings.care.reset = config->reset;
 	lending_settings.care.pre_ping = config->pre_ping;
 	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
@@ -105,22 +107,46 @@ void lending_tend(struct lender *lender, uint64_t now_ns)
 }
 
 /* Pools that nobody calls any more have idle sessions that grow old, too. */
-void lending_tend_others(uint64_t now_ns)
+void lending_tend_all(uint64_t now_ns)
 {
-	uint64_t due = atomic_load_explicit(&next_round_ns, memory_order_relaxed);
-	struct lender **all;
 	size_t count;
+	struct lender **all = registry_hold_all(&count);
 
-	if (now_ns < due ||
-	    !atomic_compare_exchange_strong(&next_round_ns, &due, now_ns + ROUND_NS)) {
-		return;
-	}
-	all = registry_hold_all(&count);
 	for (size_t i = 0; i < count; i++) {
 		lending_tend(all[i], now_ns);
 		lender_release(all[i]);
 	}
 	free((void *)all);
+}
+
+/* Pools that nobody calls any more have idle sessions that grow old, too. */
+void lending_tend_others(uint64_t now_ns)
+{
+	uint64_t due = atomic_load_explicit(&next_round_ns, memory_order_relaxed);
+
+	if (now_ns >= due &&
+	    atomic_compare_exchange_strong(&next_round_ns, &due, now_ns + ROUND_NS)) {
+		lending_tend_all(now_ns);
+	}
+}
+
+void lending_invalidate_all(void)
+{
+	size_t count;
+	struct lender **all = registry_hold_all(&count);
+	uint64_t now_ns = clock_monotonic_ns();
+
+	for (size_t i = 0; i < count; i++) {
+		pool_invalidate(&all[i]->pool, now_ns);
+		lender_release(all[i]);
+	}
+	free((void *)all);
+	atomic_fetch_add(&alterations, 1);
+}
+
+unsigned lending_alterations(void)
+{
+	return atomic_load(&alterations);
 }
 
 bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
@@ -252,14 +278,4 @@ void lending_set_closing(void)
 bool lending_is_closing(void)
 {
 	return atomic_load(&closing);
-}
-
-void lending_count_special(int change)
-{
-	atomic_fetch_add(&special, change);
-}
-
-bool lending_any_special(void)
-{
-	return atomic_load_explicit(&special, memory_order_relaxed) > 0;
 }

@@ -80,12 +80,21 @@ void lending_write_off(struct session *session);
 /* Closes what is past its time in one pool, and at intervals in all others. */
 void lending_tend(struct lender *lender, uint64_t now_ns);
 void lending_tend_others(uint64_t now_ns);
+/* All of them, now. */
+void lending_tend_all(uint64_t now_ns);
 
 /*
  * Closes every idle session of this process; with `await_end` sees the end of each,
  * until `deadline_ns`. True if there was one.
  */
 bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end);
+
+/*
+ * No session that is there now will be lent again: a statement of the program's altered
+ * what sessions are made of. How often that happened is counted.
+ */
+void lending_invalidate_all(void);
+unsigned lending_alterations(void);
 
 /*
  * True if the connect failed because the server or this process has no place left, where
@@ -96,13 +105,5 @@ bool lending_wants_room(const struct session *session);
 /* The program is exiting: nothing is pooled from now on. */
 void lending_set_closing(void);
 bool lending_is_closing(void);
-
-/*
- * How many entries of the table are neither idle nor leased but something the program
- * must be told about by PQstatus, PQsocket and PQerrorMessage: while there is none, those
- * need no look-up.
- */
-void lending_count_special(int change);
-bool lending_any_special(void);
 
 #endif

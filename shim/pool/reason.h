@@ -15,6 +15,7 @@ enum drop_reason {
 	DROP_MAKE_ROOM,
 	DROP_EXCHANGED, /* for the connection that an asynchronous connect has begun itself */
 	DROP_ABANDONED, /* finished before its handshake was over */
+	DROP_ALTERED,   /* a statement of the program's own changed what sessions are made of */
 
 	/* what was found when the program gave it back */
 	DROP_BROKEN,
@@ -25,6 +26,7 @@ enum drop_reason {
 	DROP_DESCRIPTOR,
 	DROP_FORKED,
 	DROP_CANCEL_UNDER_WAY,
+	DROP_REGISTERED,
 	DROP_NOT_POOLED,
 
 	/* what the program or the server did to it meanwhile */
@@ -32,11 +34,15 @@ enum drop_reason {
 	DROP_TRACED,
 	DROP_HANDLE_TAKEN,
 	DROP_PROGRAM_RESET,
+	DROP_LOADED,
+	DROP_REPLICATION_SLOT,
+	DROP_SEEDED,
 	DROP_CONNECT_NOTICE,
 	DROP_CONNECT_UNSEEN,
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,
+	DROP_ESCAPING,
 	DROP_PING_FAILED,
 	DROP_REASONS
 };

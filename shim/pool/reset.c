@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/cancel.h"
+#include "pool/events.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -42,8 +44,8 @@ static bool flags_are_libpqs(int fd)
 	int status = fcntl(fd, F_GETFL);
 	int descriptor = fcntl(fd, F_GETFD);
 
-	return status >= 0 && (status & O_NONBLOCK) != 0 && descriptor >= 0 &&
-	       (descriptor & FD_CLOEXEC) != 0;
+	return status >= 0 && (status & (O_NONBLOCK | O_ASYNC)) == O_NONBLOCK &&
+	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
 enum drop_reason reset_examine(struct session *session, const struct lease *ended)
@@ -83,7 +85,10 @@ enum drop_reason reset_examine(struct session *session, const struct lease *ende
 	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {
 		return DROP_UNSENT_OUTPUT;
 	}
-	return DROP_NONE;
+	if (escaping_must_not_return(&session->opened, pq, conn)) {
+		return DROP_ESCAPING;
+	}
+	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
 }
 
 static void take_into_care(struct session *session)
@@ -98,6 +103,30 @@ static void take_into_care(struct session *session)
 	pq->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	pq->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
 	pq->PQsetnonblocking(conn, 1);
+}
+
+/* Clears the error message without any traffic; libpq does so from version 14 on. */
+static void clear_message(struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+	int nonblocking = pq->PQisnonblocking(session->conn);
+
+	pq->PQsetnonblocking(session->conn, !nonblocking);
+	pq->PQsetnonblocking(session->conn, nonblocking);
+}
+
+/* Sees to it that session->escaping is known. True if something must be sent after that. */
+static bool learn_escaping(struct session *session)
+{
+	if (session->escaping.known &&
+	    escaping_holds(&session->escaping, session->libpq, session->conn)) {
+		return false;
+	}
+	session->escaping = escaping_learn(session->libpq, session->conn);
+	if (session->libpq->can_pipeline) {
+		clear_message(session);
+	}
+	return !session->libpq->can_pipeline;
 }
 
 void reset_park(struct session *session)
@@ -156,6 +185,10 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 	}
 	take_into_care(session);
 	if (care->reset == RESET_DISCARD) {
+		/* What it leaves is cleared by the reset. */
+		if (!session->escaping.known) {
+			learn_escaping(session);
+		}
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
 	} else if (in_transaction) {
@@ -319,7 +352,8 @@ static enum check_step settle_step(struct session *session, const struct session
 	if (session->check.pinging) {
 		session->check.proven = true;
 	}
-	if (session->check.proven || !needs_ping(session, care, now_ns)) {
+	if (!learn_escaping(session) &&
+	    (session->check.proven || !needs_ping(session, care, now_ns))) {
 		return CHECK_FIT;
 	}
 	session->check.pinging = true;
@@ -342,6 +376,39 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.failed = false;
 	session->check.proven = session->flight != FLIGHT_NONE &&
 	                        session->libpq->PQisBusy(session->conn) && !readable(session);
+}
+
+/* Has the server report both settings, by making them others and then what they were. */
+static bool report_again(struct session *session)
+{
+	const char *statements[2];
+
+	escaping_detour(&session->escaping, statements);
+	for (size_t i = 0; i < 2; i++) {
+		if (!send_statement(session, statements[i]) || collect(session) != DROP_NONE) {
+			return false;
+		}
+	}
+	return drain(session) == DROP_NONE;
+}
+
+/* True if libpq's process-wide state is what a connect would have made of it. */
+static bool escapes_as_process(const struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+
+	return escaping_holds(&session->escaping, pq, session->conn) &&
+	       escaping_of_process(pq) == session->escaping.print;
+}
+
+/*
+ * Makes it so. No other thread may see the detour. And without DISCARD ALL the settings
+ * may be what a lease before has made of them.
+ */
+static bool make_process_escape(struct session *session, const struct session_care *care)
+{
+	return __libc_single_threaded && care->reset == RESET_DISCARD &&
+	       report_again(session) && escapes_as_process(session);
 }
 
 static void passed(struct session *session)
@@ -369,6 +436,10 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 		}
 		step = settle_step(session, care, now_ns, &why);
 	} while (step == CHECK_PENDING);
+	if (step == CHECK_FIT && !escapes_as_process(session) &&
+	    !make_process_escape(session, care)) {
+		return DROP_ESCAPING;
+	}
 	if (step == CHECK_FIT) {
 		session->libpq->PQsetnonblocking(session->conn, 0);
 		passed(session);
@@ -389,6 +460,11 @@ static enum check_step advance(struct session *session, const struct session_car
 		}
 		step = settle_step(session, care, now_ns, why);
 	} while (step == CHECK_PENDING);
+	if (step == CHECK_FIT && !escapes_as_process(session)) {
+		/* What it would take to make it so would have to be waited for. */
+		*why = DROP_ESCAPING;
+		return CHECK_UNFIT;
+	}
 	if (step == CHECK_FIT) {
 		passed(session);
 	}
@@ -425,7 +501,8 @@ enum check_step reset_check_more(struct session *session, const struct session_c
 void reset_settle(struct session *session, uint64_t deadline_ns)
 {
 	if (session->conn != NULL && session->flight != FLIGHT_NONE &&
-	    session_is_ours(session)) {
+	    session_is_ours(session) &&
+	    escaping_holds(&session->opened, session->libpq, session->conn)) {
 		session->check.deadline_ns = deadline_ns;
 		collect(session);
 	}

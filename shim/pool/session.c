@@ -16,6 +16,8 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/cancel.h"
+#include "pool/decoy.h"
+#include "pool/events.h"
 #include "pool/opening.h"
 
 /* Descriptors of ours keep out of the low numbers, which select() and people use. */
@@ -49,6 +51,7 @@ void session_note_connection(struct session *session)
 	session->socket_dev = st.st_dev;
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
+	session->opened = escaping_settings(session->libpq, session->conn);
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
 }
@@ -101,11 +104,15 @@ void session_finish(struct session *session)
 	int fd = session->libpq->PQsocket(session->conn);
 
 	lock_assert_none();
-	if (fd >= 0) {
+	/* What is registered with the program's epoll instances ends with the last copy. */
+	if (fd >= 0 && (!session_is_ours(session) || events_forget(fd))) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 	}
 	session->libpq->PQfinish(session->conn);
 	session->conn = NULL;
+	if (session->lease.finished) {
+		decoy_leave(session->libpq, &session->lease);
+	}
 }
 
 void session_close(struct session *session)

@@ -14,6 +14,7 @@
 #ifndef PQPOOL_POOL_SESSION_H
 #define PQPOOL_POOL_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@
 
 #include "base/config.h"
 #include "base/libpq.h"
+#include "pool/escaping.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
 #include "trace/lease.h"
@@ -64,7 +66,12 @@ struct session {
 	enum drop_reason taint; /* must not be kept, found before the release */
 	unsigned notices;       /* that came while it was ours */
 	bool ended;             /* one of them said that the server ends the session */
+	bool altered;           /* its lease changed what sessions are made of */
+	atomic_uintptr_t user;  /* work.c's: the thread that is inside a call on it */
 	uint64_t proven_ns;
+
+	struct escaping opened;   /* how it escaped when it was opened; no print */
+	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */

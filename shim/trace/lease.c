@@ -12,6 +12,7 @@
  */
 #include "trace/lease.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,6 +27,14 @@ static struct lease *table;
 static struct lease_totals sums;
 static uint64_t last_id;
 
+/* How often the answer to lease_find has changed for any connection; never 0. */
+static atomic_uint_fast64_t changes = 1;
+
+static void note_change(void)
+{
+	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
+}
+
 static struct lease *find_locked(const void *conn)
 {
 	struct lease *lease;
@@ -39,6 +48,7 @@ static struct lease *find_locked(const void *conn)
 static void take_out(struct lease *lease)
 {
 	HASH_DEL(table, lease);
+	note_change();
 	memset(&lease->hh, 0, sizeof(lease->hh));
 }
 
@@ -67,6 +77,7 @@ bool lease_register(struct lease *lease, struct lease **vanished)
 	}
 	HASH_ADD_PTR(table, conn, lease);
 	added = lease->hh.tbl != NULL;
+	note_change();
 	lock_drop(&table_lock);
 	*vanished = old != lease ? old : NULL;
 	return added;
@@ -101,6 +112,10 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->began_us = now_us;
 	lease->wait_ns = origin->wait_ns;
 	lease->stack = origin->stack;
+	lease->finished = false;
+	lease->end_stack = 0;
+	lease->misuses = 0;
+	note_change();
 	lock_drop(&table_lock);
 	return id;
 }
@@ -128,6 +143,8 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 			sums.ended++;
 		}
 		lease->open = false;
+		lease->finished = true;
+		note_change();
 	} else if (lease != NULL) {
 		state = LEASE_IDLE;
 	}
@@ -136,19 +153,81 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 	return state;
 }
 
+/*
+ * Every call that sends work comes by here, most of them for the connection that the
+ * thread asked for last. That answer holds while nothing has changed: the count is read
+ * before the table is, so an answer is never taken for newer than it is.
+ */
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
-	enum lease_state state = LEASE_UNKNOWN;
+	static _Thread_local struct {
+		const void *conn;
+		struct lease *lease;
+		enum lease_state state;
+		uint_fast64_t changes;
+	} last;
+	uint_fast64_t now = atomic_load_explicit(&changes, memory_order_acquire);
+	struct lease *lease;
+
+	if (last.conn != conn || last.changes != now) {
+		lock_take(&table_lock);
+		lease = find_locked(conn);
+		last.state = LEASE_UNKNOWN;
+		if (lease != NULL) {
+			last.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
+		}
+		lock_drop(&table_lock);
+		last.conn = conn;
+		last.lease = lease;
+		last.changes = now;
+	}
+	*entry = last.lease;
+	return last.state;
+}
+
+void lease_reclaim(struct lease *lease)
+{
+	lock_take(&table_lock);
+	lease->finished = false;
+	lock_drop(&table_lock);
+}
+
+void lease_note_end(struct lease *lease, uint32_t end_stack)
+{
+	lock_take(&table_lock);
+	lease->end_stack = end_stack;
+	lock_drop(&table_lock);
+}
+
+static struct lease *find_stale_locked(const void *conn)
+{
+	struct lease *lease = find_locked(conn);
+
+	return lease != NULL && !lease->open && lease->finished ? lease : NULL;
+}
+
+bool lease_misused(const void *conn, struct lease *last)
+{
 	struct lease *lease;
 
 	lock_take(&table_lock);
-	lease = find_locked(conn);
+	lease = find_stale_locked(conn);
 	if (lease != NULL) {
-		state = lease->open ? LEASE_OPEN : LEASE_IDLE;
+		lease->misuses++;
+		copy_out(last, lease);
 	}
 	lock_drop(&table_lock);
-	*entry = lease;
-	return state;
+	return lease != NULL;
+}
+
+bool lease_is_stale(const void *conn)
+{
+	bool stale;
+
+	lock_take(&table_lock);
+	stale = find_stale_locked(conn) != NULL;
+	lock_drop(&table_lock);
+	return stale;
 }
 
 void lease_set_backend(struct lease *lease, int backend_pid)

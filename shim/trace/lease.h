@@ -46,6 +46,11 @@ struct lease {
 	uint64_t wait_ns;  /* from the program's call to the lease */
 	uint32_t stack;    /* stack.h; 0 = unknown */
 
+	/* Guarded by LOCK_LEASE; meaningful while not open. */
+	bool finished;      /* the program gave it back: its pointer is stale */
+	uint32_t end_stack; /* where; 0 = unknown */
+	uint32_t misuses;   /* of the stale pointer, so far */
+
 	UT_hash_handle hh; /* lease.c's */
 };
 
@@ -82,9 +87,25 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 
 /*
  * Looks `conn` up without changing anything. The entry stays valid while the
- * program keeps to libpq's rule of one thread at a time per connection.
+ * program keeps to libpq's rule of one thread at a time per connection. Cheap where
+ * the thread asks for the same connection again and no lease has begun or ended since.
  */
 enum lease_state lease_find(const void *conn, struct lease **entry);
+
+/* The program has the idle connection in hand again, though not on a lease yet. */
+void lease_reclaim(struct lease *lease);
+
+/* Notes where a lease that has just ended was given back. */
+void lease_note_end(struct lease *lease, uint32_t end_stack);
+
+/*
+ * True if `conn` was given back and belongs to nobody now: whoever uses it has kept a
+ * stale pointer. `*last` gets a copy of the lease that was on it, with this misuse counted.
+ */
+bool lease_misused(const void *conn, struct lease *last);
+
+/* The same question, without counting. */
+bool lease_is_stale(const void *conn);
 
 /* Notes a new backend under an open lease (the program called PQreset). */
 void lease_set_backend(struct lease *lease, int backend_pid);

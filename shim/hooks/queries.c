@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The PQ* functions we answer for: work. Everything by which a statement, or a byte of COPY,
+ * gets to the server and its answer to the program.
+ *
+ * None is changed. Two things are seen to before it is passed on to libpq:
+ *
+ * - the connection may have been finished. Its session is in the pool then, or somebody
+ *   else's, and is not touched: the program gets what libpq gives for a connection that is
+ *   dead, and the log tells both places;
+ * - the statement may do what no reset undoes, or want the idle sessions out of the way.
+ *
+ * lo_*, PQputline and their like are not here: libpq makes them of PQfn, PQexec and
+ * PQputCopyData, which come by here if its own calls do so at all.
+ */
+#include "base/libpq.h"
+#include "hooks/entry.h"
+#include "hooks/process.h"
+#include "pool/broker.h"
+#include "pool/work.h"
+
+#define CALLER __builtin_return_address(0)
+
+/*
+ * May the call go on, with work->libpq? Then it must end. What a libpq does in the course
+ * of a call of ours is none of the program's.
+ */
+static bool begin(struct work *work, PGconn *conn, const char *text, const void *caller,
+                  const char *function)
+{
+	struct guard guard;
+	bool go_on;
+
+	if (process_is_inside()) {
+		*work = (struct work){.libpq = work_pass(conn, caller)};
+		return work->libpq != NULL;
+	}
+	go_on = work_begin(work, conn, text, caller);
+	if ((work->stale || work->effects != 0) && process_enter(&guard)) {
+		if (work->stale) {
+			broker_misuse(conn, function, caller);
+		} else {
+			broker_heed(conn, work->effects);
+		}
+		process_leave(&guard);
+	}
+	return go_on;
+}
+
+static void end(struct work *work)
+{
+	struct session *left = work_end(work);
+	struct guard guard;
+
+	if (left != NULL && process_enter(&guard)) {
+		broker_drop_left(left);
+		process_leave(&guard);
+	}
+}
+
+/* ---- sending, and waiting for the result ---------------------------------------------- */
+
+ENTRY PGresult *PQexec(PGconn *conn, const char *query)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, query, CALLER, __func__)) {
+		result = work.libpq->PQexec(conn, query);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
+                             const Oid *paramTypes, const char *const *paramValues,
+                             const int *paramLengths, const int *paramFormats, int resultFormat)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, command, CALLER, __func__)) {
+		result = work.libpq->PQexecParams(conn, command, nParams, paramTypes,
+		                                  paramValues, paramLengths, paramFormats,
+		                                  resultFormat);
+		end(&work);
+	}
+	return result;
+}
+
+/* What it will do counts from now on: it may be executed by its name any time. */
+ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
+                          const Oid *paramTypes)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, query, CALLER, __func__)) {
+		result = work.libpq->PQprepare(conn, stmtName, query, nParams, paramTypes);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
+                               const char *const *paramValues, const int *paramLengths,
+                               const int *paramFormats, int resultFormat)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQexecPrepared(conn, stmtName, nParams, paramValues,
+		                                    paramLengths, paramFormats, resultFormat);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQdescribePrepared(conn, stmt);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQdescribePortal(conn, portal);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
+                     int result_is_int, const PQArgBlock *args, int nargs)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQfn(conn, fnid, result_buf, result_len, result_is_int,
+		                          args, nargs);
+		end(&work);
+	}
+	return result;
+}
+
+/* ---- sending without waiting for the result ---------------------------------------------- */
+
+ENTRY int PQsendQuery(PGconn *conn, const char *query)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, query, CALLER, __func__)) {
+		result = work.libpq->PQsendQuery(conn, query);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendQueryParams(PGconn *conn, const char *command, int nParams,
+                            const Oid *paramTypes, const char *const *paramValues,
+                            const int *paramLengths, const int *paramFormats, int resultFormat)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, command, CALLER, __func__)) {
+		result = work.libpq->PQsendQueryParams(conn, command, nParams, paramTypes,
+		                                       paramValues, paramLengths, paramFormats,
+		                                       resultFormat);
+		end(&work);
+	}
+	return result;
+}
+
+/* As PQprepare. */
+ENTRY int PQsendPrepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
+                        const Oid *paramTypes)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, query, CALLER, __func__)) {
+		result = work.libpq->PQsendPrepare(conn, stmtName, query, nParams, paramTypes);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
+                              const char *const *paramValues, const int *paramLengths,
+                              const int *paramFormats, int resultFormat)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQsendQueryPrepared(conn, stmtName, nParams, paramValues,
+		                                         paramLengths, paramFormats,
+		                                         resultFormat);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendDescribePrepared(PGconn *conn, const char *stmt)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQsendDescribePrepared(conn, stmt);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendDescribePortal(PGconn *conn, const char *portal)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQsendDescribePortal(conn, portal);
+		end(&work);
+	}
+	return result;
+}
+
+/* Not in every libpq. */
+ENTRY int PQpipelineSync(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQpipelineSync != NULL) {
+			result = work.libpq->PQpipelineSync(conn);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+/* Not in every libpq. */
+ENTRY int PQsendFlushRequest(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQsendFlushRequest != NULL) {
+			result = work.libpq->PQsendFlushRequest(conn);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQflush(PGconn *conn)
+{
+	struct work work;
+	int result = -1;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQflush(conn);
+		end(&work);
+	}
+	return result;
+}
+
+/* ---- COPY -------------------------------------------------------------------------------- */
+
+ENTRY int PQputCopyData(PGconn *conn, const char *buffer, int nbytes)
+{
+	struct work work;
+	int result = -1;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQputCopyData(conn, buffer, nbytes);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQputCopyEnd(PGconn *conn, const char *errormsg)
+{
+	struct work work;
+	int result = -1;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQputCopyEnd(conn, errormsg);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQgetCopyData(PGconn *conn, char **buffer, int async)
+{
+	struct work work;
+	int result = -2;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQgetCopyData(conn, buffer, async);
+		end(&work);
+	}
+	return result;
+}
+
+/* ---- what came of it --------------------------------------------------------------------- */
+
+ENTRY int PQconsumeInput(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQconsumeInput(conn);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQisBusy(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQisBusy(conn);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQgetResult(PGconn *conn)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQgetResult(conn);
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGnotify *PQnotifies(PGconn *conn)
+{
+	struct work work;
+	PGnotify *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQnotifies(conn);
+		end(&work);
+	}
+	return result;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One call of the program's that sends work on a connection.
+ *
+ * session->user is the thread that is inside a call, named by the address of its own
+ * `place`, with LEFT set once the session was left to it; 0 = nobody. Exactly one of
+ * work_end and work_leave comes first, and both look at what they replace.
+ */
+#include "pool/work.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "pool/statement.h"
+#include "trace/lease.h"
+
+#define LEFT ((uintptr_t)1)
+
+static _Thread_local struct work_place place;
+
+static uintptr_t self(void)
+{
+	return (uintptr_t)&place;
+}
+
+/* The stack grows downwards: what is called from a frame lies below it. */
+static bool is_within(const struct work *work, const PGconn *conn)
+{
+	return place.conn == conn && (uintptr_t)work < place.frame;
+}
+
+static void enter(struct work *work, const PGconn *conn)
+{
+	work->entered = true;
+	work->outer = (uintptr_t)work < place.frame ? place : (struct work_place){0};
+	place = (struct work_place){
+		.conn = conn, .libpq = work->libpq, .frame = (uintptr_t)work};
+}
+
+bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
+{
+	struct lease *lease;
+
+	*work = (struct work){0};
+	if (conn != NULL && is_within(work, conn)) {
+		work->libpq = place.libpq;
+		return true;
+	}
+	switch (lease_find(conn, &lease)) {
+	case LEASE_UNKNOWN:
+		work->libpq = libpq_of_caller(caller).libpq;
+		break;
+	case LEASE_IDLE:
+		/* Asked again under the lock: a session that is idle may go at any moment. */
+		work->stale = lease_is_stale(conn);
+		work->libpq = work->stale ? NULL : session_of_lease(lease)->libpq;
+		break;
+	case LEASE_OPEN:
+		work->session = session_of_lease(lease);
+		work->libpq = work->session->libpq;
+		work->effects = statement_effects(text);
+		atomic_store(&work->session->user, self());
+		break;
+	}
+	if (work->libpq == NULL) {
+		return false;
+	}
+	enter(work, conn);
+	return true;
+}
+
+struct session *work_end(struct work *work)
+{
+	struct session *session = work->session;
+
+	if (work->entered) {
+		place = work->outer;
+	}
+	if (session == NULL || (atomic_exchange(&session->user, 0) & LEFT) == 0) {
+		return NULL;
+	}
+	return session;
+}
+
+const struct libpq *work_pass(PGconn *conn, const void *caller)
+{
+	struct lease *lease;
+
+	if (lease_find(conn, &lease) != LEASE_UNKNOWN) {
+		return session_of_lease(lease)->libpq;
+	}
+	return libpq_of_caller(caller).libpq;
+}
+
+bool work_by_other(const struct session *session)
+{
+	uintptr_t user = atomic_load(&session->user);
+
+	return user != 0 && user != self();
+}
+
+bool work_leave(struct session *session)
+{
+	uintptr_t user = atomic_load(&session->user);
+
+	while (user != 0 && !atomic_compare_exchange_weak(&session->user, &user, user | LEFT)) {
+	}
+	return user != 0;
+}
