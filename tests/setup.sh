@@ -31,6 +31,22 @@ has_server() {
 	return 1
 }
 
+has_node_headers() {
+	local node
+	node=$(readlink -f "$(command -v node)") && [ -e "${node%/bin/*}/include/node/node.h" ]
+}
+has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
+has_pgxs() {
+	local dir
+	for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
+		if [ -x "$dir/pg_config" ] && [ -x "$(dirname "$("$dir/pg_config" --pgxs)")/../test/isolation/isolationtester" ]; then
+			return 0
+		fi
+	done
+	return 1
+}
+server_major() { pg_config --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/'; }
+
 missing=""
 need() { # need PACKAGE TEST...
 	local package=$1
@@ -68,11 +84,28 @@ need_check() {
 	need openssl has_program openssl
 	need strace has_program strace
 	need python3-psycopg2 has_module psycopg2
-	need python3-psycopg has_module psycopg
-	need php-cli has_program php
-	need php-pgsql php -r 'exit(extension_loaded("pgsql") ? 0 : 1);'
 	need libjemalloc2 has_library libjemalloc.so.2
-	need libdbd-pg-perl perl -MDBD::Pg -e 1
+	need_clients
+}
+
+# The real clients of tests/clients; interpreters by the paths the tests use.
+need_clients() {
+	need python3-psycopg has_module psycopg
+	need libdbd-pg-perl /usr/bin/perl -MDBD::Pg -e 1
+	need php-cli test -x /usr/bin/php
+	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
+	need ruby test -x /usr/bin/ruby
+	need ruby-pg /usr/bin/ruby -e 'require "pg"'
+	need nodejs has_program node
+	need npm has_program npm
+	need libnode-dev has_node_headers
+	need g++ has_program g++
+	need libpqxx-dev has_header pqxx/pqxx
+	need libecpg-dev has_program ecpg
+	need odbc-postgresql has_odbc_driver
+	need unixodbc has_program isql
+	need unixodbc-dev has_header sql.h
+	need "postgresql-server-dev-$(server_major)" has_pgxs
 }
 
 install_packages() { # install_packages PREFIX-COMMAND...

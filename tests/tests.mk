@@ -34,6 +34,36 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 	$(CC) -O1 -g -Wall -I$(PGINCLUDE) -MMD -MP -MF $@.d -o $@ $< \
 		-Wl,--as-needed -lpq -lpthread -ldl
 
+# --- real clients: small programs in the languages of libpq's clients -----------
+
+CLIENTS := $(addprefix $(BUILD)/tests/clients/,odbc pqxx embedded)
+CXX     ?= g++
+
+$(BUILD)/tests/clients/odbc: tests/clients/programs/odbc.c
+	@mkdir -p $(@D)
+	$(CC) -O1 -g -Wall -o $@ $< -lodbc -lpthread
+
+$(BUILD)/tests/clients/pqxx: tests/clients/programs/pqxx.cpp
+	@mkdir -p $(@D)
+	$(CXX) -O1 -g -Wall -o $@ $< -lpqxx -lpq -lpthread
+
+$(BUILD)/tests/clients/embedded: tests/clients/programs/embedded.pgc
+	@mkdir -p $(@D)
+	ecpg -o $@.c $<
+	$(CC) -O1 -g -Wall -I$(PGINCLUDE) -o $@ $@.c -lecpg -lpthread
+
+# Node's libpq from the npm registry, built against the headers of the node in use. No
+# registry, no module: then the tests that want it say so.
+NODE_LIBPQ  := libpq@1.11.0
+NODE_FOLDER := $(BUILD)/tests/clients/$(NODE_LIBPQ)
+NODE_PREFIX := $(patsubst %/bin/,%,$(dir $(realpath $(shell command -v node 2>/dev/null))))
+
+$(NODE_FOLDER)/done: tests/tests.mk
+	@mkdir -p $(@D)
+	@npm_config_nodedir='$(NODE_PREFIX)' npm install --no-save --no-audit --no-fund \
+		--prefix '$(@D)' '$(NODE_LIBPQ)' >'$(@D)/log' 2>&1 && touch $@ || \
+		echo "npm cannot install $(NODE_LIBPQ); see $(@D)/log"
+
 # --- unit tests: the floors base, trace and pool with their own checks on --------
 
 DEBUG_SOURCES := $(wildcard shim/base/*.c shim/trace/*.c shim/pool/*.c)
@@ -71,8 +101,9 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 		$(STRESS_OBJECTS) -lpq -lpthread -ldl
 
 .SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
-.PHONY: programs units stresses print-flags
+.PHONY: programs clients units stresses print-flags
 programs: $(PROGRAMS)
+clients: $(CLIENTS) $(NODE_FOLDER)/done
 units: $(UNITS)
 stresses: $(STRESSES)
 # What the shim is compiled with, for tests/lint.
@@ -86,7 +117,7 @@ setup:
 
 check:
 	@tests/setup.sh check
-	@$(REMAKE) WERROR=1 all units programs
+	@$(REMAKE) WERROR=1 all units programs clients
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),tests)
 
 lint:
@@ -96,7 +127,8 @@ lint:
 
 format:
 	@tests/setup.sh check
-	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tests/*/*.[ch] \
+		tests/clients/programs/*.c tests/clients/programs/*.cpp)
 
 demo:
 	@tests/setup.sh demo

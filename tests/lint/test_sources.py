@@ -7,14 +7,19 @@ import pytest
 
 import house
 
-CODE = r".*\.(c|h|def|py|sh|mk|map|pl|rb|php|js|supp)|Makefile|\.ci/run|tests/pytest\.ini"
-C_FILES = house.sources(r"(shim|tools|tests)/.*\.[ch]")
+CODE = r".*\.(c|h|cpp|pgc|def|py|sh|mk|map|pl|rb|php|js|sql|spec|supp)|Makefile|\.ci/run|tests/pytest\.ini"
+C_FILES = house.sources(r"(shim|tools|tests)/.*\.([ch]|cpp)")
 MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 80
 SLEEPS = {
     "py": r"\bsleep\(",
     "c": r"\b(sleep|usleep|nanosleep|clock_nanosleep)\s*\(",
     "sh": r"\bsleep\s+[\d.]",
+    "cpp": r"\bsleep_(for|until)\b",
+    "pgc": r"\b(sleep|usleep|nanosleep)\s*\(",
+    "php": r"\b(sleep|usleep|time_nanosleep)\s*\(",
+    "rb": r"\bsleep\b",
+    "js": r"\bsetTimeout\b",
     "pl": r"\b(sleep|select\s*\(\s*undef)\b",
 }
 SLEEP_REASON = "sleeps because"
@@ -54,7 +59,7 @@ def python_functions(text):
 
 def test_functions_are_short():
     long = []
-    for name in house.sources(r".*\.([ch]|py)"):
+    for name in house.sources(r".*\.([ch]|cpp|pgc|py)"):
         find = python_functions if name.endswith(".py") else c_functions
         long += ["%s:%d: %d lines" % (name, line, lines)
                  for line, lines in find(house.read(name)) if lines > MAX_FUNCTION_LINES]
@@ -71,7 +76,7 @@ def test_no_fixed_sleeps():
     """Tests wait for what they wait for (server.wait_until). A line that must sleep all
     the same says why: "sleeps because ..."."""
     bad = []
-    for name in house.sources(r"tests/.*\.(py|c|sh|pl)"):
+    for name in house.sources(r"tests/.*\.(%s)" % "|".join(SLEEPS)):
         pattern = SLEEPS[name.rsplit(".", 1)[1]]
         for number, line in enumerate(house.read(name).splitlines(), 1):
             if re.search(pattern, line) and SLEEP_REASON not in line:

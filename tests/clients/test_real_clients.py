@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Clients in many languages: the same output pooled as bare, from a few server sessions.
+
+Each program of tests/clients/programs connects, works and disconnects 30 times or so, in
+threads or forks, too, where that is its language's habit.
+"""
+import glob
+import os
+import shutil
+from dataclasses import dataclass, field
+
+import pytest
+
+PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
+INTERPRETERS = {".py": "/usr/bin/python3", ".pl": "/usr/bin/perl", ".php": "/usr/bin/php",
+                ".rb": "/usr/bin/ruby", ".js": shutil.which("node")}
+
+
+@dataclass
+class Client:
+    program: str  # a script, or the name of a built program
+    arguments: list = field(default_factory=list)
+    at_most: int = 2  # server sessions when pooled
+    needs: str = ""  # a fixture that gives its environment
+
+
+# In threads: as many sessions as threads. In forks: those of the parent, which no child
+# may use, and one or two of each child.
+CLIENTS = {
+    "psycopg2": Client("psycopg2_cycles.py"),
+    "psycopg2, with statements": Client("psycopg2_contexts.py"),
+    "psycopg2, out of scope": Client("psycopg2_garbage.py"),
+    "psycopg2, many uses": Client("psycopg2_many_uses.py", at_most=7),
+    "psycopg2, threads": Client("psycopg2_threads.py", at_most=4),
+    "psycopg2, forks": Client("psycopg2_forks.py", at_most=4),
+    "psycopg2, in steps": Client("psycopg2_async.py"),
+    "psycopg2, its own pool": Client("psycopg2_pool.py", at_most=4),
+    "psycopg 3": Client("psycopg3.py", ["cycles", "100"]),
+    "psycopg 3, threads": Client("psycopg3.py", ["threads"], at_most=4),
+    "psycopg 3, forks": Client("psycopg3.py", ["forks"], at_most=4),
+    "DBD::Pg": Client("dbd_pg.pl", ["cycles"]),
+    "DBD::Pg, forks": Client("dbd_pg.pl", ["forks"], at_most=4),
+    "PHP pgsql": Client("pgsql.php", ["cycles"]),
+    "PHP pgsql, in steps": Client("pgsql.php", ["async"]),
+    "PHP pgsql, forks": Client("pgsql.php", ["forks"], at_most=4),
+    "PHP PDO": Client("pdo.php", ["cycles"]),
+    "PHP PDO, forks": Client("pdo.php", ["forks"], at_most=4),
+    "ruby-pg": Client("ruby_pg.rb", ["cycles"]),
+    "ruby-pg, threads": Client("ruby_pg.rb", ["threads"], at_most=4),
+    "ruby-pg, forks": Client("ruby_pg.rb", ["forks"], at_most=4),
+    "node libpq": Client("node_libpq.js", ["cycles"], needs="node"),
+    "node libpq, in parallel": Client("node_libpq.js", ["parallel"], at_most=4, needs="node"),
+    "libpqxx": Client("pqxx", ["cycles"]),
+    "libpqxx, threads": Client("pqxx", ["threads"], at_most=4),
+    "ECPG": Client("embedded", ["cycles"]),
+    "ECPG, threads": Client("embedded", ["threads"], at_most=4),
+    "ODBC": Client("odbc", ["cycles"], needs="odbc"),
+    "ODBC, threads": Client("odbc", ["threads"], at_most=4, needs="odbc"),
+}
+
+
+@pytest.fixture
+def node(build):
+    """Where node finds libpq."""
+    for done in glob.glob("%s/tests/clients/libpq@*/done" % build):
+        return {"NODE_PATH": os.path.join(os.path.dirname(done), "node_modules")}
+    return pytest.skip("npm could not install libpq; see build/tests/clients/libpq*/log")
+
+
+@pytest.fixture
+def odbc(server, tmp_path):
+    """A data source named app, which is the common server."""
+    words = server.env()
+    ini = tmp_path / "odbc.ini"
+    ini.write_text("[app]\nDriver = PostgreSQL Unicode\nServername = %s\nPort = %s\n"
+                   "Username = %s\nDatabase = %s\n" % (
+                       words["PGHOST"], words["PGPORT"], words["PGUSER"], words["PGDATABASE"]))
+    return {"ODBCINI": str(ini)}
+
+
+def argv_of(client, build):
+    extension = os.path.splitext(client.program)[1]
+    if not extension:
+        return [os.path.join(build, "tests/clients", client.program)] + client.arguments
+    return [INTERPRETERS[extension], os.path.join(PROGRAMS, client.program)] + client.arguments
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_client(same, build, request, name):
+    client = CLIENTS[name]
+    env = request.getfixturevalue(client.needs) if client.needs else {}
+    bare, _ = same(argv_of(client, build), at_most=client.at_most, env=env)
+    assert (bare.returncode, bare.stderr) == (0, ""), bare
+
+
+def test_php_keeps_its_own(same, build, server):
+    """A persistent connection of PHP's is a lease held to the end, and not a leak."""
+    marker = server.marker()
+    bare, pooled = same(argv_of(Client("pgsql.php", ["persistent"]), build))
+    assert bare.returncode == 0 and bare.stdout.endswith("29\n")
+    assert server.connections_since(marker) == 2
+    assert len(pooled.events("acquire")) == 1
+
+
+def test_isql(same, odbc):
+    bare, _ = same(["/usr/bin/isql", "app", "-b"], env=odbc,
+                   stdin="SELECT count(*) FROM fruit\nSELECT 1/0\nSELECT 1/1\n")
+    assert "| 20" in bare.stdout, bare
