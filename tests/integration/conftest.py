@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Driving tests/programs/script.c, step by step.
+"""Driving tests/programs/script.c or stepwise.c, step by step.
 
-script      script(pooled=True, env={...}, server=..., user=...): starts the program
+script      script(pooled=True, env={...}, server=..., name=..., user=...): starts the program
 """
 import os
 import select
@@ -129,11 +129,11 @@ def script(run, program, request):
     """The programs end with the test, and are held to what every program is."""
     started = []
 
-    def start(pooled=True, env=None, server=None, **where):
+    def start(pooled=True, env=None, server=None, name="script", **where):
         server = server or request.getfixturevalue("server")
         run.before.setdefault(server, set())
         whole = run._environ(pooled, {**server.env(**where), **(env or {})}, server)
-        started.append(Script(program("script"), whole))
+        started.append(Script(program(name), whole))
         return started[-1]
 
     yield start

@@ -2,13 +2,15 @@
 /*
  * Many connections at once in one thread, by an event loop of the documented form.
  *
- *   async COUNT LOOP [QUERY]     LOOP: poll, select or epoll
+ *   async COUNT LOOP [QUERY [THREADS]]     LOOP: poll, select or epoll
  *
- * Each connects, asks QUERY (default: its backend's number), and finishes. Prints one line
- * per connection in the order of their numbers, and on stderr the longest time that a
- * single call of the loop's took, in milliseconds.
+ * Meanwhile THREADS threads connect and finish, each 20 times, without steps. Each connects,
+ * asks QUERY (default: its backend's number), and finishes. Prints one line per connection in
+ * the order of their numbers, and on stderr the longest time that a single call of the loop's
+ * took, in milliseconds.
  */
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,8 @@
 
 #include <libpq-fe.h>
 
-#define MAX 1000
+#define MAX     1000
+#define THREADS 64
 
 enum step { CONNECTING, ASKING, DONE };
 
@@ -231,14 +234,35 @@ static void start_all(void)
 	}
 }
 
+static void *connect_and_finish(void *arg)
+{
+	for (int i = 0; i < 20; i++) {
+		PGconn *conn = PQconnectdb("");
+		PGresult *result = PQexec(conn, "SELECT 1");
+
+		if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+			fprintf(stderr, "in a thread: %s", PQerrorMessage(conn));
+		}
+		PQclear(result);
+		PQfinish(conn);
+	}
+	return arg;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc < 3 || (count = atoi(argv[1])) > MAX) {
+	pthread_t threads[THREADS];
+	int others = argc > 4 ? atoi(argv[4]) : 0;
+
+	if (argc < 3 || others > THREADS || (count = atoi(argv[1])) > MAX) {
 		return 2;
 	}
 	loop = argv[2];
 	query = argc > 3 ? argv[3] : "SELECT pg_backend_pid()";
 	epoll = epoll_create1(EPOLL_CLOEXEC);
+	for (int i = 0; i < others; i++) {
+		pthread_create(&threads[i], NULL, connect_and_finish, NULL);
+	}
 	start_all();
 	while (!all_done()) {
 		if (strcmp(loop, "poll") == 0) {
@@ -248,6 +272,9 @@ int main(int argc, char **argv)
 		} else {
 			turn_epoll();
 		}
+	}
+	for (int i = 0; i < others; i++) {
+		pthread_join(threads[i], NULL);
 	}
 	for (int i = 0; i < count; i++) {
 		printf("%s%s", clients[i].line, strchr(clients[i].line, '\n') ? "" : "\n");

@@ -1,0 +1,593 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Connects in steps: PQconnectStart, PQconnectPoll, PQresetStart, PQresetPoll.
+
+The program is tests/programs/stepwise.c. It has one thread: a step that waited for a
+session that this very thread holds would never end.
+"""
+import contextlib
+import os
+import re
+import signal
+
+import pytest
+
+from server import wait_until
+from tls import TlsServer
+
+PYTHON = "/usr/bin/python3"
+PID = "SELECT pg_backend_pid()"
+LOOPS = ["poll", "select", "epoll", "once"]
+ONE = {"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}
+OK, BAD = "0", "1"
+
+
+@pytest.fixture(scope="module")
+def tls_server():
+    with TlsServer() as server:
+        yield server
+
+
+class Steps:
+    """A running stepwise program."""
+
+    def __init__(self, script):
+        self.script = script
+        self.do, self.events, self.end = script.do, script.events, script.end
+        self.tell, self.answer = script.tell, script.answer
+
+    def loop(self, how):
+        self.script.do("loop", how)
+
+    def start(self, name, conninfo=""):
+        """Begins; what it says is nothing, unless that failed."""
+        assert self.do("start", name, conninfo) == ""
+
+    def drive(self, *names):
+        """All of these to success."""
+        told = sorted(self.do("drive", " ".join(names)).splitlines())
+        assert told == sorted("%s OK" % n for n in names), told
+
+    def connect(self, name):
+        """Until it is connected; the pid."""
+        self.start(name)
+        self.drive(name)
+        return self.do("pid", name)
+
+    def step(self, name):
+        return self.do("step", name)
+
+    def ready(self, name, ms=10000):
+        return self.do("wait", name, ms) == "1"
+
+    def waiting(self, name):
+        """Begins a connect for which there is no room; it says so."""
+        self.start(name)
+        assert self.ready(name)
+        assert self.step(name) == "READING"
+        assert not self.ready(name, 0)
+
+    def finish(self, *names):
+        for name in names if self.script.process.returncode is None else ():
+            self.do("finish", name)
+
+    def state(self, name):
+        words, _, texts = self.do("state", name).partition("\nerror=")
+        error, _, notices = texts.partition("\nnotices=")
+        return {**dict(word.split("=") for word in words.split()),
+                "error": error, "notices": notices.strip()}
+
+    def lends(self, count):
+        """That many at once, and so no room was lost; one more has to wait."""
+        names = ["n%d" % i for i in range(count)]
+        for name in names:
+            self.start(name)
+        self.drive(*names)
+        self.waiting("more")
+        self.finish("more", *names)
+
+
+@pytest.fixture
+def stepwise(script):
+    return lambda env=None, **more: Steps(script(env=env, name="stepwise", **more))
+
+
+def process_state(pid):
+    with open("/proc/%s/stat" % pid, encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """A backend that is there, and says nothing."""
+    os.kill(int(pid), signal.SIGSTOP)
+    try:
+        assert wait_until(lambda: process_state(pid) == "T"), "the fault did not happen"
+        yield
+    finally:
+        os.kill(int(pid), signal.SIGCONT)
+
+
+def same(run, program, lines, status=0, **options):
+    """Gives the program these lines, bare and pooled: same answers. The pooled result."""
+    text = "".join(line + "\n" for line in lines)
+    argv = [program("stepwise")]
+    bare = run(argv, pooled=False, stdin=text, **options)
+    pooled = run(argv, stdin=text, **options)
+    assert bare.returncode == status, bare
+    assert (pooled.stdout, pooled.stderr) == (bare.stdout, bare.stderr)
+    assert pooled.returncode == bare.returncode
+    return pooled
+
+
+# -- from the pool ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way,loop", [("unix", loop) for loop in LOOPS] + [
+    ("tcp", "poll"), ("tcp", "once"), ("tls", "select"), ("tls", "once")])
+def test_one_backend_for_all(run, program, tls_server, loop, way):
+    lines = ["loop " + loop] + [
+        "start a", "drive a", "exec a SELECT 'all the same'", "state a", "finish a"] * 30
+    pooled = same(run, program, lines, server=tls_server, env=tls_server.ways()[way])
+    assert len(pooled.events("session_open")) == 1
+    assert len(pooled.events("acquire")) == 30
+
+
+WHOLE = """
+params a|drive a|state a|exec a SELECT current_user, 1 + 1|exec a SELEC|state a
+exec a SET application_name = 'mine'|exec a BEGIN|finish a
+start a dbname=app|drive a|exec a SHOW application_name|state a|finish a
+start b|start c|drive b c|exec b SELECT 2|exec c SELECT 3|finish c|finish b
+start d dbname=no_such_database|drive d|status d|finish d
+start e host=/no/such/folder|status e|finish e
+start f no_such_option=1|status f|finish f
+start g|finish g|start g|wait g 10000|step g|finish g
+start h|drive h|step h|drive h|resetstart h|drive h|state h|exec h SELECT 4|finish h
+start i|drive i|reset i|state i|exec i SELECT 5|finish i
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_whole_program(run, program, loop):
+    lines = re.split(r"[|\n]", WHOLE.strip())
+    # In what direction the last but one step went is nobody's business.
+    lines = [line for line in lines if not line.startswith("step g")]
+    pooled = same(run, program, ["loop " + loop, *lines, *lines], env={"PGAPPNAME": "whole"})
+    lent = [e["backend"] for e in pooled.events("acquire")]
+    assert len(set(lent)) < len(lent)
+
+
+def test_psycopg2(run, server):
+    program = """
+import psycopg2, psycopg2.extensions as ext, select
+def wait(conn):
+    while True:
+        state = conn.poll()
+        if state == ext.POLL_OK:
+            return
+        elif state == ext.POLL_WRITE:
+            select.select([], [conn.fileno()], [])
+        elif state == ext.POLL_READ:
+            select.select([conn.fileno()], [], [])
+for i in range(20):
+    conn = psycopg2.connect("", async_=1)
+    wait(conn)
+    cursor = conn.cursor()
+    cursor.execute("SELECT %s, current_user", (i,))
+    wait(conn)
+    print(cursor.fetchall(), conn.notices, conn.get_transaction_status())
+    conn.close()
+"""
+    begun = {}
+    results = {}
+    for pooled in (False, True):
+        marker = server.marker()
+        results[pooled] = run([PYTHON, "-c", program], pooled=pooled)
+        begun[pooled] = server.connections_since(marker)
+    assert (results[True].stdout, results[True].stderr) == (results[False].stdout, "")
+    assert begun == {False: 20, True: 1}
+
+
+@pytest.mark.parametrize("loop", ["poll", "epoll", "once"])
+def test_high_descriptors(stepwise, loop):
+    s = stepwise(ONE)
+    s.loop(loop)
+    s.do("dummies", "1100")
+    pid = s.connect("a")
+    s.waiting("b")
+    s.finish("a")
+    s.drive("b")
+    s.finish("b")
+    assert s.connect("a") != pid
+    s.finish("a")
+
+
+# -- alive, dead, silent -----------------------------------------------------------------------
+
+
+def test_not_ok_before_it_is_proven(stepwise):
+    s = stepwise({"PQPOOL_PRE_PING": "on"})
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        s.start("a")
+        assert s.do("status", "a") not in (OK, BAD)
+        assert s.ready("a") and s.step("a") == "READING"
+        assert s.do("status", "a") not in (OK, BAD)
+        assert not s.ready("a", 0)
+    s.drive("a")
+    assert (s.do("status", "a"), s.do("pid", "a")) == (OK, pid)
+    s.finish("a")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_dead_while_idle(stepwise, server, loop, tcp):
+    s = stepwise(tcp=tcp)
+    s.loop(loop)
+    for begin_first in (False, True):
+        pid = s.connect("a")
+        s.finish("a")
+        if begin_first:
+            # It dies between the start and the first step, or the steps.
+            with stopped(pid):
+                s.start("a")
+                os.kill(int(pid), signal.SIGTERM)
+        else:
+            server.terminate("pid = %s" % pid)
+            s.start("a")
+        assert wait_until(lambda p=pid: p not in {x["pid"] for x in server.sessions()})
+        s.drive("a")
+        assert s.do("pid", "a") != pid
+        state = s.state("a")
+        assert (state["error"], state["notices"]) == ("", "")
+        assert "PGRES_TUPLES_OK" in s.do("exec", "a", PID)
+        s.finish("a")
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_server_restarted(stepwise, new_server, loop):
+    own = new_server()
+    s = stepwise(server=own)
+    s.loop(loop)
+    for mode in ("fast", "immediate"):
+        s.connect("a")
+        s.finish("a")
+        own.restart(mode)
+        s.connect("a")
+        assert s.state("a")["error"] == ""
+        s.finish("a")
+    own.halt()
+    assert "OK" not in s.do("start", "a") + s.do("drive", "a")
+    assert s.do("status", "a") == BAD
+    s.finish("a")
+    own.launch()
+    s.connect("a")
+    s.finish("a")
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_silent_server(stepwise, loop):
+    """Nothing comes from it that could wake the loop."""
+    s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})
+    s.loop(loop)
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        assert s.connect("a") != pid
+    assert s.state("a")["error"] == ""
+    s.finish("a")
+    assert s.events("ping_failed", backend=pid)
+
+
+# -- a full pool ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_full_pool_in_order(stepwise, loop, tcp):
+    s = stepwise(ONE, tcp=tcp)
+    s.loop(loop)
+    s.connect("a")
+    line = ["b", "c", "d"]
+    for name in line:
+        s.waiting(name)
+        assert s.do("status", name) not in (OK, BAD)
+    s.finish("a")
+    while line:
+        first = line.pop(0)
+        assert s.ready(first)
+        assert not any(s.ready(name, 0) for name in line)
+        s.drive(first)
+        assert not any(s.ready(name, 0) for name in line)
+        s.finish(first)
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("loop", ["poll", "select", "epoll"])
+@pytest.mark.parametrize("threads", [0, 4])
+def test_fifty_at_once(run, program, server, loop, threads):
+    """Each counts what there is on the server, which is never more than the pool's limit."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
+    marker = server.marker()
+    done = run([program("async"), "50", loop, query, str(threads)],
+               env={"PQPOOL_SIZE": 5, "PQPOOL_MAX_OVERFLOW": 5})
+    assert done.returncode == 0, done
+    counts = [int(line) for line in done.stdout.split("\n")[:50]]
+    assert max(counts) <= 10
+    assert most_at_once(server.log_text(marker)) <= 10
+    assert len(done.events("acquire")) == 50 + 20 * threads
+
+
+def most_at_once(log):
+    """Sessions that the server had at one time, by its log."""
+    open_now, most = set(), 0
+    for line in log.splitlines():
+        pid = re.search(r"\[(\d+)\]", line)
+        if "connection authorized: user=app" in line:
+            open_now.add(pid.group(1))
+        elif "disconnection: " in line:
+            open_now.discard(pid.group(1))
+        most = max(most, len(open_now))
+    return most
+
+
+def tidy(message):
+    """Without times, threads and places."""
+    return re.sub(r" (within|for|by thread|taken at) [^,;\n]+", r" \1 X", message)
+
+
+def test_timeout(stepwise, script):
+    env = {**ONE, "PQPOOL_TIMEOUT": "300ms"}
+    s, other = stepwise(env), script(env=env)
+    s.connect("a")
+    other.connect("a")
+    s.start("b")
+    told = s.do("drive", "b")
+    assert told.startswith("b FAILED 1 0: connection to ")
+    assert tidy(told.removeprefix("b FAILED 1 0: ")).strip() == tidy(other.refused("b")).strip()
+    assert s.events("timeout")
+    # It stays so, whatever is tried on it.
+    assert s.step("b") == "FAILED"
+    assert s.do("resetstart", "b") == "0"
+    s.do("reset", "b")
+    assert s.do("status", "b") == BAD and s.do("state", "b").count("pqpool: no session")
+    s.finish("b", "a")
+    other.finish("b", "a")
+    s.lends(1)
+
+
+# -- given up ------------------------------------------------------------------------------------
+
+
+def checking(s, _):
+    s.start("x")
+
+
+def checking_stepped(s, _):
+    s.start("x")
+    s.ready("x")
+    s.step("x")
+
+
+def opening(s, _):
+    # The one idle session is taken, so this one is opened.
+    s.connect("y")
+    s.start("x")
+    assert s.ready("x")
+    assert s.step("x") == "READING"
+    s.finish("y")
+
+
+def in_line(s, stack, steps=True, granted=False):
+    for name in ("y", "z"):
+        s.connect(name)
+    s.start("x")
+    if steps:
+        assert s.ready("x") and s.step("x") == "READING"
+    if granted:
+        s.finish("y")
+        assert s.ready("x")
+        stack.callback(s.finish, "z")
+    else:
+        stack.callback(s.finish, "y", "z")
+
+
+def clearing(s, stack):
+    """The room of a session whose backend does not come to its end."""
+    pids = {name: s.connect(name) for name in ("y", "z")}
+    s.do("set", "y", "events")
+    stack.enter_context(stopped(pids["y"]))
+    s.finish("y")
+    s.start("x")
+    assert s.ready("x") and s.step("x") == "READING"
+    assert not s.ready("x", 0)
+    stack.callback(s.finish, "z")
+
+
+STATES = {
+    "checking": checking, "checking, stepped": checking_stepped, "opening": opening,
+    "waiting": lambda s, stack: in_line(s, stack, steps=False), "waiting, stepped": in_line,
+    "granted": lambda s, stack: in_line(s, stack, granted=True), "clearing": clearing}
+TWO = {"PQPOOL_SIZE": "2", "PQPOOL_MAX_OVERFLOW": "0"}
+
+
+@pytest.fixture
+def in_state(stepwise):
+    """in_state(state): a program whose connection x is in it, its pool's limit being two."""
+    @contextlib.contextmanager
+    def put(state, **more):
+        s = stepwise({**TWO, **more})
+        s.lends(2)
+        with contextlib.ExitStack() as stack:
+            STATES[state](s, stack)
+            yield s
+
+    return put
+
+
+@pytest.mark.parametrize("way", ["finish", "thread"])
+@pytest.mark.parametrize("state", STATES)
+def test_given_up(in_state, state, way):
+    with in_state(state) as s:
+        s.do(way, "x")
+    s.lends(2)
+    fds = s.do("fds")
+    for _ in range(3):
+        s.start("x")
+        s.do(way, "x")
+        s.lends(2)
+    assert s.do("fds") == fds
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_forked_in_the_middle(in_state, state):
+    """The child finishes its copy; nobody but the child notices."""
+    with in_state(state) as s:
+        s.tell("fork", "x")
+        assert s.answer() == "0"
+        if state != "clearing":
+            if "waiting" in state:
+                s.finish("z")
+            s.drive("x")
+            assert "PGRES_TUPLES_OK" in s.do("exec", "x", PID)
+        s.finish("x")
+        if "waiting" in state:
+            s.connect("z")
+    s.lends(2)
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_exit_in_the_middle(in_state, state, server):
+    with in_state(state) as s:
+        s.tell("exit")
+        result = s.end()
+        assert (result.returncode, result.stdout) == (3, "")
+        assert "x" not in {x["application_name"] for x in server.sessions()}
+
+
+@pytest.mark.parametrize("how", ["resetstart", "reset"])
+@pytest.mark.parametrize("state", ["checking", "checking, stepped", "opening", "granted",
+                                   "clearing"])
+def test_reset_in_the_middle(in_state, state, how):
+    with in_state(state) as s:
+        answer = s.do(how, "x") if state != "clearing" or how == "resetstart" else "1"
+        assert answer in ("", "1")
+        if how == "resetstart" and state != "clearing":
+            s.drive("x")
+        if state != "clearing":
+            assert s.do("status", "x") == OK
+            assert "PGRES_TUPLES_OK" in s.do("exec", "x", PID)
+        s.finish("x")
+    s.lends(2)
+
+
+def test_reset_while_waiting(stepwise):
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"})
+    s.connect("a")
+    s.waiting("b")
+    assert s.do("resetstart", "b") == "1"
+    s.finish("a")
+    s.drive("b")
+    s.waiting("c")
+    s.do("reset", "c")
+    assert s.do("status", "c") == BAD
+    s.finish("b", "c")
+    s.lends(1)
+
+
+# -- what the program does to it meanwhile ------------------------------------------------------
+
+SETTINGS = {"receiver": 1, "processor": 1, "nonblocking": 1, "verbosity": 1, "events": 3,
+            "trace": 3}
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_settings_made_at_once_hold(run, program, what):
+    """On a connection opened for it, and on one that was there."""
+    once = ["start a", "set a " + what, "drive a", "state a", "exec a SELEC",
+            "exec a DO $$ BEGIN RAISE NOTICE 'hello'; END $$", "state a", "finish a"]
+    pooled = same(run, program, once * 3)
+    assert len(pooled.events("session_open")) == SETTINGS[what]
+    assert len(pooled.events("acquire")) == 3
+
+
+@pytest.mark.parametrize("what", ["receiver", "processor", "nonblocking", "verbosity"])
+def test_settings_survive_a_replacement(stepwise, server, what):
+    s = stepwise()
+    pid = s.connect("a")
+    s.finish("a")
+    server.terminate("pid = %s" % pid)
+    s.start("a")
+    s.do("set", "a", what)
+    s.drive("a")
+    s.do("exec", "a", "DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
+    state = s.state("a")
+    assert state["notices"].startswith(what if what in ("receiver", "processor") else "")
+    assert "FATAL" not in state["notices"] and "terminating" not in state["notices"]
+    assert state["nonblocking"] == str(int(what == "nonblocking"))
+    assert ("LOCATION" in s.do("exec", "a", "SELEC")) == (what == "verbosity")
+    s.finish("a")
+
+
+@pytest.mark.parametrize("what", ["receiver", "processor"])
+def test_notice_at_connect(run, program, server, what):
+    """The program's own function gets it, and it comes each time."""
+    server.sql("CREATE ROLE noisy LOGIN; ALTER ROLE noisy SET default_tablespace = 'no_such'")
+    try:
+        once = ["start a", "set a " + what, "drive a", "state a", "finish a"]
+        pooled = same(run, program, once * 3, env={"PGUSER": "noisy"})
+        assert pooled.stdout.count("WARNING") == 3 or what == "receiver"
+        assert len(pooled.events("release", reason="connect_notice")) == 3
+    finally:
+        server.sql("DROP ROLE noisy")
+
+
+def test_cancel_object_taken_meanwhile(stepwise, server):
+    s = stepwise()
+    pid = s.connect("a")
+    s.finish("a")
+    s.start("a")
+    s.do("cancel", "a")
+    s.drive("a")
+    s.finish("a")
+    assert s.connect("b") == pid
+    s.do("send", "b", "SELECT pg_sleep(0.5), 'finished'")
+    assert wait_until(lambda: server.sessions("pid = %s AND state = 'active'" % pid))
+    assert s.do("docancel") == "1"
+    assert "finished" in s.do("result", "b")
+    s.finish("b")
+
+
+# -- longer than the server's patience ------------------------------------------------------------
+
+
+def children(server):
+    """The processes of a server."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open("/proc/%s/stat" % pid, encoding="ascii") as f:
+                if int(f.read().rsplit(")", 1)[1].split()[1]) == server.process.pid:
+                    found.add(pid)
+    return found
+
+
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_server_loses_patience(stepwise, new_server, way):
+    own = new_server(settings={"authentication_timeout": "1s"})
+    s = stepwise(ONE, server=own, tcp=way == "tcp")
+    s.connect("a")
+    before = children(own)
+    s.waiting("b")
+    assert wait_until(lambda: children(own) - before), "nobody was kept waiting"
+    held = children(own) - before
+    assert wait_until(lambda: not held & children(own)), "the server was patient"
+    s.finish("a")
+    s.drive("b")
+    assert s.state("b")["error"] == ""
+    s.finish("b")
+    assert s.end().stderr == ""
