@@ -103,6 +103,11 @@ static bool note_first(int epfd)
 	return false;
 }
 
+bool events_noted(int fd)
+{
+	return fd >= 0 && fd < FDS_MAX && (atomic_load(&added[fd / 64]) & bit_of(fd)) != 0;
+}
+
 void events_note(int epfd, int fd)
 {
 	if (!atomic_load_explicit(&armed, memory_order_relaxed) || epfd < 0 || fd < 0) {

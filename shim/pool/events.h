@@ -33,6 +33,9 @@ void events_arm(void);
 /* Before the program's EPOLL_CTL_ADD. One test of a flag in a process that does not pool. */
 void events_note(int epfd, int fd);
 
+/* True if the program has ever added this number to an epoll instance. */
+bool events_noted(int fd);
+
 /* The real epoll_ctl, to be called whatever was noted; its result and its errno. */
 int events_control(int epfd, int op, int fd, struct epoll_event *event);
 

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "pool/cancel.h"
+#include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
@@ -125,6 +126,15 @@ static PostgresPollingStatusType show_socket(struct handshake *h,
 	return wants;
 }
 
+/*
+ * While a session is checked a bell is shown only to a program that watches by epoll: some
+ * want a socket and nothing else (ruby-pg makes a socket object of what PQsocket says).
+ */
+static bool takes_any_descriptor(int fd)
+{
+	return events_noted(fd);
+}
+
 static bool have_bell(struct handshake *h)
 {
 	if (h->bell.fd >= 0 || doorbell_make(&h->bell)) {
@@ -141,12 +151,13 @@ static PostgresPollingStatusType renew(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	bool showed_socket = !h->shows_bell;
+	int fd = session->libpq->PQsocket(session->conn);
 
 	h->state = OPENING;
 	if (!connecting_anew(&h->connecting, session)) {
 		return fail_open(session);
 	}
-	if (!showed_socket || !have_bell(h)) {
+	if (!showed_socket || !takes_any_descriptor(fd) || !have_bell(h)) {
 		return show_socket(h, PGRES_POLLING_WRITING);
 	}
 	h->state = RENEWED;
@@ -310,14 +321,17 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
 	return renew(session);
 }
 
-/* Its answer wakes the program, or the time at which there will be none. */
+/*
+ * Its answer wakes the program, or the time at which there will be none; on the socket
+ * itself the kernel tells of that time only if the network has swallowed the question.
+ */
 static PostgresPollingStatusType await_answer(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	bool unsent = reset_check_unsent(session);
 	int fd = session->libpq->PQsocket(session->conn);
 
-	if (!have_bell(h)) {
+	if (!takes_any_descriptor(fd) || !have_bell(h)) {
 		return show_socket(h, unsent ? PGRES_POLLING_WRITING : PGRES_POLLING_READING);
 	}
 	doorbell_watch(&h->bell, fd, EPOLLIN | EPOLLRDHUP | (unsent ? EPOLLOUT : 0));

@@ -267,7 +267,21 @@ def test_server_restarted(stepwise, new_server, loop):
     assert s.end().stderr == ""
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+def test_silent_server_asked_again(stepwise):
+    """A loop that asks again after the time gets another session."""
+    s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        s.start("a")
+        assert s.ready("a") and s.step("a") == "READING" and not s.ready("a", 0)
+        assert wait_until(lambda: s.step("a") == "WRITING")
+        s.drive("a")
+        assert s.do("pid", "a") != pid
+    s.finish("a")
+
+
+@pytest.mark.parametrize("loop", ["epoll", "once"])
 def test_silent_server(stepwise, loop):
     """Nothing comes from it that could wake the loop."""
     s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})
