@@ -12,6 +12,9 @@ import pytest
 import logfmt
 from server import bare_environ, wait_until
 
+# The one that Debian's packages belong to, whatever else is on PATH.
+PYTHON = "/usr/bin/python3"
+
 
 @dataclass
 class Result:
@@ -97,6 +100,16 @@ class Runner:
             if not wait_until(lambda s=server, b=before: session_pids(s) <= b, self.deadline):
                 left = [s for s in server.sessions() if s["pid"] not in before]
                 pytest.fail("sessions left on the server: %s" % left, pytrace=False)
+
+
+def same(run, argv, status=0, **options):
+    """Runs it bare and pooled; returns the pooled result."""
+    bare = run(argv, pooled=False, **options)
+    pooled = run(argv, **options)
+    assert bare.returncode == status, bare
+    assert (pooled.stdout, pooled.stderr) == (bare.stdout, bare.stderr)
+    assert pooled.returncode == bare.returncode
+    return pooled
 
 
 def run_to_end(argv, env, timeout, stdin="", cwd=None, stderr=subprocess.PIPE):

@@ -19,6 +19,7 @@ python=/usr/bin/python3
 has_program() { command -v "$1" >/dev/null 2>&1; }
 has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 has_module() { "$python" -c 'import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))' "$1"; }
+has_library() { PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -F "$1" >/dev/null; }
 has_libpq() { has_program pg_config && [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
 has_server() {
 	local dir
@@ -67,6 +68,10 @@ need_check() {
 	need openssl has_program openssl
 	need strace has_program strace
 	need python3-psycopg2 has_module psycopg2
+	need python3-psycopg has_module psycopg
+	need php-cli has_program php
+	need php-pgsql php -r 'exit(extension_loaded("pgsql") ? 0 : 1);'
+	need libjemalloc2 has_library libjemalloc.so.2
 	need libdbd-pg-perl perl -MDBD::Pg -e 1
 }
 

@@ -24,13 +24,15 @@ K ?=
 T ?=
 
 # --- test programs: ordinary libpq programs, which know nothing of us ----------
+# (those in programs/modules/ are shared libraries, built by the tests that load them)
 
 PROGRAM_NAMES := $(basename $(notdir $(wildcard tests/programs/*.c)))
 PROGRAMS      := $(PROGRAM_NAMES:%=$(BUILD)/tests/programs/%)
 
 $(BUILD)/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(CC) -O1 -g -Wall -I$(PGINCLUDE) -MMD -MP -MF $@.d -o $@ $< -lpq -lpthread
+	$(CC) -O1 -g -Wall -I$(PGINCLUDE) -MMD -MP -MF $@.d -o $@ $< \
+		-Wl,--as-needed -lpq -lpthread -ldl
 
 # --- unit tests: the floors base, trace and pool with their own checks on --------
 
@@ -56,14 +58,17 @@ $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/de
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl
 
 # --- stress programs: the whole shim linked in, for the sanitizers' sake ----------
+# (but not its dlsym and dlopen: the sanitizers call these before they are set up)
 
 STRESS_NAMES := $(basename $(notdir $(wildcard tests/stress/*.c)))
 STRESSES     := $(STRESS_NAMES:%=$(BUILD)/tests/stress/%)
+# Without dlsym and dlopen: the sanitizers call them before they can bear instrumented code.
+STRESS_OBJECTS := $(filter-out %/hooks/loader.o,$(SHIM_OBJECTS))
 
-$(BUILD)/tests/stress/%: tests/stress/%.c $(SHIM_OBJECTS)
+$(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wall -MMD -MP -MF $@.d -rdynamic -o $@ $< \
-		$(SHIM_OBJECTS) -lpq -lpthread -ldl
+		$(STRESS_OBJECTS) -lpq -lpthread -ldl
 
 .SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
 .PHONY: programs units stresses print-flags

@@ -2,49 +2,65 @@
 /*
  * The real libpqs, by caller.
  *
- * A call site is remembered by its return address together with the number of
- * objects that the process has unloaded so far: when that number moves, another
- * object may have come to lie at the same address, and the site is asked about
- * anew.
+ * A call site is remembered by its return address together with the number of times
+ * that the process has loaded or unloaded an object so far: when that number moves,
+ * another object may have come to lie at the same address, and the site is asked about
+ * anew. What an object once meant it goes on meaning for as long as it is there, whatever
+ * is loaded later: it may hold connections.
  */
 #include "base/libpq.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dl.h"
 #include "base/lock.h"
 #include "base/table.h"
 
 struct call_site {
 	const void *return_address;
-	unsigned long long unloads;
+	unsigned long long changes;
+	struct libpq_caller caller;
+	UT_hash_handle hh;
+};
+
+/* An object that calls us. Another may be loaded in its place: the rest must fit, too. */
+struct client {
+	const struct link_map *map;
+	ElfW(Addr) base;
+	char *name;
 	struct libpq_caller caller;
 	UT_hash_handle hh;
 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_LIBPQ);
 static struct call_site *sites;
+static struct client *clients;
 static struct libpq *libpqs;
 
-/* A function that every libpq defines, and that we define, too. */
-static const char *const landmark = "PQfinish";
+/* The libpq that code without one of its own means; once set it stays. */
+static _Atomic(const struct libpq *) common;
 
-static int read_unloads(struct dl_phdr_info *info, size_t size, void *unloads)
+/* A function that every libpq defines; we do not, and other wrappers hardly will. */
+static const char *const landmark = "PQconninfoFree";
+
+static int read_changes(struct dl_phdr_info *info, size_t size, void *changes)
 {
 	(void)size;
-	*(unsigned long long *)unloads = info->dlpi_subs;
+	*(unsigned long long *)changes = info->dlpi_adds + info->dlpi_subs;
 	return 1;
 }
 
-static unsigned long long count_unloads(void)
+static unsigned long long count_changes(void)
 {
-	unsigned long long unloads = 0;
+	unsigned long long changes = 0;
 
-	dl_iterate_phdr(read_unloads, &unloads);
-	return unloads;
+	dl_iterate_phdr(read_changes, &changes);
+	return changes;
 }
 
 /* The object that holds `address`, NULL if none does. */
@@ -59,17 +75,12 @@ static struct link_map *object_of(const void *address)
 	return map;
 }
 
-static bool is_ours(const void *function)
-{
-	return function != NULL && object_of(function) == object_of(&landmark);
-}
-
 /* A handle on an object that is loaded already; the program itself has no name. */
 static void *handle_of(const struct link_map *map)
 {
 	const char *name = map->l_name != NULL && map->l_name[0] != '\0' ? map->l_name : NULL;
 
-	return dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+	return dl_open(name, RTLD_LAZY | RTLD_NOLOAD);
 }
 
 /* What `map` itself and then its dependencies define as the landmark. */
@@ -81,9 +92,9 @@ static void *landmark_seen_by(const struct link_map *map)
 	if (handle == NULL) {
 		return NULL;
 	}
-	found = dlsym(handle, landmark);
+	found = dl_symbol(handle, landmark);
 	dlclose(handle);
-	return is_ours(found) ? NULL : found;
+	return found;
 }
 
 #define OBJECTS_MAX 4096
@@ -112,17 +123,17 @@ static int collect_name(struct dl_phdr_info *info, size_t size, void *arg)
 /* The landmark that the object of this name defines itself, not by a dependency. */
 static void *landmark_defined_by(const char *name)
 {
-	void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+	void *handle = dl_open(name, RTLD_LAZY | RTLD_NOLOAD);
 	void *found;
 	struct link_map *map;
 
 	if (handle == NULL) {
 		return NULL;
 	}
-	found = dlsym(handle, landmark);
+	found = dl_symbol(handle, landmark);
 	map = object_of(found);
 	dlclose(handle);
-	return map != NULL && !is_ours(found) && strcmp(map->l_name, name) == 0 ? found : NULL;
+	return map != NULL && strcmp(map->l_name, name) == 0 ? found : NULL;
 }
 
 /*
@@ -153,15 +164,31 @@ static void *only_landmark(void)
 	return libpq_count == 1 ? found : NULL;
 }
 
+/*
+ * A function of the libpq behind `handle`. Where the linker would have bound callers by
+ * the global scope, what wraps the function there goes on wrapping it.
+ */
+static void *function_of(void *handle, const char *name)
+{
+	void *function = dl_symbol(handle, name);
+	void *wrapped;
+
+	if (function == NULL || dl_next(landmark) != dl_symbol(handle, landmark)) {
+		return function;
+	}
+	wrapped = dl_next(name);
+	return wrapped != NULL ? wrapped : function;
+}
+
 /* Fills the table; false if a function without which nothing works is missing. */
 static bool bind(struct libpq *libpq, void *handle)
 {
 	bool complete = true;
 
 #define REQUIRED(name)                                                                         \
-	*(void **)&libpq->name = dlsym(handle, #name);                                         \
+	*(void **)&libpq->name = function_of(handle, #name);                                   \
 	complete = complete && libpq->name != NULL;
-#define OPTIONAL(name)      *(void **)&libpq->name = dlsym(handle, #name);
+#define OPTIONAL(name)      *(void **)&libpq->name = function_of(handle, #name);
 #define HOOK(name)          REQUIRED(name)
 #define CALL(name)          REQUIRED(name)
 #define HOOK_OPTIONAL(name) OPTIONAL(name)
@@ -246,36 +273,144 @@ static const struct libpq *libpq_at(const struct link_map *map)
 	return known;
 }
 
-static struct libpq_caller resolve(const void *return_address)
+/* ---- what an object means ---------------------------------------------------- */
+
+static bool is_program(const struct link_map *map)
+{
+	return map->l_name == NULL || map->l_name[0] == '\0';
+}
+
+/* The libpq that the linker would have bound `map` to without us. */
+static struct libpq_caller bound(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
-	struct link_map *map = object_of(return_address);
-	void *own = map != NULL ? landmark_seen_by(map) : NULL;
-	void *function = dlsym(RTLD_NEXT, landmark);
+	void *own = landmark_seen_by(map);
+	void *function = dl_next(landmark);
 
-	if (function == NULL || is_ours(function)) {
+	caller.inside = own != NULL && !is_program(map) && object_of(own) == map;
+	if (function == NULL || caller.inside) {
 		function = own;
 	}
-	if (function == NULL) {
-		function = only_landmark();
+	if (function != NULL) {
+		caller.libpq = libpq_at(object_of(function));
 	}
-	if (function == NULL) {
-		return caller;
-	}
-	caller.libpq = libpq_at(object_of(function));
-	caller.inside = own != NULL && map->l_name != NULL && map->l_name[0] != '\0' &&
-	                object_of(own) == map;
 	return caller;
 }
 
-static bool recall(const void *return_address, unsigned long long unloads,
+static bool is_same(const struct client *client, const struct link_map *map)
+{
+	return client->base == map->l_addr && strcmp(client->name, map->l_name) == 0;
+}
+
+static bool recall_client(const struct link_map *map, struct libpq_caller *caller)
+{
+	struct client *client;
+	bool known;
+
+	lock_take(&lock);
+	HASH_FIND_PTR(clients, &map, client);
+	known = client != NULL && is_same(client, map);
+	if (known) {
+		*caller = client->caller;
+	}
+	lock_drop(&lock);
+	return known;
+}
+
+/* Out of memory only means that the object will be asked about again. */
+static void remember_client(const struct link_map *map, const struct libpq_caller *caller)
+{
+	struct client *stale;
+	struct client *fresh = calloc(1, sizeof(*fresh));
+
+	if (fresh == NULL || (fresh->name = strdup(map->l_name)) == NULL) {
+		free(fresh);
+		return;
+	}
+	fresh->map = map;
+	fresh->base = map->l_addr;
+	fresh->caller = *caller;
+	lock_take(&lock);
+	HASH_FIND_PTR(clients, &map, stale);
+	if (stale != NULL) {
+		HASH_DEL(clients, stale);
+	}
+	HASH_ADD_PTR(clients, map, fresh);
+	if (fresh->hh.tbl == NULL) {
+		free(fresh->name);
+		free(fresh);
+	}
+	lock_drop(&lock);
+	if (stale != NULL) {
+		free(stale->name);
+		free(stale);
+	}
+}
+
+/* What the object is known to mean, else what it is bound to; nothing for `map` NULL. */
+static struct libpq_caller meaning_of(const struct link_map *map)
+{
+	struct libpq_caller caller = {0};
+
+	if (map != NULL && !recall_client(map, &caller)) {
+		caller = bound(map);
+	}
+	return caller;
+}
+
+/* Makes `libpq` the one that code without its own means; false if that is another. */
+static bool make_common(const struct libpq *libpq)
+{
+	const struct libpq *none = NULL;
+
+	return atomic_compare_exchange_strong(&common, &none, libpq) || none == libpq;
+}
+
+/* What generated code and foreign function interfaces mean. */
+static const struct libpq *common_libpq(void)
+{
+	const struct libpq *libpq = atomic_load(&common);
+	void *function;
+
+	if (libpq != NULL) {
+		return libpq;
+	}
+	function = dl_next(landmark);
+	if (function == NULL) {
+		function = only_landmark();
+	}
+	libpq = function != NULL ? libpq_at(object_of(function)) : NULL;
+	if (libpq != NULL && !make_common(libpq)) {
+		libpq = atomic_load(&common);
+	}
+	return libpq;
+}
+
+static struct libpq_caller resolve(const void *return_address)
+{
+	struct link_map *map = object_of(return_address);
+	struct libpq_caller caller = meaning_of(map);
+
+	if (caller.libpq == NULL) {
+		caller.libpq = common_libpq();
+	}
+	if (map != NULL && caller.libpq != NULL) {
+		remember_client(map, &caller);
+	}
+	dl_forget_error();
+	return caller;
+}
+
+/* ---- call sites ---------------------------------------------------------------- */
+
+static bool recall(const void *return_address, unsigned long long changes,
                    struct libpq_caller *caller)
 {
 	struct call_site *site;
 
 	lock_take(&lock);
 	HASH_FIND_PTR(sites, &return_address, site);
-	if (site != NULL && site->unloads == unloads) {
+	if (site != NULL && site->changes == changes) {
 		*caller = site->caller;
 	} else {
 		site = NULL;
@@ -285,7 +420,7 @@ static bool recall(const void *return_address, unsigned long long unloads,
 }
 
 /* Out of memory only means that the site will be asked about again. */
-static void remember(const void *return_address, unsigned long long unloads,
+static void remember(const void *return_address, unsigned long long changes,
                      const struct libpq_caller *caller)
 {
 	struct call_site *site;
@@ -303,7 +438,7 @@ static void remember(const void *return_address, unsigned long long unloads,
 		fresh = site->hh.tbl == NULL ? site : NULL;
 	}
 	if (fresh != site) {
-		site->unloads = unloads;
+		site->changes = changes;
 		site->caller = *caller;
 	}
 	lock_drop(&lock);
@@ -313,17 +448,91 @@ static void remember(const void *return_address, unsigned long long unloads,
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
 	int saved_errno = errno;
-	unsigned long long unloads = count_unloads();
+	unsigned long long changes = count_changes();
 	struct libpq_caller caller;
 
-	if (!recall(return_address, unloads, &caller)) {
+	if (!recall(return_address, changes, &caller)) {
 		caller = resolve(return_address);
 		if (caller.libpq != NULL) {
-			remember(return_address, unloads, &caller);
+			remember(return_address, changes, &caller);
 		}
 	}
 	errno = saved_errno;
 	return caller;
+}
+
+enum libpq_finding libpq_judge(const void *caller, const void *function)
+{
+	struct link_map *map = object_of(function);
+	struct link_map *client = object_of(caller);
+	struct libpq_caller meant;
+	const struct libpq *libpq;
+
+	/* A program that contains its libpq binds most of its calls to it for good. */
+	if (map == NULL || is_program(map) || landmark_defined_by(map->l_name) == NULL) {
+		return LIBPQ_NOT;
+	}
+	meant = meaning_of(client);
+	libpq = meant.inside ? NULL : libpq_at(map);
+	if (libpq == NULL || (meant.libpq != NULL && meant.libpq != libpq) ||
+	    !make_common(libpq)) {
+		return LIBPQ_OTHER;
+	}
+	meant.libpq = libpq;
+	if (client != NULL) {
+		remember_client(client, &meant);
+	}
+	return LIBPQ_AGREED;
+}
+
+void *libpq_own(const char *name)
+{
+	void *handle = handle_of(object_of(&landmark));
+	void *found = handle != NULL ? dl_symbol(handle, name) : NULL;
+
+	if (handle != NULL) {
+		dlclose(handle);
+	}
+	return found;
+}
+
+void *libpq_visible(const char *name, const void *caller)
+{
+	void *found = dl_next(name);
+	struct link_map *map = object_of(caller);
+	void *handle;
+
+	if (found != NULL || map == NULL || is_program(map)) {
+		return found;
+	}
+	handle = handle_of(map);
+	if (handle != NULL) {
+		found = dl_symbol(handle, name);
+		dlclose(handle);
+	}
+	return found;
+}
+
+bool libpq_global_is(const char *name)
+{
+	void *function = dl_next(landmark);
+	void *handle;
+	void *meant;
+
+	if (function == NULL) {
+		return true;
+	}
+	handle = dl_open(name, RTLD_LAZY | RTLD_NOLOAD);
+	meant = handle != NULL ? dl_symbol(handle, landmark) : NULL;
+	if (handle != NULL) {
+		dlclose(handle);
+	}
+	return meant == function;
+}
+
+void libpq_note_key_hook(const struct libpq *libpq)
+{
+	atomic_store(&((struct libpq *)libpq)->key_hook, true);
 }
 
 void libpq_fork_prepare(void)
@@ -338,5 +547,5 @@ void libpq_fork_parent(void)
 
 void libpq_fork_child(void)
 {
-	lock_init(&lock, LOCK_LIBPQ);
+	lock_drop(&lock);
 }

@@ -11,8 +11,12 @@
  * Which libpq a caller means is what the dynamic linker would have bound it to
  * without us: the first definition in the global scope after ours, else the one
  * that the calling object's own dependencies hold (an extension loaded with
- * RTLD_LOCAL). A caller that has neither, such as generated code or a foreign
- * function interface, means the only libpq there is; if there are several, none.
+ * RTLD_LOCAL). An object goes on meaning what it meant first.
+ *
+ * A caller that has neither, such as generated code or a foreign function interface,
+ * got its functions by dlsym. Nothing in its call says of which libpq, so there is one
+ * for all such callers, the common one: that of the first such answer, or the only one
+ * of the process. hooks/loader.c asks libpq_judge() before it answers.
  *
  * Locks: LOCK_LIBPQ, for a look-up only; the dynamic linker is never asked while it
  * is held, for its own lock is held by whoever runs constructors, and those may
@@ -21,6 +25,7 @@
 #ifndef PQPOOL_BASE_LIBPQ_H
 #define PQPOOL_BASE_LIBPQ_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +52,7 @@ struct libpq {
 
 	uintptr_t base; /* the load address of its object, which names it */
 	bool can_pipeline;
+	atomic_bool key_hook; /* the program has set one of its own, now or before */
 	struct libpq *next;
 };
 
@@ -57,9 +63,38 @@ struct libpq_caller {
 
 /*
  * Whose call returns to `return_address`. Some 100 ns when the place called before.
- * Never blocks but for the dynamic linker's own lock; errno is kept.
+ * Never blocks but for the dynamic linker's own lock; errno is kept. Of the functions
+ * here this one alone leaves no dlerror(3) behind.
  */
 struct libpq_caller libpq_of_caller(const void *return_address);
+
+/* What a function is that a caller looked up itself. */
+enum libpq_finding {
+	LIBPQ_NOT,    /* it lies in no libpq */
+	LIBPQ_AGREED, /* in one that the calls to come will be understood to mean */
+	LIBPQ_OTHER,  /* in one that they would not: the caller needs `function` itself */
+};
+
+/*
+ * Judges `function`, found by a look-up of `caller`'s, before the shim's own is given in
+ * its place. Once agreed upon the library stays loaded.
+ */
+enum libpq_finding libpq_judge(const void *caller, const void *function);
+
+/* The shim's own definition of `name`, whoever else defines it; NULL if there is none. */
+void *libpq_own(const char *name);
+
+/*
+ * What `caller` would find as `name` by RTLD_DEFAULT if the shim did not define it. NULL
+ * for `caller` asks only for the global scope.
+ */
+void *libpq_visible(const char *name, const void *caller);
+
+/* True unless the global scope has a libpq, and not the one that dlopen(name) means. */
+bool libpq_global_is(const char *name);
+
+/* The program set a hook of its own that answers for the key's password. */
+void libpq_note_key_hook(const struct libpq *libpq);
 
 void libpq_fork_prepare(void);
 void libpq_fork_parent(void);

@@ -92,17 +92,6 @@ void lock_assert_none(void)
 	}
 }
 
-/* A lock made anew in a forked child is held by nobody, whatever was noted before. */
-static void note_made(const struct lock *lock)
-{
-	for (size_t i = held_count; i-- > 0;) {
-		if (held[i] == lock) {
-			memmove(&held[i], &held[i + 1], (held_count - i - 1) * sizeof(held[0]));
-			held_count--;
-		}
-	}
-}
-
 #else
 
 static void note_taking(const struct lock *lock, bool same_rank_allowed)
@@ -116,16 +105,18 @@ static void note_dropping(const struct lock *lock)
 	(void)lock;
 }
 
-static void note_made(const struct lock *lock)
-{
-	(void)lock;
-}
-
 #endif
+
+/* Raised before a lock is taken and lowered after it is dropped: never too small. */
+static _Thread_local volatile unsigned holding;
+
+bool lock_held_here(void)
+{
+	return holding > 0;
+}
 
 void lock_init(struct lock *lock, enum lock_rank rank)
 {
-	note_made(lock);
 	pthread_mutex_init(&lock->mutex, NULL);
 	lock->rank = rank;
 }
@@ -133,12 +124,14 @@ void lock_init(struct lock *lock, enum lock_rank rank)
 void lock_take(struct lock *lock)
 {
 	note_taking(lock, false);
+	holding++;
 	pthread_mutex_lock(&lock->mutex);
 }
 
 void lock_take_for_fork(struct lock *lock)
 {
 	note_taking(lock, true);
+	holding++;
 	pthread_mutex_lock(&lock->mutex);
 }
 
@@ -146,6 +139,7 @@ void lock_drop(struct lock *lock)
 {
 	note_dropping(lock);
 	pthread_mutex_unlock(&lock->mutex);
+	holding--;
 }
 
 bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns)

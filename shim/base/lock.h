@@ -10,9 +10,9 @@
  * No lock is ever held across a call that can block: whoever is about to make
  * one says so with lock_assert_none().
  *
- * Fork: the forking thread takes every lock in rank order before fork() and
- * drops them after it, in the parent with lock_drop(), in the child with
- * lock_init(), because the child has no other thread that could hold one.
+ * Fork: the forking thread takes every lock in rank order before fork() and drops them
+ * after it, in the parent and in the child alike: in the child it is the only thread, and
+ * holds them all.
  */
 #ifndef PQPOOL_BASE_LOCK_H
 #define PQPOOL_BASE_LOCK_H
@@ -43,7 +43,7 @@ struct lock {
 		.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (r)                                \
 	}
 
-/* Makes `lock` a free lock of this rank, whatever it was before. */
+/* Makes `lock` a free lock of this rank. */
 void lock_init(struct lock *lock, enum lock_rank rank);
 
 /* Takes `lock`; may wait for another thread, but only as long as that one computes. */
@@ -53,6 +53,12 @@ void lock_take(struct lock *lock);
 void lock_take_for_fork(struct lock *lock);
 
 void lock_drop(struct lock *lock);
+
+/*
+ * True if this thread holds a lock, or is about to: a signal handler that interrupted it
+ * must not take one.
+ */
+bool lock_held_here(void);
 
 /*
  * Waits on `cond` with `lock` held until it is signalled or CLOCK_MONOTONIC

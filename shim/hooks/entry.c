@@ -20,6 +20,7 @@
 #include "pool/broker.h"
 #include "pool/cancel.h"
 #include "pool/conninfo.h"
+#include "pool/handshake.h"
 #include "pool/opening.h"
 
 #define CALLER __builtin_return_address(0)
@@ -82,29 +83,51 @@ ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *p
 	return answer_connect(&call, CALLER);
 }
 
-/* Passed through: the connection is a stranger to the pool until its PQfinish and after. */
+static PGconn *answer_start(const struct connect_call *call, const void *caller)
+{
+	struct libpq_caller from = libpq_of_caller(caller);
+	struct guard guard;
+	PGconn *conn;
+
+	if (from.libpq == NULL) {
+		return NULL;
+	}
+	if (from.inside || !process_enter(&guard)) {
+		return conninfo_start(from.libpq, call);
+	}
+	conn = guard.nested ? conninfo_start(from.libpq, call)
+	                    : handshake_start(from.libpq, call, caller);
+	process_leave(&guard);
+	return conn;
+}
+
+/* Answered from the pool, never waiting; the status is not CONNECTION_OK before it is leased.
+ */
 ENTRY PGconn *PQconnectStart(const char *conninfo)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
 
-	return from.libpq != NULL ? from.libpq->PQconnectStart(conninfo) : NULL;
+	return answer_start(&call, CALLER);
 }
 
 /* As PQconnectStart. */
 ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values,
                                    int expand_dbname)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand_dbname};
 
-	return from.libpq != NULL
-	               ? from.libpq->PQconnectStartParams(keywords, values, expand_dbname)
-	               : NULL;
+	return answer_start(&call, CALLER);
 }
 
-/* Passed through; libpq's own calls are where a connect of ours is seen on its way. */
+/* A step of such a connect. PQsocket may be another descriptor after each. */
 ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
+	PostgresPollingStatusType wants;
+	struct guard guard;
 
 	if (from.libpq == NULL) {
 		return PGRES_POLLING_FAILED;
@@ -112,7 +135,15 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 	if (from.inside) {
 		opening_pass(from.libpq, conn);
 	}
-	return from.libpq->PQconnectPoll(conn);
+	if (from.inside || !process_enter(&guard)) {
+		return from.libpq->PQconnectPoll(conn);
+	}
+	wants = handshake_poll(from.libpq, conn);
+	if (wants == PGRES_POLLING_OK) {
+		process_connected(from.libpq, conn);
+	}
+	process_leave(&guard);
+	return wants;
 }
 
 /* ---- finishing ------------------------------------------------------------------- */
@@ -149,7 +180,7 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (broker_refusal(conn) == NULL && !broker_misuse(conn, __func__, CALLER)) {
+	if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		from.libpq->PQreset(conn);
 		broker_note_reset(conn);
@@ -162,8 +193,8 @@ ENTRY int PQresetStart(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL || broker_refusal(conn) != NULL ||
-	    broker_misuse(conn, __func__, CALLER)) {
+	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER) ||
+	    broker_refusal(conn) != NULL) {
 		return 0;
 	}
 	broker_taint(conn, DROP_PROGRAM_RESET);
@@ -176,8 +207,8 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
 
-	if (from.libpq != NULL && broker_refusal(conn) == NULL &&
-	    !broker_misuse(conn, __func__, CALLER)) {
+	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER) &&
+	    broker_refusal(conn) == NULL) {
 		status = from.libpq->PQresetPoll(conn);
 	}
 	if (status == PGRES_POLLING_OK) {
@@ -198,6 +229,30 @@ ENTRY char *PQerrorMessage(const PGconn *conn)
 		return (char *)refusal;
 	}
 	return from.libpq != NULL ? from.libpq->PQerrorMessage(conn) : (char *)"";
+}
+
+/* Not CONNECTION_OK while a connect of ours is in progress. */
+ENTRY ConnStatusType PQstatus(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	ConnStatusType status = CONNECTION_BAD;
+
+	if (from.libpq != NULL && (from.inside || !handshake_status(conn, &status))) {
+		status = from.libpq->PQstatus(conn);
+	}
+	return status;
+}
+
+/* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
+ENTRY int PQsocket(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	int fd = -1;
+
+	if (from.libpq != NULL && (from.inside || !handshake_socket(conn, &fd))) {
+		fd = from.libpq->PQsocket(conn);
+	}
+	return fd;
 }
 
 /* ---- what cannot be undone --------------------------------------------------------- */
@@ -261,6 +316,20 @@ ENTRY void *PQgetgssctx(PGconn *conn)
 		broker_taint(conn, DROP_HANDLE_TAKEN);
 	}
 	return handle;
+}
+
+/* With a hook other than libpq's own this libpq's connects are not pooled any more. */
+ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || from.libpq->PQsetSSLKeyPassHook_OpenSSL == NULL) {
+		return;
+	}
+	if (hook != NULL && hook != from.libpq->PQdefaultSSLKeyPassHook_OpenSSL) {
+		libpq_note_key_hook(from.libpq);
+	}
+	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
 }
 
 /* ---- cancelling -------------------------------------------------------------------- */

@@ -2,7 +2,6 @@
 /* Being inside a program: starting once, the guard around each call, fork, exit. */
 #include "hooks/process.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,11 +13,13 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/dl.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "hooks/entry.h"
 #include "pool/broker.h"
+#include "pool/lending.h"
 #include "trace/lease.h"
 #include "trace/record.h"
 #include "trace/report.h"
@@ -59,7 +60,7 @@ static void complain(void *arg, const char *line)
 
 static void before_fork(void)
 {
-	forked_inside = depth > 0;
+	forked_inside = depth > 0 || lock_held_here();
 	if (forked_inside) {
 		return;
 	}
@@ -94,7 +95,7 @@ static void after_fork_in_child(void)
 	stack_fork_child();
 	broker_fork_child();
 	libpq_fork_child();
-	lock_init(&start_lock, LOCK_PROCESS);
+	lock_drop(&start_lock);
 	atomic_store(&reported, false);
 }
 
@@ -123,7 +124,7 @@ static enum mode start_locked(void)
 		return ASIDE;
 	}
 	record_open(config.log, config.log_level, program_invocation_short_name);
-	broker_configure(&config);
+	lending_configure(&config);
 	tell_configuration();
 	return POOLING;
 }
@@ -176,7 +177,10 @@ static void at_exit(void)
 	struct guard guard;
 
 	if (process_enter(&guard)) {
-		broker_shutdown();
+		/* From a signal handler within a call of ours: a lock may be held. */
+		if (!guard.nested && !lock_held_here()) {
+			broker_shutdown();
+		}
 		process_leave(&guard);
 	}
 }
@@ -204,8 +208,8 @@ static bool report(void)
 	struct lease *leaks;
 	size_t count;
 
-	if (atomic_load(&mode) != POOLING || depth > 0 || self_pid() != getpid() ||
-	    atomic_exchange(&reported, true)) {
+	if (atomic_load(&mode) != POOLING || depth > 0 || lock_held_here() ||
+	    self_pid() != getpid() || atomic_exchange(&reported, true)) {
 		return false;
 	}
 	depth++;
@@ -224,7 +228,7 @@ static _Noreturn void really_exit(const char *function, int status)
 {
 	void (*next)(int);
 
-	*(void **)&next = dlsym(RTLD_NEXT, function);
+	*(void **)&next = dl_next(function);
 	if (next != NULL) {
 		next(status);
 	}

@@ -13,7 +13,7 @@
  * programs finish connections in exit handlers of their own. _exit, _Exit and quick_exit
  * run no destructor and are answered here to report first.
  *
- * Fork. All locks are taken in rank order before, dropped after, made anew in the child,
+ * Fork. All locks are taken in rank order before, dropped after, in parent and child,
  * which then has no pool and no leases of its own. A vfork child shares our memory and
  * is recognised by its pid: for it, and for children of a raw clone, everything is passed
  * through.

@@ -3,13 +3,12 @@
  * Acquire and release.
  *
  * Owner of a session at each moment: the pool while idle, else whoever holds its slot.
- * Each session counts its lender, and gives that up in write_off().
+ * Each session counts its lender, and gives that up in lending_write_off().
  */
 #include "pool/broker.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,247 +17,27 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/cancel.h"
-#include "pool/identity.h"
+#include "pool/handshake.h"
 #include "pool/journal.h"
+#include "pool/lending.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
-#include "pool/registry.h"
-#include "pool/session.h"
+#include "pool/reset.h"
 #include "pool/statement.h"
 #include "pool/work.h"
 #include "trace/record.h"
 #include "trace/stack.h"
 
-/* How long an acquire waits for the server to let go of a session it replaces. */
-#define END_WAIT_NS NS_PER_SEC
-
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
 
-/* How often pools other than the one in use are looked after. */
-#define ROUND_NS NS_PER_SEC
-
-static struct {
-	struct session_care care;
-	uint64_t timeout_ns;
-	uint64_t prewarm_ns;
-	uint32_t prewarm;
-	unsigned stack_depth;
-} settings;
-
-static atomic_bool closing;
-static atomic_uint refusals;
-static atomic_uint_fast64_t next_round_ns;
-
-/* How often a statement of the program's has made all sessions unfit to be lent again. */
-static atomic_uint alterations;
+/* The message of a connection that the program has finished. */
+static const char finished_before[] = "pqpool: the connection was finished before\n";
 
 /* Lines in the log about the stale pointer to one lease. */
 #define MISUSES_TOLD 8
 
-/* One connect of the program's on its way. */
-struct acquisition {
-	const struct libpq *libpq;
-	const struct spelling *spelling;
-	struct lender *lender;
-	const void *caller;
-	uint64_t began_ns;
-};
-
-static uint32_t to_limit(int64_t value)
-{
-	return value < 0 ? POOL_NO_LIMIT : (uint32_t)value;
-}
-
-static void set_limits(const struct config *config)
-{
-	struct pool_limits limits = {
-		.size = config->size == 0 ? POOL_NO_LIMIT : to_limit(config->size),
-		.fifo = config->order == ORDER_FIFO,
-		.idle_timeout_ns = (uint64_t)config->idle_timeout_ms * NS_PER_MS,
-	};
-
-	limits.total = POOL_NO_LIMIT;
-	if (config->size > 0 && config->max_overflow >= 0) {
-		limits.total = (uint32_t)(config->size + config->max_overflow);
-	}
-	if (config->recycle_ms >= 0) {
-		/* 0 is "at once"; for the pool 0 is "never". */
-		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS + 1;
-	}
-	registry_configure(&limits);
-}
-
-void broker_configure(const struct config *config)
-{
-	struct identity_settings identity = {.route = config->route,
-	                                     .connect_timeout_s = config->connect_timeout_s};
-
-	identity_configure(&identity);
-	set_limits(config);
-	settings.care.reset = config->reset;
-	settings.care.pre_ping = config->pre_ping;
-	settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
-	settings.care.ping_timeout_ns = (uint64_t)config->ping_timeout_ms * NS_PER_MS;
-	settings.timeout_ns = (uint64_t)config->timeout_ms * NS_PER_MS;
-	settings.prewarm = (uint32_t)config->prewarm;
-	settings.prewarm_ns = (uint64_t)config->connect_timeout_s * NS_PER_SEC;
-	settings.stack_depth = (unsigned)config->stack_depth;
-}
-
-/* Spreads the ends of sessions that were opened together. */
-static uint16_t jitter_of(const struct session *session)
-{
-	uint64_t x = (session->id + (uint64_t)session->owner) * 0x9e3779b97f4a7c15ULL;
-
-	return (uint16_t)(x >> 48);
-}
-
-/* ---- sessions out of the pool ------------------------------------------------ */
-
-static void write_off(struct session *session)
-{
-	if (session->lender != NULL) {
-		lender_release(session->lender);
-	}
-	session_free(session);
-}
-
-/* Closes a session that no lease is on, on our own account. */
-static void close_idle(struct session *session, enum drop_reason why, uint64_t deadline_ns)
-{
-	lease_forget(&session->lease);
-	journal_session_close(session, why);
-	session_close(session, deadline_ns);
-}
-
-static bool slot_gone(struct pool_slot *slot)
-{
-	return session_gone(session_of_slot(slot));
-}
-
-static void tend(struct lender *lender, uint64_t now_ns)
-{
-	struct pool_slot *doomed;
-	struct pool_slot *ended;
-
-	pool_tend(&lender->pool, now_ns, slot_gone, &doomed, &ended);
-	while (doomed != NULL) {
-		struct pool_slot *slot = doomed;
-
-		doomed = slot->next;
-		close_idle(session_of_slot(slot), pool_fate(&lender->pool, slot, now_ns), 0);
-		pool_drop(&lender->pool, slot);
-	}
-	while (ended != NULL) {
-		struct pool_slot *slot = ended;
-
-		ended = slot->next;
-		write_off(session_of_slot(slot));
-	}
-}
-
-/* Pools that nobody calls any more have idle sessions that grow old, too. */
-static void tend_others(uint64_t now_ns)
-{
-	uint64_t due = atomic_load_explicit(&next_round_ns, memory_order_relaxed);
-	struct lender **all;
-	size_t count;
-
-	if (now_ns < due ||
-	    !atomic_compare_exchange_strong(&next_round_ns, &due, now_ns + ROUND_NS)) {
-		return;
-	}
-	all = registry_hold_all(&count);
-	for (size_t i = 0; i < count; i++) {
-		tend(all[i], now_ns);
-		lender_release(all[i]);
-	}
-	free((void *)all);
-}
-
-/*
- * Closes every idle session of this process and sees the end of each; true if there was
- * one. For a connect that failed for want of what they occupy.
- */
-static bool close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
-{
-	size_t count;
-	struct lender **all = registry_hold_all(&count);
-	bool any = false;
-
-	for (size_t i = 0; i < count; i++) {
-		struct pool_slot *slot = pool_drain(&all[i]->pool);
-
-		while (slot != NULL) {
-			struct session *session = session_of_slot(slot);
-
-			slot = slot->next;
-			any = true;
-			close_idle(session, why, deadline_ns);
-			if (await_end) {
-				session_await_end(session, deadline_ns);
-			}
-			pool_forget(&all[i]->pool, &session->slot);
-			write_off(session);
-		}
-		lender_release(all[i]);
-	}
-	free((void *)all);
-	return any;
-}
-
-/* No session that is there now will be lent again. */
-static void invalidate_all(void)
-{
-	size_t count;
-	struct lender **all = registry_hold_all(&count);
-	uint64_t now_ns = clock_monotonic_ns();
-
-	for (size_t i = 0; i < count; i++) {
-		pool_invalidate(&all[i]->pool, now_ns);
-		lender_release(all[i]);
-	}
-	free((void *)all);
-	atomic_fetch_add(&alterations, 1);
-}
-
 /* ---- acquire ------------------------------------------------------------------- */
-
-/*
- * Enters a session into the table of leases. An entry of the same address that is still
- * there belongs to a PGconn that somebody freed past us: its slot is given back.
- */
-static bool enter(struct session *session)
-{
-	struct lease *vanished = NULL;
-	bool entered = lease_register(&session->lease, &vanished);
-
-	if (vanished != NULL) {
-		struct session *lost = session_of_lease(vanished);
-
-		journal_session_close(lost, DROP_DESCRIPTOR);
-		if (lost->lender != NULL) {
-			pool_forget(&lost->lender->pool, &lost->slot);
-		}
-		write_off(lost);
-	}
-	return entered;
-}
-
-/* Puts the session on a lease of the calling thread. */
-static PGconn *lend(const struct acquisition *a, struct session *session)
-{
-	struct lease_origin origin = {
-		.backend_pid = session->backend_pid,
-		.wait_ns = clock_monotonic_ns() - a->began_ns,
-		.stack = stack_capture(a->caller, settings.stack_depth),
-	};
-
-	lease_begin(&session->lease, &origin);
-	journal_acquire(session);
-	return session->conn;
-}
 
 /* Not to be pooled: the program's own connect, tracked if it succeeds. */
 static PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
@@ -273,14 +52,13 @@ static PGconn *acquire_plain(const struct acquisition *a, const struct connect_c
 	if (session == NULL) {
 		return conn;
 	}
-	session->lease.pool = "not pooled";
 	session->taint = DROP_NOT_POOLED;
-	if (!enter(session)) {
+	if (!lending_enter(session, NULL)) {
 		session_free(session);
 		return conn;
 	}
 	journal_session_open(session, clock_monotonic_ns() - a->began_ns);
-	return lend(a, session);
+	return lending_begin(a, session);
 }
 
 /* A session without a lease, whose connection is not to be touched again. */
@@ -290,25 +68,6 @@ static PGconn *hand_over(struct session *session)
 
 	session_free(session);
 	return conn;
-}
-
-/* The server or this process has no place left, and our idle sessions occupy some. */
-static bool wants_room(const struct session *session)
-{
-	static const char *const signs[] = {
-		"too many clients",
-		"too many connections",
-		"connection slots are reserved",
-	};
-	const char *error = session->libpq->PQerrorMessage(session->conn);
-
-	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-		if (strstr(error, signs[i]) != NULL) {
-			return true;
-		}
-	}
-	return strstr(error, strerrordesc_np(EMFILE)) != NULL ||
-	       strstr(error, strerrordesc_np(ENFILE)) != NULL;
 }
 
 static bool failed(const struct session *session)
@@ -323,8 +82,8 @@ static struct session *open_session(const struct acquisition *a)
 	struct session *session = session_open(a->libpq, a->spelling->conninfo);
 
 	if (session == NULL || session->conn == NULL || !failed(session) ||
-	    !wants_room(session) ||
-	    !close_all_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + END_WAIT_NS, true)) {
+	    !lending_wants_room(session) ||
+	    !lending_close_all_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + END_WAIT_NS, true)) {
 		return session;
 	}
 	a->libpq->PQfinish(session->conn);
@@ -350,17 +109,12 @@ static PGconn *open_in_room(const struct acquisition *a)
 		                    took_ns);
 		return hand_over(session);
 	}
-	session->lease.pool = a->lender->identity->label;
-	session->lease.pooled = true;
-	if (!enter(session)) {
+	if (!lending_enter(session, a->lender)) {
 		pool_open_failed(pool);
 		return hand_over(session);
 	}
-	session->lender = a->lender;
-	lender_hold(a->lender);
-	pool_opened(pool, &session->slot, clock_monotonic_ns(), jitter_of(session));
-	journal_session_open(session, took_ns);
-	return lend(a, session);
+	lending_admit(session, took_ns);
+	return lending_begin(a, session);
 }
 
 /* Opens the pool's first sessions side by side, once. */
@@ -368,7 +122,8 @@ static void prewarm_pool(const struct acquisition *a)
 {
 	struct pool *pool = &a->lender->pool;
 	struct session *sessions[PREWARM_MAX];
-	uint32_t wanted = settings.prewarm < PREWARM_MAX ? settings.prewarm : PREWARM_MAX;
+	uint32_t wanted =
+		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
 	uint32_t reserved;
 	uint32_t opened;
 	uint64_t now_ns = clock_monotonic_ns();
@@ -378,25 +133,19 @@ static void prewarm_pool(const struct acquisition *a)
 	}
 	/* One of them will be the program's: the acquire that comes next finds it idle. */
 	reserved = pool_reserve(pool, wanted);
-	opened =
-		prewarm(a->libpq, a->spelling->conninfo, reserved,
-	                settings.prewarm_ns > 0 ? now_ns + settings.prewarm_ns : DEADLINE_NEVER,
-	                sessions);
+	opened = prewarm(a->libpq, a->spelling->conninfo, reserved,
+	                 lending_settings.prewarm_ns > 0 ? now_ns + lending_settings.prewarm_ns
+	                                                 : DEADLINE_NEVER,
+	                 sessions);
 	for (uint32_t i = 0; i < reserved; i++) {
 		struct session *session = i < opened ? sessions[i] : NULL;
 
-		if (session == NULL || !enter(session)) {
+		if (session == NULL || !lending_enter(session, a->lender)) {
 			pool_open_failed(pool);
 			continue;
 		}
-		session->lease.pool = a->lender->identity->label;
-		session->lease.pooled = true;
-		session->lender = a->lender;
-		lender_hold(a->lender);
-		journal_session_open(session, clock_monotonic_ns() - now_ns);
-		now_ns = clock_monotonic_ns();
-		pool_opened(pool, &session->slot, now_ns, jitter_of(session));
-		pool_keep(pool, &session->slot, now_ns);
+		lending_admit(session, clock_monotonic_ns() - now_ns);
+		pool_keep(pool, &session->slot, clock_monotonic_ns());
 	}
 }
 
@@ -410,13 +159,9 @@ static PGconn *refuse(const struct acquisition *a)
 	if (session == NULL) {
 		return NULL;
 	}
-	if (!enter(session)) {
+	if (!lending_enter(session, a->lender)) {
 		return hand_over(session);
 	}
-	/* The message names the pool by its label, which the lender keeps. */
-	session->lender = a->lender;
-	lender_hold(a->lender);
-	atomic_fetch_add(&refusals, 1);
 	return session->conn;
 }
 
@@ -426,13 +171,13 @@ static void clear_room(struct pool_slot *slot, enum drop_reason why)
 	struct session *session = session_of_slot(slot);
 
 	if (session->conn != NULL) {
-		close_idle(session, why, 0);
+		lending_close(session, why, 0);
 	}
 	/* A server that did not answer will not hang up either. */
 	if (why != DROP_PING_FAILED) {
 		session_await_end(session, clock_monotonic_ns() + END_WAIT_NS);
 	}
-	write_off(session);
+	lending_write_off(session);
 }
 
 /* The idle session that was granted, if it is fit; else its room is cleared and NULL. */
@@ -440,11 +185,12 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 {
 	struct session *session = session_of_slot(slot);
 	struct pool *pool = &a->lender->pool;
-	enum drop_reason why = session_check(session, &settings.care, clock_monotonic_ns());
+	enum drop_reason why =
+		reset_check(session, &lending_settings.care, clock_monotonic_ns());
 
 	if (why == DROP_NONE) {
 		pool_lent(pool, slot);
-		return lend(a, session);
+		return lending_begin(a, session);
 	}
 	journal_check_failed(session, why);
 	if (why == DROP_PING_FAILED) {
@@ -457,7 +203,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 static enum pool_grant wait_in_line(const struct acquisition *a, struct pool_waiter *waiter)
 {
 	journal_wait(a->lender, pool_count(&a->lender->pool));
-	return pool_wait(&a->lender->pool, waiter, a->began_ns + settings.timeout_ns);
+	return pool_wait(&a->lender->pool, waiter, a->began_ns + lending_settings.timeout_ns);
 }
 
 static PGconn *acquire_pooled(const struct acquisition *a)
@@ -466,12 +212,12 @@ static PGconn *acquire_pooled(const struct acquisition *a)
 	enum pool_grant grant;
 	PGconn *conn = NULL;
 
-	tend(a->lender, a->began_ns);
-	tend_others(a->began_ns);
-	if (settings.prewarm > 1 && !atomic_flag_test_and_set(&a->lender->prewarmed)) {
+	lending_tend(a->lender, a->began_ns);
+	lending_tend_others(a->began_ns);
+	if (lending_settings.prewarm > 1 && !atomic_flag_test_and_set(&a->lender->prewarmed)) {
 		prewarm_pool(a);
 	}
-	grant = pool_acquire(&a->lender->pool, a->began_ns, &waiter);
+	grant = pool_acquire(&a->lender->pool, a->began_ns, &waiter, NULL);
 	if (grant == POOL_FULL) {
 		grant = wait_in_line(a, &waiter);
 	}
@@ -493,23 +239,12 @@ static PGconn *acquire_pooled(const struct acquisition *a)
 PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *call,
                        const void *caller)
 {
-	struct acquisition a = {
-		.libpq = libpq, .caller = caller, .began_ns = clock_monotonic_ns()};
-	struct spelling *spelling =
-		atomic_load(&closing) ? NULL : identity_resolve(libpq, call);
+	struct acquisition a;
 	PGconn *conn;
 
-	if (spelling != NULL) {
-		a.spelling = spelling;
-		a.lender = registry_lender(spelling->identity);
-	}
+	lending_ask(&a, libpq, call, caller);
 	conn = a.lender != NULL ? acquire_pooled(&a) : acquire_plain(&a, call);
-	if (a.lender != NULL) {
-		lender_release(a.lender);
-	}
-	if (spelling != NULL) {
-		spelling_release(spelling);
-	}
+	lending_answered(&a);
 	return conn;
 }
 
@@ -553,14 +288,14 @@ static void drop_leased(struct session *session, enum drop_reason why)
 	/* Held on: the session may be closed off and freed by another thread at once. */
 	lender_hold(lender);
 	pool_drop(&lender->pool, &session->slot);
-	tend(lender, clock_monotonic_ns());
+	lending_tend(lender, clock_monotonic_ns());
 	lender_release(lender);
 }
 
 /* The whole stack if the log is to show it, else the place alone. */
 static uint32_t note_end(struct session *session, const void *caller)
 {
-	unsigned depth = record_wants(LEVEL_INFO) ? settings.stack_depth : 0;
+	unsigned depth = record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0;
 	uint32_t stack = stack_capture(caller, depth);
 
 	lease_note_end(&session->lease, stack);
@@ -585,27 +320,27 @@ static void end_lease(struct session *session, const struct lease *ended, const 
 {
 	struct lender *lender = session->lender;
 	uint32_t stack = note_end(session, caller);
-	unsigned alterations_before;
+	unsigned alterations;
 	enum drop_reason why;
 	uint64_t now_ns;
 
 	if (session->altered) {
-		invalidate_all();
+		lending_invalidate_all();
 	}
 	if (leave_to_caller(session, ended, stack)) {
 		return;
 	}
-	alterations_before = atomic_load(&alterations);
-	why = session_examine(session, ended);
+	alterations = lending_alterations();
+	why = reset_examine(session, ended);
 	now_ns = clock_monotonic_ns();
-	if (why == DROP_NONE && atomic_load(&closing)) {
+	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}
 	if (why == DROP_NONE) {
 		why = pool_return(&lender->pool, &session->slot, now_ns);
 	}
 	if (why == DROP_NONE) {
-		why = session_reset(session, &settings.care);
+		why = reset_send(session, &lending_settings.care);
 	}
 	/* Written before anybody else can be given the session, so that the log is in order. */
 	journal_release(ended, why, stack);
@@ -615,23 +350,23 @@ static void end_lease(struct session *session, const struct lease *ended, const 
 	}
 	pool_keep(&lender->pool, &session->slot, now_ns);
 	/* It came back too late to be closed with the others. */
-	if (atomic_load(&alterations) != alterations_before) {
-		atomic_store(&next_round_ns, 0);
-		tend_others(clock_monotonic_ns());
+	if (lending_alterations() != alterations) {
+		lending_tend_all(clock_monotonic_ns());
 	}
 }
 
 static void finish_unleased(struct session *session, const void *caller)
 {
-	if (broker_misuse(session->lease.conn, "PQfinish", caller) ||
-	    session->refusal == NULL) {
-		return;
+	if (session->handshake != NULL) {
+		handshake_abandon(session);
+	} else if (session->refusal != NULL) {
+		lease_forget(&session->lease);
+		session->libpq->PQfinish(session->conn);
+		session->conn = NULL;
+		lending_write_off(session);
+	} else {
+		broker_misuse(session->lease.conn, "PQfinish", caller);
 	}
-	lease_forget(&session->lease);
-	atomic_fetch_sub(&refusals, 1);
-	session->libpq->PQfinish(session->conn);
-	session->conn = NULL;
-	write_off(session);
 }
 
 void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
@@ -675,7 +410,8 @@ bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
 		return false;
 	}
 	if (last.misuses <= MISUSES_TOLD) {
-		journal_misuse(&last, function, stack_capture(caller, settings.stack_depth));
+		journal_misuse(&last, function,
+		               stack_capture(caller, lending_settings.stack_depth));
 	}
 	return true;
 }
@@ -695,8 +431,8 @@ void broker_heed(PGconn *conn, unsigned effects)
 	}
 	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
 		session_of_lease(lease)->altered = true;
-		invalidate_all();
-		close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
+		lending_invalidate_all();
+		lending_close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
 	}
 }
 
@@ -727,19 +463,18 @@ const char *broker_refusal(const PGconn *conn)
 {
 	struct lease *lease;
 
-	if (atomic_load_explicit(&refusals, memory_order_relaxed) == 0 ||
-	    lease_find(conn, &lease) != LEASE_IDLE) {
+	if (lease_find(conn, &lease) != LEASE_IDLE) {
 		return NULL;
 	}
-	return session_of_lease(lease)->refusal;
+	return lease_is_stale(conn) ? finished_before : session_of_lease(lease)->refusal;
 }
 
 /* ---- the process ----------------------------------------------------------------- */
 
 void broker_shutdown(void)
 {
-	atomic_store(&closing, true);
-	close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+	lending_set_closing();
+	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
 }
 
 void broker_fork_prepare(void)
@@ -761,9 +496,16 @@ static void close_copy_of_closing(struct pool_slot *slot)
 	session_close_copy(session_of_slot(slot));
 }
 
+/* A connect in progress is not ours to close: the child, too, has the PGconn. */
 static void close_copy_of_idle(struct lease *lease)
 {
-	session_close_copy(session_of_lease(lease));
+	struct session *session = session_of_lease(lease);
+
+	if (session->handshake != NULL) {
+		session_deaden(session);
+	} else if (session->refusal == NULL) {
+		session_close_copy(session);
+	}
 }
 
 void broker_fork_child(void)
@@ -771,5 +513,4 @@ void broker_fork_child(void)
 	lease_fork_child(close_copy_of_idle);
 	registry_fork_child(close_copy_of_closing);
 	identity_fork_child();
-	atomic_store(&next_round_ns, 0);
 }

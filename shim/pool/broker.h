@@ -19,15 +19,11 @@
 
 #include <stdbool.h>
 
-#include "base/config.h"
 #include "base/libpq.h"
 #include "pool/conninfo.h"
 #include "pool/reason.h"
 
 struct session;
-
-/* Takes over the settings. Called once, before anything else here. */
-void broker_configure(const struct config *config);
 
 /*
  * A connection for `call`: leased from the pool, or what libpq itself makes of it. Like
@@ -66,7 +62,10 @@ void broker_drop_left(struct session *session);
 /* After the program reset a leased connection by PQreset or PQresetPoll. */
 void broker_note_reset(PGconn *conn);
 
-/* The message of a connection that we refused; NULL if `conn` is no such one. */
+/*
+ * The message of a connection that we refused, or that the program has finished; NULL if
+ * `conn` is no such one.
+ */
 const char *broker_refusal(const PGconn *conn);
 
 /*

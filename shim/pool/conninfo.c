@@ -274,3 +274,11 @@ PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *c
 	}
 	return NULL;
 }
+
+PGconn *conninfo_start(const struct libpq *libpq, const struct connect_call *call)
+{
+	if (call->function == CONNECT_STRING) {
+		return libpq->PQconnectStart(call->conninfo);
+	}
+	return libpq->PQconnectStartParams(call->keywords, call->values, call->expand_dbname);
+}

@@ -75,6 +75,9 @@ const char *conninfo_value(const struct conninfo *ci, const char *keyword);
  */
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s);
 
+/* The same without the waits: PQconnectStart or PQconnectStartParams. */
+PGconn *conninfo_start(const struct libpq *libpq, const struct connect_call *call);
+
 /* Makes the call as the program made it: libpq's own connect, with all its waits. */
 PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *call);
 

@@ -428,6 +428,9 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 	struct blob inputs;
 	struct spelling *spelling = NULL;
 
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
+		return NULL;
+	}
 	blob_init(&inputs, buf, sizeof(buf));
 	put_inputs(&inputs, libpq, call);
 	if (!inputs.failed) {
@@ -494,5 +497,5 @@ void identity_fork_parent(void)
 
 void identity_fork_child(void)
 {
-	lock_init(&lock, LOCK_IDENTITY);
+	lock_drop(&lock);
 }

@@ -24,7 +24,11 @@ void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *
 {
 	opening->libpq = libpq;
 	opening->conn = conn;
-	libpq->PQsetNoticeReceiver(conn, count_and_pass_on, opening);
+	if (libpq->PQsetNoticeReceiver(conn, NULL, NULL) == libpq->default_receiver) {
+		libpq->PQsetNoticeReceiver(conn, count_and_pass_on, opening);
+	} else {
+		opening->replaced = true;
+	}
 }
 
 void opening_pass(const struct libpq *libpq, PGconn *conn)
@@ -36,9 +40,16 @@ void opening_pass(const struct libpq *libpq, PGconn *conn)
 
 void opening_detach(struct opening *opening)
 {
-	if (opening->conn != NULL) {
-		opening->libpq->PQsetNoticeReceiver(opening->conn,
-		                                    opening->libpq->default_receiver, NULL);
+	const struct libpq *libpq = opening->libpq;
+
+	if (opening->conn == NULL || opening->detached) {
+		return;
+	}
+	opening->detached = true;
+	if (libpq->PQsetNoticeReceiver(opening->conn, NULL, NULL) == count_and_pass_on) {
+		libpq->PQsetNoticeReceiver(opening->conn, libpq->default_receiver, NULL);
+	} else {
+		opening->replaced = true;
 	}
 }
 
@@ -52,7 +63,7 @@ void opening_end(struct opening *opening, const PGconn *conn)
 
 enum drop_reason opening_verdict(const struct opening *opening)
 {
-	if (opening->conn == NULL) {
+	if (opening->conn == NULL || opening->replaced) {
 		return DROP_CONNECT_UNSEEN;
 	}
 	return opening->notices > 0 ? DROP_CONNECT_NOTICE : DROP_NONE;

@@ -25,6 +25,8 @@ struct opening {
 	const struct libpq *libpq;
 	PGconn *conn; /* NULL until libpq came by with it */
 	unsigned notices;
+	bool detached;
+	bool replaced;         /* the program set a receiver of its own meanwhile */
 	struct opening *outer; /* the one this is nested in, e.g. in a key-password hook */
 };
 
@@ -32,13 +34,16 @@ void opening_begin(struct opening *opening);
 /* What the connect came to: NULL, if libpq had no memory for a PGconn. */
 void opening_end(struct opening *opening, const PGconn *conn);
 
-/* After the end: may the session be lent again? */
+/* After the end or the detaching: may the session be lent again? */
 enum drop_reason opening_verdict(const struct opening *opening);
 
 /* Puts the receiver on a connection begun with PQconnectStart. */
 void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
 
-/* Takes it off again; must come before the opening or the connection goes. */
+/*
+ * Takes it off again, unless the program put its own in its place; must come before the
+ * opening or the connection goes. More than once is once.
+ */
 void opening_detach(struct opening *opening);
 
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */

@@ -34,7 +34,11 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	DL_DELETE(pool->waiters, first);
 	first->grant = grant;
 	first->slot = slot;
-	pthread_cond_signal(&first->cond);
+	if (first->granted != NULL) {
+		first->granted(first);
+	} else {
+		pthread_cond_signal(&first->cond);
+	}
 	return true;
 }
 
@@ -109,9 +113,11 @@ static void offer_slot_locked(struct pool *pool, struct pool_slot *slot)
 	}
 }
 
-enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter)
+enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
+                             void (*granted)(struct pool_waiter *waiter))
 {
 	struct pool_slot *slot;
+	enum pool_grant grant;
 
 	memset(waiter, 0, sizeof(*waiter));
 	lock_take(&pool->lock);
@@ -132,11 +138,14 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 		waiter->grant = POOL_REPLACE;
 	} else {
 		waiter->grant = POOL_FULL;
+		waiter->granted = granted;
 		pthread_cond_init(&waiter->cond, NULL);
 		DL_APPEND(pool->waiters, waiter);
 	}
+	/* Out of the lock it may be served at any moment, and half written. */
+	grant = waiter->grant;
 	lock_drop(&pool->lock);
-	return waiter->grant;
+	return grant;
 }
 
 enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns)
@@ -154,6 +163,30 @@ enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_
 	lock_drop(&pool->lock);
 	pthread_cond_destroy(&waiter->cond);
 	return waiter->grant;
+}
+
+enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter)
+{
+	enum pool_grant grant;
+
+	lock_take(&pool->lock);
+	grant = waiter->grant;
+	lock_drop(&pool->lock);
+	return grant;
+}
+
+enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
+{
+	enum pool_grant grant;
+
+	lock_take(&pool->lock);
+	grant = waiter->grant;
+	if (grant == POOL_FULL) {
+		DL_DELETE(pool->waiters, waiter);
+	}
+	lock_drop(&pool->lock);
+	pthread_cond_destroy(&waiter->cond);
+	return grant;
 }
 
 uint32_t pool_reserve(struct pool *pool, uint32_t wanted)

@@ -77,6 +77,8 @@ struct pool_waiter {
 	struct pool_slot *slot;
 	enum drop_reason why;
 	pthread_cond_t cond;
+	/* NULL, or called instead of waking a thread, with the lock held: must not block. */
+	void (*granted)(struct pool_waiter *waiter);
 	struct pool_waiter *prev;
 	struct pool_waiter *next;
 };
@@ -106,15 +108,23 @@ void pool_init(struct pool *pool, const struct pool_limits *limits);
 
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out of
- * it by pool_wait; on any other grant it holds the slot, where there is one.
+ * it by pool_wait or pool_leave; on any other grant it holds the slot, where there is
+ * one. `granted` is the waiter's callback, NULL for one who will block in pool_wait.
  */
-enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter);
+enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
+                             void (*granted)(struct pool_waiter *waiter));
 
 /*
  * Waits for a grant until `deadline_ns` (CLOCK_MONOTONIC, DEADLINE_NEVER). Blocks,
  * with no lock held. POOL_FULL: the time is up and the waiter is out of the line.
  */
 enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns);
+
+/* What the waiter has been granted by now; it stays in line while that is POOL_FULL. */
+enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter);
+
+/* Takes the waiter out of the line; what it was granted all the same is to be answered. */
+enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter);
 
 /* Reserves up to `wanted` rooms at once, no more than are free; returns how many. */
 uint32_t pool_reserve(struct pool *pool, uint32_t wanted);

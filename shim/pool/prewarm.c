@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/opening.h"
+#include "pool/reset.h"
 
 struct attempt {
 	PGconn *conn; /* NULL when over */
@@ -36,7 +37,7 @@ static struct session *end(struct attempt *attempt, const struct libpq *libpq)
 	if (session == NULL) {
 		libpq->PQfinish(attempt->conn);
 	} else {
-		session_park(session);
+		reset_park(session);
 	}
 	attempt->conn = NULL;
 	return session;

@@ -10,6 +10,8 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_SURPLUS] = "surplus",
 	[DROP_EXIT] = "exit",
 	[DROP_MAKE_ROOM] = "make_room",
+	[DROP_EXCHANGED] = "exchanged",
+	[DROP_ABANDONED] = "abandoned",
 	[DROP_ALTERED] = "altered",
 	[DROP_BROKEN] = "broken",
 	[DROP_BUSY] = "busy",
@@ -19,6 +21,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_DESCRIPTOR] = "descriptor",
 	[DROP_FORKED] = "forked",
 	[DROP_CANCEL_UNDER_WAY] = "cancel_under_way",
+	[DROP_REGISTERED] = "registered",
 	[DROP_NOT_POOLED] = "not_pooled",
 	[DROP_EVENT_PROC] = "event_proc",
 	[DROP_TRACED] = "traced",
@@ -30,6 +33,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_CONNECT_NOTICE] = "connect_notice",
 	[DROP_CONNECT_UNSEEN] = "connect_unseen",
 	[DROP_RESET_FAILED] = "reset_failed",
+	[DROP_ESCAPING] = "escaping",
 	[DROP_PING_FAILED] = "ping_failed",
 };
 

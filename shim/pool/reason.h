@@ -13,7 +13,9 @@ enum drop_reason {
 	DROP_SURPLUS,
 	DROP_EXIT,
 	DROP_MAKE_ROOM,
-	DROP_ALTERED, /* a statement of the program's own changed what sessions are made of */
+	DROP_EXCHANGED, /* for the connection that an asynchronous connect has begun itself */
+	DROP_ABANDONED, /* finished before its handshake was over */
+	DROP_ALTERED,   /* a statement of the program's own changed what sessions are made of */
 
 	/* what was found when the program gave it back */
 	DROP_BROKEN,
@@ -24,6 +26,7 @@ enum drop_reason {
 	DROP_DESCRIPTOR,
 	DROP_FORKED,
 	DROP_CANCEL_UNDER_WAY,
+	DROP_REGISTERED,
 	DROP_NOT_POOLED,
 
 	/* what the program or the server did to it meanwhile */
@@ -39,6 +42,7 @@ enum drop_reason {
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,
+	DROP_ESCAPING,
 	DROP_PING_FAILED,
 	DROP_REASONS
 };

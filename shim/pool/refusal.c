@@ -41,7 +41,7 @@ static void put_holders(struct text *t, const char *label)
 	}
 }
 
-static char *message(const struct lender *lender, uint64_t waited_ns)
+char *refusal_message(const struct lender *lender, uint64_t waited_ns)
 {
 	char buf[MESSAGE_MAX];
 	struct text t;
@@ -87,7 +87,7 @@ struct session *refusal_make(const struct spelling *spelling, struct lender *len
                              uint64_t waited_ns)
 {
 	const struct libpq *libpq = spelling->identity->libpq;
-	char *text = message(lender, waited_ns);
+	char *text = refusal_message(lender, waited_ns);
 	PGconn *conn = text != NULL ? impossible(spelling, text) : NULL;
 	struct session *session = conn != NULL ? session_adopt(libpq, conn) : NULL;
 

@@ -16,6 +16,9 @@
 #include "pool/registry.h"
 #include "pool/session.h"
 
+/* What it says, malloc'ed; NULL: out of memory. */
+char *refusal_message(const struct lender *lender, uint64_t waited_ns);
+
 /*
  * Makes one for `spelling`, whose pool was full for `waited_ns`: registered like a
  * session, so that PQfinish and PQerrorMessage find it, but on no lease. NULL: out of

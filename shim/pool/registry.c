@@ -165,12 +165,12 @@ void registry_fork_child(void (*closing)(struct pool_slot *slot))
 	struct pool_slot *slot;
 
 	HASH_ITER (hh, lenders, lender, after) {
-		lock_init(&lender->pool.lock, LOCK_POOL);
+		lock_drop(&lender->pool.lock);
 		DL_FOREACH (lender->pool.closing, slot) {
 			closing(slot);
 		}
 	}
 	/* Forgotten, not freed: other threads were in the middle of using them. */
 	lenders = NULL;
-	lock_init(&lock, LOCK_REGISTRY);
+	lock_drop(&lock);
 }

@@ -185,6 +185,13 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return last.state;
 }
 
+void lease_reclaim(struct lease *lease)
+{
+	lock_take(&table_lock);
+	lease->finished = false;
+	lock_drop(&table_lock);
+}
+
 void lease_note_end(struct lease *lease, uint32_t end_stack)
 {
 	lock_take(&table_lock);
@@ -351,7 +358,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	struct lease *lease;
 	struct lease *next;
 
-	lock_init(&table_lock, LOCK_LEASE);
+	lock_drop(&table_lock);
 	self_renew();
 	sums = (struct lease_totals){0};
 	mark_crossed();

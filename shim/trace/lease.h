@@ -92,6 +92,9 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
  */
 enum lease_state lease_find(const void *conn, struct lease **entry);
 
+/* The program has the idle connection in hand again, though not on a lease yet. */
+void lease_reclaim(struct lease *lease);
+
 /* Notes where a lease that has just ended was given back. */
 void lease_note_end(struct lease *lease, uint32_t end_stack);
 
@@ -131,7 +134,7 @@ void lease_snapshot_free(struct lease *snapshot, size_t count);
  */
 size_t lease_oldest(const char *pool, struct lease *out, size_t max);
 
-/* Around fork(): take the lock; drop it; in the child also make it anew. */
+/* Around fork(): take the lock; drop it. */
 void lease_fork_prepare(void);
 /* Marks every open lease as having crossed a fork, then drops the lock. */
 void lease_fork_parent(void);

@@ -399,7 +399,7 @@ void sink_fork_child(void)
 	int saved_errno = errno;
 	struct stat st;
 
-	lock_init(&sink_lock, LOCK_RECORD);
+	lock_drop(&sink_lock);
 	if (target == TARGET_FILE && name_has_pid()) {
 		if (is_file(sink.fd, &sink.id, &st)) {
 			close(sink.fd);

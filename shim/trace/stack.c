@@ -393,7 +393,7 @@ void stack_fork_parent(void)
 
 void stack_fork_child(void)
 {
-	lock_init(&tables_lock, LOCK_STACK);
+	lock_drop(&tables_lock);
 	for (uint32_t id = 1; id <= last_id; id++) {
 		by_id[id]->logged = false;
 	}

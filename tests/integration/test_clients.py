@@ -285,9 +285,9 @@ for i in range(10):
 print(len(pool._pool))
 pool.closeall()
 """
-# program -> most server sessions that it may need; None: as without the pool
+# program -> most server sessions that it may need
 PSYCOPG2 = {"cycles": (CYCLES, 2), "contexts": (CONTEXTS, 2), "garbage": (GARBAGE, 2),
-            "many uses": (MANY_USES, 7), "threads": (THREADS, 8), "async": (ASYNC, None),
+            "many uses": (MANY_USES, 7), "threads": (THREADS, 8), "async": (ASYNC, 2),
             "its own pool": (POOL, 4)}
 
 

@@ -49,8 +49,8 @@ def assert_ended_well(server, marker):
 
 # ---- fork ----------------------------------------------------------------------------
 
-CHILD = ["child is on a backend of its own", "child's second connect works", "child ended well",
-         "lease is on the same backend"]
+CHILD = ["child has no socket but the lease's", "child is on a backend of its own",
+         "child's second connect works", "child ended well", "lease is on the same backend"]
 FORKS = {
     "child_exit": CHILD,
     "child__exit": CHILD,
@@ -132,6 +132,15 @@ def test_idle_sessions_are_ended_with_terminate(on, tls_server, way, exit_way, s
     marker = tls_server.marker()
     done = on(way, ["exits", exit_way, "0", state])
     assert (done.returncode, done.stderr) == (0, "")
+    assert_ended_well(tls_server, marker)
+
+
+def test_first_session_over_tls_is_not_the_first(on, tls_server):
+    """The library of TLS sets its exit handler later than we set our first."""
+    marker = tls_server.marker()
+    done = on("tls", ["exits", "exit", "0", "second", tls_server.folder.path])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SSL enabled" in tls_server.log_text(marker)
     assert_ended_well(tls_server, marker)
 
 

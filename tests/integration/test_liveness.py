@@ -150,6 +150,21 @@ def test_silent_for_less_than_the_ping_timeout(script):
     s.finish("a")
 
 
+def test_a_room_is_free_when_the_backend_has_ended(script, server):
+    """PQfinish does not wait for the server; the next in the room does, for a while."""
+    s = script(env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"})
+    first = s.connect("a")
+    s.do("event_proc", "a")
+    with stopped(first):
+        s.finish("a")
+        s.do("begin", "b")
+        assert not wait_until(lambda: len(pids(server)) > 1, 0.3)
+        assert not s.done("b")
+    assert s.join("b")[1] not in ("", first)
+    assert first not in pids(server)
+    s.finish("b")
+
+
 def test_one_dead_session_makes_the_older_ones_suspect(script, server):
     s = script()
     opened = [s.connect(name) for name in "abc"]

@@ -5,9 +5,8 @@ import subprocess
 
 import pytest
 
+from running import PYTHON, same
 from tls import TlsServer
-
-PYTHON = "/usr/bin/python3"
 
 # What happened to the sessions, where it is known; three rounds each.
 SESSIONS = {
@@ -26,16 +25,6 @@ SESSIONS = {
     "reset": None,
     "cancel": 1,
 }
-
-
-def same(run, argv, status=0, **options):
-    """Runs it bare and pooled; returns the pooled result."""
-    bare = run(argv, pooled=False, **options)
-    pooled = run(argv, **options)
-    assert bare.returncode == status, bare
-    assert (pooled.stdout, pooled.stderr) == (bare.stdout, bare.stderr)
-    assert pooled.returncode == bare.returncode
-    return pooled
 
 
 @pytest.fixture(scope="module")

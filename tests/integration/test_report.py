@@ -175,7 +175,8 @@ def test_not_for_what_exit_handlers_finish(run, program, way):
     assert done.stderr == "" and not done.events("leak")
 
 
-@pytest.mark.parametrize("mode, status", [("vforked", 0), ("forked", 0), ("exit_in_exit", 6)])
+@pytest.mark.parametrize("mode, status", [
+    ("vforked", 0), ("forked", 0), ("exit_in_exit", 6), ("exit_in_quick_exit", 6)])
 def test_once_and_not_in_the_child(run, program, mode, status):
     done = run([program("leaks"), mode])
     report = read_report(done.stderr)

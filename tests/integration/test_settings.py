@@ -20,7 +20,7 @@ def is_pooled(result):
     return len(set(pids)) == 1
 
 
-# -- whether ---------------------------------------------------------------------------------
+# -- whether -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("env, pooled", [
@@ -70,7 +70,7 @@ def test_unknown_variable(run, program):
     assert "PQPOOL_SIZE" in lines[0].replace("PQPOOL_SIZES", "")
 
 
-# -- profiles -----------------------------------------------------------------------------------
+# -- profiles ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("env, expected", [
@@ -80,7 +80,8 @@ def test_unknown_variable(run, program):
     ({"PQPOOL_PROFILE": "test"}, {"profile": "test", "size": "10", "max_overflow": "15",
                                   "recycle_ms": "3600000"}),
     ({"PQPOOL_PROFILE": "prod"}, {"profile": "prod", "size": "20", "max_overflow": "30",
-                                  "recycle_ms": "1800000", "idle_timeout_ms": "600000", "pre_ping": "on"}),
+                                  "recycle_ms": "1800000", "idle_timeout_ms": "600000",
+                                  "pre_ping": "on"}),
     ({"PQPOOL_PROFILE": "prod", "PQPOOL_SIZE": "7"}, {"size": "7", "max_overflow": "30"}),
 ])
 def test_profiles(run, program, env, expected):
@@ -106,7 +107,7 @@ def test_prod_refuses_to_go_without_pre_ping(run, program):
     assert len(done.stderr.splitlines()) == 1 and "PQPOOL_PRE_PING" in done.stderr
 
 
-# -- where to ------------------------------------------------------------------------------------
+# -- where to ----------------------------------------------------------------------------
 
 
 def dead_port():
@@ -133,7 +134,7 @@ def test_route_without_a_port_keeps_the_programs(run, program, server):
     assert is_pooled(cycle(run, program, env))
 
 
-# -- connect_timeout ---------------------------------------------------------------------------------
+# -- connect_timeout ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -169,10 +170,12 @@ def test_connect_timeout(script, silent):
 
 
 def test_connect_timeout_of_arrays_and_login(script, silent):
-    s = script(env={"PQPOOL_CONNECT_TIMEOUT": "2"})
     words = dict(word.split("=") for word in silent.split())
     params = ["0"] + [text for pair in words.items() for text in pair]
-    assert "timeout expired" in s.do("params", "a", "\t".join(params))
     login = ["127.0.0.1", words["port"], r"\N", "x", "x", r"\N"]
-    assert "timeout expired" in s.do("login", "b", "\t".join(login))
-    s.finish("a", "b")
+    one, other = (script(env={"PQPOOL_CONNECT_TIMEOUT": "2"}) for _ in range(2))
+    one.tell("params", "a", "\t".join(params))
+    other.tell("login", "a", "\t".join(login))
+    for s in (one, other):
+        assert "timeout expired" in s.answer()
+        s.finish("a")

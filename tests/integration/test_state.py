@@ -165,7 +165,7 @@ def test_what_idle_sessions_hold_is_let_go(script, server):
     server.sql("SET lock_timeout = '10s'; LOCK kept", database="app")
 
 
-# -- notifications --------------------------------------------------------------------------
+# -- notifications -----------------------------------------------------------------------
 
 
 def test_queued_notifications_are_not_delivered(script, server):
@@ -196,7 +196,7 @@ def test_notifications_still_arrive(script, server):
     s.finish("a")
 
 
-# -- a reset that does not succeed -------------------------------------------------------------
+# -- a reset that does not succeed -------------------------------------------------------
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
@@ -234,7 +234,7 @@ def test_a_reset_that_is_cancelled_from_outside(script, server):
     assert s.events("session_close", backend=pid, reason="reset_failed")
 
 
-# -- cancelling -----------------------------------------------------------------------------
+# -- cancelling --------------------------------------------------------------------------
 
 
 def is_sleeping(server, pid):
@@ -278,7 +278,7 @@ def test_cancel_kept_past_finish_is_inert(script, server):
     s.do("cancel_free", "b")
 
 
-# -- notices while connecting ------------------------------------------------------------------
+# -- notices while connecting ------------------------------------------------------------
 
 
 def test_notice_at_connect_comes_every_time(script, run, program, server):

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: PostgreSQL
 """What the shim shows to the program, and what it needs of it."""
+import platform
 import re
 
 import house
 
 # C library functions that run no exit handlers: the report has to come before them.
-LIBC = {"_exit", "_Exit", "quick_exit"}
+EXITS = {"_exit", "_Exit", "quick_exit"}
+# Thunks, on the machines that have them.
+LOADER = {"dlsym", "dlopen"}
+# Ties a connection's socket to something that PQfinish must untie.
+EVENTS = {"epoll_ctl"}
+LIBC = EXITS | LOADER | EVENTS
 
 
 def hooks():
@@ -63,3 +69,15 @@ def test_bound_at_load_and_hardened():
     assert not re.search(r"TEXTREL|\(RPATH\)|\(RUNPATH\)", dynamic)
     stack = re.findall(r"GNU_STACK.*", house.output("readelf", "-lW", house.SHIM))
     assert stack and "E" not in stack[0].split()[-2], "executable stack"
+
+
+def test_thunks_jump():
+    """dlsym and dlopen leave no frame of their own: the linker goes by who called them."""
+    jump, call = {"x86_64": (r"jmp +\*%r", r"call +"), "aarch64": (r"br\s+x", r"blr?\s+")}[
+        platform.machine()]
+    for name in LOADER:
+        code = house.output("objdump", "-d", "--no-show-raw-insn", "--disassemble=" + name,
+                            house.SHIM)
+        assert len(re.findall(r"\t%s" % jump, code)) == 1, code
+        calls = re.findall(r"\t%s(.*)" % call, code)
+        assert len(calls) == 1 and "<loader_%s>" % name in calls[0], code

@@ -18,6 +18,7 @@ SLEEPS = {
     "pl": r"\b(sleep|select\s*\(\s*undef)\b",
 }
 SLEEP_REASON = "sleeps because"
+LENGTH_REASON = "This long because"  # in the head of a file beyond the limit
 
 
 def test_licence_on_top():
@@ -29,7 +30,8 @@ def test_licence_on_top():
 
 def test_files_are_short():
     long = {n: house.read(n).count("\n") for n in house.sources(CODE)}
-    long = {n: lines for n, lines in long.items() if lines > MAX_FILE_LINES}
+    long = {n: lines for n, lines in long.items() if lines > MAX_FILE_LINES
+            and LENGTH_REASON not in "".join(house.read(n).splitlines(True)[:20])}
     assert not long, "over %d lines: %s" % (MAX_FILE_LINES, long)
 
 

@@ -202,6 +202,7 @@ static void use_errors(void)
 	PGconn *conn = open_database();
 
 	printf("message <%s>\n", PQerrorMessage(conn));
+	run(conn, "SELECT 1/0 FROM");
 	run(conn, "SELECT 1/0");
 	PQsetErrorVerbosity(conn, PQERRORS_TERSE);
 	PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ALWAYS);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * exits WAY [STATUS [STATE]]: leaves connections in a state and ends in a way.
+ * exits WAY [STATUS [STATE [HOST]]]: leaves connections in a state and ends in a way.
  *
  * STATE: idle      two connections, finished (the default)
  *        busy      finished with a transaction open and much to discard
  *        leased    one finished, one not
+ *        second    one to HOST, finished, and then one as the environment says
  *        none      never connected
  */
 #include "plain.h"
@@ -17,6 +18,7 @@ int __cxa_atexit(void (*function)(void *), void *arg, void *dso);
 extern void *__dso_handle;
 
 static int status;
+static const char *first_host;
 static PGconn *kept;
 
 /* ---- states ------------------------------------------------------------------------ */
@@ -51,6 +53,20 @@ static void make_leased(void)
 
 	kept = open_database();
 	ask(kept, "SELECT 1");
+	PQfinish(conn);
+}
+
+static void make_second(void)
+{
+	char conninfo[256];
+	PGconn *conn;
+
+	snprintf(conninfo, sizeof(conninfo), "sslmode=disable host=%s", first_host);
+	conn = PQconnectdb(conninfo);
+	printf("%d\n", ask(conn, "SELECT 1"));
+	PQfinish(conn);
+	conn = open_database();
+	printf("%d\n", ask(conn, "SELECT 2"));
 	PQfinish(conn);
 }
 
@@ -223,11 +239,9 @@ struct choice {
 	void (*use)(void);
 };
 
-static const struct choice states[] = {{"idle", make_idle},
-                                       {"busy", make_busy},
-                                       {"leased", make_leased},
-                                       {"none", make_none},
-                                       {NULL, NULL}};
+static const struct choice states[] = {{"idle", make_idle},     {"busy", make_busy},
+                                       {"leased", make_leased}, {"second", make_second},
+                                       {"none", make_none},     {NULL, NULL}};
 
 static const struct choice ways[] = {{"return", by_return},
                                      {"exit", by_exit},
@@ -259,6 +273,7 @@ static void use(const struct choice *choices, const char *name)
 int main(int argc, char **argv)
 {
 	status = argc > 2 ? atoi(argv[2]) : 0;
+	first_host = argc > 4 ? argv[4] : "";
 	use(states, argc > 3 ? argv[3] : "idle");
 	printf("buffered, and written at exit\n");
 	use(ways, argc > 1 ? argv[1] : "return");

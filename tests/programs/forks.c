@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,18 @@ static int touch(void)
 	return pid;
 }
 
+/* How many descriptors up to 1023 are sockets. */
+static int sockets(void)
+{
+	struct stat st;
+	int n = 0;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		n += fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+	}
+	return n;
+}
+
 /* ---- the child has connections of its own ------------------------------------------ */
 
 static void child_connects(int by_exit)
@@ -66,8 +79,10 @@ static void child_connects(int by_exit)
 	pid_t child = fork_flushed();
 
 	if (child == 0) {
+		int inherited = sockets();
 		int own = touch();
 
+		expect("child has no socket but the lease's", inherited == 1);
 		expect("child is on a backend of its own", own != backend && own != idle);
 		expect("child's second connect works", touch() > 0);
 		leave(by_exit);

@@ -116,6 +116,13 @@ static void exit_in_exit(void)
 	atexit(hurry);
 }
 
+static void exit_in_quick_exit(void)
+{
+	leak_here(NULL);
+	at_quick_exit(hurry);
+	quick_exit(7);
+}
+
 /* ---- descriptor 2 is not what it was ------------------------------------------------------
  */
 
@@ -162,6 +169,7 @@ static const struct {
 	{"forked", forked},
 	{"in_child", in_child},
 	{"exit_in_exit", exit_in_exit},
+	{"exit_in_quick_exit", exit_in_quick_exit},
 	{"stderr_replaced", stderr_replaced},
 	{"stderr_closed", stderr_closed},
 	{"stderr_never", stderr_never},

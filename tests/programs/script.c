@@ -157,6 +157,15 @@ static void do_join(struct named *n, char *unused)
 	tell_outcome(n);
 }
 
+static void do_ping(struct named *n, char *conninfo)
+{
+	static const char *const keywords[] = {"dbname", NULL};
+	const char *const values[] = {conninfo, NULL};
+
+	(void)n;
+	printf("%d %d\n", PQping(conninfo), PQpingParams(keywords, values, 1));
+}
+
 static void do_reset(struct named *n, char *unused)
 {
 	(void)unused;
@@ -478,6 +487,7 @@ static const struct {
 	{"begin", do_begin},
 	{"done", do_done},
 	{"join", do_join},
+	{"ping", do_ping},
 	{"reset", do_reset},
 	{"finish", do_finish},
 	{"exec", do_exec},

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* PQPOOL_* variables: defaults, profiles, every rule's good and bad values, complaints. */
+/*
+ * PQPOOL_* variables: defaults, profiles, every rule's good and bad values, complaints.
+ *
+ * This long because each variable has its good and its bad values here, side by side.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,7 +136,7 @@ static void assert_common_defaults(const struct config *c)
 }
 
 static void assert_profile(const struct config *c, enum config_profile profile, int64_t size,
-			   int64_t overflow, int64_t recycle_s, int64_t idle_s)
+                           int64_t overflow, int64_t recycle_s, int64_t idle_s)
 {
 	assert_common_defaults(c);
 	assert_int_equal(c->profile, profile);
@@ -187,14 +191,14 @@ static void test_single_variable_beats_profile(void **state)
 		struct config *c;
 
 		c = profile_first ? load_good(profile, "PQPOOL_SIZE=3", "PQPOOL_RECYCLE=-1")
-				  : load_good("PQPOOL_SIZE=3", "PQPOOL_RECYCLE=-1", profile);
+		                  : load_good("PQPOOL_SIZE=3", "PQPOOL_RECYCLE=-1", profile);
 		assert_int_equal(c->profile, PROFILE_PROD);
 		assert_int_equal(c->size, 3);
 		assert_int_equal(c->recycle_ms, CONFIG_NO_LIMIT);
 		assert_int_equal(c->max_overflow, 30);
 		assert_int_equal(c->idle_timeout_ms, 600000);
 		c = profile_first ? load_good(profile, "PQPOOL_IDLE_TIMEOUT=0")
-				  : load_good("PQPOOL_IDLE_TIMEOUT=0", profile);
+		                  : load_good("PQPOOL_IDLE_TIMEOUT=0", profile);
 		assert_int_equal(c->idle_timeout_ms, 0);
 	}
 }
@@ -211,9 +215,9 @@ static void test_prod_refuses_pre_ping_off(void **state)
 	assert_int_equal(lines_used, 1);
 	assert_string_equal(lines[0], line);
 	assert_int_equal(load_good("PQPOOL_PROFILE=prod", "PQPOOL_PRE_PING=auto")->pre_ping,
-			 PRE_PING_AUTO);
+	                 PRE_PING_AUTO);
 	assert_int_equal(load_good("PQPOOL_PROFILE=test", "PQPOOL_PRE_PING=off")->pre_ping,
-			 PRE_PING_OFF);
+	                 PRE_PING_OFF);
 }
 
 static void test_empty_is_unset(void **state)
@@ -241,7 +245,7 @@ static void test_first_of_two_counts(void **state)
 static void test_other_names_are_not_ours(void **state)
 {
 	struct config *c = load_good("PQPOOLSIZE=abc", "XPQPOOL_SIZE=abc", "PQPOOL_SIZE",
-				     "pqpool_size=abc", "PQPOOL=abc");
+	                             "pqpool_size=abc", "PQPOOL=abc");
 
 	(void)state;
 	assert_int_equal(c->size, 10);
@@ -274,29 +278,29 @@ static void refuses_block(const char *name, const char *const *values)
 #define refuses(name, ...) refuses_block(name, (const char *const[]){__VA_ARGS__, NULL})
 
 static const char *const not_numbers[] = {"abc",
-					  " 5",
-					  "5 ",
-					  "+5",
-					  "-5",
-					  "-2",
-					  "-1x",
-					  "-0",
-					  "0x10",
-					  "1e5",
-					  "5.",
-					  "5,0",
-					  "1_000",
-					  " ",
-					  "-",
-					  "\t5",
-					  "5\n",
-					  "nan",
-					  "inf",
-					  "99999999999999999999",
-					  "9223372036854775808",
-					  "18446744073709551617",
-					  "\xd9\xa5",
-					  NULL};
+                                          " 5",
+                                          "5 ",
+                                          "+5",
+                                          "-5",
+                                          "-2",
+                                          "-1x",
+                                          "-0",
+                                          "0x10",
+                                          "1e5",
+                                          "5.",
+                                          "5,0",
+                                          "1_000",
+                                          " ",
+                                          "-",
+                                          "\t5",
+                                          "5\n",
+                                          "nan",
+                                          "inf",
+                                          "99999999999999999999",
+                                          "9223372036854775808",
+                                          "18446744073709551617",
+                                          "\xd9\xa5",
+                                          NULL};
 
 static void test_numbers(void **state)
 {
@@ -350,15 +354,15 @@ static void test_durations(void **state)
 static void test_bad_durations(void **state)
 {
 	const char *const timed[] = {"PQPOOL_TIMEOUT", "PQPOOL_RECYCLE", "PQPOOL_PING_TIMEOUT",
-				     "PQPOOL_IDLE_TIMEOUT"};
+	                             "PQPOOL_IDLE_TIMEOUT"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]); i++) {
 		refuses_block(timed[i], not_numbers);
 		refuses(timed[i], "99999999999999999999s", "1e5", "-5", "0x10", " 5", "5 ",
-			"5 s", "5S", "5m", "5sec", "5d", "5us", ".5", "5.s", "0.5.5", "-1s",
-			"1000001h", "1000000.0000001h", "3600000000.0001", "3600000000001ms",
-			"9223372036854775807h", "9223372036854775807ms", "0,5", "s");
+		        "5 s", "5S", "5m", "5sec", "5d", "5us", ".5", "5.s", "0.5.5", "-1s",
+		        "1000001h", "1000000.0000001h", "3600000000.0001", "3600000000001ms",
+		        "9223372036854775807h", "9223372036854775807ms", "0,5", "s");
 	}
 	refuses("PQPOOL_TIMEOUT", "-1");
 	refuses("PQPOOL_PING_TIMEOUT", "-1", "0", "0.0", "0ms");
@@ -442,10 +446,10 @@ static void test_route(void **state)
 	takes("PQPOOL_ROUTE", "/run/pgbouncer", "route=/run/pgbouncer");
 	takes("PQPOOL_ROUTE", "/run/pgbouncer:6432", "route=/run/pgbouncer:6432");
 	refuses("PQPOOL_ROUTE", "db:", ":5432", "db:0", "db:65536", "db:-1", "db:x", "db:5432x",
-		"db: 5432", "db:99999999999999999999", "::1", "a:b:1", "db ", " db", "d b",
-		"d\tb", "d\nb", "'db'", "d\"b", "d`b", "d\\b", "a,b", "[::1", "[]", "[]:1",
-		"[db]", "[127.0.0.1]", "[::1]5432", "[::1]:", "[::1]:0", "[%eth0]", "/a:b/c",
-		"[", "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]");
+	        "db: 5432", "db:99999999999999999999", "::1", "a:b:1", "db ", " db", "d b",
+	        "d\tb", "d\nb", "'db'", "d\"b", "d`b", "d\\b", "a,b", "[::1", "[]", "[]:1",
+	        "[db]", "[127.0.0.1]", "[::1]5432", "[::1]:", "[::1]:0", "[%eth0]", "/a:b/c",
+	        "[", "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]");
 }
 
 static void test_log_level_follows_log(void **state)
@@ -456,7 +460,7 @@ static void test_log_level_follows_log(void **state)
 	assert_int_equal(load_good("PQPOOL_LOG=/tmp/x.log")->log_level, LEVEL_INFO);
 	assert_int_equal(load_good("PQPOOL_LOG=stderr.log")->log_level, LEVEL_INFO);
 	assert_int_equal(load_good("PQPOOL_LOG=/tmp/x", "PQPOOL_LOG_LEVEL=off")->log_level,
-			 LEVEL_OFF);
+	                 LEVEL_OFF);
 	assert_int_equal(load_good("PQPOOL_LOG_LEVEL=debug")->log_level, LEVEL_DEBUG);
 }
 
@@ -483,7 +487,7 @@ static void test_complaint_of_every_variable(void **state)
 		{"PRE_PING", "x", "on, auto or off"},
 		{"PING_TIMEOUT", "0", "a time above 0 and up to 1000000h" TIMES},
 		{"CONNECT_TIMEOUT", "0.5",
-		 "whole seconds from 0 to 86400 (0 = leave it to libpq)"},
+	         "whole seconds from 0 to 86400 (0 = leave it to libpq)"},
 		{"RESET", "auto", "discard, rollback or off"},
 		{"PREWARM", "x", "a whole number from 0 to 256"},
 		{"IDLE_TIMEOUT", "x", UPTO " (0 = off)"},
@@ -492,17 +496,17 @@ static void test_complaint_of_every_variable(void **state)
 		{"ONLY", ",", NAMES},
 		{"SKIP", ",", NAMES},
 		{"ROUTE", "a b",
-		 "host, host:port, [IPv6 address]:port or /socket/directory:port, with a port "
-		 "from "
-		 "1 to 65535 and without blanks, quotes, backslashes or commas"},
+	         "host, host:port, [IPv6 address]:port or /socket/directory:port, with a port "
+	         "from "
+	         "1 to 65535 and without blanks, quotes, backslashes or commas"},
 		{"LOG", "%",
-		 "stderr, syslog or a file name, where %p, %n, %h and %% are the only uses of "
-		 "%"},
+	         "stderr, syslog or a file name, where %p, %n, %h and %% are the only uses of "
+	         "%"},
 		{"LOG_LEVEL", "x", "debug, info, warning, error or off"},
 		{"STACK_DEPTH", "65", "a whole number from 0 to 64 (0 = the call site only)"},
 		{"REPORT", "x", FLAGS},
 		{"LEAK_EXITCODE", "256",
-		 "a whole number from 0 to 255 (0 = keep the program's)"},
+	         "a whole number from 0 to 255 (0 = keep the program's)"},
 	};
 	char name[64];
 	char want[600];
@@ -511,8 +515,8 @@ static void test_complaint_of_every_variable(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		snprintf(name, sizeof(name), "PQPOOL_%s", cases[i].name);
 		snprintf(want, sizeof(want),
-			 "pqpool: %s=\"%s\": must be %s; this program runs unpooled", name,
-			 cases[i].value, cases[i].must);
+		         "pqpool: %s=\"%s\": must be %s; this program runs unpooled", name,
+		         cases[i].value, cases[i].must);
 		load_one(name, cases[i].value, false);
 		assert_string_equal(lines[0], want);
 	}
@@ -522,13 +526,13 @@ static void test_all_bad_values_are_told(void **state)
 {
 	struct config *c =
 		load("PQPOOL_ORDER=x", "PQPOOL_SIZE=-3", "PQPOOL_NOTHING_LIKE_IT=1",
-		     "PQPOOL_PROFILE=dev", "PQPOOL_LOG=/tmp/x", "PQPOOL_LOG_LEVEL=x");
+	             "PQPOOL_PROFILE=dev", "PQPOOL_LOG=/tmp/x", "PQPOOL_LOG_LEVEL=x");
 
 	(void)state;
 	assert_false(loaded);
 	assert_int_equal(lines_used, 4);
 	assert_string_equal(lines[0], "pqpool: PQPOOL_NOTHING_LIKE_IT is not a variable of "
-				      "pqpool; see pqpool run --help");
+	                              "pqpool; see pqpool run --help");
 	assert_non_null(strstr(lines[1], "PQPOOL_SIZE=\"-3\": must be "));
 	assert_non_null(strstr(lines[2], "PQPOOL_ORDER=\"x\": must be "));
 	assert_non_null(strstr(lines[3], "PQPOOL_LOG_LEVEL=\"x\": must be "));
@@ -558,8 +562,8 @@ static void test_complaint_is_one_short_line(void **state)
 	value[sizeof(value) - 1] = '\0';
 	load_one("PQPOOL_ORDER", value, false);
 	assert_int_equal(strlen(lines[0]), strlen("pqpool: PQPOOL_ORDER=\"\": must be lifo or "
-						  "fifo; this program runs unpooled") +
-						   80 + 3);
+	                                          "fifo; this program runs unpooled") +
+	                                           80 + 3);
 	assert_non_null(strstr(lines[0], "v...\": must be lifo"));
 
 	/* Not cut inside a character, and whole though every byte is escaped. */
@@ -578,8 +582,8 @@ static void assert_suggests(const char *name, const char *nearest)
 	char want[400];
 
 	snprintf(want, sizeof(want), "pqpool: %s is not a variable of pqpool; %s%s%s", name,
-		 nearest != NULL ? "did you mean " : "see pqpool run --help",
-		 nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+	         nearest != NULL ? "did you mean " : "see pqpool run --help",
+	         nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
 	snprintf(entry, sizeof(entry), "%s=1", name);
 	assert_profile(load(entry), PROFILE_NONE, 10, 20, 3600, 0);
 	assert_true(loaded);
@@ -611,7 +615,7 @@ static void test_unknown_names(void **state)
 	assert_suggests("PQPOOL_LOG_KEEP", NULL);
 	load("PQPOOL_X\n=1");
 	assert_string_equal(lines[0], "pqpool: PQPOOL_X\\n is not a variable of pqpool; "
-				      "see pqpool run --help");
+	                              "see pqpool run --help");
 }
 
 static void test_long_unknown_name_is_cut(void **state)
@@ -624,8 +628,8 @@ static void test_long_unknown_name_is_cut(void **state)
 	assert_true(loaded);
 	assert_int_equal(lines_used, 1);
 	assert_int_equal(strlen(lines[0]), 8 + 80 + 3 +
-						   strlen(" is not a variable of pqpool; "
-							  "see pqpool run --help"));
+	                                           strlen(" is not a variable of pqpool; "
+	                                                  "see pqpool run --help"));
 }
 
 static void test_out_of_memory(void **state)
@@ -697,15 +701,15 @@ static void test_describe(void **state)
 
 	(void)state;
 	assert_string_equal(described(load_good("HOME=/")),
-			    "profile=none size=10 max_overflow=20 timeout_ms=30000 "
-			    "recycle_ms=3600000 pre_ping=on ping_query=\"\" "
-			    "ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
-			    "idle_timeout_ms=0 order=lifo disable=off log=stderr "
-			    "log_level=warning stack_depth=16 report=on leak_exitcode=0");
+	                    "profile=none size=10 max_overflow=20 timeout_ms=30000 "
+	                    "recycle_ms=3600000 pre_ping=on ping_query=\"\" "
+	                    "ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
+	                    "idle_timeout_ms=0 order=lifo disable=off log=stderr "
+	                    "log_level=warning stack_depth=16 report=on leak_exitcode=0");
 	c = load_good("PQPOOL_PROFILE=prod", "PQPOOL_MAX_OVERFLOW=-1",
-		      "PQPOOL_PING_QUERY=SELECT '\"\\\n\t\x02'", "PQPOOL_ONLY=a,b",
-		      "PQPOOL_SKIP=c d", "PQPOOL_ROUTE=[::1]:6432", "PQPOOL_LOG=/l",
-		      "PQPOOL_DISABLE=1", "PQPOOL_REPORT=no", "PQPOOL_RECYCLE=-1");
+	              "PQPOOL_PING_QUERY=SELECT '\"\\\n\t\x02'", "PQPOOL_ONLY=a,b",
+	              "PQPOOL_SKIP=c d", "PQPOOL_ROUTE=[::1]:6432", "PQPOOL_LOG=/l",
+	              "PQPOOL_DISABLE=1", "PQPOOL_REPORT=no", "PQPOOL_RECYCLE=-1");
 	assert_string_equal(
 		described(c),
 		"profile=prod size=20 max_overflow=-1 timeout_ms=30000 "

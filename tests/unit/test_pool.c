@@ -30,7 +30,7 @@ static struct pool_slot *open_slot(size_t i)
 {
 	struct pool_waiter waiter;
 
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_OPEN);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_OPEN);
 	pool_opened(&pool, &slots[i], now, 0);
 	return &slots[i];
 }
@@ -45,7 +45,7 @@ static struct pool_slot *take_idle(void)
 {
 	struct pool_waiter waiter;
 
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_LEND);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_LEND);
 	pool_lent(&pool, waiter.slot);
 	return waiter.slot;
 }
@@ -59,7 +59,7 @@ static void lets_as_many_in_as_the_limit_says(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		open_slot(i);
 	}
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_FULL);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_FULL);
 	assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
 	assert_int_equal(pool_count(&pool).used, 3);
 	assert_int_equal(pool_count(&pool).waiting, 0);
@@ -135,7 +135,7 @@ static void retires_by_age_within_the_jitter(void **state)
 	take_idle();
 	give_back(&slots[0]);
 	now += 1;
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
 	assert_ptr_equal(waiter.slot, &slots[0]);
 	assert_int_equal(waiter.why, DROP_AGED);
 	/* The room is still taken: it belongs to the session that takes its place. */
@@ -180,7 +180,7 @@ static void invalidates_what_is_older(void **state)
 	give_back(&slots[0]);
 	now += SECOND;
 	pool_invalidate(&pool, now);
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
 	assert_ptr_equal(waiter.slot, &slots[0]);
 	assert_int_equal(waiter.why, DROP_INVALIDATED);
 	pool_opened(&pool, &slots[2], now, 0);
@@ -252,7 +252,7 @@ static void counts_a_session_until_its_end_was_seen(void **state)
 	pool_drop(&pool, &slots[0]);
 	assert_int_equal(pool_count(&pool).used, 2);
 	/* Whoever needs the room has to see the end first. */
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
 	assert_ptr_equal(waiter.slot, &slots[0]);
 	pool_opened(&pool, &slots[2], now, 0);
 	pool_drop(&pool, &slots[1]);
@@ -270,7 +270,7 @@ static void gives_room_back_after_a_failed_open(void **state)
 
 	(void)state;
 	make(1, 1);
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_OPEN);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_OPEN);
 	pool_open_failed(&pool);
 	open_slot(0);
 	pool_forget(&pool, &slots[0]);
@@ -313,7 +313,7 @@ static void drains(void **state)
 /* Queues `waiter` at the full pool. */
 static void queue(struct pool_waiter *waiter)
 {
-	assert_int_equal(pool_acquire(&pool, now, waiter), POOL_FULL);
+	assert_int_equal(pool_acquire(&pool, now, waiter, NULL), POOL_FULL);
 }
 
 /* The waiter is served already: the wait returns at once. */
@@ -420,7 +420,7 @@ static void random_acquire(struct crowd *c)
 	struct pool_waiter waiter;
 	struct pool_slot *slot;
 
-	switch (pool_acquire(&pool, now, &waiter)) {
+	switch (pool_acquire(&pool, now, &waiter, NULL)) {
 	case POOL_FULL:
 		assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
 		return;

@@ -94,6 +94,8 @@ static void report(struct lease *leaks, size_t count, const char *log, bool to_s
 
 	unlink(log_name);
 	unlink(err_name);
+	stack_fork_prepare();
+	record_fork_prepare();
 	reporter = fork();
 	if (reporter == 0) {
 		int fd = open(err_name, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -105,6 +107,8 @@ static void report(struct lease *leaks, size_t count, const char *log, bool to_s
 		report_leaks(leaks, count, &totals, "leaky", NOW, to_stderr);
 		_exit(0);
 	}
+	record_fork_parent();
+	stack_fork_parent();
 	waitpid(reporter, &status, 0);
 	assert_int_equal(status, 0);
 }

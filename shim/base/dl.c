@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The dynamic linker's own functions, for the shim's own use.
+ *
+ * With RTLD_NEXT the linker goes by the address that its function returns to. Such a
+ * call must therefore never become a jump: `kept` comes after each.
+ */
+#include "base/dl.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+typedef void *(*symbol_function)(void *handle, const char *name);
+typedef void *(*open_function)(const char *name, int mode);
+
+/* Something is left to do after the call that yielded `found`. */
+static inline void *kept(void *found)
+{
+	__asm__ volatile("" : "+r"(found));
+	return found;
+}
+
+#if DL_INTERPOSED
+
+/* From 2.34 on the functions live in libc.so.6 itself, before that in libdl.so.2. */
+#define VERSION_NOW "GLIBC_2.34"
+#if defined(__x86_64__)
+#define VERSION_BASE "GLIBC_2.2.5"
+#else
+#define VERSION_BASE "GLIBC_2.17"
+#endif
+
+static _Atomic(void *) real_symbol;
+static _Atomic(void *) real_open;
+
+/* Threads that come at once find the same. */
+static void *find(_Atomic(void *) *known, const char *name)
+{
+	void *found = atomic_load_explicit(known, memory_order_relaxed);
+
+	if (found == NULL) {
+		found = kept(dlvsym(RTLD_NEXT, name, VERSION_NOW));
+		if (found == NULL) {
+			found = kept(dlvsym(RTLD_NEXT, name, VERSION_BASE));
+		}
+		atomic_store_explicit(known, found, memory_order_relaxed);
+	}
+	return found;
+}
+
+static symbol_function symbol(void)
+{
+	symbol_function function;
+
+	*(void **)&function = find(&real_symbol, "dlsym");
+	return function;
+}
+
+static open_function opener(void)
+{
+	open_function function;
+
+	*(void **)&function = find(&real_open, "dlopen");
+	return function;
+}
+
+#else
+
+static symbol_function symbol(void)
+{
+	return dlsym;
+}
+
+static open_function opener(void)
+{
+	return dlopen;
+}
+
+#endif
+
+void *dl_open(const char *name, int mode)
+{
+	open_function function = opener();
+
+	return function != NULL ? kept(function(name, mode)) : NULL;
+}
+
+void *dl_symbol(void *handle, const char *name)
+{
+	symbol_function function = symbol();
+
+	return function != NULL ? kept(function(handle, name)) : NULL;
+}
+
+void *dl_next(const char *name)
+{
+	return dl_symbol(RTLD_NEXT, name);
+}
+
+void dl_forget_error(void)
+{
+	dlerror();
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The dynamic linker's own functions, for the shim's own use.
+ *
+ * hooks/loader.c answers for dlsym and dlopen, so a plain call of ours would come back
+ * to us. These go to the C library's, found on first use by their versions: a name
+ * looked up without one might be another preloaded library's.
+ *
+ * Like the originals these leave an error text behind when they fail and may change
+ * errno; the program must see neither: whoever looks something up in a call of the
+ * program's ends with dl_forget_error(). No locks but the linker's.
+ */
+#ifndef PQPOOL_BASE_DL_H
+#define PQPOOL_BASE_DL_H
+
+/* The machines for which there are thunks in hooks/loader.c. Elsewhere nothing of the
+ * linker's is interposed, and plain calls are the C library's. */
+#if defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#define DL_INTERPOSED 1
+#else
+#define DL_INTERPOSED 0
+#endif
+
+/* dlopen(3). A name without a slash is searched for as the shim's own dependency. */
+void *dl_open(const char *name, int mode);
+
+/* dlsym(3) on a real handle; what RTLD_NEXT and RTLD_DEFAULT mean depends on the caller. */
+void *dl_symbol(void *handle, const char *name);
+
+/* The next definition in the global scope after the shim's; NULL if there is none. */
+void *dl_next(const char *name);
+
+/* Takes back an error text of ours, and with it one that the program did not ask for. */
+void dl_forget_error(void);
+
+#endif

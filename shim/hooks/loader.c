@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * dlsym and dlopen, for callers that look libpq's functions up themselves.
+ *
+ * Allocators look functions up while they set themselves up, so nothing here may
+ * allocate on the way of a call that is not about libpq.
+ */
+#include "hooks/loader.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/dl.h"
+#include "base/libpq.h"
+#include "base/needs.h"
+
+#if DL_INTERPOSED
+
+/* ---- the thunks ------------------------------------------------------------------ */
+
+/*
+ * Keep the arguments, ask `decide` with the return address as its third argument, then
+ * jump or return as it says. A compiler may turn a call at the end of a function into a
+ * jump, but need not: hence by hand.
+ */
+#if defined(__x86_64__)
+#define THUNK(name, decide)                                                                    \
+	__asm__(".pushsection .text\n"                                                         \
+	        ".p2align 4\n"                                                                 \
+	        ".globl " name "\n"                                                            \
+	        ".type " name ", @function\n" name ":\n"                                       \
+	        ".cfi_startproc\n"                                                             \
+	        "endbr64\n"                                                                    \
+	        "pushq %rdi\n"                                                                 \
+	        ".cfi_adjust_cfa_offset 8\n"                                                   \
+	        "movq 8(%rsp), %rdx\n"                                                         \
+	        "call " decide "\n"                                                            \
+	        "popq %rdi\n"                                                                  \
+	        ".cfi_adjust_cfa_offset -8\n"                                                  \
+	        "testq %rax, %rax\n"                                                           \
+	        "jz 1f\n"                                                                      \
+	        "movq %rdx, %rsi\n"                                                            \
+	        "jmp *%rax\n"                                                                  \
+	        "1: movq %rdx, %rax\n"                                                         \
+	        "ret\n"                                                                        \
+	        ".cfi_endproc\n"                                                               \
+	        ".size " name ", . - " name "\n"                                               \
+	        ".popsection\n")
+#else
+#define THUNK(name, decide)                                                                    \
+	__asm__(".pushsection .text\n"                                                         \
+	        ".p2align 4\n"                                                                 \
+	        ".globl " name "\n"                                                            \
+	        ".type " name ", %function\n" name ":\n"                                       \
+	        ".cfi_startproc\n"                                                             \
+	        "hint #34\n" /* bti c */                                                       \
+	        "stp x29, x30, [sp, #-32]!\n"                                                  \
+	        ".cfi_def_cfa_offset 32\n"                                                     \
+	        ".cfi_offset 29, -32\n"                                                        \
+	        ".cfi_offset 30, -24\n"                                                        \
+	        "mov x29, sp\n"                                                                \
+	        "str x0, [sp, #16]\n"                                                          \
+	        "mov x2, x30\n"                                                                \
+	        "bl " decide "\n"                                                              \
+	        "mov x16, x0\n"                                                                \
+	        "ldr x0, [sp, #16]\n"                                                          \
+	        "ldp x29, x30, [sp], #32\n"                                                    \
+	        ".cfi_restore 29\n"                                                            \
+	        ".cfi_restore 30\n"                                                            \
+	        ".cfi_def_cfa_offset 0\n"                                                      \
+	        "cbz x16, 1f\n"                                                                \
+	        "br x16\n"                                                                     \
+	        "1: mov x0, x1\n"                                                              \
+	        "ret\n"                                                                        \
+	        ".cfi_endproc\n"                                                               \
+	        ".size " name ", . - " name "\n"                                               \
+	        ".popsection\n")
+#endif
+
+THUNK("dlsym", "loader_dlsym");
+THUNK("dlopen", "loader_dlopen");
+
+/*
+ * On to the next definition of `name`, the C library's or another preloaded library's,
+ * which is looked up once.
+ */
+static struct road onward(_Atomic(void *) *known, const char *name, uintptr_t second)
+{
+	struct road road = {atomic_load_explicit(known, memory_order_relaxed), second};
+
+	if (road.target == NULL) {
+		road.target = dl_next(name);
+		atomic_store_explicit(known, road.target, memory_order_relaxed);
+	}
+	if (road.target == NULL) {
+		road.second = 0;
+	}
+	return road;
+}
+
+/* ---- dlsym ------------------------------------------------------------------------- */
+
+/* What a look-up comes to. */
+enum outcome { PASS, ANSWER, FAIL };
+
+struct hooked {
+	const char *name;
+	/*
+	 * A name that nothing has, for a look-up that must fail although we define the
+	 * name: the linker itself then says so, and names the caller, as it would have.
+	 */
+	const char *missing;
+};
+
+static const struct hooked hooked[] = {
+#define HOOK(name)          {#name, #name " "},
+#define HOOK_OPTIONAL(name) {#name, #name " "},
+#define CALL(name)
+#define CALL_OPTIONAL(name)
+#include "base/hooks.def"
+};
+
+static const struct hooked *find_hooked(const char *name)
+{
+	if (name == NULL || name[0] != 'P' || name[1] != 'Q') {
+		return NULL;
+	}
+	for (size_t i = 0; i < sizeof(hooked) / sizeof(hooked[0]); i++) {
+		if (strcmp(hooked[i].name, name) == 0) {
+			return &hooked[i];
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Our own definition is the one that will be found: is there another behind it? Code that
+ * is not to get ours gets that one; a wrapper comes after us, as it does for calls.
+ */
+static enum outcome look_behind(void *found, const void *caller, void **answer)
+{
+	if (found == NULL) {
+		return FAIL;
+	}
+	*answer = found;
+	return libpq_judge(caller, found) == LIBPQ_OTHER ? ANSWER : PASS;
+}
+
+static enum outcome look_up(void *handle, const char *name, const void *caller, void **answer)
+{
+	void *own = libpq_own(name);
+	void *program = handle == RTLD_DEFAULT ? dl_open(NULL, RTLD_LAZY) : NULL;
+	void *found = dl_symbol(program != NULL ? program : handle, name);
+
+	if (program != NULL) {
+		dlclose(program);
+	}
+	if (found == NULL || own == NULL) {
+		return PASS;
+	}
+	if (found == own) {
+		/* By a handle only the program's scope can lead to us. */
+		return look_behind(libpq_visible(name, program != NULL ? caller : NULL), caller,
+		                   answer);
+	}
+	if (program != NULL || libpq_judge(caller, found) != LIBPQ_AGREED) {
+		return PASS;
+	}
+	*answer = own;
+	return ANSWER;
+}
+
+struct road loader_dlsym(void *handle, const char *name, const void *caller)
+{
+	static _Atomic(void *) next;
+	struct road road = onward(&next, "dlsym", (uintptr_t)name);
+	const struct hooked *function = handle == RTLD_NEXT ? NULL : find_hooked(name);
+	int saved_errno = errno;
+	void *answer = NULL;
+
+	if (function == NULL || road.target == NULL) {
+		return road;
+	}
+	switch (look_up(handle, name, caller, &answer)) {
+	case PASS:
+		break;
+	case FAIL:
+		road.second = (uintptr_t)function->missing;
+		break;
+	case ANSWER:
+		road.target = NULL;
+		road.second = (uintptr_t)answer;
+		dl_forget_error();
+		break;
+	}
+	errno = saved_errno;
+	return road;
+}
+
+/* ---- dlopen ------------------------------------------------------------------------ */
+
+/*
+ * With a libpq of another kind in the global scope the flag is what keeps the module
+ * from calling that one: better unpooled than mixed up.
+ */
+static bool should_bind_to_us(const char *file)
+{
+	char room[NEEDS_NAME_MAX];
+	const char *libpq = needs_libpq(file, room);
+
+	return libpq != NULL && libpq_global_is(libpq);
+}
+
+struct road loader_dlopen(const char *file, int mode)
+{
+	static _Atomic(void *) next;
+	struct road road = onward(&next, "dlopen", (uintptr_t)(unsigned)mode);
+
+	if ((mode & RTLD_DEEPBIND) != 0 && file != NULL) {
+		int saved_errno = errno;
+
+		if (should_bind_to_us(file)) {
+			road.second = (uintptr_t)(unsigned)(mode & ~RTLD_DEEPBIND);
+		}
+		errno = saved_errno;
+	}
+	return road;
+}
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The steps that lending takes. */
+#include "pool/lending.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "pool/events.h"
+#include "pool/journal.h"
+#include "trace/stack.h"
+
+/* How often pools other than the one in use are looked after. */
+#define ROUND_NS NS_PER_SEC
+
+struct lending_settings lending_settings;
+
+static atomic_bool closing;
+static atomic_uint alterations;
+static atomic_uint_fast64_t next_round_ns;
+
+static uint32_t to_limit(int64_t value)
+{
+	return value < 0 ? POOL_NO_LIMIT : (uint32_t)value;
+}
+
+static void set_limits(const struct config *config)
+{
+	struct pool_limits limits = {
+		.size = config->size == 0 ? POOL_NO_LIMIT : to_limit(config->size),
+		.fifo = config->order == ORDER_FIFO,
+		.idle_timeout_ns = (uint64_t)config->idle_timeout_ms * NS_PER_MS,
+	};
+
+	limits.total = POOL_NO_LIMIT;
+	if (config->size > 0 && config->max_overflow >= 0) {
+		limits.total = (uint32_t)(config->size + config->max_overflow);
+	}
+	if (config->recycle_ms >= 0) {
+		/* 0 is "at once"; for the pool 0 is "never". */
+		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS + 1;
+	}
+	registry_configure(&limits);
+}
+
+void lending_configure(const struct config *config)
+{
+	struct identity_settings identity = {.route = config->route,
+	                                     .connect_timeout_s = config->connect_timeout_s};
+
+	identity_configure(&identity);
+	set_limits(config);
+	events_arm();
+	lending_settings.care.reset = config->reset;
+	lending_settings.care.pre_ping = config->pre_ping;
+	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
+	lending_settings.care.ping_timeout_ns = (uint64_t)config->ping_timeout_ms * NS_PER_MS;
+	lending_settings.timeout_ns = (uint64_t)config->timeout_ms * NS_PER_MS;
+	lending_settings.prewarm = (uint32_t)config->prewarm;
+	lending_settings.prewarm_ns = (uint64_t)config->connect_timeout_s * NS_PER_SEC;
+	lending_settings.stack_depth = (unsigned)config->stack_depth;
+}
+
+void lending_write_off(struct session *session)
+{
+	if (session->lender != NULL) {
+		lender_release(session->lender);
+	}
+	session_free(session);
+}
+
+void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns)
+{
+	lease_forget(&session->lease);
+	journal_session_close(session, why);
+	reset_settle(session, deadline_ns);
+	session_close(session);
+}
+
+static bool slot_gone(struct pool_slot *slot)
+{
+	return session_gone(session_of_slot(slot));
+}
+
+void lending_tend(struct lender *lender, uint64_t now_ns)
+{
+	struct pool_slot *doomed;
+	struct pool_slot *ended;
+
+	pool_tend(&lender->pool, now_ns, slot_gone, &doomed, &ended);
+	while (doomed != NULL) {
+		struct pool_slot *slot = doomed;
+
+		doomed = slot->next;
+		lending_close(session_of_slot(slot), pool_fate(&lender->pool, slot, now_ns), 0);
+		pool_drop(&lender->pool, slot);
+	}
+	while (ended != NULL) {
+		struct pool_slot *slot = ended;
+
+		ended = slot->next;
+		lending_write_off(session_of_slot(slot));
+	}
+}
+
+/* Pools that nobody calls any more have idle sessions that grow old, too. */
+void lending_tend_all(uint64_t now_ns)
+{
+	size_t count;
+	struct lender **all = registry_hold_all(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		lending_tend(all[i], now_ns);
+		lender_release(all[i]);
+	}
+	free((void *)all);
+}
+
+/* Pools that nobody calls any more have idle sessions that grow old, too. */
+void lending_tend_others(uint64_t now_ns)
+{
+	uint64_t due = atomic_load_explicit(&next_round_ns, memory_order_relaxed);
+
+	if (now_ns >= due &&
+	    atomic_compare_exchange_strong(&next_round_ns, &due, now_ns + ROUND_NS)) {
+		lending_tend_all(now_ns);
+	}
+}
+
+void lending_invalidate_all(void)
+{
+	size_t count;
+	struct lender **all = registry_hold_all(&count);
+	uint64_t now_ns = clock_monotonic_ns();
+
+	for (size_t i = 0; i < count; i++) {
+		pool_invalidate(&all[i]->pool, now_ns);
+		lender_release(all[i]);
+	}
+	free((void *)all);
+	atomic_fetch_add(&alterations, 1);
+}
+
+unsigned lending_alterations(void)
+{
+	return atomic_load(&alterations);
+}
+
+bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
+{
+	size_t count;
+	struct lender **all = registry_hold_all(&count);
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		struct pool_slot *slot = pool_drain(&all[i]->pool);
+
+		while (slot != NULL) {
+			struct session *session = session_of_slot(slot);
+
+			slot = slot->next;
+			any = true;
+			lending_close(session, why, deadline_ns);
+			if (await_end) {
+				session_await_end(session, deadline_ns);
+			}
+			pool_forget(&all[i]->pool, &session->slot);
+			lending_write_off(session);
+		}
+		lender_release(all[i]);
+	}
+	free((void *)all);
+	return any;
+}
+
+/* Spreads the ends of sessions that were opened together. */
+static uint16_t jitter_of(const struct session *session)
+{
+	uint64_t x = (session->id + (uint64_t)session->owner) * 0x9e3779b97f4a7c15ULL;
+
+	return (uint16_t)(x >> 48);
+}
+
+void lending_ask(struct acquisition *a, const struct libpq *libpq,
+                 const struct connect_call *call, const void *caller)
+{
+	*a = (struct acquisition){.libpq = libpq, .began_ns = clock_monotonic_ns()};
+	a->stack = stack_capture(caller, lending_settings.stack_depth);
+	if (!atomic_load(&closing)) {
+		a->spelling = identity_resolve(libpq, call);
+	}
+	if (a->spelling != NULL) {
+		a->lender = registry_lender(a->spelling->identity);
+	}
+}
+
+void lending_answered(struct acquisition *a)
+{
+	if (a->lender != NULL) {
+		lender_release(a->lender);
+	}
+	if (a->spelling != NULL) {
+		spelling_release(a->spelling);
+	}
+}
+
+bool lending_enter(struct session *session, struct lender *lender)
+{
+	struct lease *vanished = NULL;
+	bool entered;
+
+	session->lease.pool = lender != NULL ? lender->identity->label : "not pooled";
+	session->lease.pooled = lender != NULL;
+	entered = lease_register(&session->lease, &vanished);
+	if (vanished != NULL) {
+		struct session *lost = session_of_lease(vanished);
+
+		journal_session_close(lost, DROP_DESCRIPTOR);
+		if (lost->lender != NULL) {
+			pool_forget(&lost->lender->pool, &lost->slot);
+		}
+		lending_write_off(lost);
+	}
+	if (entered && lender != NULL) {
+		session->lender = lender;
+		lender_hold(lender);
+	}
+	return entered;
+}
+
+PGconn *lending_begin(const struct acquisition *a, struct session *session)
+{
+	struct lease_origin origin = {
+		.backend_pid = session->backend_pid,
+		.wait_ns = clock_monotonic_ns() - a->began_ns,
+		.stack = a->stack,
+	};
+
+	lease_begin(&session->lease, &origin);
+	journal_acquire(session);
+	return session->conn;
+}
+
+void lending_admit(struct session *session, uint64_t took_ns)
+{
+	pool_opened(&session->lender->pool, &session->slot, clock_monotonic_ns(),
+	            jitter_of(session));
+	journal_session_open(session, took_ns);
+}
+
+bool lending_wants_room(const struct session *session)
+{
+	static const char *const signs[] = {
+		"too many clients",
+		"too many connections",
+		"connection slots are reserved",
+	};
+	const char *error = session->libpq->PQerrorMessage(session->conn);
+	char buf[256];
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (strstr(error, signs[i]) != NULL) {
+			return true;
+		}
+	}
+	return strstr(error, strerror_r(EMFILE, buf, sizeof(buf))) != NULL ||
+	       strstr(error, strerror_r(ENFILE, buf, sizeof(buf))) != NULL;
+}
+
+void lending_set_closing(void)
+{
+	atomic_store(&closing, true);
+}
+
+bool lending_is_closing(void)
+{
+	return atomic_load(&closing);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The steps that lending takes, whether a connect blocks (broker.c) or goes in steps
+ * (handshake.c): entering sessions into the table of leases, putting them on a lease,
+ * closing what is not to be lent, and looking after the pools.
+ *
+ * Each session counts its lender, and gives that up in lending_write_off().
+ * No function here is called with a lock held.
+ */
+#ifndef PQPOOL_POOL_LENDING_H
+#define PQPOOL_POOL_LENDING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/config.h"
+#include "base/libpq.h"
+#include "pool/identity.h"
+#include "pool/registry.h"
+#include "pool/reset.h"
+#include "pool/session.h"
+
+/* How long an acquire waits for the server to let go of a session it replaces. */
+#define END_WAIT_NS NS_PER_SEC
+
+struct lending_settings {
+	struct session_care care;
+	uint64_t timeout_ns;
+	uint64_t prewarm_ns; /* how long prewarming may take; 0 = no limit */
+	uint32_t prewarm;
+	unsigned stack_depth;
+};
+
+/* Constant once configured. */
+extern struct lending_settings lending_settings;
+
+/* Takes over the settings. Called once, before anything else of this floor. */
+void lending_configure(const struct config *config);
+
+/* One connect of the program's on its way. */
+struct acquisition {
+	const struct libpq *libpq;
+	struct spelling *spelling; /* NULL: not to be pooled */
+	struct lender *lender;     /* counted; NULL likewise */
+	uint64_t began_ns;
+	uint32_t stack; /* where the program asked */
+};
+
+/*
+ * Begins one: what is asked for, by whom, where from. End it with lending_answered.
+ * No spelling and no lender: not to be pooled.
+ */
+void lending_ask(struct acquisition *a, const struct libpq *libpq,
+                 const struct connect_call *call, const void *caller);
+void lending_answered(struct acquisition *a);
+
+/*
+ * Enters a session into the table of leases; it counts `lender` from now on (NULL: it is
+ * only tracked). An entry of the same address that is still
+ * there belongs to a PGconn that somebody freed past us: its slot is given back. False:
+ * out of memory.
+ */
+bool lending_enter(struct session *session, struct lender *lender);
+
+/* An entered session, just opened, takes the room that was reserved for it. */
+void lending_admit(struct session *session, uint64_t took_ns);
+
+/* Puts an entered session on a lease of the calling thread. */
+PGconn *lending_begin(const struct acquisition *a, struct session *session);
+
+/*
+ * Closes a session that no lease is on, on our own account. With a deadline a reset in
+ * flight is settled first; 0 = do not.
+ */
+void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns);
+
+/* Releases a closed session's memory and its count of the lender. */
+void lending_write_off(struct session *session);
+
+/* Closes what is past its time in one pool, and at intervals in all others. */
+void lending_tend(struct lender *lender, uint64_t now_ns);
+void lending_tend_others(uint64_t now_ns);
+/* All of them, now. */
+void lending_tend_all(uint64_t now_ns);
+
+/*
+ * Closes every idle session of this process; with `await_end` sees the end of each,
+ * until `deadline_ns`. True if there was one.
+ */
+bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end);
+
+/*
+ * No session that is there now will be lent again: a statement of the program's altered
+ * what sessions are made of. How often that happened is counted.
+ */
+void lending_invalidate_all(void);
+unsigned lending_alterations(void);
+
+/*
+ * True if the connect failed because the server or this process has no place left, where
+ * our idle sessions may occupy some.
+ */
+bool lending_wants_room(const struct session *session);
+
+/* The program is exiting: nothing is pooled from now on. */
+void lending_set_closing(void);
+bool lending_is_closing(void);
+
+#endif
