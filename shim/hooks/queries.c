@@ -31,8 +31,11 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 	struct guard guard;
 	bool go_on;
 
+	if (work_is_within(work, conn)) {
+		return true;
+	}
 	if (process_is_inside()) {
-		*work = (struct work){.libpq = work_pass(conn, caller)};
+		work->libpq = work_pass(conn, caller);
 		return work->libpq != NULL;
 	}
 	go_on = work_begin(work, conn, text, caller);
@@ -49,7 +52,7 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 
 static void end(struct work *work)
 {
-	struct session *left = work_end(work);
+	struct session *left = work->entered ? work_end(work) : NULL;
 	struct guard guard;
 
 	if (left != NULL && process_enter(&guard)) {

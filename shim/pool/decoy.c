@@ -47,7 +47,6 @@ static struct decoy *make(const struct libpq *libpq, PGconn *conn, const struct 
 	decoy->session.lease = *finished;
 	memset(&decoy->session.lease.hh, 0, sizeof(decoy->session.lease.hh));
 	decoy->session.lease.pool = decoy->label;
-	decoy->session.lease.pooled = false;
 	return decoy;
 }
 

@@ -11,21 +11,35 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The words of a statement that its kind is told by. */
-#define HEAD_WORDS 3
+enum verb {
+	VERB_OTHER, /* no effect but by functions */
+	VERB_ALTER,
+	VERB_CREATE,
+	VERB_DROP,
+	VERB_GRANT,
+	VERB_LOAD,
+	VERB_REASSIGN,
+	VERB_SET
+};
 
 struct word {
 	const char *text;
 	size_t len;
-	bool quoted; /* "name": never a key word, and not folded to lower case */
+	bool quoted; /* "name": never a key word */
 };
 
 struct scan {
 	const char *at;
 	unsigned effects;
-	struct word head[HEAD_WORDS]; /* of the statement being read */
-	unsigned words;               /* of it, so far */
-	bool after_on;                /* the word before was ON */
+
+	/* of the statement being read */
+	enum verb verb;
+	unsigned words; /* so far; counted no further than they matter */
+	bool of_user;   /* DROP USER, ALTER USER */
+	bool of_scope;  /* SET SESSION, SET LOCAL */
+	bool after_on;  /* the word before was ON */
+
+	/* of the whole text */
 	bool names_set_config;
 	bool names_seed; /* in a string, as set_config() wants it */
 };
@@ -42,16 +56,27 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Of an identifier; every byte above ASCII counts as a letter. */
+#define BEGINS    1 /* a word */
+#define CONTINUES 2
+
+/* A table, because words are most of what there is to read. */
+static const unsigned char letters[256] = {
+	['$'] = CONTINUES,
+	['_'] = BEGINS | CONTINUES,
+	['0' ... '9'] = CONTINUES,
+	['A' ... 'Z'] = BEGINS | CONTINUES,
+	['a' ... 'z'] = BEGINS | CONTINUES,
+	[0x80 ... 0xff] = BEGINS | CONTINUES, /* whatever the encoding makes of them */
+};
+
 static bool begins_word(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-	       (unsigned char)c >= 0x80;
+	return (letters[(unsigned char)c] & BEGINS) != 0;
 }
 
 static bool continues_word(char c)
 {
-	return begins_word(c) || is_digit(c) || c == '$';
+	return (letters[(unsigned char)c] & CONTINUES) != 0;
 }
 
 static const char *skip_spaces(const char *at)
@@ -90,18 +115,26 @@ static const char *skip_line(const char *at)
 
 /* ---- what is quoted ---- */
 
-/*
- * Behind the closing quote of what opened just before `at`. A doubled quote is part of the
- * text, and with `escapes` so is one behind a backslash.
- */
-static const char *skip_quoted(const char *at, char quote, bool escapes)
+/* Behind the closing quote of what opened just before `at`; a doubled one is text. */
+static const char *skip_quoted(const char *at, char quote)
+{
+	const char *end = strchr(at, quote);
+
+	while (end != NULL && end[1] == quote) {
+		end = strchr(end + 2, quote);
+	}
+	return end != NULL ? end + 1 : at + strlen(at);
+}
+
+/* The same for '...' in which a backslash takes its meaning from what follows. */
+static const char *skip_escaped(const char *at)
 {
 	for (; *at != '\0'; at++) {
-		if (escapes && at[0] == '\\' && at[1] != '\0') {
+		if (at[0] == '\\' && at[1] != '\0') {
 			at++;
-		} else if (at[0] == quote && at[1] == quote) {
+		} else if (at[0] == '\'' && at[1] == '\'') {
 			at++;
-		} else if (at[0] == quote) {
+		} else if (at[0] == '\'') {
 			return at + 1;
 		}
 	}
@@ -114,7 +147,7 @@ static const char *skip_escape_string(const char *at)
 	for (;;) {
 		const char *next;
 
-		at = skip_quoted(at, '\'', true);
+		at = skip_escaped(at);
 		next = skip_spaces(at);
 		if (*next != '\'' || memchr(at, '\n', (size_t)(next - at)) == NULL) {
 			return at;
@@ -154,6 +187,7 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
+/* `name` in lower case; `text` in any. */
 static bool equal(const char *text, size_t len, const char *name)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -191,9 +225,6 @@ static const struct {
 
 static unsigned effect_of_function(const struct word *word)
 {
-	if (word->len < strlen("setseed") || strchr("sSpP", word->text[0]) == NULL) {
-		return 0;
-	}
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
 		if (equal(word->text, word->len, functions[i].name)) {
 			return functions[i].effect;
@@ -204,22 +235,45 @@ static unsigned effect_of_function(const struct word *word)
 
 /* ---- statements ---- */
 
-static bool alters(const struct word *verb, const struct word *object)
+/* The kind of a statement that may yet turn out to have an effect. */
+static enum verb verb_of(const struct word *word)
 {
-	static const char *const dropped[] = {"database", "role",  "user",
-	                                      "group",    "owned", NULL};
-	static const char *const altered[] = {"database", "role",   "user",
-	                                      "group",    "system", NULL};
+	static const struct {
+		const char *keyword;
+		enum verb verb;
+	} verbs[] = {
+		{"alter", VERB_ALTER},  {"create", VERB_CREATE}, {"drop", VERB_DROP},
+		{"grant", VERB_GRANT},  {"load", VERB_LOAD},     {"reassign", VERB_REASSIGN},
+		{"revoke", VERB_GRANT}, {"set", VERB_SET},
+	};
 
-	if (is(verb, "drop")) {
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (is(word, verbs[i].keyword)) {
+			return verbs[i].verb;
+		}
+	}
+	return VERB_OTHER;
+}
+
+/* What it is done to, where that is all one has to know. */
+static bool alters(enum verb verb, const struct word *object)
+{
+	static const char *const dropped[] = {"database", "role", "group", "owned", NULL};
+	static const char *const altered[] = {"database", "role", "group", "system", NULL};
+
+	switch (verb) {
+	case VERB_DROP:
 		return is_one_of(object, dropped);
-	}
-	if (is(verb, "alter")) {
+	case VERB_ALTER:
 		return is_one_of(object, altered);
+	case VERB_CREATE:
+		/* Its template must have no session; a new role is no matter to anybody. */
+		return is(object, "database");
+	case VERB_REASSIGN:
+		return is(object, "owned");
+	default:
+		return false;
 	}
-	/* Its template must have no session; a new role is no matter to anybody. */
-	return (is(verb, "create") && is(object, "database")) ||
-	       (is(verb, "reassign") && is(object, "owned"));
 }
 
 /* The setting whose assignment is setseed(). */
@@ -228,50 +282,73 @@ static bool names_seed(const struct word *word)
 	return equal(word->text, word->len, "seed");
 }
 
-/* By its first words, of which the last has just been read. */
-static unsigned effect_of_head(const struct word *head, unsigned words)
+static void note_second_word(struct scan *scan, const struct word *word)
 {
-	static const char *const scopes[] = {"session", "local", NULL};
+	bool drops_or_alters = scan->verb == VERB_DROP || scan->verb == VERB_ALTER;
 
-	if (words == 1) {
-		return is(&head[0], "load") ? STATEMENT_LOADS : 0;
+	if (alters(scan->verb, word)) {
+		scan->effects |= STATEMENT_ALTERS;
 	}
-	if (words == 2) {
-		if (is(&head[0], "set") && names_seed(&head[1])) {
-			return STATEMENT_SEEDS;
-		}
-		/* DROP USER may yet become DROP USER MAPPING, which is about foreign servers.
-		 */
-		return alters(&head[0], &head[1]) && !is(&head[1], "user") ? STATEMENT_ALTERS
-		                                                           : 0;
+	scan->of_user = drops_or_alters && is(word, "user");
+	if (scan->verb == VERB_SET && names_seed(word)) {
+		scan->effects |= STATEMENT_SEEDS;
 	}
-	if (is(&head[0], "set") && is_one_of(&head[1], scopes) && names_seed(&head[2])) {
-		return STATEMENT_SEEDS;
+	scan->of_scope = scan->verb == VERB_SET && (is(word, "session") || is(word, "local"));
+}
+
+static void note_third_word(struct scan *scan, const struct word *word)
+{
+	/* DROP USER MAPPING is about foreign servers. */
+	if (scan->of_user && !is(word, "mapping")) {
+		scan->effects |= STATEMENT_ALTERS;
 	}
-	return alters(&head[0], &head[1]) && is(&head[1], "user") && !is(&head[2], "mapping")
-	               ? STATEMENT_ALTERS
-	               : 0;
+	if (scan->of_scope && names_seed(word)) {
+		scan->effects |= STATEMENT_SEEDS;
+	}
 }
 
 /* GRANT or REVOKE ... ON DATABASE: who may connect. */
-static bool grants(const struct scan *scan, const struct word *word)
+static void note_granted(struct scan *scan, const struct word *word)
 {
-	return scan->after_on && is(word, "database") &&
-	       (is(&scan->head[0], "grant") || is(&scan->head[0], "revoke"));
+	if (scan->after_on && is(word, "database")) {
+		scan->effects |= STATEMENT_ALTERS;
+	}
+	scan->after_on = is(word, "on");
+}
+
+static void note_function(struct scan *scan, const struct word *word)
+{
+	scan->effects |= effect_of_function(word);
+	if (equal(word->text, word->len, "set_config")) {
+		scan->names_set_config = true;
+	}
+}
+
+static void note_head(struct scan *scan, const struct word *word)
+{
+	scan->words++;
+	if (scan->words == 1) {
+		scan->verb = verb_of(word);
+		scan->effects |= scan->verb == VERB_LOAD ? STATEMENT_LOADS : 0;
+	} else if (scan->verb == VERB_GRANT) {
+		note_granted(scan, word);
+	} else if (scan->words == 2) {
+		note_second_word(scan, word);
+	} else if (scan->words == 3) {
+		note_third_word(scan, word);
+	}
 }
 
 static void note_word(struct scan *scan, const struct word *word)
 {
-	if (scan->words < HEAD_WORDS) {
-		scan->head[scan->words++] = *word;
-		scan->effects |= effect_of_head(scan->head, scan->words);
-	} else if (grants(scan, word)) {
-		scan->effects |= STATEMENT_ALTERS;
+	char initial = lower(word->text[0]);
+
+	if (scan->words == 0 || scan->verb != VERB_OTHER) {
+		note_head(scan, word);
 	}
-	scan->after_on = is(word, "on");
-	scan->effects |= effect_of_function(word);
-	if (equal(word->text, word->len, "set_config")) {
-		scan->names_set_config = true;
+	/* The shortest of them, and how each of them begins. */
+	if (word->len >= strlen("setseed") && (initial == 's' || initial == 'p')) {
+		note_function(scan, word);
 	}
 }
 
@@ -280,7 +357,7 @@ static void read_string(struct scan *scan)
 {
 	const char *text = scan->at + 1;
 
-	scan->at = skip_quoted(text, '\'', false);
+	scan->at = skip_quoted(text, '\'');
 	if (scan->at - text == sizeof("seed'") - 1 && equal(text, 4, "seed")) {
 		scan->names_seed = true;
 	}
@@ -290,7 +367,7 @@ static void read_quoted_word(struct scan *scan)
 {
 	struct word word = {.text = scan->at + 1, .quoted = true};
 
-	scan->at = skip_quoted(word.text, '"', false);
+	scan->at = skip_quoted(word.text, '"');
 	word.len = (size_t)(scan->at - word.text);
 	if (word.len > 0 && scan->at[-1] == '"') {
 		word.len--;
@@ -325,6 +402,8 @@ static void read_number(struct scan *scan)
 static void end_statement(struct scan *scan)
 {
 	scan->words = 0;
+	scan->of_user = false;
+	scan->of_scope = false;
 	scan->after_on = false;
 	scan->at++;
 }
@@ -350,17 +429,18 @@ static void read_next(struct scan *scan)
 	} else if (at[0] == '/' && at[1] == '*') {
 		scan->at = skip_block_comment(at);
 	} else {
-		scan->at++;
+		scan->at = skip_spaces(at + 1);
 	}
 }
 
 unsigned statement_effects(const char *text)
 {
-	struct scan scan = {.at = text};
+	struct scan scan;
 
 	if (text == NULL) {
 		return 0;
 	}
+	scan = (struct scan){.at = text};
 	while (*scan.at != '\0') {
 		read_next(&scan);
 	}

@@ -3,7 +3,7 @@
  * One call of the program's that sends work on a connection.
  *
  * session->user is the thread that is inside a call, named by the address of its own
- * `place`, with LEFT set once the session was left to it; 0 = nobody. Exactly one of
+ * work_place, with LEFT set once the session was left to it; 0 = nobody. Exactly one of
  * work_end and work_leave comes first, and both look at what they replace.
  */
 #include "pool/work.h"
@@ -16,24 +16,18 @@
 
 #define LEFT ((uintptr_t)1)
 
-static _Thread_local struct work_place place;
+_Thread_local struct work_place work_place;
 
 static uintptr_t self(void)
 {
-	return (uintptr_t)&place;
-}
-
-/* The stack grows downwards: what is called from a frame lies below it. */
-static bool is_within(const struct work *work, const PGconn *conn)
-{
-	return place.conn == conn && (uintptr_t)work < place.frame;
+	return (uintptr_t)&work_place;
 }
 
 static void enter(struct work *work, const PGconn *conn)
 {
 	work->entered = true;
-	work->outer = (uintptr_t)work < place.frame ? place : (struct work_place){0};
-	place = (struct work_place){
+	work->outer = (uintptr_t)work < work_place.frame ? work_place : (struct work_place){0};
+	work_place = (struct work_place){
 		.conn = conn, .libpq = work->libpq, .frame = (uintptr_t)work};
 }
 
@@ -42,10 +36,6 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	struct lease *lease;
 
 	*work = (struct work){0};
-	if (conn != NULL && is_within(work, conn)) {
-		work->libpq = place.libpq;
-		return true;
-	}
 	switch (lease_find(conn, &lease)) {
 	case LEASE_UNKNOWN:
 		work->libpq = libpq_of_caller(caller).libpq;
@@ -58,7 +48,7 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	case LEASE_OPEN:
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
-		work->effects = statement_effects(text);
+		work->effects = text != NULL ? statement_effects(text) : 0;
 		atomic_store(&work->session->user, self());
 		break;
 	}
@@ -73,9 +63,7 @@ struct session *work_end(struct work *work)
 {
 	struct session *session = work->session;
 
-	if (work->entered) {
-		place = work->outer;
-	}
+	work_place = work->outer;
 	if (session == NULL || (atomic_exchange(&session->user, 0) & LEFT) == 0) {
 		return NULL;
 	}

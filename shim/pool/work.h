@@ -36,6 +36,8 @@ struct work_place {
 	uintptr_t frame;
 };
 
+extern _Thread_local struct work_place work_place;
+
 struct work {
 	const struct libpq *libpq; /* to go on with */
 	unsigned effects;          /* of the statement, see statement.h; to be heeded first */
@@ -43,12 +45,23 @@ struct work {
 
 	/* work.c's */
 	bool entered;
-	struct session *session; /* whose lease it is; NULL = a stranger, or within a call */
+	struct session *session; /* whose lease it is; NULL = a stranger */
 	struct work_place outer;
 };
 
 /*
- * Begins a call on `conn` that sends `text`, or NULL. False: do not go on, and do not
+ * True if the call is one that libpq makes of itself, on `conn`: go on, with work->libpq,
+ * and do not end. The stack grows downwards: what is called from a frame lies below it.
+ */
+static inline bool work_is_within(struct work *work, const PGconn *conn)
+{
+	work->libpq = work_place.libpq;
+	work->entered = false;
+	return work_place.conn == conn && (uintptr_t)work < work_place.frame;
+}
+
+/*
+ * Begins any other call on `conn`, which sends `text`, or NULL. False: do not go on, and do not
  * end; the program is to get what a dead connection would give. `work` must be on the
  * stack of the calling function. `caller` tells which libpq is meant if the connection is
  * a stranger.

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * stale MODE: goes on using a connection that it has finished, which no program should.
+ *
+ *   use     everything that sends or reads, after a finish
+ *   twice   finishes a second time
+ *   late    the same two, where the session was really finished: it has an event procedure
+ *   reuse   the addresses of connections that were really finished, and of those made next
+ *   busy    finishes while another thread is inside PQexec
+ */
+#include <libpq-events.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "plain.h"
+
+#define ROUNDS 20
+
+static int watch(PGEventId id, void *info, void *arg)
+{
+	(void)id;
+	(void)info;
+	(void)arg;
+	return 1;
+}
+
+__attribute__((noinline)) static void finish_here(PGconn *conn)
+{
+	PQfinish(conn);
+	printf("finished\n");
+}
+
+__attribute__((noinline)) static void use_here(PGconn *conn)
+{
+	PGresult *result = PQexec(conn, "CREATE TABLE never (a int)");
+
+	printf("PQexec %s\n", result == NULL ? "NULL" : "a result");
+}
+
+static void use_all(PGconn *conn)
+{
+	char *buffer = NULL;
+	int number;
+
+	use_here(conn);
+	printf("PQexecParams %d\n",
+	       PQexecParams(conn, "SELECT 1", 0, NULL, NULL, NULL, NULL, 0) != NULL);
+	printf("PQprepare %d\n", PQprepare(conn, "p", "SELECT 1", 0, NULL) != NULL);
+	printf("PQexecPrepared %d\n",
+	       PQexecPrepared(conn, "p", 0, NULL, NULL, NULL, 0) != NULL);
+	printf("PQdescribePrepared %d\n", PQdescribePrepared(conn, "p") != NULL);
+	printf("PQdescribePortal %d\n", PQdescribePortal(conn, "p") != NULL);
+	printf("PQfn %d\n", PQfn(conn, 1598, &number, &number, 1, NULL, 0) != NULL);
+	printf("PQsendQuery %d\n", PQsendQuery(conn, "SELECT 1"));
+	printf("PQsendQueryParams %d\n",
+	       PQsendQueryParams(conn, "SELECT 1", 0, NULL, NULL, NULL, NULL, 0));
+	printf("PQsendPrepare %d\n", PQsendPrepare(conn, "p", "SELECT 1", 0, NULL));
+	printf("PQsendQueryPrepared %d\n",
+	       PQsendQueryPrepared(conn, "p", 0, NULL, NULL, NULL, 0));
+	printf("PQsendDescribePrepared %d\n", PQsendDescribePrepared(conn, "p"));
+	printf("PQsendDescribePortal %d\n", PQsendDescribePortal(conn, "p"));
+	printf("PQpipelineSync %d\n", PQpipelineSync(conn));
+	printf("PQsendFlushRequest %d\n", PQsendFlushRequest(conn));
+	printf("PQflush %d\n", PQflush(conn));
+	printf("PQputCopyData %d\n", PQputCopyData(conn, "x", 1));
+	printf("PQputCopyEnd %d\n", PQputCopyEnd(conn, NULL));
+	printf("PQgetCopyData %d\n", PQgetCopyData(conn, &buffer, 1));
+	printf("PQconsumeInput %d\n", PQconsumeInput(conn));
+	printf("PQisBusy %d\n", PQisBusy(conn));
+	printf("PQgetResult %d\n", PQgetResult(conn) != NULL);
+	printf("PQnotifies %d\n", PQnotifies(conn) != NULL);
+	printf("PQsetClientEncoding %d\n", PQsetClientEncoding(conn, "LATIN1"));
+	printf("lo_creat %d\n", (int)lo_creat(conn, 0));
+	printf("PQgetCancel %d\n", PQgetCancel(conn) != NULL);
+	printf("PQresetStart %d\n", PQresetStart(conn));
+	printf("PQresetPoll %d\n", PQresetPoll(conn) != PGRES_POLLING_FAILED);
+	PQreset(conn);
+}
+
+static PGconn *open_kept(bool kept)
+{
+	PGconn *conn = open_database();
+
+	if (!kept) {
+		PQregisterEventProc(conn, watch, "watch", NULL);
+	}
+	return conn;
+}
+
+/* What a connection after it is like. */
+static void look_around(void)
+{
+	PGconn *conn = open_database();
+
+	run(conn, "SELECT current_setting('client_encoding') AS encoding");
+	run(conn, "SELECT to_regclass('never') AS never");
+	PQfinish(conn);
+}
+
+static void misuse(bool kept)
+{
+	PGconn *conn = open_kept(kept);
+
+	finish_here(conn);
+	use_all(conn);
+	if (!kept) {
+		printf("status %d\n", PQstatus(conn));
+	}
+	look_around();
+}
+
+static void finish_twice(bool kept)
+{
+	PGconn *conn = open_kept(kept);
+
+	finish_here(conn);
+	finish_here(conn);
+	look_around();
+}
+
+static void reuse(void)
+{
+	PGconn *finished[ROUNDS];
+	int reused = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		PGconn *conn = open_kept(false);
+
+		for (int j = 0; j < i; j++) {
+			reused += conn == finished[j];
+		}
+		run(conn, "SELECT 1 AS one");
+		PQfinish(conn);
+		finished[i] = conn;
+	}
+	printf("%s\n", reused > 0 ? "reused" : "not reused");
+}
+
+/* ---- two threads ------------------------------------------------------------------- */
+
+static void *sleep_in_server(void *conn)
+{
+	return PQexec(conn, "SELECT pg_sleep(0.5)::text || 'through' AS sleep");
+}
+
+static void finish_busy(PGconn *observer)
+{
+	PGconn *conn = open_database();
+	char query[128];
+	pthread_t thread;
+	void *result;
+
+	snprintf(query, sizeof(query),
+	         "SELECT count(*) FROM pg_stat_activity"
+	         " WHERE pid = %d AND wait_event = 'PgSleep'",
+	         PQbackendPID(conn));
+	if (pthread_create(&thread, NULL, sleep_in_server, conn) != 0) {
+		exit(98);
+	}
+	while (ask(observer, query) != 1) {
+	}
+	PQfinish(conn);
+	for (int i = 0; i < 20; i++) {
+		PGconn *other = open_database();
+
+		if (ask(other, "SELECT 42") != 42) {
+			die("other", other);
+		}
+		PQfinish(other);
+	}
+	pthread_join(thread, &result);
+	show(result);
+	run(observer, "SELECT 43 AS observer");
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+
+	setbuf(stdout, NULL);
+	if (strcmp(mode, "use") == 0) {
+		misuse(true);
+	} else if (strcmp(mode, "twice") == 0) {
+		finish_twice(true);
+	} else if (strcmp(mode, "late") == 0) {
+		misuse(false);
+		finish_twice(false);
+	} else if (strcmp(mode, "reuse") == 0) {
+		reuse();
+	} else {
+		PGconn *observer = open_database();
+
+		for (int i = 0; i < 3; i++) {
+			finish_busy(observer);
+		}
+		PQfinish(observer);
+	}
+	return 0;
+}
