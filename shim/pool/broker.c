@@ -309,6 +309,21 @@ static struct session *open_session(const struct acquisition *a)
 	return session_open(a->libpq, a->spelling->conninfo);
 }
 
+/* Puts a session whose connect began at `began_ns` into the room reserved for it. */
+static void settle(const struct acquisition *a, struct session *session, uint64_t began_ns)
+{
+	struct pool *pool = &a->lender->pool;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	session->lender = a->lender;
+	lender_hold(a->lender);
+	if (!pool_landed(pool, session->standing.place, began_ns, now_ns)) {
+		session->taint = DROP_INVALIDATED;
+	}
+	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
+	journal_session_open(session, now_ns - began_ns);
+}
+
 /* Opens a session in the room that the pool reserved for this acquisition. */
 static PGconn *open_in_room(const struct acquisition *a)
 {
@@ -333,10 +348,7 @@ static PGconn *open_in_room(const struct acquisition *a)
 		pool_open_failed(pool);
 		return hand_over(session);
 	}
-	session->lender = a->lender;
-	lender_hold(a->lender);
-	pool_opened(pool, &session->slot, clock_monotonic_ns(), jitter_of(session));
-	journal_session_open(session, took_ns);
+	settle(a, session, began_ns);
 	return lend(a, session);
 }
 
@@ -368,12 +380,8 @@ static void prewarm_pool(const struct acquisition *a)
 		}
 		session->lease.pool = a->lender->identity->label;
 		session->lease.pooled = true;
-		session->lender = a->lender;
-		lender_hold(a->lender);
-		journal_session_open(session, clock_monotonic_ns() - now_ns);
-		now_ns = clock_monotonic_ns();
-		pool_opened(pool, &session->slot, now_ns, jitter_of(session));
-		pool_keep(pool, &session->slot, now_ns);
+		settle(a, session, now_ns);
+		pool_keep(pool, &session->slot, clock_monotonic_ns());
 	}
 }
 
@@ -424,7 +432,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 		return lend(a, session);
 	}
 	journal_check_failed(session, why);
-	if (why == DROP_PING_FAILED) {
+	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
 		pool_invalidate(pool, clock_monotonic_ns());
 	}
 	clear_room(slot, why);

@@ -68,6 +68,7 @@ void session_note_connection(struct session *session)
 	int fd = session->libpq->PQsocket(session->conn);
 	struct sockaddr address = {.sa_family = AF_UNSPEC};
 	socklen_t len = sizeof(address);
+	enum drop_reason unfit;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
@@ -77,6 +78,8 @@ void session_note_connection(struct session *session)
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
+	unfit = standing_note(&session->standing, session->libpq, session->conn);
+	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
 }
@@ -227,17 +230,6 @@ static bool send_rollback_and_reset(struct session *session)
 	       send_in_pipeline(session, reset_statement);
 }
 
-/* True if something had to be asked, which may leave a message on the connection. */
-static bool learn_escaping(struct session *session)
-{
-	if (session->escaping.known &&
-	    escaping_holds(&session->escaping, session->libpq, session->conn)) {
-		return false;
-	}
-	session->escaping = escaping_learn(session->libpq, session->conn);
-	return true;
-}
-
 enum drop_reason session_reset(struct session *session, const struct session_care *care)
 {
 	const struct libpq *pq = session->libpq;
@@ -253,7 +245,7 @@ enum drop_reason session_reset(struct session *session, const struct session_car
 	if (care->reset == RESET_DISCARD) {
 		/* What it leaves is cleared by the reset. */
 		if (!session->escaping.known) {
-			learn_escaping(session);
+			escaping_learn(&session->escaping, pq, session->conn);
 		}
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
@@ -401,6 +393,9 @@ static enum drop_reason ping(struct session *session, const char *query, uint64_
 static bool needs_ping(const struct session *session, const struct session_care *care,
                        uint64_t now_ns)
 {
+	if (session->standing.attributes != STANDING_ANY) {
+		return true;
+	}
 	switch (care->pre_ping) {
 	case PRE_PING_ON:
 		return true;
@@ -467,12 +462,16 @@ enum drop_reason session_check(struct session *session, const struct session_car
 		}
 	}
 	if (why == DROP_NONE &&
-	    (learn_escaping(session) || (!proven && needs_ping(session, care, now_ns)))) {
+	    (escaping_learn(&session->escaping, session->libpq, session->conn) ||
+	     (!proven && needs_ping(session, care, now_ns)))) {
 		why = ping(session, care->ping_query, deadline_ns);
 		proven = why == DROP_NONE;
 	}
 	if (why != DROP_NONE) {
 		return why;
+	}
+	if (!standing_satisfied(&session->standing, session->libpq, session->conn)) {
+		return DROP_ATTRIBUTES;
 	}
 	if (!escapes_as_process(session, care, deadline_ns)) {
 		return DROP_ESCAPING;

@@ -34,6 +34,7 @@
 #include "pool/escaping.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
+#include "pool/standing.h"
 #include "trace/lease.h"
 
 struct lender;
@@ -66,6 +67,7 @@ struct session {
 	bool ended;             /* one of them said that the server ends the session */
 	uint64_t proven_ns;
 
+	struct standing standing;
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was asked last */
 
@@ -121,7 +123,8 @@ enum drop_reason session_reset(struct session *session, const struct session_car
 /*
  * To be lent: collects a reset in flight, proves that the server is there as `care`
  * wants, puts hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the
- * way to it, is gone; other sessions are suspect, too. Waits ping_timeout_ns at most.
+ * way to it, is gone; other sessions are suspect, too, as with DROP_ATTRIBUTES: the server
+ * has another role now than its program asked for. Waits ping_timeout_ns at most.
  */
 enum drop_reason session_check(struct session *session, const struct session_care *care,
                                uint64_t now_ns);
