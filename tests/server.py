@@ -54,6 +54,8 @@ HBA = """\
 local   all  all                trust
 host    all  all  127.0.0.1/32  scram-sha-256
 """
+# For those that a standby follows.
+REPLICATION_HBA = HBA + "local   replication  all  trust\n"
 # What a start may complain of that is over after a while, or elsewhere.
 PASSING = re.compile(r"could not bind|Address already in use|pre-existing shared memory|"
                      r"lock file .* already exists")
@@ -225,13 +227,7 @@ class Server:
         self.account.own(pwfile)
         argv = ["initdb", "-D", self.data, "-U", "postgres", "--pwfile", pwfile]
         argv += ["--no-sync", "--no-instructions", "--auth=trust", "--no-locale", "-E", "UTF8"]
-        done = subprocess.run(
-            [os.path.join(self.bindir, argv[0])] + argv[1:],
-            env=bare_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True, check=False,
-            **self.account.popen)
-        if done.returncode:
-            raise ServerError("initdb failed:\n" + done.stdout)
+        self._tool(argv)
         os.unlink(pwfile)
         with open(os.path.join(self.data, "pg_hba.conf"), "w", encoding="ascii") as f:
             f.write(self.hba)
@@ -239,6 +235,16 @@ class Server:
             f.write("\nunix_socket_directories = '%s'\n" % self.folder.path)
             for name, value in self.settings.items():
                 f.write("%s = '%s'\n" % (name, str(value).replace("'", "''")))
+
+    def _tool(self, argv):
+        """Runs a program of the server's, as its user, that must succeed."""
+        done = subprocess.run(
+            [os.path.join(self.bindir, argv[0])] + argv[1:],
+            env=bare_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True, check=False,
+            **self.account.popen)
+        if done.returncode:
+            raise ServerError("%s failed:\n%s" % (argv[0], done.stdout))
 
     def _launch(self, same_port=False):
         if not wait_until(lambda: self._attempt(same_port), 60, 0.05):
@@ -355,6 +361,33 @@ class Server:
         begun = re.findall(r"connection authorized: .*", self.log_text(marker))
         own = "application_name=" + OBSERVER
         return sum(own not in line.split() for line in begun)
+
+
+class Standby(Server):
+    """A hot standby of another server, which has REPLICATION_HBA."""
+
+    def __init__(self, primary):
+        super().__init__(primary.settings, primary.hba)
+        self.primary = primary
+        self.password = primary.password
+
+    def start(self):
+        """Copies the primary and starts to follow it."""
+        self.folder = Folder(self.account)
+        try:
+            where = self.primary.dsn("postgres", application_name=OBSERVER)
+            self._tool(["pg_basebackup", "-D", self.data, "-d", where, "-R", "-c", "fast",
+                        "--no-sync"])
+            with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
+                f.write("unix_socket_directories = '%s'\n" % self.folder.path)
+            self._launch()
+        except BaseException:
+            self.stop()
+            raise
+
+    def promote(self):
+        """Makes it a primary; returns when it is one."""
+        self.sql("SELECT pg_promote(true, 60)")
 
 
 # -- for the shell ------------------------------------------------------------

@@ -197,7 +197,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 		return lending_begin(a, session);
 	}
 	journal_check_failed(session, why);
-	if (why == DROP_PING_FAILED) {
+	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
 		pool_invalidate(pool, clock_monotonic_ns());
 	}
 	clear_room(slot, why);

@@ -43,16 +43,20 @@ bool escaping_holds(const struct escaping *escaping, const struct libpq *libpq,
 	return escaping->encoding == now.encoding && escaping->std_strings == now.std_strings;
 }
 
-struct escaping escaping_learn(const struct libpq *libpq, PGconn *conn)
+bool escaping_learn(struct escaping *escaping, const struct libpq *libpq, PGconn *conn)
 {
-	struct escaping learned = escaping_settings(libpq, conn);
 	char escaped[ESCAPED_SIZE];
+	size_t len;
 	int error;
 
-	learned.print = print_of(
-		escaped, libpq->PQescapeStringConn(conn, escaped, probe, PROBE_LEN, &error));
-	learned.known = true;
-	return learned;
+	if (escaping->known && escaping_holds(escaping, libpq, conn)) {
+		return false;
+	}
+	*escaping = escaping_settings(libpq, conn);
+	len = libpq->PQescapeStringConn(conn, escaped, probe, PROBE_LEN, &error);
+	escaping->print = print_of(escaped, len);
+	escaping->known = true;
+	return true;
 }
 
 uint64_t escaping_of_process(const struct libpq *libpq)

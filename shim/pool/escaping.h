@@ -43,10 +43,11 @@ bool escaping_holds(const struct escaping *escaping, const struct libpq *libpq,
                     const PGconn *conn);
 
 /*
- * Takes settings and print of a connection that is idle and in our care. It may leave
- * something in its error message, which the next thing sent clears.
+ * Takes settings and print of a connection that is idle and in our care, unless they are
+ * known. True if that may have left something in its error message, which the next thing
+ * sent clears.
  */
-struct escaping escaping_learn(const struct libpq *libpq, PGconn *conn);
+bool escaping_learn(struct escaping *escaping, const struct libpq *libpq, PGconn *conn);
 
 /*
  * A reset would put the settings of `conn` back to what they were when it was opened, and

@@ -213,7 +213,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 		return NULL;
 	case CHECK_UNFIT:
 		journal_check_failed(session, why);
-		if (why == DROP_PING_FAILED) {
+		if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
 			pool_invalidate(&a->lender->pool, clock_monotonic_ns());
 		}
 		return start_clearing(a, slot, why);

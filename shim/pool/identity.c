@@ -247,6 +247,14 @@ static bool is_replication(const struct conninfo *ci)
 	return true;
 }
 
+/* Each connect is to go to another host. */
+static bool is_balanced(const struct conninfo *ci)
+{
+	const char *value = conninfo_value(ci, "load_balance_hosts");
+
+	return value[0] != '\0' && strcmp(value, "disable") != 0;
+}
+
 static const char *or_else(const char *value, const char *fallback)
 {
 	return value[0] != '\0' ? value : fallback;
@@ -351,7 +359,7 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 		return NULL;
 	}
 	spelling = calloc(1, sizeof(*spelling) + inputs->len);
-	if (spelling == NULL || is_replication(&ci)) {
+	if (spelling == NULL || is_replication(&ci) || is_balanced(&ci)) {
 		free(spelling);
 		conninfo_free(&ci);
 		return NULL;

@@ -64,8 +64,8 @@ void identity_configure(const struct identity_settings *settings);
 
 /*
  * What the program asks for with `call`, counted: give it back with spelling_release.
- * NULL: it is not to be pooled (a replication connection, something libpq would
- * refuse, a libpq that asks the program for the key's password, no memory); pass it
+ * NULL: it is not to be pooled (a replication connection, balanced hosts, something libpq
+ * would refuse, a libpq that asks the program for the key's password, no memory); pass it
  * through.
  */
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);

@@ -248,8 +248,13 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 
 void lending_admit(struct session *session, uint64_t took_ns)
 {
-	pool_opened(&session->lender->pool, &session->slot, clock_monotonic_ns(),
-	            jitter_of(session));
+	struct pool *pool = &session->lender->pool;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (!pool_landed(pool, session->standing.place, now_ns - took_ns, now_ns)) {
+		session->taint = DROP_INVALIDATED;
+	}
+	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
 	journal_session_open(session, took_ns);
 }
 

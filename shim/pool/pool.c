@@ -279,14 +279,36 @@ void pool_forget(struct pool *pool, struct pool_slot *slot)
 	lock_drop(&pool->lock);
 }
 
-void pool_invalidate(struct pool *pool, uint64_t now_ns)
+static void invalidate_locked(struct pool *pool, uint64_t now_ns)
 {
-	lock_take(&pool->lock);
 	if (now_ns > pool->invalid_before_ns) {
 		pool->invalid_before_ns = now_ns;
 	}
 	pool->tend_at_ns = 0;
+}
+
+void pool_invalidate(struct pool *pool, uint64_t now_ns)
+{
+	lock_take(&pool->lock);
+	invalidate_locked(pool, now_ns);
 	lock_drop(&pool->lock);
+}
+
+bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns)
+{
+	bool undisputed = true;
+
+	lock_take(&pool->lock);
+	if (pool->place != place) {
+		if (pool->place != 0) {
+			undisputed = began_ns >= pool->landed_ns;
+			invalidate_locked(pool, now_ns);
+		}
+		pool->place = place;
+		pool->landed_ns = now_ns;
+	}
+	lock_drop(&pool->lock);
+	return undisputed;
 }
 
 /* Takes out what is past its time, and notes when the next idle slot will be. */

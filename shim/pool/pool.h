@@ -95,6 +95,8 @@ struct pool {
 	uint32_t idle_count;
 	uint32_t returning;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
+	uint64_t place;             /* where the last connect landed; 0 = nowhere yet */
+	uint64_t landed_ns;         /* since when they land there */
 	uint64_t tend_at_ns;        /* an idle slot may want closing from then on */
 };
 
@@ -162,6 +164,13 @@ void pool_forget(struct pool *pool, struct pool_slot *slot);
 
 /* No session opened before `now_ns` will be lent again. */
 void pool_invalidate(struct pool *pool, uint64_t now_ns);
+
+/*
+ * A connect that began at `began_ns` has landed on `place`, one of several hosts perhaps.
+ * If that is another one than before, no older session will be lent again. False: others
+ * landed elsewhere meanwhile, and who is right is not known; do not keep it, either.
+ */
+bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns);
 
 /*
  * Housekeeping at every pool call: takes out the idle slots that are past their

@@ -34,6 +34,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_CONNECT_UNSEEN] = "connect_unseen",
 	[DROP_RESET_FAILED] = "reset_failed",
 	[DROP_ESCAPING] = "escaping",
+	[DROP_ATTRIBUTES] = "attributes",
 	[DROP_PING_FAILED] = "ping_failed",
 };
 

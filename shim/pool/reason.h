@@ -43,6 +43,7 @@ enum drop_reason {
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,
 	DROP_ESCAPING,
+	DROP_ATTRIBUTES,
 	DROP_PING_FAILED,
 	DROP_REASONS
 };

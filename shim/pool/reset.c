@@ -121,11 +121,9 @@ static void clear_message(struct session *session)
 /* Sees to it that session->escaping is known. True if something must be sent after that. */
 static bool learn_escaping(struct session *session)
 {
-	if (session->escaping.known &&
-	    escaping_holds(&session->escaping, session->libpq, session->conn)) {
+	if (!escaping_learn(&session->escaping, session->libpq, session->conn)) {
 		return false;
 	}
-	session->escaping = escaping_learn(session->libpq, session->conn);
 	if (session->libpq->can_pipeline) {
 		clear_message(session);
 	}
@@ -325,6 +323,10 @@ static bool readable(const struct session *session)
 static bool needs_ping(const struct session *session, const struct session_care *care,
                        uint64_t now_ns)
 {
+	/* What the server reports of itself is not fresher than the last round trip. */
+	if (session->standing.attributes != STANDING_ANY) {
+		return true;
+	}
 	switch (care->pre_ping) {
 	case PRE_PING_ON:
 		return true;
@@ -357,7 +359,11 @@ static enum check_step settle_step(struct session *session, const struct session
 	}
 	if (!learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
-		return CHECK_FIT;
+		if (standing_satisfied(&session->standing, session->libpq, session->conn)) {
+			return CHECK_FIT;
+		}
+		*why = DROP_ATTRIBUTES;
+		return CHECK_UNFIT;
 	}
 	session->check.pinging = true;
 	if (!send_statement(session, care->ping_query)) {

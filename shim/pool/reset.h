@@ -51,7 +51,8 @@ void reset_park(struct session *session);
 /*
  * To be lent: collects a reset in flight, proves that the server is there as `care`
  * wants, puts hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the
- * way to it, is gone; other sessions are suspect, too. Waits ping_timeout_ns at most.
+ * way to it, is gone; other sessions are suspect, too, as with DROP_ATTRIBUTES: the server
+ * has another role now than its program asked for. Waits ping_timeout_ns at most.
  */
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
                              uint64_t now_ns);

@@ -43,6 +43,7 @@ void session_note_connection(struct session *session)
 	int fd = session->libpq->PQsocket(session->conn);
 	struct sockaddr address = {.sa_family = AF_UNSPEC};
 	socklen_t len = sizeof(address);
+	enum drop_reason unfit;
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
@@ -52,6 +53,8 @@ void session_note_connection(struct session *session)
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
+	unfit = standing_note(&session->standing, session->libpq, session->conn);
+	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
 }

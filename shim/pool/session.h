@@ -25,6 +25,7 @@
 #include "pool/escaping.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
+#include "pool/standing.h"
 #include "trace/lease.h"
 
 struct lender;
@@ -73,6 +74,7 @@ struct session {
 	atomic_uintptr_t user;  /* work.c's: the thread that is inside a call on it */
 	uint64_t proven_ns;
 
+	struct standing standing;
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was asked last */
 

@@ -313,7 +313,7 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
 {
 	journal_check_failed(session, why);
 	journal_session_close(session, why);
-	if (why == DROP_PING_FAILED) {
+	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
 		pool_invalidate(&session->lender->pool, clock_monotonic_ns());
 	}
 	cancel_close_scope(session);

@@ -191,6 +191,34 @@ static void invalidates_what_is_older(void **state)
 	assert_ptr_equal(take_idle(), &slots[2]);
 }
 
+static void follows_where_connects_land(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(3, 3);
+	assert_true(pool_landed(&pool, 7, now, now));
+	open_slot(0);
+	give_back(&slots[0]);
+	now += SECOND;
+	assert_true(pool_landed(&pool, 7, now - 1, now));
+	assert_ptr_equal(take_idle(), &slots[0]);
+	give_back(&slots[0]);
+	/* Elsewhere: what is older is not lent again. */
+	now += SECOND;
+	assert_int_equal(pool_reserve(&pool, 1), 1);
+	assert_true(pool_landed(&pool, 9, now - 1, now));
+	pool_opened(&pool, &slots[1], now, 0);
+	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_int_equal(waiter.why, DROP_INVALIDATED);
+	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_NONE);
+	pool_keep(&pool, &slots[1], now);
+	/* One that began before that, and landed where it was then: neither is kept. */
+	assert_false(pool_landed(&pool, 7, now - 1, now + 1));
+	assert_int_equal(pool_acquire(&pool, now + 1, &waiter), POOL_REPLACE);
+	assert_int_equal(waiter.why, DROP_INVALIDATED);
+}
+
 static void sweeps_out_what_was_invalidated(void **state)
 {
 	struct pool_slot *doomed;
@@ -514,6 +542,7 @@ int main(void)
 		cmocka_unit_test(retires_by_age_within_the_jitter),
 		cmocka_unit_test(never_retires_without_recycling),
 		cmocka_unit_test(invalidates_what_is_older),
+		cmocka_unit_test(follows_where_connects_land),
 		cmocka_unit_test(sweeps_out_what_was_invalidated),
 		cmocka_unit_test(closes_what_is_idle_too_long),
 		cmocka_unit_test(counts_a_session_until_its_end_was_seen),
