@@ -24,14 +24,16 @@ def objects(server):
 class Left:
     """What a lease does, and the question by which the next one would find out.
 
-    A connection's `state` is compared as well, always.
+    A connection's `state` is compared as well, always. `dropped`: the reason for which the
+    session is closed instead of reset.
     """
 
-    def __init__(self, name, statements, question=PID, conninfo=""):
+    def __init__(self, name, statements, question=PID, conninfo="", dropped=""):
         self.name = name
         self.statements = statements
         self.question = question
         self.conninfo = conninfo
+        self.dropped = dropped
 
     def __repr__(self):
         return self.name
@@ -56,7 +58,7 @@ LEFT = [
     Left("SET DateStyle", ["SET DateStyle = 'German'"], "SELECT date '2000-12-31'"),
     Left("SET standard_conforming_strings",
          ["SET escape_string_warning = off", "SET standard_conforming_strings = off"],
-         r"SELECT 'a\\b'"),
+         r"SELECT 'a\\b'", dropped="escaping"),
     Left("SET application_name", ["SET application_name = 'left behind'"],
          "SHOW application_name"),
     Left("SET client_encoding", ["SET client_encoding = 'LATIN1'"],
@@ -106,10 +108,11 @@ def test_invisible_to_the_next_lease(script, left):
     dirty = look(s, left)
     assert dirty != before, "it cannot be seen at all"
     s.finish("a")
-    assert s.connect("a", left.conninfo) == pid
+    assert (s.connect("a", left.conninfo) == pid) == (not left.dropped)
     assert look(s, left) == before
     s.finish("a")
-    assert len(s.events("session_open")) == 1
+    assert len(s.events("session_open")) == (2 if left.dropped else 1)
+    assert not left.dropped or s.events("session_close", reason=left.dropped)
     assert s.end().stderr == ""
 
 

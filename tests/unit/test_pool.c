@@ -209,7 +209,7 @@ static void follows_where_connects_land(void **state)
 	assert_int_equal(pool_reserve(&pool, 1), 1);
 	assert_true(pool_landed(&pool, 9, now - 1, now));
 	pool_opened(&pool, &slots[1], now, 0);
-	assert_int_equal(pool_acquire(&pool, now, &waiter), POOL_REPLACE);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
 	assert_int_equal(waiter.why, DROP_INVALIDATED);
 	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_NONE);
 	pool_keep(&pool, &slots[1], now);
