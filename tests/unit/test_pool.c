@@ -215,7 +215,7 @@ static void follows_where_connects_land(void **state)
 	pool_keep(&pool, &slots[1], now);
 	/* One that began before that, and landed where it was then: neither is kept. */
 	assert_false(pool_landed(&pool, 7, now - 1, now + 1));
-	assert_int_equal(pool_acquire(&pool, now + 1, &waiter), POOL_REPLACE);
+	assert_int_equal(pool_acquire(&pool, now + 1, &waiter, NULL), POOL_REPLACE);
 	assert_int_equal(waiter.why, DROP_INVALIDATED);
 }
 
