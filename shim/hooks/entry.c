@@ -263,10 +263,11 @@ ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
+	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER)) {
+		return 0;
+	}
 	broker_taint(conn, DROP_EVENT_PROC);
-	return from.libpq != NULL
-	               ? from.libpq->PQregisterEventProc(conn, proc, name, passThrough)
-	               : 0;
+	return from.libpq->PQregisterEventProc(conn, proc, name, passThrough);
 }
 
 /* The session will not be lent again: our own traffic must not be in the trace. */
@@ -274,8 +275,8 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	broker_taint(conn, DROP_TRACED);
-	if (from.libpq != NULL) {
+	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER)) {
+		broker_taint(conn, DROP_TRACED);
 		from.libpq->PQtrace(conn, debug_port);
 	}
 }

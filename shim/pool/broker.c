@@ -397,7 +397,10 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 {
 	struct lease *lease;
 
-	if (lease_find(conn, &lease) == LEASE_OPEN) {
+	enum lease_state state = lease_find(conn, &lease);
+
+	/* A connect in steps is the program's already, though not yet a lease. */
+	if (state == LEASE_OPEN || (state == LEASE_IDLE && !lease_is_stale(conn))) {
 		session_of_lease(lease)->taint = why;
 	}
 }

@@ -129,7 +129,9 @@ static PostgresPollingStatusType opened(struct session *session)
 
 	session->flight = FLIGHT_NONE;
 	session->proven_ns = clock_monotonic_ns();
-	session->taint = opening_verdict(&h->opening);
+	if (session->taint == DROP_NONE) {
+		session->taint = opening_verdict(&h->opening);
+	}
 	session_note_connection(session);
 	lending_admit(session, session->proven_ns - h->connect_ns);
 	return succeed(session);
