@@ -280,19 +280,6 @@ ENTRY int PQsocket(const PGconn *conn)
 	return fd;
 }
 
-/* As libpq's; while a connect of ours is in progress ours stays in between. */
-ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
-{
-	struct libpq_caller from = libpq_of_caller(CALLER);
-	PQnoticeReceiver before = NULL;
-
-	if (from.libpq != NULL &&
-	    (from.inside || !handshake_receiver(conn, proc, arg, &before))) {
-		before = from.libpq->PQsetNoticeReceiver(conn, proc, arg);
-	}
-	return before;
-}
-
 /* ---- what cannot be undone --------------------------------------------------------- */
 
 /* Before the call: the connect in progress may have to be begun anew for it. */
@@ -312,10 +299,11 @@ ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
+	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER)) {
+		return 0;
+	}
 	taint(conn, DROP_EVENT_PROC);
-	return from.libpq != NULL
-	               ? from.libpq->PQregisterEventProc(conn, proc, name, passThrough)
-	               : 0;
+	return from.libpq->PQregisterEventProc(conn, proc, name, passThrough);
 }
 
 /* The session will not be lent again: our own traffic must not be in the trace. */
@@ -323,8 +311,8 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	taint(conn, DROP_TRACED);
-	if (from.libpq != NULL) {
+	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER)) {
+		taint(conn, DROP_TRACED);
 		from.libpq->PQtrace(conn, debug_port);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The PQ* functions we answer for: work. Everything by which a statement, or a byte of COPY,
- * gets to the server and its answer to the program.
+ * gets to the server and its answer to the program; and the two by which a callback would.
  *
  * None is changed. Two things are seen to before it is passed on to libpq:
  *
@@ -17,6 +17,7 @@
 #include "hooks/entry.h"
 #include "hooks/process.h"
 #include "pool/broker.h"
+#include "pool/handshake.h"
 #include "pool/work.h"
 
 #define CALLER __builtin_return_address(0)
@@ -367,6 +368,35 @@ ENTRY PGnotify *PQnotifies(PGconn *conn)
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQnotifies(conn);
+		end(&work);
+	}
+	return result;
+}
+
+/* ---- what would call the program back, in the name of the next lease --------------------- */
+
+/* While a connect of ours is in progress ours stays in between. */
+ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
+{
+	struct work work;
+	PQnoticeReceiver result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (!handshake_receiver(conn, proc, arg, &result)) {
+			result = work.libpq->PQsetNoticeReceiver(conn, proc, arg);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PQnoticeProcessor PQsetNoticeProcessor(PGconn *conn, PQnoticeProcessor proc, void *arg)
+{
+	struct work work;
+	PQnoticeProcessor result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQsetNoticeProcessor(conn, proc, arg);
 		end(&work);
 	}
 	return result;

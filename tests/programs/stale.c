@@ -6,6 +6,7 @@
  *   twice   finishes a second time
  *   late    the same two, where the session was really finished: it has an event procedure
  *   reuse   the addresses of connections that were really finished, and of those made next
+ *   steps   no misuse: connects in steps, which may lead to a connection finished before
  *   busy    finishes while another thread is inside PQexec
  */
 #include <libpq-events.h>
@@ -22,6 +23,18 @@ static int watch(PGEventId id, void *info, void *arg)
 	(void)info;
 	(void)arg;
 	return 1;
+}
+
+static void receive(void *arg, const PGresult *result)
+{
+	(void)arg;
+	printf("received %s", PQresultErrorMessage(result));
+}
+
+static void process(void *arg, const char *message)
+{
+	(void)arg;
+	printf("processed %s", message);
 }
 
 __attribute__((noinline)) static void finish_here(PGconn *conn)
@@ -72,6 +85,10 @@ static void use_all(PGconn *conn)
 	printf("PQsetClientEncoding %d\n", PQsetClientEncoding(conn, "LATIN1"));
 	printf("lo_creat %d\n", (int)lo_creat(conn, 0));
 	printf("PQgetCancel %d\n", PQgetCancel(conn) != NULL);
+	PQsetNoticeReceiver(conn, receive, NULL);
+	PQsetNoticeProcessor(conn, process, NULL);
+	printf("PQregisterEventProc %d\n", PQregisterEventProc(conn, watch, "stale", NULL));
+	PQtrace(conn, stdout);
 	printf("PQresetStart %d\n", PQresetStart(conn));
 	printf("PQresetPoll %d\n", PQresetPoll(conn) != PGRES_POLLING_FAILED);
 	PQreset(conn);
@@ -94,6 +111,7 @@ static void look_around(void)
 
 	run(conn, "SELECT current_setting('client_encoding') AS encoding");
 	run(conn, "SELECT to_regclass('never') AS never");
+	run(conn, "DO $$ BEGIN RAISE NOTICE 'noticed'; END $$");
 	PQfinish(conn);
 }
 
@@ -116,6 +134,25 @@ static void finish_twice(bool kept)
 	finish_here(conn);
 	finish_here(conn);
 	look_around();
+}
+
+/* Asks what may be asked of a connection that is being made. */
+static void connect_in_steps(bool registers)
+{
+	PGconn *conn = PQconnectStart("");
+
+	printf("flush %d\n", PQflush(conn));
+	PQsetNoticeProcessor(conn, process, NULL);
+	if (registers) {
+		PQregisterEventProc(conn, watch, "watch", NULL);
+	}
+	while (PQconnectPoll(conn) != PGRES_POLLING_OK) {
+		if (PQstatus(conn) == CONNECTION_BAD) {
+			die("steps", conn);
+		}
+	}
+	run(conn, "DO $$ BEGIN RAISE NOTICE 'noticed'; END $$");
+	PQfinish(conn);
 }
 
 static void reuse(void)
@@ -187,6 +224,11 @@ int main(int argc, char **argv)
 		finish_twice(false);
 	} else if (strcmp(mode, "reuse") == 0) {
 		reuse();
+	} else if (strcmp(mode, "steps") == 0) {
+		PQfinish(open_database());
+		connect_in_steps(false);
+		connect_in_steps(true);
+		connect_in_steps(false);
 	} else {
 		PGconn *observer = open_database();
 
