@@ -37,9 +37,10 @@ has_node_headers() {
 }
 has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
 has_pgxs() {
-	local dir
+	local dir pgxs
 	for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
-		if [ -x "$dir/pg_config" ] && [ -x "$(dirname "$("$dir/pg_config" --pgxs)")/../test/isolation/isolationtester" ]; then
+		pgxs=$("$dir/pg_config" --pgxs 2>/dev/null) || continue
+		if [ -x "$(dirname "$pgxs")/../test/isolation/isolationtester" ]; then
 			return 0
 		fi
 	done
