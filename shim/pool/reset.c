@@ -536,13 +536,25 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 enum check_step reset_check_more(struct session *session, const struct session_care *care,
                                  uint64_t now_ns, enum drop_reason *why)
 {
+	bool pinging = session->check.pinging;
+	enum check_step step;
+
 	lock_assert_none();
-	if (now_ns >= session->check.deadline_ns ||
-	    session->libpq->PQconsumeInput(session->conn) != 1) {
+	if (session->libpq->PQconsumeInput(session->conn) != 1) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
-	return advance(session, care, now_ns, why);
+	step = advance(session, care, now_ns, why);
+	if (step != CHECK_PENDING || now_ns < session->check.deadline_ns) {
+		return step;
+	}
+	/* The program may have come late, not the server's answer: the ping has its time. */
+	if (!pinging && session->check.pinging) {
+		session->check.deadline_ns = now_ns + care->ping_timeout_ns;
+		return CHECK_PENDING;
+	}
+	*why = DROP_PING_FAILED;
+	return CHECK_UNFIT;
 }
 
 void reset_settle(struct session *session, uint64_t deadline_ns)

@@ -30,6 +30,8 @@ def tls_server():
 class Steps:
     """A running stepwise program."""
 
+    conninfo = ""
+
     def __init__(self, script):
         self.script = script
         self.do, self.events, self.end = script.do, script.events, script.end
@@ -38,9 +40,9 @@ class Steps:
     def loop(self, how):
         self.script.do("loop", how)
 
-    def start(self, name, conninfo=""):
+    def start(self, name):
         """Begins; what it says is nothing, unless that failed."""
-        assert self.do("start", name, conninfo) == ""
+        assert self.do("start", name, self.conninfo) == ""
 
     def drive(self, *names):
         """All of these to success."""
@@ -295,6 +297,27 @@ def test_silent_server(stepwise, loop):
     assert s.events("ping_failed", backend=pid)
 
 
+def test_slow_program(stepwise, server):
+    """It comes late, but the server's answer had come in time."""
+    s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        s.start("a")
+        assert s.ready("a") and s.step("a") == "READING"
+        before = last_change(server, pid)
+        assert s.ready("a")  # the time is up
+    assert wait_until(lambda: last_change(server, pid) != before), "it does not answer"
+    s.drive("a")
+    assert s.do("pid", "a") == pid
+    s.finish("a")
+
+
+def last_change(server, pid):
+    return server.sql("SELECT state, state_change FROM pg_stat_activity"
+                      " WHERE pid = %s AND state = 'idle'" % pid)
+
+
 # -- a full pool ---------------------------------------------------------------------------------
 
 
@@ -386,12 +409,10 @@ def checking_stepped(s, _):
 
 
 def opening(s, _):
-    # The one idle session is taken, so this one is opened.
-    s.connect("y")
+    s.conninfo = "application_name=another_pool"  # which is empty yet
     s.start("x")
     assert s.ready("x")
     assert s.step("x") == "READING"
-    s.finish("y")
 
 
 def in_line(s, stack, steps=True, granted=False):

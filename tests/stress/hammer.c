@@ -26,6 +26,7 @@
 #define THREADS    8
 #define IDENTITIES 3
 #define OWNED_MAX  64
+#define LIMIT      3 /* PQPOOL_SIZE and PQPOOL_MAX_OVERFLOW below */
 
 struct worker {
 	pthread_t thread;
@@ -315,9 +316,41 @@ static void exchange(struct worker *worker, PGconn *conn, int place)
 	}
 }
 
+static int no_event(PGEventId id, void *info, void *arg)
+{
+	(void)id;
+	(void)info;
+	(void)arg;
+	return 1;
+}
+
+/* Does to a connection on its way what programs seldom do; false if it is over with it. */
+static bool disturb(struct worker *worker, PGconn *conn,
+                    PostgresPollingStatusType (**step)(PGconn *conn),
+                    PostgresPollingStatusType *wants)
+{
+	switch (roll(worker, 100)) {
+	case 0:
+		return false; /* given up on its way */
+	case 1:
+		PQreset(conn);
+		return false;
+	case 2:
+		*step = PQresetPoll;
+		*wants = PQresetStart(conn) ? PGRES_POLLING_WRITING : PGRES_POLLING_FAILED;
+		return true;
+	case 3:
+		PQregisterEventProc(conn, no_event, "none", NULL);
+		return true;
+	default:
+		return true;
+	}
+}
+
 /* In one step, or in many. */
 static PGconn *open_connection(struct worker *worker, const char *conninfo)
 {
+	PostgresPollingStatusType (*step)(PGconn * conn) = PQconnectPoll;
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 	PGconn *conn;
 
@@ -326,19 +359,18 @@ static PGconn *open_connection(struct worker *worker, const char *conninfo)
 	}
 	conn = PQconnectStart(conninfo);
 	while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
-		struct pollfd p = {
-			.fd = PQsocket(conn),
-			.events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
-		};
+		struct pollfd p = {.events = POLLIN};
 
-		if (roll(worker, 100) == 0) {
-			break; /* given up on its way */
+		if (!disturb(worker, conn, &step, &status)) {
+			break;
 		}
+		p.fd = PQsocket(conn);
+		p.events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
 		if (poll(&p, 1, 20000) == 0) {
 			complain("nothing happens on the way to a connection");
 			break;
 		}
-		status = PQconnectPoll(conn);
+		status = step(conn);
 	}
 	return conn;
 }
@@ -429,6 +461,27 @@ static void run_for(int seconds, unsigned seed)
 	}
 }
 
+/* No room may have been lost: each pool lends what its limit says. */
+static void lend_all(void)
+{
+	PGconn *all[IDENTITIES][LIMIT];
+
+	for (int i = 0; i < IDENTITIES; i++) {
+		char conninfo[64];
+
+		snprintf(conninfo, sizeof(conninfo), "application_name=%s", names[i]);
+		for (int j = 0; j < LIMIT; j++) {
+			all[i][j] = PQconnectdb(conninfo);
+			if (PQstatus(all[i][j]) != CONNECTION_OK) {
+				complain("a room was lost: %s", PQerrorMessage(all[i][j]));
+			}
+		}
+	}
+	for (int i = 0; i < IDENTITIES * LIMIT; i++) {
+		PQfinish(all[i / LIMIT][i % LIMIT]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int seconds = argc > 1 ? atoi(argv[1]) : 8;
@@ -441,6 +494,7 @@ int main(int argc, char **argv)
 	setenv("PQPOOL_RECYCLE", "2", 1);
 	setenv("PQPOOL_LEAK_EXITCODE", "3", 1);
 	run_for(seconds, seed);
+	lend_all();
 	printf("seed %u: %ld leases, %ld refused, %ld terminated, %ld children, %d wrong\n",
 	       seed, leases, refused, terminated, children, wrong);
 	return wrong != 0 || leases == 0 || children == 0;
