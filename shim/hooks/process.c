@@ -198,6 +198,13 @@ void process_connected(const struct libpq *libpq, PGconn *conn)
 	}
 }
 
+/* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
+static bool may_act(void)
+{
+	return atomic_load(&mode) == POOLING && depth == 0 && !lock_held_here() &&
+	       self_pid() == getpid();
+}
+
 /*
  * Takes the leases that a child still has in hand out of the list: a program that forks
  * into the background and ends has given them away, not forgotten them.
@@ -236,8 +243,7 @@ static bool report(void)
 	size_t count;
 	size_t forgotten = 0;
 
-	if (atomic_load(&mode) != POOLING || depth > 0 || lock_held_here() ||
-	    self_pid() != getpid() || atomic_exchange(&reported, true)) {
+	if (!may_act() || atomic_exchange(&reported, true)) {
 		return false;
 	}
 	depth++;
@@ -270,6 +276,9 @@ static _Noreturn void really_exit(const char *function, int status)
 
 static int status_after_report(int status)
 {
+	if (may_act()) {
+		broker_leave();
+	}
 	return report() && config.leak_exitcode != 0 ? (int)config.leak_exitcode : status;
 }
 

@@ -37,6 +37,10 @@ static const char finished_before[] = "pqpool: the connection was finished befor
 /* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
 static pid_t forked_from;
 
+/* What a program that ends by _exit waits for at most, and for how many sessions. */
+#define LEAVE_NS  (NS_PER_SEC / 5)
+#define LEAVE_MAX 256
+
 /* Lines in the log about the stale pointer to one lease. */
 #define MISUSES_TOLD 8
 
@@ -492,6 +496,19 @@ void broker_shutdown(void)
 {
 	lending_set_closing();
 	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+}
+
+void broker_leave(void)
+{
+	struct lease *idle[LEAVE_MAX];
+	size_t count = lease_idle(idle, LEAVE_MAX);
+	uint64_t deadline_ns = clock_monotonic_ns() + LEAVE_NS;
+
+	/* What has lost its answer must not be lent any more. */
+	lending_set_closing();
+	for (size_t i = 0; i < count; i++) {
+		session_swallow_answer(session_of_lease(idle[i]), deadline_ns);
+	}
 }
 
 void broker_fork_prepare(void)

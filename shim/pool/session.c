@@ -131,6 +131,22 @@ void session_close(struct session *session)
 	session_finish(session);
 }
 
+void session_swallow_answer(const struct session *session, uint64_t deadline_ns)
+{
+	struct pollfd p = {.events = POLLIN};
+	char bytes[4096];
+
+	if (session->conn == NULL || session->flight == FLIGHT_NONE ||
+	    !session_is_ours(session)) {
+		return;
+	}
+	p.fd = session->libpq->PQsocket(session->conn);
+	if (poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns)) > 0) {
+		while (recv(p.fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+		}
+	}
+}
+
 void session_close_copy(const struct session *session)
 {
 	struct stat st;

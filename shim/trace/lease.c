@@ -295,6 +295,20 @@ void lease_snapshot_free(struct lease *snapshot, size_t count)
 	}
 }
 
+size_t lease_idle(struct lease **out, size_t max)
+{
+	size_t n = 0;
+
+	lock_take(&table_lock);
+	for (struct lease *lease = table; lease != NULL && n < max; lease = lease->hh.next) {
+		if (!lease->open) {
+			out[n++] = lease;
+		}
+	}
+	lock_drop(&table_lock);
+	return n;
+}
+
 /* Puts `lease` in its place among the `n` oldest so far; returns how many there are now. */
 static size_t insert_by_age(struct lease *out, size_t n, size_t max, const struct lease *lease)
 {

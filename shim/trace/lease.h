@@ -128,6 +128,9 @@ struct lease_totals {
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
 void lease_snapshot_free(struct lease *snapshot, size_t count);
 
+/* Up to `max` entries that are idle into `out`; returns how many. No malloc. */
+size_t lease_idle(struct lease **out, size_t max);
+
 /*
  * The oldest open leases on the pool named by this very label pointer, at most
  * `max` of them into `out`; returns how many. Only those this process began.
