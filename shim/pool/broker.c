@@ -38,7 +38,7 @@ static const char finished_before[] = "pqpool: the connection was finished befor
 static pid_t forked_from;
 
 /* What a program that ends by _exit waits for at most, and for how many sessions. */
-#define LEAVE_NS  (NS_PER_SEC / 5)
+#define LEAVE_NS  NS_PER_SEC
 #define LEAVE_MAX 256
 
 /* Lines in the log about the stale pointer to one lease. */

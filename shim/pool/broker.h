@@ -76,7 +76,7 @@ void broker_shutdown(void);
 
 /*
  * The program ends by _exit, without a farewell to anybody: sees to it that the server finds
- * nothing to complain of in the idle sessions. A fifth of a second at most; no malloc, as
+ * nothing to complain of in the idle sessions. A second at most; no malloc, as
  * it may be in the middle of it.
  */
 void broker_leave(void);
