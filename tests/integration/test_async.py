@@ -3,6 +3,8 @@
 
 The program is tests/programs/stepwise.c. It has one thread: a step that waited for a
 session that this very thread holds would never end.
+
+This long because each state of a connect is left by each of its ways.
 """
 import contextlib
 import os
@@ -300,6 +302,7 @@ def test_silent_server(stepwise, loop):
 def test_slow_program(stepwise, server):
     """It comes late, but the server's answer had come in time."""
     s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})
+    s.loop("epoll")
     pid = s.connect("a")
     s.finish("a")
     with stopped(pid):
