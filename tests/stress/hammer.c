@@ -9,6 +9,7 @@
  * is as new; and nothing may be left leased in the end.
  */
 #include <errno.h>
+#include <libpq-events.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <pthread.h>
