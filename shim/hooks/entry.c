@@ -27,7 +27,13 @@
 
 /* ---- connecting ------------------------------------------------------------------ */
 
-static PGconn *answer_connect(const struct connect_call *call, const void *caller)
+/* Makes a connection as libpq would; and as the pool does, in its place. */
+typedef PGconn *plain_connect(const struct libpq *libpq, const struct connect_call *call);
+typedef PGconn *pooled_connect(const struct libpq *libpq, const struct connect_call *call,
+                               const void *caller);
+
+static PGconn *answer(const struct connect_call *call, const void *caller,
+                      plain_connect *plainly, pooled_connect *from_pool)
 {
 	struct libpq_caller from = libpq_of_caller(caller);
 	struct guard guard;
@@ -37,13 +43,22 @@ static PGconn *answer_connect(const struct connect_call *call, const void *calle
 		return NULL;
 	}
 	if (from.inside || !process_enter(&guard)) {
-		return conninfo_connect(from.libpq, call);
+		return plainly(from.libpq, call);
 	}
-	conn = guard.nested ? conninfo_connect(from.libpq, call)
-	                    : broker_acquire(from.libpq, call, caller);
+	conn = guard.nested ? plainly(from.libpq, call) : from_pool(from.libpq, call, caller);
 	process_connected(from.libpq, conn);
 	process_leave(&guard);
 	return conn;
+}
+
+static PGconn *answer_connect(const struct connect_call *call, const void *caller)
+{
+	return answer(call, caller, conninfo_connect, broker_acquire);
+}
+
+static PGconn *answer_start(const struct connect_call *call, const void *caller)
+{
+	return answer(call, caller, conninfo_start, handshake_start);
 }
 
 /* Answered from the pool: the session may be older than the call. */
@@ -81,24 +96,6 @@ ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *p
 	                                      [LOGIN_PASSWORD] = pwd}};
 
 	return answer_connect(&call, CALLER);
-}
-
-static PGconn *answer_start(const struct connect_call *call, const void *caller)
-{
-	struct libpq_caller from = libpq_of_caller(caller);
-	struct guard guard;
-	PGconn *conn;
-
-	if (from.libpq == NULL) {
-		return NULL;
-	}
-	if (from.inside || !process_enter(&guard)) {
-		return conninfo_start(from.libpq, call);
-	}
-	conn = guard.nested ? conninfo_start(from.libpq, call)
-	                    : handshake_start(from.libpq, call, caller);
-	process_leave(&guard);
-	return conn;
 }
 
 /* Answered from the pool, never waiting; the status is not CONNECTION_OK before it is leased.

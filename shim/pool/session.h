@@ -46,7 +46,7 @@ struct session_check {
 	bool failed;        /* the server refused a statement of ours */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
-	bool silence_limited; /* TCP_USER_TIMEOUT is ours for now, and was: */
+	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
 	bool mode_is_ours; /* non-blocking because we want it so, not the program */
 };
