@@ -257,6 +257,9 @@ static void takes_time_in_proportion(void **state)
 	};
 
 	(void)state;
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* its strchr() reads to the end each time */
+#endif
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		double small = seconds_for(pieces[i], 2000);
 		double large = seconds_for(pieces[i], 128000);
