@@ -408,8 +408,13 @@ bool steps_restart(struct session *session, bool told)
 		fail_open(session);
 		return false;
 	}
-	if (h->shows_bell) {
+	/*
+	 * It was told to wait until there is something to read, which the new connection will
+	 * not have before libpq has spoken: whatever it can bear to be shown, it has to wake.
+	 */
+	if (!told && h->polled && have_bell(h)) {
 		h->state = RENEWED;
+		show_bell(h);
 		doorbell_ring(&h->bell);
 	}
 	return true;

@@ -317,6 +317,21 @@ def test_slow_program(stepwise, server):
     s.finish("a")
 
 
+def test_event_procedure_in_the_middle(stepwise):
+    """The connection is begun anew under a program that waits for something to read."""
+    s = stepwise()
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        s.start("a")
+        assert s.ready("a") and s.step("a") == "READING"
+        s.do("set", "a", "events")
+        assert s.ready("a"), "nothing wakes it"
+        s.drive("a")
+    assert s.do("pid", "a") != pid
+    s.finish("a")
+
+
 def last_change(server, pid):
     return server.sql("SELECT state, state_change FROM pg_stat_activity"
                       " WHERE pid = %s AND state = 'idle'" % pid)
