@@ -43,6 +43,13 @@ struct stack_frame {
 struct stack {
 	uint32_t id;
 	uint32_t depth;
+	/*
+	 * Where a script made the call: its place ("/srv/app.py:12") and all its frames, as
+	 * script.h describes them; never freed. NULL, both, where no script did. The frames
+	 * of the interpreter and those below it are left out then.
+	 */
+	const char *script;
+	const char *script_frames;
 	struct stack_frame frames[];
 };
 
