@@ -93,25 +93,17 @@ void image_build_id(const struct image *image, struct text *out)
 	}
 }
 
-/* The dynamic symbol table of a module. */
-struct symbols {
-	uintptr_t table;
-	uintptr_t names;
-	size_t names_size;
-	uintptr_t gnu_hash;
-	uintptr_t hash;
-};
-
 /* Loaders differ in whether they add the bias to these in place. */
 static uintptr_t absolute(const struct image *image, uintptr_t pointer)
 {
 	return holds(image, pointer, 1) ? pointer : image->bias + pointer;
 }
 
-static bool find_symbols(const struct image *image, struct symbols *symbols)
+bool image_symbols(const struct image *image, struct image_symbols *symbols)
 {
 	const ElfW(Dyn) *dynamic = NULL;
 
+	*symbols = (struct image_symbols){0};
 	for (size_t i = 0; i < image->count; i++) {
 		if (image->headers[i].p_type == PT_DYNAMIC) {
 			uintptr_t at = image->bias + image->headers[i].p_vaddr;
@@ -149,7 +141,7 @@ static bool find_symbols(const struct image *image, struct symbols *symbols)
  * How many symbols there are is written down nowhere but in the hash tables: in the
  * old kind as a number, in GNU's as the end of the last chain.
  */
-static size_t count_symbols(const struct image *image, const struct symbols *symbols)
+static size_t count_symbols(const struct image *image, const struct image_symbols *symbols)
 {
 	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
 	const uint32_t *buckets;
@@ -181,11 +173,11 @@ static size_t count_symbols(const struct image *image, const struct symbols *sym
 const char *image_symbol(const struct image *image, uintptr_t offset)
 {
 	struct symbol_search search = {.offset = offset};
-	struct symbols symbols = {0};
+	struct image_symbols symbols;
 	const ElfW(Sym) * table;
 	size_t count;
 
-	if (!find_symbols(image, &symbols)) {
+	if (!image_symbols(image, &symbols)) {
 		return NULL;
 	}
 	table = (const ElfW(Sym) *)symbols.table;
@@ -201,4 +193,84 @@ const char *image_symbol(const struct image *image, uintptr_t offset)
 		return NULL;
 	}
 	return (const char *)symbols.names + search.holder.st_name;
+}
+
+/* ---- by name ---- */
+
+static uint32_t gnu_hash(const char *name)
+{
+	uint32_t hash = 5381;
+
+	for (; *name != '\0'; name++) {
+		hash = hash * 33 + (unsigned char)*name;
+	}
+	return hash;
+}
+
+static bool is_named(const struct image_symbols *symbols, const ElfW(Sym) * symbol,
+                     const char *name)
+{
+	size_t n = strlen(name) + 1;
+
+	return symbol->st_name < symbols->names_size &&
+	       n <= symbols->names_size - symbol->st_name &&
+	       memcmp((const char *)symbols->names + symbol->st_name, name, n) == 0;
+}
+
+/* The table: four numbers, a Bloom filter, a bucket's first symbol each, a hash a symbol. */
+bool image_find(const struct image *image, const struct image_symbols *symbols,
+                const char *name, uintptr_t *value)
+{
+	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
+	const ElfW(Sym) *table = (const ElfW(Sym) *)symbols->table;
+	uint32_t hash = gnu_hash(name);
+	const uint32_t *buckets;
+	const uint32_t *chain;
+	uint32_t i;
+
+	if (symbols->gnu_hash == 0 || !holds(image, symbols->gnu_hash, 16) || head[0] == 0) {
+		return false;
+	}
+	buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+	if (!holds(image, (uintptr_t)buckets, head[0] * sizeof(uint32_t)) ||
+	    !holds(image, symbols->names, symbols->names_size)) {
+		return false;
+	}
+	for (i = buckets[hash % head[0]]; i >= head[1] && i != 0; i++) {
+		chain = buckets + head[0] + (i - head[1]);
+		if (!holds(image, (uintptr_t)chain, sizeof(*chain)) ||
+		    !holds(image, (uintptr_t)&table[i], sizeof(*table))) {
+			return false;
+		}
+		if ((*chain | 1) == (hash | 1) && table[i].st_shndx != SHN_UNDEF &&
+		    is_named(symbols, &table[i], name)) {
+			*value = table[i].st_value;
+			*value += ELF64_ST_TYPE(table[i].st_info) == STT_TLS ? 0 : image->bias;
+			return true;
+		}
+		if ((*chain & 1) != 0) {
+			return false;
+		}
+	}
+	return false;
+}
+
+/* ---- all of them ---- */
+
+static int note_changes(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	unsigned long long *changes = arg;
+
+	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof(info->dlpi_subs)) {
+		*changes = info->dlpi_adds + info->dlpi_subs;
+	}
+	return 1;
+}
+
+unsigned long long image_changes(void)
+{
+	unsigned long long changes = 0;
+
+	dl_iterate_phdr(note_changes, &changes);
+	return changes;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What a module in memory says of itself: its addresses, its build id, its symbols.
- * Only stack.c uses it.
+ * Only stack.c and script.c use it.
  *
  * Locks: none, and none of the loader's. The module must stay loaded meanwhile.
  */
@@ -37,5 +37,28 @@ void image_build_id(const struct image *image, struct text *id);
  * there is none. The name is the module's own, gone when that is unloaded.
  */
 const char *image_symbol(const struct image *image, uintptr_t offset);
+
+/* The dynamic symbol table of a module. */
+struct image_symbols {
+	uintptr_t table;
+	uintptr_t names;
+	size_t names_size;
+	uintptr_t gnu_hash;
+	uintptr_t hash;
+};
+
+/* Finds a module's table, for image_find(); false if it has none. */
+bool image_symbols(const struct image *image, struct image_symbols *symbols);
+
+/*
+ * What dlsym(3) would find in this module alone: the address of an exported function or
+ * variable; of a thread-local one, where it lies in its module's block. False if there is
+ * none. Modules without GNU's hash table have none.
+ */
+bool image_find(const struct image *image, const struct image_symbols *symbols,
+                const char *name, uintptr_t *value);
+
+/* How many modules have come and gone so far, a number that changes when they do. */
+unsigned long long image_changes(void);
 
 #endif

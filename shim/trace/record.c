@@ -340,10 +340,27 @@ static void write_stack(enum config_level level, const struct stack *stack)
 
 	if (record_begin(&r, level, "stack")) {
 		record_u64(&r, "stack", stack->id);
+		if (stack->script_frames != NULL) {
+			record_str(&r, "script_frames", stack->script_frames);
+		}
 		put_frames(&r.line, stack);
 		put_build_ids(&r.line, stack);
 		record_end(&r);
 	}
+}
+
+/* "finish_stack" goes with "finish_script". */
+static void put_script(struct record *r, const char *key, const char *script)
+{
+	char buf[64];
+	struct text name;
+	size_t n = strlen(key);
+	size_t end = strlen("stack");
+
+	text_init(&name, buf, sizeof(buf));
+	text_bytes(&name, key, n > end ? n - end : 0);
+	text_str(&name, "script");
+	record_str(r, buf, script);
 }
 
 void record_stack(struct record *r, const char *key, uint32_t stack)
@@ -357,6 +374,9 @@ void record_stack(struct record *r, const char *key, uint32_t stack)
 		write_stack(r->level, known);
 	}
 	record_u64(r, key, stack);
+	if (known->script != NULL) {
+		put_script(r, key, known->script);
+	}
 }
 
 void record_end(struct record *r)

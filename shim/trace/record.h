@@ -64,12 +64,15 @@ void record_i64(struct record *r, const char *key, int64_t value);
 /* A span given in nanoseconds, written as whole microseconds: key it "…_us". */
 void record_us(struct record *r, const char *key, uint64_t ns);
 /*
- * key=ID of an interned stack; nothing for 0. The first time in a process the stack's
- * own line goes before:
+ * key=ID of an interned stack; nothing for 0. `key` is "stack" or ends in it. Where a
+ * script made the call its place follows: script="/srv/app.py:12", or whatever the key
+ * begins with before "script". The first time in a process the stack's own line goes
+ * before:
  *
  *   ... event=stack stack=7 frames="/bin/app+0x11f3(main) /lib/x.so+0x20"
  *   build_ids="/bin/app=ab12"
  *
+ * with script_frames="/srv/app.py:12(load) /srv/app.py:40" if there is a script.
  * Whole frames only, as many as fit; "?" for a frame in no module; a space within a
  * path is \x20, before quoting. build_ids names every module that has one, once.
  */

@@ -72,6 +72,10 @@ void report_place(uint32_t stack, struct text *t)
 		text_str(t, "an unknown place");
 		return;
 	}
+	if (known->script != NULL) {
+		text_str(t, known->script);
+		return;
+	}
 	frame = &known->frames[0];
 	if (frame->module != NULL) {
 		text_str(t, base_name(frame->module->path));

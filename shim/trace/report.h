@@ -26,8 +26,9 @@ void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *
                   const char *program, uint64_t now_ns, bool to_stderr);
 
 /*
- * Describes where a lease was taken in one line, "app+0x11f3 (open_report)", the
- * first frame of its stack; "an unknown place" without one.
+ * Describes where a lease was taken in one line: "/srv/app.py:12" where a script did,
+ * otherwise "app+0x11f3 (open_report)", the first frame of its stack; "an unknown place"
+ * without one.
  */
 void report_place(uint32_t stack, struct text *t);
 

@@ -44,21 +44,24 @@ struct script {
 
 struct script_interpreter;
 
-/* True if an interpreter is loaded: whoever captures a stack should look for its frames. */
-bool script_present(void);
+/*
+ * True if an interpreter is loaded: whoever captures a stack should look for its frames.
+ * `changes` is image_changes(), as of now.
+ */
+bool script_present(unsigned long long changes);
 
 /*
  * The interpreter whose code holds `address`, a frame of the calling thread's stack;
  * NULL if none does.
  */
-const struct script_interpreter *script_at(uintptr_t address);
+struct script_interpreter *script_at(uintptr_t address);
 
 /*
  * Describes the calling thread's script, `depth` frames at most but always one; false
  * if none is running that could be read. `interpreter` is whose code a frame of this
  * thread lies in, NULL if no such frame was met.
  */
-bool script_capture(const struct script_interpreter *interpreter, unsigned depth,
+bool script_capture(struct script_interpreter *interpreter, unsigned depth,
                     struct script *script);
 
 /*

@@ -3,8 +3,8 @@
  * Call stacks, interned.
  *
  * Two tables lead to a stack. `seen` is a cache, from the raw addresses as they were
- * unwound; a hit there costs no more than the unwinding. An address means something
- * else once a module is gone from there or has come, so the cache is emptied when the
+ * unwound and the script's text; a hit there costs no more than the unwinding. An address means
+ * something else once a module is gone from there or has come, so the cache is emptied when the
  * loader's counts of loads and unloads have changed. `stacks` is keyed by the frames
  * themselves and lasts: the same place reached through a module that was loaded anew
  * elsewhere is the same stack. For that, strings and modules are interned, too, so
@@ -32,8 +32,10 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "trace/image.h"
+#include "trace/script.h"
 
 #define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
+#define MAX_BEYOND  64 /* frames looked at behind the last one kept, for an interpreter */
 
 struct string {
 	UT_hash_handle hh;
@@ -54,7 +56,15 @@ struct known {
 struct sight {
 	uint32_t id;
 	UT_hash_handle hh;
-	uintptr_t addresses[];
+	unsigned char key[];
+};
+
+/* What one call of stack_capture() has found. */
+struct capture {
+	unsigned depth;
+	bool scripted;
+	struct script script;
+	uintptr_t addresses[STACK_MAX_DEPTH];
 };
 
 static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
@@ -70,11 +80,31 @@ static unsigned long long seen_changes; /* the loader's counts when `seen` was b
 
 struct walk {
 	uintptr_t caller;
-	uintptr_t *addresses;
 	unsigned max;
-	unsigned depth;
+	bool scripts; /* look for an interpreter's frames, too */
+	const struct script_interpreter *tried;
+	struct capture *capture;
 	unsigned skipped;
+	unsigned beyond;
 };
+
+/*
+ * Where a script runs, its frames are worth more than the interpreter's, which differ
+ * from one call to the next of the same line (code is specialised as it runs) and so
+ * would make many stacks of one.
+ */
+static bool ends_in_script(struct walk *walk, uintptr_t address)
+{
+	struct script_interpreter *interpreter = script_at(address);
+
+	if (interpreter == NULL || interpreter == walk->tried) {
+		return false;
+	}
+	walk->tried = interpreter;
+	walk->capture->scripted =
+		script_capture(interpreter, walk->max, &walk->capture->script);
+	return walk->capture->scripted;
+}
 
 /*
  * A return address is the one after the call, which may be another line's or even
@@ -84,47 +114,56 @@ struct walk {
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
 {
 	struct walk *walk = arg;
+	struct capture *capture = walk->capture;
 	int exact = 0;
 	uintptr_t address = _Unwind_GetIPInfo(context, &exact);
+	bool first;
 
 	if (address == 0) {
 		return _URC_END_OF_STACK;
 	}
-	if (walk->depth == 0 && address != walk->caller) {
+	if (capture->depth == 0 && address != walk->caller) {
 		return ++walk->skipped < MAX_SKIPPED ? _URC_NO_REASON : _URC_END_OF_STACK;
 	}
-	walk->addresses[walk->depth++] = exact ? address : address - 1;
-	return walk->depth < walk->max ? _URC_NO_REASON : _URC_END_OF_STACK;
+	address -= exact ? 0 : 1;
+	first = capture->depth == 0;
+	if (first) {
+		capture->addresses[capture->depth++] = address;
+	}
+	if (walk->scripts && ends_in_script(walk, address)) {
+		return _URC_END_OF_STACK;
+	}
+	if (!first && capture->depth < walk->max) {
+		capture->addresses[capture->depth++] = address;
+	} else if (!first && ++walk->beyond == MAX_BEYOND) {
+		return _URC_END_OF_STACK;
+	}
+	return capture->depth < walk->max || walk->scripts ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
-static unsigned unwind(const void *caller, unsigned depth, uintptr_t *addresses)
+static void unwind(const void *caller, unsigned depth, bool scripts, struct capture *capture)
 {
 	struct walk walk = {
 		.caller = (uintptr_t)caller,
-		.addresses = addresses,
 		.max = depth < STACK_MAX_DEPTH ? depth : STACK_MAX_DEPTH,
+		.scripts = scripts,
+		.capture = capture,
 	};
 
-	if (walk.max > 1) {
+	capture->depth = 0;
+	capture->scripted = false;
+	if (walk.max > 1 || scripts) {
 		_Unwind_Backtrace(note_frame, &walk);
 	}
-	if (walk.depth == 0) {
-		addresses[walk.depth++] = (uintptr_t)caller - 1;
+	if (capture->depth == 0) {
+		capture->addresses[capture->depth++] = (uintptr_t)caller - 1;
 	}
-	return walk.depth;
+	if (scripts && !capture->scripted) {
+		capture->scripted = script_capture(NULL, walk.max, &capture->script);
+	}
 }
 
 /* ---- modules ---- */
-
-static int note_changes(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	unsigned long long *changes = arg;
-
-	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof(info->dlpi_subs)) {
-		*changes = info->dlpi_adds + info->dlpi_subs;
-	}
-	return 1;
-}
 
 struct placing {
 	const uintptr_t *addresses;
@@ -256,6 +295,13 @@ static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
 	return true;
 }
 
+/* What is the same in two stacks that are the same. */
+static size_t key_bytes(const struct stack *stack)
+{
+	return sizeof(*stack) - offsetof(struct stack, script) +
+	       stack->depth * sizeof(stack->frames[0]);
+}
+
 /* Keeps `stack` under a new number; 0, and it is still the caller's, if that cannot be. */
 static uint32_t keep_locked(struct stack *stack)
 {
@@ -265,8 +311,7 @@ static uint32_t keep_locked(struct stack *stack)
 		return 0;
 	}
 	known->stack = stack;
-	HASH_ADD_KEYPTR(hh, stacks, stack->frames, stack->depth * sizeof(stack->frames[0]),
-	                known);
+	HASH_ADD_KEYPTR(hh, stacks, &stack->script, key_bytes(stack), known);
 	if (known->hh.tbl == NULL) {
 		free(known);
 		return 0;
@@ -276,21 +321,32 @@ static uint32_t keep_locked(struct stack *stack)
 	return stack->id;
 }
 
-static uint32_t intern_locked(const uintptr_t *addresses, unsigned depth)
+static bool describe_script_locked(struct stack *stack, const struct capture *capture)
+{
+	if (!capture->scripted) {
+		return true;
+	}
+	stack->script = intern_string_locked(capture->script.place);
+	stack->script_frames = intern_string_locked(capture->script.frames);
+	return stack->script != NULL && stack->script_frames != NULL;
+}
+
+static uint32_t intern_locked(const struct capture *capture)
 {
 	struct stack *stack = NULL;
 	struct known *known = NULL;
 	uint32_t id = 0;
 
 	if (last_id < STACK_MAX) {
-		stack = calloc(1, sizeof(*stack) + depth * sizeof(stack->frames[0]));
+		stack = calloc(1, sizeof(*stack) + capture->depth * sizeof(stack->frames[0]));
 	}
 	if (stack == NULL) {
 		return 0;
 	}
-	stack->depth = depth;
-	if (describe_locked(stack, addresses)) {
-		HASH_FIND(hh, stacks, stack->frames, depth * sizeof(stack->frames[0]), known);
+	stack->depth = capture->depth;
+	if (describe_locked(stack, capture->addresses) &&
+	    describe_script_locked(stack, capture)) {
+		HASH_FIND(hh, stacks, &stack->script, key_bytes(stack), known);
 		id = known != NULL ? known->stack->id : keep_locked(stack);
 	}
 	if (id == 0 || known != NULL) {
@@ -311,7 +367,7 @@ static void forget_sights_locked(void)
 }
 
 /* Without memory for it the next sight of this stack takes longer, that is all. */
-static void note_sight_locked(const uintptr_t *addresses, size_t bytes, uint32_t id)
+static void note_sight_locked(const void *key, size_t bytes, uint32_t id)
 {
 	struct sight *sight = calloc(1, sizeof(*sight) + bytes);
 
@@ -319,36 +375,54 @@ static void note_sight_locked(const uintptr_t *addresses, size_t bytes, uint32_t
 		return;
 	}
 	sight->id = id;
-	memcpy(sight->addresses, addresses, bytes);
-	HASH_ADD_KEYPTR(hh, seen, sight->addresses, bytes, sight);
+	memcpy(sight->key, key, bytes);
+	HASH_ADD_KEYPTR(hh, seen, sight->key, bytes, sight);
 	if (sight->hh.tbl == NULL) {
 		free(sight);
 	}
 }
 
+/* Its addresses, and what it says of a script. */
+static size_t make_key(const struct capture *capture, unsigned char *key)
+{
+	size_t bytes = capture->depth * sizeof(capture->addresses[0]);
+
+	memcpy(key, capture->addresses, bytes);
+	if (capture->scripted) {
+		size_t place = strlen(capture->script.place) + 1;
+		size_t frames = strlen(capture->script.frames) + 1;
+
+		memcpy(key + bytes, capture->script.place, place);
+		memcpy(key + bytes + place, capture->script.frames, frames);
+		bytes += place + frames;
+	}
+	return bytes;
+}
+
 uint32_t stack_capture(const void *caller, unsigned depth)
 {
 	int saved_errno = errno;
-	uintptr_t addresses[STACK_MAX_DEPTH];
-	unsigned found = unwind(caller, depth, addresses);
-	size_t bytes = found * sizeof(addresses[0]);
-	unsigned long long changes = 0;
+	unsigned long long changes = image_changes();
+	struct capture capture;
+	unsigned char key[sizeof(capture)];
 	struct sight *sight = NULL;
+	size_t bytes;
 	uint32_t id;
 
-	dl_iterate_phdr(note_changes, &changes);
+	unwind(caller, depth, script_present(changes), &capture);
+	bytes = make_key(&capture, key);
 	lock_take(&tables_lock);
 	if (changes != seen_changes) {
 		forget_sights_locked();
 		seen_changes = changes;
 	}
-	HASH_FIND(hh, seen, addresses, bytes, sight);
+	HASH_FIND(hh, seen, key, bytes, sight);
 	if (sight != NULL) {
 		id = sight->id;
 	} else {
-		id = intern_locked(addresses, found);
+		id = intern_locked(&capture);
 		if (id != 0) {
-			note_sight_locked(addresses, bytes, id);
+			note_sight_locked(key, bytes, id);
 		}
 	}
 	lock_drop(&tables_lock);

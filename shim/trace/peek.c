@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Reading memory that may not be there. */
+#include "trace/peek.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The smallest there is; where pages are larger some questions are asked twice. */
+#define PAGE 4096
+
+/* What a futex is compared with: whether it is equal makes no difference. */
+#define ANY_VALUE 0x70710f01
+
+static bool is_readable(uintptr_t page)
+{
+	static const struct timespec at_once;
+
+	return syscall(SYS_futex, page, FUTEX_WAIT_PRIVATE, ANY_VALUE, &at_once) == 0 ||
+	       errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
+}
+
+static bool may_touch(struct peek *p, uintptr_t page)
+{
+	for (unsigned i = 0; i < p->count && i < PEEK_PAGES; i++) {
+		if (p->pages[i] == page) {
+			return true;
+		}
+	}
+	if (page == 0 || !is_readable(page)) {
+		return false;
+	}
+	p->pages[p->count++ % PEEK_PAGES] = page;
+	return true;
+}
+
+bool peek(struct peek *p, void *to, uintptr_t from, size_t n)
+{
+	uintptr_t page = from / PAGE * PAGE;
+
+	if (from < PAGE || from + n < from) {
+		return false;
+	}
+	for (; !p->trusting && page < from + n; page += PAGE) {
+		if (!may_touch(p, page)) {
+			return false;
+		}
+	}
+	memcpy(to, (const void *)from, n);
+	return true;
+}
+
+uintptr_t peek_pointer(struct peek *p, uintptr_t from)
+{
+	uintptr_t value;
+
+	return peek(p, &value, from, sizeof(value)) ? value : 0;
+}
+
+uint32_t peek_u32(struct peek *p, uintptr_t from)
+{
+	uint32_t value;
+
+	return peek(p, &value, from, sizeof(value)) ? value : 0;
+}
+
+/* In pieces that end where pages do, because the string may be the last on its page. */
+ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max)
+{
+	char piece[64];
+	size_t length = 0;
+
+	while (length < max) {
+		size_t n = sizeof(piece) - (from + length) % sizeof(piece);
+		const char *end;
+
+		if (!peek(p, piece, from + length, n)) {
+			return -1;
+		}
+		end = memchr(piece, '\0', n);
+		if (end != NULL) {
+			length += (size_t)(end - piece);
+			return length < max ? (ptrdiff_t)length : -1;
+		}
+		length += n;
+	}
+	return -1;
+}
+
+bool peek_starts(struct peek *p, uintptr_t from, const char *start)
+{
+	for (; *start != '\0'; start++, from++) {
+		char c;
+
+		if (!peek(p, &c, from, 1) || c != *start) {
+			return false;
+		}
+	}
+	return true;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The frames of Perl 5.36 with interpreter threads, as Debian builds it.
+ *
+ * Each thread that may run Perl has its interpreter in thread-specific data. A frame is
+ * a statement (PL_curcop, or where a sub was called) and the sub that it stands in;
+ * caller_cx(), which only reads, finds the calls. No driver lets another thread run
+ * meanwhile: an interpreter has one thread.
+ */
+#include "trace/script_kind.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum symbol { THREAD_KEY, VERSION, CALLER_CX };
+
+typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t *debugger);
+
+#define VERSION_KNOWN 36
+
+/* Offsets within the structures of 5.36 on machines of 64 bits. */
+#define PERL_CURCOP     208
+#define PERL_COMPILING  1936
+#define PERL_PHASE      2512
+#define COP_TYPE        32
+#define COP_TYPE_MASK   0x1ff
+#define COP_LINE        36
+#define COP_FILE        48
+#define CONTEXT_TYPE    0
+#define CONTEXT_OLD_COP 16
+#define CONTEXT_CV      72
+#define SV_ANY          0
+#define SV_FLAGS        12
+#define SV_TYPE_MASK    0xff
+#define CV_NAME         56
+#define CV_FLAGS        92
+#define GV_NAME         32
+#define HEK_LENGTH      4
+#define HEK_KEY         8
+
+#define OP_NEXTSTATE    195
+#define OP_DBSTATE      196
+#define CONTEXT_KIND    15
+#define CONTEXT_SUB     9
+#define CV_IS_NAMED     0x8000
+#define TYPE_GV         9
+#define TYPE_CV         13
+#define PHASE_END       5
+#define PHASE_DESTRUCT  6
+#define FILE_LENGTH_MAX 4096
+
+static const char *const libraries[] = {
+	"/perl5/", "/share/perl/", "/perl/5.", "/perl-base/", NULL,
+};
+
+static bool known(const struct script_interpreter *perl, struct peek *p)
+{
+	unsigned char version;
+
+	return peek(p, &version, perl->symbols[VERSION], 1) && version == VERSION_KNOWN;
+}
+
+static uintptr_t own_interpreter(struct script_cursor *cursor)
+{
+	pthread_key_t key;
+
+	if (!peek(&cursor->peek, &key, cursor->interpreter->symbols[THREAD_KEY], sizeof(key))) {
+		return 0;
+	}
+	return (uintptr_t)pthread_getspecific(key);
+}
+
+static bool begin(struct script_cursor *cursor)
+{
+	cursor->context = own_interpreter(cursor);
+	if (cursor->context == 0) {
+		return false;
+	}
+	cursor->frame = peek_pointer(&cursor->peek, cursor->context + PERL_CURCOP);
+	return cursor->frame != 0;
+}
+
+/* The name of a sub, from itself or by its glob. */
+static void read_name(struct peek *p, uintptr_t cv, struct script_text *name)
+{
+	uintptr_t body = peek_pointer(p, cv + SV_ANY);
+	uintptr_t key = peek_pointer(p, body + CV_NAME);
+
+	if ((peek_u32(p, cv + SV_FLAGS) & SV_TYPE_MASK) != TYPE_CV || key == 0) {
+		return;
+	}
+	if ((peek_u32(p, body + CV_FLAGS) & CV_IS_NAMED) == 0) {
+		if ((peek_u32(p, key + SV_FLAGS) & SV_TYPE_MASK) != TYPE_GV) {
+			return;
+		}
+		key = peek_pointer(p, peek_pointer(p, key + SV_ANY) + GV_NAME);
+	}
+	if (key != 0) {
+		name->at = key + HEK_KEY;
+		name->length = peek_u32(p, key + HEK_LENGTH);
+	}
+}
+
+/* Goes on to the call that led here; what was called is the frame's function. */
+static void ascend(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	caller_cx_function caller_cx =
+		(caller_cx_function)cursor->interpreter->symbols[CALLER_CX];
+	uintptr_t context;
+	uint32_t type;
+
+	context = caller_cx(cursor->context, (int32_t)cursor->level++, NULL);
+	cursor->frame = context != 0 ? peek_pointer(p, context + CONTEXT_OLD_COP) : 0;
+	type = context != 0 ? peek_u32(p, context + CONTEXT_TYPE) & CONTEXT_KIND : 0;
+	if (type == CONTEXT_SUB) {
+		read_name(p, peek_pointer(p, context + CONTEXT_CV), &frame->function);
+	}
+}
+
+static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
+{
+	uint32_t type = peek_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
+
+	return type == OP_NEXTSTATE || type == OP_DBSTATE ||
+	       cop == cursor->context + PERL_COMPILING;
+}
+
+static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
+{
+	uintptr_t cop = cursor->frame;
+	ptrdiff_t length;
+
+	if (cop == 0) {
+		return SCRIPT_END;
+	}
+	if (!is_statement(cursor, cop)) {
+		return SCRIPT_DOUBT;
+	}
+	frame->code = cop;
+	frame->file.at = peek_pointer(&cursor->peek, cop + COP_FILE);
+	ascend(cursor, frame);
+	if (frame->file.at == 0) {
+		return SCRIPT_NOTHING; /* after the last statement */
+	}
+	length = peek_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
+	frame->file.length = length > 0 ? (size_t)length : 0;
+	return length > 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
+}
+
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	return peek_u32(&cursor->peek, frame->code + COP_LINE);
+}
+
+/* END blocks, then what is destroyed after the last statement. */
+static bool ending(struct script_cursor *cursor)
+{
+	uintptr_t perl = own_interpreter(cursor);
+	uint32_t phase = perl != 0 ? peek_u32(&cursor->peek, perl + PERL_PHASE) : 0;
+
+	return phase == PHASE_END || phase == PHASE_DESTRUCT;
+}
+
+const struct script_kind script_perl = {
+	.names = {"PL_thr_key", "PL_version", "Perl_caller_cx"},
+	.libraries = libraries,
+	.known = known,
+	.begin = begin,
+	.next = next,
+	.line = line,
+	.ending = ending,
+};

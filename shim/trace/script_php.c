@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The frames of PHP 8.2 without thread safety: one engine, in one thread, whose state is
+ * the exported `executor_globals`.
+ */
+#include "trace/script_kind.h"
+
+#include <string.h>
+
+#include "base/self.h"
+
+enum symbol { GLOBALS, VERSION, SERVER_INTERFACE };
+
+typedef const char *(*version_function)(void);
+
+#define VERSION_KNOWN "Zend Engine v4.2."
+
+/* Offsets within the structures of 8.2 on machines of 64 bits. */
+#define GLOBALS_CURRENT   488
+#define GLOBALS_THROWN_AT 880
+#define GLOBALS_FLAGS     993
+#define DATA_OPLINE       0
+#define DATA_FUNCTION     24
+#define DATA_PREVIOUS     48
+#define OPLINE_LINE       24
+#define OPLINE_CODE       28
+#define FUNCTION_TYPE     0
+#define FUNCTION_NAME     8
+#define FUNCTION_SCOPE    16
+#define FUNCTION_FILE     152
+#define FUNCTION_LINE     160
+#define CLASS_NAME        8
+#define STRING_LENGTH     16
+#define STRING_DATA       24
+
+#define TYPE_USER        2
+#define TYPE_EVAL        4
+#define HANDLE_EXCEPTION 149
+#define IN_SHUTDOWN      1
+
+static const char *const libraries[] = {"/vendor/", "/usr/share/php/", NULL};
+
+static bool known(const struct script_interpreter *php, struct peek *p)
+{
+	version_function version = (version_function)php->symbols[VERSION];
+
+	return peek_starts(p, (uintptr_t)version(), VERSION_KNOWN);
+}
+
+static bool begin(struct script_cursor *cursor)
+{
+	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
+
+	cursor->frame = peek_pointer(&cursor->peek, globals + GLOBALS_CURRENT);
+	return cursor->frame != 0;
+}
+
+static void read_string(struct peek *p, uintptr_t string, struct script_text *text)
+{
+	if (string != 0) {
+		text->at = string + STRING_DATA;
+		text->length = peek_pointer(p, string + STRING_LENGTH);
+	}
+}
+
+static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t data = cursor->frame;
+	uintptr_t function;
+	uintptr_t scope;
+	unsigned char type = 0;
+
+	if (data == 0) {
+		return SCRIPT_END;
+	}
+	function = peek_pointer(p, data + DATA_FUNCTION);
+	cursor->frame = peek_pointer(p, data + DATA_PREVIOUS);
+	if (function == 0) {
+		return SCRIPT_NOTHING;
+	}
+	if (!peek(p, &type, function + FUNCTION_TYPE, 1)) {
+		return SCRIPT_DOUBT;
+	}
+	if (type != TYPE_USER && type != TYPE_EVAL) {
+		return SCRIPT_NOTHING; /* a function of PHP's own */
+	}
+	frame->code = function;
+	frame->at = peek_pointer(p, data + DATA_OPLINE);
+	read_string(p, peek_pointer(p, function + FUNCTION_FILE), &frame->file);
+	read_string(p, peek_pointer(p, function + FUNCTION_NAME), &frame->function);
+	scope = peek_pointer(p, function + FUNCTION_SCOPE);
+	if (scope != 0 && frame->function.at != 0) {
+		read_string(p, peek_pointer(p, scope + CLASS_NAME), &frame->scope);
+	}
+	return frame->file.at != 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
+}
+
+/* While an exception is handled the frame stands elsewhere than in its function. */
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
+	uintptr_t opline = frame->at;
+	unsigned char code = 0;
+
+	if (opline == 0 || !peek(p, &code, opline + OPLINE_CODE, 1)) {
+		return peek_u32(p, frame->code + FUNCTION_LINE);
+	}
+	if (code == HANDLE_EXCEPTION && peek_u32(p, opline + OPLINE_LINE) == 0) {
+		opline = peek_pointer(p, globals + GLOBALS_THROWN_AT);
+	}
+	return peek_u32(p, opline + OPLINE_LINE);
+}
+
+/*
+ * On the command line the end of the request is the end of the script. Elsewhere it is
+ * the way that PHP's scripts give everything back, many times in a process.
+ */
+static bool ending(struct script_cursor *cursor)
+{
+	struct peek *p = &cursor->peek;
+	const uintptr_t *symbols = cursor->interpreter->symbols;
+	uintptr_t name = peek_pointer(p, symbols[SERVER_INTERFACE]);
+	unsigned char flags = 0;
+
+	return self_tid() == self_pid() &&
+	       peek(p, &flags, symbols[GLOBALS] + GLOBALS_FLAGS, 1) &&
+	       (flags & IN_SHUTDOWN) != 0 && peek_starts(p, name, "cli") &&
+	       peek_length(p, name, sizeof("cli")) == 3;
+}
+
+const struct script_kind script_php = {
+	.names = {"executor_globals", "get_zend_version", "sapi_module"},
+	.libraries = libraries,
+	.has_jit = true,
+	.known = known,
+	.begin = begin,
+	.next = next,
+	.line = line,
+	.ending = ending,
+};

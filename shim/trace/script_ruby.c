@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The frames of Ruby 3.1.
+ *
+ * A thread-local variable leads to the calling thread's execution context, where its
+ * control frames lie one after the other. ruby-pg gives the GVL up around a connect, so
+ * that another thread may collect garbage meanwhile: what our frames refer to stays
+ * alive, but a compaction may move it, and takes the right to read from the pages that
+ * it works on. So every page is asked for, each time, and an object must be of its kind.
+ * What does not move is read from there: the body of an instruction sequence and the
+ * names in it.
+ */
+#include "trace/script_kind.h"
+
+#include <string.h>
+#include <unwind.h>
+
+#include "base/self.h"
+
+enum symbol { CURRENT_CONTEXT, API_VERSION, LINE_NUMBER, FINALIZE, CLEANUP };
+
+typedef unsigned (*line_function)(const void *sequence, size_t position);
+
+/* Offsets within the structures of 3.1 on machines of 64 bits. */
+#define CONTEXT_STACK      0
+#define CONTEXT_STACK_SIZE 8
+#define CONTEXT_FRAME      16
+#define FRAME_PC           0
+#define FRAME_SEQUENCE     16
+#define FRAME_BYTES        64
+#define OBJECT_FLAGS       0
+#define SEQUENCE_BODY      16
+#define SEQUENCE_BYTES     40
+#define BODY_SIZE          4
+#define BODY_CODE          8
+#define BODY_PATH          64
+#define BODY_LABEL         80
+#define STRING_LENGTH      16
+#define STRING_POINTER     24
+#define STRING_EMBEDDED    16
+#define ARRAY_EMBEDDED     16
+
+#define TYPE_MASK          0x1f
+#define TYPE_STRING        0x05
+#define TYPE_ARRAY         0x07
+#define TYPE_INTERNAL      0x1a
+#define FLAGS_SHIFT        12
+#define INTERNAL_KIND_MASK 15
+#define INTERNAL_SEQUENCE  7
+#define STRING_NO_EMBED    0x2000
+#define STRING_EMBED_SHIFT 14
+#define STRING_EMBED_MASK  0x1f
+#define ARRAY_IS_EMBEDDED  0x2000
+
+#define UNWIND_MAX 256
+
+static const char *const libraries[] = {"/gems/", "/lib/ruby/", "<internal:", NULL};
+
+static bool known(const struct script_interpreter *ruby, struct peek *p)
+{
+	uintptr_t version = ruby->symbols[API_VERSION];
+
+	return peek_u32(p, version) == 3 && peek_u32(p, version + sizeof(int)) == 1;
+}
+
+/* ---- the context ---- */
+
+struct local {
+	const ElfW(Phdr) * headers;
+	uintptr_t at;
+};
+
+/* Not __tls_get_addr(), which would make the variables of a thread that has none yet. */
+static int find_local(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct local *local = arg;
+
+	if (info->dlpi_phdr != local->headers) {
+		return 0;
+	}
+	if (size >=
+	    offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data)) {
+		local->at = (uintptr_t)info->dlpi_tls_data;
+	}
+	return 1;
+}
+
+static bool begin(struct script_cursor *cursor)
+{
+	const struct script_interpreter *ruby = cursor->interpreter;
+	struct local local = {.headers = ruby->headers};
+	struct peek *p = &cursor->peek;
+	uintptr_t context;
+
+	dl_iterate_phdr(find_local, &local);
+	if (local.at == 0) {
+		return false;
+	}
+	context = peek_pointer(p, local.at + ruby->symbols[CURRENT_CONTEXT]);
+	cursor->context = context;
+	cursor->frame = peek_pointer(p, context + CONTEXT_FRAME);
+	cursor->end = peek_pointer(p, context + CONTEXT_STACK) +
+	              peek_pointer(p, context + CONTEXT_STACK_SIZE) * sizeof(uintptr_t);
+	return cursor->frame != 0 && cursor->frame < cursor->end;
+}
+
+/* ---- frames ---- */
+
+static bool is_of_type(struct peek *p, uintptr_t object, unsigned type)
+{
+	return (peek_pointer(p, object + OBJECT_FLAGS) & TYPE_MASK) == type;
+}
+
+static bool read_string(struct peek *p, uintptr_t object, struct script_text *text)
+{
+	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
+
+	if ((flags & TYPE_MASK) != TYPE_STRING) {
+		return false;
+	}
+	if ((flags & STRING_NO_EMBED) != 0) {
+		text->at = peek_pointer(p, object + STRING_POINTER);
+		text->length = peek_pointer(p, object + STRING_LENGTH);
+	} else {
+		text->at = object + STRING_EMBEDDED;
+		text->length = flags >> STRING_EMBED_SHIFT & STRING_EMBED_MASK;
+	}
+	return text->at != 0;
+}
+
+/* The path as the script was called by, alone or in an array with the real one. */
+static bool read_path(struct peek *p, uintptr_t object, struct script_text *text)
+{
+	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
+
+	if ((flags & TYPE_MASK) == TYPE_ARRAY) {
+		if ((flags & ARRAY_IS_EMBEDDED) == 0) {
+			return false;
+		}
+		object = peek_pointer(p, object + ARRAY_EMBEDDED);
+	}
+	return read_string(p, object, text);
+}
+
+static bool is_sequence(struct peek *p, uintptr_t object)
+{
+	return is_of_type(p, object, TYPE_INTERNAL) &&
+	       (peek_pointer(p, object + OBJECT_FLAGS) >> FLAGS_SHIFT & INTERNAL_KIND_MASK) ==
+	               INTERNAL_SEQUENCE;
+}
+
+static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t now = cursor->frame;
+	uintptr_t sequence;
+	uintptr_t code;
+
+	if (now + FRAME_BYTES > cursor->end) {
+		return SCRIPT_END;
+	}
+	cursor->frame += FRAME_BYTES;
+	frame->at = peek_pointer(p, now + FRAME_PC);
+	sequence = peek_pointer(p, now + FRAME_SEQUENCE);
+	if (frame->at == 0 || sequence == 0) {
+		return SCRIPT_NOTHING; /* a method in C */
+	}
+	if (!is_sequence(p, sequence)) {
+		return SCRIPT_DOUBT;
+	}
+	frame->code = peek_pointer(p, sequence + SEQUENCE_BODY);
+	code = peek_pointer(p, frame->code + BODY_CODE);
+	frame->at = (frame->at - code) / sizeof(uintptr_t);
+	if (code == 0 || frame->at > peek_u32(p, frame->code + BODY_SIZE) ||
+	    !read_path(p, peek_pointer(p, frame->code + BODY_PATH), &frame->file) ||
+	    !read_string(p, peek_pointer(p, frame->code + BODY_LABEL), &frame->function)) {
+		return SCRIPT_DOUBT;
+	}
+	return SCRIPT_FRAME;
+}
+
+/*
+ * The function looks at nothing but the body, which is given to it in a sequence of our
+ * own: the real one may be moving. A frame's position is that of its next instruction.
+ */
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	line_function line_number = (line_function)cursor->interpreter->symbols[LINE_NUMBER];
+	unsigned char sequence[SEQUENCE_BYTES] = {0};
+
+	memcpy(sequence + SEQUENCE_BODY, &frame->code, sizeof(frame->code));
+	return line_number(sequence, frame->at > 0 ? frame->at - 1 : 0);
+}
+
+/* ---- the end ---- */
+
+struct unwinding {
+	uintptr_t low;
+	uintptr_t high;
+	unsigned depth;
+	bool found;
+};
+
+static _Unwind_Reason_Code look_for_cleanup(struct _Unwind_Context *context, void *arg)
+{
+	struct unwinding *unwinding = arg;
+	uintptr_t address = _Unwind_GetIP(context);
+
+	unwinding->found = address > unwinding->low && address < unwinding->high;
+	return unwinding->found || ++unwinding->depth == UNWIND_MAX ? _URC_END_OF_STACK
+	                                                            : _URC_NO_REASON;
+}
+
+/*
+ * Ruby tells nobody. But its main thread comes from one function when it runs exit
+ * handlers and finalizers, and that lies where the source has it, between these two.
+ */
+static bool ending(struct script_cursor *cursor)
+{
+	const uintptr_t *symbols = cursor->interpreter->symbols;
+	struct unwinding unwinding = {.low = symbols[FINALIZE], .high = symbols[CLEANUP]};
+
+	if (self_tid() == self_pid()) {
+		_Unwind_Backtrace(look_for_cleanup, &unwinding);
+	}
+	return unwinding.found;
+}
+
+const struct script_kind script_ruby = {
+	.names = {"ruby_current_ec", "ruby_api_version", "rb_iseq_line_no", "ruby_finalize",
+                  "ruby_cleanup"},
+	.libraries = libraries,
+	.known = known,
+	.begin = begin,
+	.next = next,
+	.line = line,
+	.ending = ending,
+};
