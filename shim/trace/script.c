@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unwind.h>
 
 #include "base/self.h"
 #include "base/text.h"
@@ -25,6 +26,7 @@
 #define OWN_FRAMES          3 /* at least, from the place on, though libraries have many */
 #define INNER_FRAMES        3 /* of these libraries then */
 #define FRAMES_WALKED       128 /* SQLAlchemy alone puts some twenty between two of the program's */
+#define CALLERS_MAX         256
 #define FILE_BYTES          400
 #define FUNCTION_CHARACTERS 80
 
@@ -336,10 +338,8 @@ static bool describe_rest(struct script_cursor *cursor, const struct script_fram
 static void put_place(struct text *t, const struct described *described)
 {
 	text_str(t, described->file);
-	if (described->line > 0) {
-		text_char(t, ':');
-		text_u64(t, described->line);
-	}
+	text_char(t, ':');
+	text_u64(t, described->line);
 }
 
 static void note_place(struct showing *showing, const struct described *described)
@@ -433,6 +433,9 @@ static bool take_frame(struct script_cursor *cursor, const struct script_frame *
 	if (!describe_rest(cursor, frame, &described)) {
 		return false;
 	}
+	if (described.line == 0) {
+		return true; /* not in a statement: before the first, or after the last */
+	}
 	if (!showing->any || (own && !showing->placed)) {
 		note_place(showing, &described);
 	}
@@ -505,6 +508,33 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 		}
 	}
 	return false;
+}
+
+/* ---- the end ---- */
+
+struct looking {
+	uintptr_t low;
+	uintptr_t high;
+	unsigned depth;
+	bool found;
+};
+
+static _Unwind_Reason_Code look(struct _Unwind_Context *context, void *arg)
+{
+	struct looking *looking = arg;
+	uintptr_t start = _Unwind_GetRegionStart(context);
+
+	looking->found = start >= looking->low && start < looking->high;
+	return looking->found || ++looking->depth == CALLERS_MAX ? _URC_END_OF_STACK
+	                                                         : _URC_NO_REASON;
+}
+
+bool script_called_from(uintptr_t low, uintptr_t high)
+{
+	struct looking looking = {.low = low, .high = high};
+
+	_Unwind_Backtrace(look, &looking);
+	return looking.found;
 }
 
 bool script_interpreter_ending(void)

@@ -89,6 +89,9 @@ struct script_kind {
 	bool (*ending)(struct script_cursor *cursor);
 };
 
+/* True if a function that begins in [low, high) is among the calling thread's callers. */
+bool script_called_from(uintptr_t low, uintptr_t high);
+
 extern const struct script_kind script_python;
 extern const struct script_kind script_perl;
 extern const struct script_kind script_php;

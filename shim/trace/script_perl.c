@@ -42,6 +42,7 @@ typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t
 #define OP_DBSTATE      196
 #define CONTEXT_KIND    15
 #define CONTEXT_SUB     9
+#define CONTEXT_EVAL    11
 #define CV_IS_NAMED     0x8000
 #define TYPE_GV         9
 #define TYPE_CV         13
@@ -52,6 +53,8 @@ typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t
 static const char *const libraries[] = {
 	"/perl5/", "/share/perl/", "/perl/5.", "/perl-base/", NULL,
 };
+
+static const char evaluated[] = "eval";
 
 static bool known(const struct script_interpreter *perl, struct peek *p)
 {
@@ -115,6 +118,9 @@ static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 	type = context != 0 ? peek_u32(p, context + CONTEXT_TYPE) & CONTEXT_KIND : 0;
 	if (type == CONTEXT_SUB) {
 		read_name(p, peek_pointer(p, context + CONTEXT_CV), &frame->function);
+	} else if (type == CONTEXT_EVAL) {
+		frame->function.at = (uintptr_t)evaluated;
+		frame->function.length = strlen(evaluated);
 	}
 }
 
@@ -124,6 +130,11 @@ static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 
 	return type == OP_NEXTSTATE || type == OP_DBSTATE ||
 	       cop == cursor->context + PERL_COMPILING;
+}
+
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	return peek_u32(&cursor->peek, frame->code + COP_LINE);
 }
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
@@ -141,16 +152,11 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	frame->file.at = peek_pointer(&cursor->peek, cop + COP_FILE);
 	ascend(cursor, frame);
 	if (frame->file.at == 0) {
-		return SCRIPT_NOTHING; /* after the last statement */
+		return SCRIPT_NOTHING;
 	}
 	length = peek_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
 	frame->file.length = length > 0 ? (size_t)length : 0;
 	return length > 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
-}
-
-static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
-{
-	return peek_u32(&cursor->peek, frame->code + COP_LINE);
 }
 
 /* END blocks, then what is destroyed after the last statement. */

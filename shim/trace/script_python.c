@@ -19,7 +19,7 @@
 
 #include "base/self.h"
 
-enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING };
+enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING, FINALIZE };
 
 typedef uintptr_t (*state_function)(void);
 typedef int (*finalizing_function)(void);
@@ -32,11 +32,9 @@ typedef int (*finalizing_function)(void);
 #define OBJECT_SIZE        16
 #define TYPE_NAME          24
 #define BYTES_DATA         32
-#define STATE_INTERPRETER  16
 #define STATE_CFRAME       56
 #define STATE_THREAD       152
 #define CFRAME_FRAME       8
-#define INTERPRETER_ENDING 84
 #define FRAME_CODE         32
 #define FRAME_PREVIOUS     48
 #define FRAME_INSTRUCTION  56
@@ -268,7 +266,8 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 {
 	struct peek *p = &cursor->peek;
 	uintptr_t lines = peek_pointer(p, frame->code + CODE_LINES);
-	int64_t now = peek_u32(p, frame->code + CODE_FIRST_LINE);
+	uint32_t first = peek_u32(p, frame->code + CODE_FIRST_LINE);
+	int64_t now = first;
 	intptr_t left = (intptr_t)frame->at;
 	struct table table = {.p = p, .at = lines + BYTES_DATA};
 
@@ -283,7 +282,7 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 		now += take_delta(&table, code);
 		left -= (start & 7) + 1;
 		if (left < 0 && code == ENTRY_NONE) {
-			return 0;
+			return first;
 		}
 		while (left >= 0 && look(&table, false) >= 0 &&
 		       look(&table, false) < ENTRY_START) {
@@ -296,30 +295,23 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 /* ---- the end ---- */
 
 /*
- * Before it says that it is finalizing, Python waits for the threads that are no daemons
- * and runs the exit handlers. It does both in the thread that ends it, and those other
- * threads go on as before.
+ * Before Python says that it is finalizing it waits for the threads that are no daemons,
+ * which go on as before, and runs the exit handlers: in the thread that ends it, which
+ * is the main one.
  */
 static bool ending(struct script_cursor *cursor)
 {
-	finalizing_function is_finalizing =
-		(finalizing_function)cursor->interpreter->symbols[IS_FINALIZING];
-	uintptr_t state;
-	uintptr_t interpreter;
+	const uintptr_t *symbols = cursor->interpreter->symbols;
+	finalizing_function is_finalizing = (finalizing_function)symbols[IS_FINALIZING];
 
-	if (is_finalizing()) {
-		return true;
-	}
-	state = thread_state(cursor);
-	if (state == 0 || self_tid() != self_pid()) {
-		return false;
-	}
-	interpreter = peek_pointer(&cursor->peek, state + STATE_INTERPRETER);
-	return peek_u32(&cursor->peek, interpreter + INTERPRETER_ENDING) != 0;
+	return is_finalizing() != 0 ||
+	       (self_tid() == self_pid() &&
+	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
 }
 
 const struct script_kind script_python = {
-	.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing"},
+	.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
+                  "Py_FinalizeEx"},
 	.libraries = libraries,
 	.may_trust = true,
 	.known = known,

@@ -13,7 +13,6 @@
 #include "trace/script_kind.h"
 
 #include <string.h>
-#include <unwind.h>
 
 #include "base/self.h"
 
@@ -51,8 +50,6 @@ typedef unsigned (*line_function)(const void *sequence, size_t position);
 #define STRING_EMBED_SHIFT 14
 #define STRING_EMBED_MASK  0x1f
 #define ARRAY_IS_EMBEDDED  0x2000
-
-#define UNWIND_MAX 256
 
 static const char *const libraries[] = {"/gems/", "/lib/ruby/", "<internal:", NULL};
 
@@ -194,23 +191,6 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 
 /* ---- the end ---- */
 
-struct unwinding {
-	uintptr_t low;
-	uintptr_t high;
-	unsigned depth;
-	bool found;
-};
-
-static _Unwind_Reason_Code look_for_cleanup(struct _Unwind_Context *context, void *arg)
-{
-	struct unwinding *unwinding = arg;
-	uintptr_t address = _Unwind_GetIP(context);
-
-	unwinding->found = address > unwinding->low && address < unwinding->high;
-	return unwinding->found || ++unwinding->depth == UNWIND_MAX ? _URC_END_OF_STACK
-	                                                            : _URC_NO_REASON;
-}
-
 /*
  * Ruby tells nobody. But its main thread comes from one function when it runs exit
  * handlers and finalizers, and that lies where the source has it, between these two.
@@ -218,12 +198,9 @@ static _Unwind_Reason_Code look_for_cleanup(struct _Unwind_Context *context, voi
 static bool ending(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
-	struct unwinding unwinding = {.low = symbols[FINALIZE], .high = symbols[CLEANUP]};
 
-	if (self_tid() == self_pid()) {
-		_Unwind_Backtrace(look_for_cleanup, &unwinding);
-	}
-	return unwinding.found;
+	return self_tid() == self_pid() &&
+	       script_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP]);
 }
 
 const struct script_kind script_ruby = {
