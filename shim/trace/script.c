@@ -207,28 +207,56 @@ static void put_utf8(struct text *t, uint32_t c)
 	}
 }
 
-/* `chars` starts at a multiple of its width. */
+/* Names are plain ASCII nearly always. */
+static size_t plain_run(const unsigned char *chars, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && chars[i] >= 0x20 && chars[i] < 0x7f) {
+		i++;
+	}
+	return i;
+}
+
+static void put_bytes(struct text *t, enum script_encoding encoding, const unsigned char *chars,
+                      size_t n)
+{
+	while (n > 0) {
+		size_t plain = plain_run(chars, n);
+
+		text_bytes(t, (const char *)chars, plain);
+		chars += plain;
+		n -= plain;
+		if (n > 0) {
+			if (encoding == SCRIPT_UTF8 && *chars >= 0x80) {
+				text_char(t, (char)*chars);
+			} else {
+				put_utf8(t, *chars);
+			}
+			chars++;
+			n--;
+		}
+	}
+}
+
 static void put_characters(struct text *t, enum script_encoding encoding, const void *chars,
                            size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		switch (encoding) {
-		case SCRIPT_UTF8:
-			if (((const unsigned char *)chars)[i] >= 0x80) {
-				text_char(t, ((const char *)chars)[i]);
-				break;
-			}
-			/* fall through */
-		case SCRIPT_LATIN1:
-			put_utf8(t, ((const unsigned char *)chars)[i]);
-			break;
-		case SCRIPT_UCS2:
+	switch (encoding) {
+	case SCRIPT_UTF8:
+	case SCRIPT_LATIN1:
+		put_bytes(t, encoding, chars, n);
+		break;
+	case SCRIPT_UCS2:
+		for (size_t i = 0; i < n; i++) {
 			put_utf8(t, ((const uint16_t *)chars)[i]);
-			break;
-		case SCRIPT_UCS4:
-			put_utf8(t, ((const uint32_t *)chars)[i]);
-			break;
 		}
+		break;
+	case SCRIPT_UCS4:
+		for (size_t i = 0; i < n; i++) {
+			put_utf8(t, ((const uint32_t *)chars)[i]);
+		}
+		break;
 	}
 }
 
@@ -237,7 +265,7 @@ static bool put_text(struct text *t, struct peek *p, const struct script_text *t
 {
 	static const unsigned widths[] = {
 		[SCRIPT_UTF8] = 1, [SCRIPT_LATIN1] = 1, [SCRIPT_UCS2] = 2, [SCRIPT_UCS4] = 4};
-	uint32_t chunk[32];
+	uint32_t chunk[64]; /* aligned for any width */
 	unsigned width = widths[text->encoding];
 	size_t left = text->length < max ? text->length : max;
 	uintptr_t at = text->at + (text->length - left) * width;
@@ -258,13 +286,14 @@ static bool put_text(struct text *t, struct peek *p, const struct script_text *t
 /* A space parts frames, so one within is written otherwise. */
 static void put_spaceless(struct text *t, const char *s)
 {
-	for (; *s != '\0'; s++) {
-		if (*s == ' ') {
-			text_str(t, "\\x20");
-		} else {
-			text_char(t, *s);
-		}
+	const char *space;
+
+	while ((space = strchr(s, ' ')) != NULL) {
+		text_bytes(t, s, (size_t)(space - s));
+		text_str(t, "\\x20");
+		s = space + 1;
 	}
+	text_str(t, s);
 }
 
 /* ---- capturing ---- */
@@ -335,9 +364,8 @@ static bool describe_rest(struct script_cursor *cursor, const struct script_fram
 	       put_text(&t, &cursor->peek, &frame->function, FUNCTION_CHARACTERS);
 }
 
-static void put_place(struct text *t, const struct described *described)
+static void put_line(struct text *t, const struct described *described)
 {
-	text_str(t, described->file);
 	text_char(t, ':');
 	text_u64(t, described->line);
 }
@@ -347,7 +375,8 @@ static void note_place(struct showing *showing, const struct described *describe
 	struct text t;
 
 	text_init(&t, showing->script->place, sizeof(showing->script->place));
-	put_place(&t, described);
+	text_str(&t, described->file);
+	put_line(&t, described);
 }
 
 static bool is_library(const struct script_kind *kind, const char *file)
@@ -377,13 +406,10 @@ static void show(struct showing *showing, const struct described *described)
 {
 	struct text *t = &showing->frames;
 	size_t before = t->len;
-	char buf[SCRIPT_PLACE_MAX];
-	struct text place;
 
-	text_init(&place, buf, sizeof(buf));
-	put_place(&place, described);
 	text_str(t, before > 0 ? " " : NULL);
-	put_spaceless(t, buf);
+	put_spaceless(t, described->file);
+	put_line(t, described);
 	if (described->function[0] != '\0') {
 		text_char(t, '(');
 		put_spaceless(t, described->function);

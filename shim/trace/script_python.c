@@ -40,6 +40,7 @@ typedef int (*finalizing_function)(void);
 #define FRAME_INSTRUCTION  56
 #define FRAME_OWNER        69
 #define FRAME_BYTES        72
+#define CODE_FLAGS         48
 #define CODE_FIRST_LINE    72
 #define CODE_FILE          112
 #define CODE_QUALNAME      128
@@ -49,6 +50,8 @@ typedef int (*finalizing_function)(void);
 #define UNICODE_STATE      32
 #define UNICODE_ASCII_DATA 48
 #define UNICODE_OTHER_DATA 72
+#define FLAGS_OF_FUNCTIONS 3
+#define FRAMES_MAX         1024
 #define OWNED_BY_GENERATOR 1
 #define INSTRUCTION_BYTES  2
 
@@ -295,6 +298,27 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 /* ---- the end ---- */
 
 /*
+ * True if the calling thread runs the program's main module, or what that calls: its
+ * outermost frame is a module's then, not a function's. Cheaper than to look at the C
+ * stack, and enough nearly always.
+ */
+static bool runs_a_module(struct script_cursor *cursor)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t outermost = 0;
+
+	if (begin(cursor)) {
+		for (unsigned i = 0; i < FRAMES_MAX && cursor->frame != 0; i++) {
+			outermost = cursor->frame;
+			cursor->frame = peek_pointer(p, outermost + FRAME_PREVIOUS);
+		}
+	}
+	return outermost != 0 && cursor->frame == 0 &&
+	       (peek_u32(p, peek_pointer(p, outermost + FRAME_CODE) + CODE_FLAGS) &
+	        FLAGS_OF_FUNCTIONS) == 0;
+}
+
+/*
  * Before Python says that it is finalizing it waits for the threads that are no daemons,
  * which go on as before, and runs the exit handlers: in the thread that ends it, which
  * is the main one.
@@ -305,7 +329,7 @@ static bool ending(struct script_cursor *cursor)
 	finalizing_function is_finalizing = (finalizing_function)symbols[IS_FINALIZING];
 
 	return is_finalizing() != 0 ||
-	       (self_tid() == self_pid() &&
+	       (self_tid() == self_pid() && !runs_a_module(cursor) &&
 	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
 }
 
