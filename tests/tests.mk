@@ -83,6 +83,10 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 	$(AR) rcs $@ $^
 
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
+# These two export symbols for the shim to find, one of them as an interpreter does.
+$(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
+$(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
+
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl

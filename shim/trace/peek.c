@@ -90,14 +90,24 @@ ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max)
 	return -1;
 }
 
-bool peek_starts(struct peek *p, uintptr_t from, const char *start)
+static bool are_equal(struct peek *p, uintptr_t from, const char *bytes, size_t n)
 {
-	for (; *start != '\0'; start++, from++) {
+	for (size_t i = 0; i < n; i++) {
 		char c;
 
-		if (!peek(p, &c, from, 1) || c != *start) {
+		if (!peek(p, &c, from + i, 1) || c != bytes[i]) {
 			return false;
 		}
 	}
 	return true;
+}
+
+bool peek_starts(struct peek *p, uintptr_t from, const char *start)
+{
+	return are_equal(p, from, start, strlen(start));
+}
+
+bool peek_is(struct peek *p, uintptr_t from, const char *whole)
+{
+	return are_equal(p, from, whole, strlen(whole) + 1);
 }

@@ -37,7 +37,8 @@ uint32_t peek_u32(struct peek *p, uintptr_t from);
 /* The length of the string at `from`; -1 if it has no end within `max` readable bytes. */
 ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max);
 
-/* True if the string at `from` begins with `start`. */
+/* True if the string at `from` begins with `start`; if it is `whole`. */
 bool peek_starts(struct peek *p, uintptr_t from, const char *start);
+bool peek_is(struct peek *p, uintptr_t from, const char *whole);
 
 #endif

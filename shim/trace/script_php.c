@@ -126,8 +126,7 @@ static bool ending(struct script_cursor *cursor)
 
 	return self_tid() == self_pid() &&
 	       peek(p, &flags, symbols[GLOBALS] + GLOBALS_FLAGS, 1) &&
-	       (flags & IN_SHUTDOWN) != 0 && peek_starts(p, name, "cli") &&
-	       peek_length(p, name, sizeof("cli")) == 3;
+	       (flags & IN_SHUTDOWN) != 0 && peek_is(p, name, "cli");
 }
 
 const struct script_kind script_php = {

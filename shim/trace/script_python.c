@@ -76,6 +76,20 @@ static bool known(const struct script_interpreter *python, struct peek *p)
 	return (peek_u32(p, python->symbols[VERSION]) & VERSION_MASK) == VERSION_KNOWN;
 }
 
+static bool is_finalizing(const struct script_interpreter *python)
+{
+	return ((finalizing_function)python->symbols[IS_FINALIZING])() != 0;
+}
+
+/*
+ * Once Python is finalizing it frees the states of all threads but the one that does
+ * it, the frames with them, though those threads (daemons) may still be in a connect.
+ */
+static bool may_be_freed(const struct script_cursor *cursor)
+{
+	return is_finalizing(cursor->interpreter) && self_tid() != self_pid();
+}
+
 /* The calling thread's state; 0 if Python does not know this thread. */
 static uintptr_t thread_state(struct script_cursor *cursor)
 {
@@ -83,7 +97,7 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 		(state_function)cursor->interpreter->symbols[GET_THIS_THREAD_STATE];
 	uintptr_t state = get();
 
-	if (state == 0 ||
+	if (state == 0 || may_be_freed(cursor) ||
 	    peek_pointer(&cursor->peek, state + STATE_THREAD) != (uintptr_t)pthread_self()) {
 		return 0;
 	}
@@ -115,7 +129,7 @@ static bool is_of_type(struct peek *p, uintptr_t object, const char *name,
 	if (type == atomic_load_explicit(seen, memory_order_relaxed)) {
 		return true;
 	}
-	if (!peek_starts(p, peek_pointer(p, type + TYPE_NAME), name)) {
+	if (!peek_is(p, peek_pointer(p, type + TYPE_NAME), name)) {
 		return false;
 	}
 	atomic_store_explicit(seen, type, memory_order_relaxed);
@@ -176,7 +190,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	if (cursor->frame == 0) {
 		return SCRIPT_END;
 	}
-	if (!peek(p, bytes, cursor->frame, sizeof(bytes))) {
+	if (may_be_freed(cursor) || !peek(p, bytes, cursor->frame, sizeof(bytes))) {
 		return SCRIPT_DOUBT;
 	}
 	frame->code = pointer_at(bytes, FRAME_CODE);
@@ -326,9 +340,8 @@ static bool runs_a_module(struct script_cursor *cursor)
 static bool ending(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
-	finalizing_function is_finalizing = (finalizing_function)symbols[IS_FINALIZING];
 
-	return is_finalizing() != 0 ||
+	return is_finalizing(cursor->interpreter) ||
 	       (self_tid() == self_pid() && !runs_a_module(cursor) &&
 	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
 }
