@@ -57,6 +57,7 @@ struct config {
 	enum config_level log_level;
 	int64_t stack_depth;
 	bool report;
+	const char *suppress;  /* a file of patterns; NULL = none */
 	int64_t leak_exitcode; /* 0 = keep the program's */
 };
 

@@ -25,6 +25,8 @@
 #include "trace/record.h"
 #include "trace/report.h"
 #include "trace/stack.h"
+#include "trace/suppress.h"
+#include "trace/tally.h"
 
 /* The C library's; what atexit() is made of. */
 int __cxa_atexit(void (*function)(void *), void *arg, void *object);
@@ -96,6 +98,7 @@ static void after_fork_in_child(void)
 	stack_fork_child();
 	broker_fork_child();
 	libpq_fork_child();
+	tally_fork_child();
 	lock_drop(&start_lock);
 	atomic_store(&reported, false);
 }
@@ -125,6 +128,7 @@ static enum mode start_locked(void)
 		return ASIDE;
 	}
 	record_open(config.log, config.log_level, program_invocation_short_name);
+	suppress_load(config.suppress, complain, NULL);
 	lending_configure(&config);
 	tell_configuration();
 	return POOLING;
@@ -220,7 +224,7 @@ static size_t without_given_away(struct lease *leaks, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct record r;
 
-		if (!leaks[i].crossed_fork) {
+		if (!leaks[i].crossed_fork || leaks[i].at_exit) {
 			leaks[kept++] = leaks[i];
 		} else if (record_begin(&r, LEVEL_INFO, "given_away")) {
 			record_u64(&r, "lease", leaks[i].id);
@@ -232,7 +236,8 @@ static size_t without_given_away(struct lease *leaks, size_t count)
 }
 
 /*
- * Reports what is still leased, once; true if there was something. May be called from a
+ * Reports what is still leased, or was to the end, once; true if there was something that is
+ * not suppressed. May be called from a
  * signal handler by way of _exit: if that interrupted a call of ours, a lock may be held
  * by this very thread, and nothing is said.
  */
@@ -241,23 +246,24 @@ static bool report(void)
 	struct lease_totals totals;
 	struct lease *leaks;
 	size_t count;
-	size_t forgotten = 0;
+	size_t kept = 0;
+	size_t told = 0;
 
 	if (!may_act() || atomic_exchange(&reported, true)) {
 		return false;
 	}
 	depth++;
-	leaks = lease_snapshot(&count, &totals);
+	leaks = lease_leaks(&count, &totals);
 	if (leaks != NULL) {
-		forgotten = without_given_away(leaks, count);
+		kept = without_given_away(leaks, count);
 	}
-	if (forgotten > 0) {
-		report_leaks(leaks, forgotten, &totals, program_invocation_short_name,
-		             clock_monotonic_ns(), config.report);
+	if (kept > 0) {
+		told = report_leaks(leaks, kept, &totals, program_invocation_short_name,
+		                    clock_monotonic_ns(), config.report);
 	}
 	lease_snapshot_free(leaks, count);
 	depth--;
-	return forgotten > 0;
+	return told > 0;
 }
 
 /* Looked up when needed, so that a program without libpq is left entirely alone. */

@@ -100,6 +100,7 @@ ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query,
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, query, CALLER, __func__)) {
+		work_by_name(&work, stmtName, query);
 		result = work.libpq->PQprepare(conn, stmtName, query, nParams, paramTypes);
 		end(&work);
 	}
@@ -114,6 +115,7 @@ ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		work_by_name(&work, stmtName, NULL);
 		result = work.libpq->PQexecPrepared(conn, stmtName, nParams, paramValues,
 		                                    paramLengths, paramFormats, resultFormat);
 		end(&work);
@@ -197,6 +199,7 @@ ENTRY int PQsendPrepare(PGconn *conn, const char *stmtName, const char *query, i
 	int result = 0;
 
 	if (begin(&work, conn, query, CALLER, __func__)) {
+		work_by_name(&work, stmtName, query);
 		result = work.libpq->PQsendPrepare(conn, stmtName, query, nParams, paramTypes);
 		end(&work);
 	}
@@ -211,6 +214,7 @@ ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		work_by_name(&work, stmtName, NULL);
 		result = work.libpq->PQsendQueryPrepared(conn, stmtName, nParams, paramValues,
 		                                         paramLengths, paramFormats,
 		                                         resultFormat);

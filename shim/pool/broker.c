@@ -25,8 +25,10 @@
 #include "pool/reset.h"
 #include "pool/statement.h"
 #include "pool/work.h"
+#include "trace/ending.h"
 #include "trace/record.h"
 #include "trace/stack.h"
+#include "trace/tally.h"
 
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
@@ -210,8 +212,12 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 
 static enum pool_grant wait_in_line(const struct acquisition *a, struct pool_waiter *waiter)
 {
+	enum pool_grant grant;
+
 	journal_wait(a->lender, pool_count(&a->lender->pool));
-	return pool_wait(&a->lender->pool, waiter, a->began_ns + lending_settings.timeout_ns);
+	grant = pool_wait(&a->lender->pool, waiter, a->began_ns + lending_settings.timeout_ns);
+	tally_waited(clock_monotonic_ns() - a->began_ns);
+	return grant;
 }
 
 static PGconn *acquire_pooled(const struct acquisition *a)
@@ -328,7 +334,23 @@ static bool leave_to_caller(struct session *session, const struct lease *ended, 
 	return true;
 }
 
-static void end_lease(struct session *session, const struct lease *ended, const void *caller)
+/* Held to the end and released by nothing else: a leak of the second kind. */
+static void note_lateness(const struct session *session, struct lease *ended,
+                          const void *caller)
+{
+	if (ended->begun_at_exit || !ending_now(caller)) {
+		return;
+	}
+	ended->at_exit = true;
+	lease_read_activity(ended);
+	lease_keep_late(ended);
+	if (session->lender != NULL) {
+		/* For good: the report will want its label. */
+		lender_hold(session->lender);
+	}
+}
+
+static void end_lease(struct session *session, struct lease *ended, const void *caller)
 {
 	struct lender *lender = session->lender;
 	uint32_t stack = note_end(session, caller);
@@ -336,6 +358,7 @@ static void end_lease(struct session *session, const struct lease *ended, const 
 	enum drop_reason why;
 	uint64_t now_ns;
 
+	note_lateness(session, ended, caller);
 	if (session->altered) {
 		lending_invalidate_all();
 	}
@@ -477,6 +500,8 @@ void broker_note_reset(PGconn *conn)
 	journal_session_close(session, DROP_PROGRAM_RESET);
 	session_note_connection(session);
 	lease_set_backend(lease, session->backend_pid);
+	lease_note_statement(&session->activity, "");
+	lease_note_transaction(&session->activity, LEASE_TRANSACTION_IDLE);
 	journal_session_open(session, 0);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the log says of lending: one function per event, each one line. */
+/* What the log says of lending: one function per event, each one line, and counted. */
 #include "pool/journal.h"
 
 #include "base/clock.h"
 #include "trace/record.h"
+#include "trace/tally.h"
 
 static void put_session(struct record *r, const struct session *session)
 {
@@ -38,6 +39,7 @@ void journal_session_open(const struct session *session, uint64_t took_ns)
 {
 	struct record r;
 
+	tally_opened();
 	if (!record_begin(&r, LEVEL_INFO, "session_open")) {
 		return;
 	}
@@ -51,6 +53,7 @@ void journal_session_close(const struct session *session, enum drop_reason why)
 {
 	struct record r;
 
+	tally_closed(why);
 	if (!record_begin(&r, LEVEL_INFO, "session_close")) {
 		return;
 	}
@@ -63,6 +66,7 @@ void journal_open_failed(const struct lender *lender, const char *error, uint64_
 {
 	struct record r;
 
+	tally_open_failed();
 	if (!record_begin(&r, LEVEL_INFO, "session_open_failed")) {
 		return;
 	}
@@ -99,6 +103,9 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 	if (why != DROP_NONE) {
 		record_str(&r, "reason", drop_reason_name(why));
 	}
+	if (ended->at_exit) {
+		record_str(&r, "at_exit", "yes");
+	}
 	record_stack(&r, "stack", stack);
 	record_end(&r);
 }
@@ -128,6 +135,7 @@ void journal_wait(const struct lender *lender, struct pool_counts counts)
 {
 	struct record r;
 
+	tally_wait();
 	if (!record_begin(&r, LEVEL_INFO, "wait")) {
 		return;
 	}
@@ -139,6 +147,7 @@ void journal_timeout(const struct lender *lender, struct pool_counts counts, uin
 {
 	struct record r;
 
+	tally_timeout();
 	if (!record_begin(&r, LEVEL_WARNING, "timeout")) {
 		return;
 	}

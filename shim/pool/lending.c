@@ -11,7 +11,9 @@
 #include "base/lock.h"
 #include "pool/events.h"
 #include "pool/journal.h"
+#include "trace/ending.h"
 #include "trace/stack.h"
+#include "trace/tally.h"
 
 /* How often pools other than the one in use are looked after. */
 #define ROUND_NS NS_PER_SEC
@@ -46,6 +48,13 @@ static void set_limits(const struct config *config)
 	registry_configure(&limits);
 }
 
+_Static_assert(DROP_REASONS <= TALLY_REASONS, "each reason has its counter");
+
+static const char *name_reason(unsigned reason)
+{
+	return drop_reason_name((enum drop_reason)reason);
+}
+
 void lending_configure(const struct config *config)
 {
 	struct identity_settings identity = {.route = config->route,
@@ -54,6 +63,7 @@ void lending_configure(const struct config *config)
 	identity_configure(&identity);
 	set_limits(config);
 	events_arm();
+	tally_name_reasons(name_reason, DROP_REASONS);
 	lending_settings.care.reset = config->reset;
 	lending_settings.care.pre_ping = config->pre_ping;
 	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
@@ -189,6 +199,7 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
 {
 	*a = (struct acquisition){.libpq = libpq, .began_ns = clock_monotonic_ns()};
 	a->stack = stack_capture(caller, lending_settings.stack_depth);
+	a->at_exit = ending_now(caller);
 	if (!atomic_load(&closing)) {
 		a->spelling = identity_resolve(libpq, call);
 	}
@@ -239,6 +250,7 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 		.backend_pid = session->backend_pid,
 		.wait_ns = clock_monotonic_ns() - a->began_ns,
 		.stack = a->stack,
+		.at_exit = a->at_exit,
 	};
 
 	lease_begin(&session->lease, &origin);

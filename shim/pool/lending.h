@@ -44,6 +44,7 @@ struct acquisition {
 	struct lender *lender;     /* counted; NULL likewise */
 	uint64_t began_ns;
 	uint32_t stack; /* where the program asked */
+	bool at_exit;   /* and whether it was on its way out */
 };
 
 /*

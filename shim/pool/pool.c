@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "trace/tally.h"
 
 void pool_init(struct pool *pool, const struct pool_limits *limits)
 {
@@ -118,6 +119,7 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 {
 	struct pool_slot *slot;
 	enum pool_grant grant;
+	uint32_t in_use;
 
 	memset(waiter, 0, sizeof(*waiter));
 	lock_take(&pool->lock);
@@ -144,7 +146,9 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	}
 	/* Out of the lock it may be served at any moment, and half written. */
 	grant = waiter->grant;
+	in_use = pool->used - pool->idle_count;
 	lock_drop(&pool->lock);
+	tally_in_use(in_use, pool->limits.total == POOL_NO_LIMIT ? 0 : pool->limits.total);
 	return grant;
 }
 

@@ -34,6 +34,7 @@ static struct session *make(const struct libpq *libpq)
 		session->end_fd = -1;
 		session->id = atomic_fetch_add(&last_id, 1) + 1;
 		session->lease.session = session->id;
+		session->lease.activity = &session->activity;
 	}
 	return session;
 }

@@ -53,6 +53,8 @@ struct session_check {
 
 struct session {
 	struct lease lease;
+	struct lease_activity activity; /* noted by work.c */
+	uint64_t noted_name; /* work.c's: of the prepared statement in it, folded; 0 = none */
 	struct pool_slot slot;
 	struct lender *lender; /* broker's; NULL = passed through, only tracked */
 

@@ -22,6 +22,7 @@
 #include "pool/journal.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
+#include "trace/tally.h"
 
 /* How long one step may take to close idle sessions that are in the way. */
 #define MAKE_ROOM_NS (40 * NS_PER_MS)
@@ -269,6 +270,7 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 		return show_bell(h);
 	}
 	grant = pool_leave(pool, &h->waiter);
+	tally_waited(clock_monotonic_ns() - h->a.began_ns);
 	switch (grant) {
 	case POOL_FULL:
 		return refuse(session);

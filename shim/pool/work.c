@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/text.h"
 #include "pool/statement.h"
 #include "trace/lease.h"
 
@@ -31,6 +32,70 @@ static void enter(struct work *work, const PGconn *conn)
 		.conn = conn, .libpq = work->libpq, .frame = (uintptr_t)work};
 }
 
+/* ---- what is sent ---- */
+
+/* A name in 64 bits, FNV-1a; never 0. */
+static uint64_t fold(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (; *name != '\0'; name++) {
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
+	}
+	return hash | 1;
+}
+
+static void note_sent(struct session *session, const char *text)
+{
+	lease_note_statement(&session->activity, text);
+	lease_note_transaction(&session->activity, LEASE_TRANSACTION_ACTIVE);
+	session->noted_name = 0;
+}
+
+/*
+ * The text of a prepared statement says more than its name, and stays as long as it is
+ * that one which is executed.
+ */
+void work_by_name(struct work *work, const char *name, const char *text)
+{
+	struct session *session = work->session;
+	char buf[LEASE_STATEMENT_MAX];
+	struct text t;
+	uint64_t folded;
+
+	if (!work->entered || session == NULL || name == NULL) {
+		return;
+	}
+	folded = fold(name);
+	if (text == NULL && session->noted_name != folded) {
+		text_init(&t, buf, sizeof(buf));
+		text_str(&t, "EXECUTE ");
+		text_str(&t, name);
+		note_sent(session, buf);
+	}
+	lease_note_transaction(&session->activity, LEASE_TRANSACTION_ACTIVE);
+	session->noted_name = folded;
+}
+
+static enum lease_transaction transaction_of(const struct session *session)
+{
+	switch (session->libpq->PQtransactionStatus(session->conn)) {
+	case PQTRANS_IDLE:
+		return LEASE_TRANSACTION_IDLE;
+	case PQTRANS_ACTIVE:
+		return LEASE_TRANSACTION_ACTIVE;
+	case PQTRANS_INTRANS:
+		return LEASE_TRANSACTION_OPEN;
+	case PQTRANS_INERROR:
+		return LEASE_TRANSACTION_FAILED;
+	case PQTRANS_UNKNOWN:
+		break;
+	}
+	return LEASE_TRANSACTION_UNKNOWN;
+}
+
+/* ---- begin and end ---- */
+
 bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
 {
 	struct lease *lease;
@@ -50,6 +115,9 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 		work->libpq = work->session->libpq;
 		work->effects = text != NULL ? statement_effects(text) : 0;
 		atomic_store(&work->session->user, self());
+		if (text != NULL) {
+			note_sent(work->session, text);
+		}
 		break;
 	}
 	if (work->libpq == NULL) {
@@ -64,6 +132,9 @@ struct session *work_end(struct work *work)
 	struct session *session = work->session;
 
 	work_place = work->outer;
+	if (session != NULL) {
+		lease_note_transaction(&session->activity, transaction_of(session));
+	}
 	if (session == NULL || (atomic_exchange(&session->user, 0) & LEFT) == 0) {
 		return NULL;
 	}

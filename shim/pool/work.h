@@ -6,7 +6,8 @@
  *         └──────► do not: the connection was finished, its session is not the program's
  *
  * It costs a look-up that is usually answered by the thread's own memory, two atomic
- * stores, and the reading of the statement's text.
+ * stores, and the reading of the statement's text. What is sent, and the transaction's state
+ * before and after, are noted for whoever asks what the lease does (trace/lease.h).
  *
  * A call within another one on the same connection is libpq calling itself (PQexec its
  * PQsendQuery and PQgetResult) and is let through at once. A callback that leaves such a
@@ -67,6 +68,12 @@ static inline bool work_is_within(struct work *work, const PGconn *conn)
  * a stranger.
  */
 bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller);
+
+/*
+ * The call that was begun prepares `text` under this name, or executes what was prepared
+ * under it (`text` is NULL).
+ */
+void work_by_name(struct work *work, const char *name, const char *text);
 
 /* Ends it. Not NULL: the session was finished meanwhile, and is now the caller's to drop. */
 struct session *work_end(struct work *work);

@@ -9,10 +9,8 @@
 
 #include <string.h>
 
-#include "trace/symbol.h"
-
-#define BUILD_ID_NAME     "GNU"
-#define ALIGN_UP(n, unit) (((n) + (unit)-1) / (unit) * (unit))
+#include "base/build_id.h"
+#include "base/symbol.h"
 
 bool image_covers(const struct image *image, uintptr_t address)
 {
@@ -42,43 +40,6 @@ static bool holds(const struct image *image, uintptr_t address, size_t n)
 	return false;
 }
 
-/* Finds the note with the build id among the notes of one segment; hex into `out`. */
-static bool read_notes(const char *notes, size_t n, size_t align, struct text *out)
-{
-	ElfW(Nhdr) note;
-
-	while (n >= sizeof(note)) {
-		size_t at;
-		size_t end;
-
-		memcpy(&note, notes, sizeof(note));
-		if (note.n_namesz > n || note.n_descsz > n) {
-			return false;
-		}
-		at = ALIGN_UP(sizeof(note) + note.n_namesz, align);
-		end = ALIGN_UP(at + note.n_descsz, align);
-		if (at + note.n_descsz > n) {
-			return false;
-		}
-		if (note.n_type == NT_GNU_BUILD_ID &&
-		    note.n_descsz <= (IMAGE_BUILD_ID_MAX - 1) / 2 &&
-		    note.n_namesz == sizeof(BUILD_ID_NAME) &&
-		    memcmp(notes + sizeof(note), BUILD_ID_NAME, sizeof(BUILD_ID_NAME)) == 0) {
-			for (size_t i = 0; i < note.n_descsz; i++) {
-				text_char(out, "0123456789abcdef"[notes[at + i] >> 4 & 15]);
-				text_char(out, "0123456789abcdef"[notes[at + i] & 15]);
-			}
-			return true;
-		}
-		if (end > n) {
-			return false;
-		}
-		notes += end;
-		n -= end;
-	}
-	return false;
-}
-
 void image_build_id(const struct image *image, struct text *out)
 {
 	for (size_t i = 0; i < image->count; i++) {
@@ -86,8 +47,8 @@ void image_build_id(const struct image *image, struct text *out)
 		uintptr_t at = image->bias + header->p_vaddr;
 
 		if (header->p_type == PT_NOTE && holds(image, at, header->p_memsz) &&
-		    read_notes((const char *)at, header->p_memsz, header->p_align == 8 ? 8 : 4,
-		               out)) {
+		    build_id_in_notes((const char *)at, header->p_memsz,
+		                      header->p_align == 8 ? 8 : 4, out)) {
 			return;
 		}
 	}

@@ -15,9 +15,6 @@
 
 #include "base/text.h"
 
-/* Room for the longest build id in hex, 64 bytes of it, and a NUL. */
-#define IMAGE_BUILD_ID_MAX 129
-
 /* A module as dl_iterate_phdr(3) shows it. */
 struct image {
 	uintptr_t bias;   /* what the loader added to the addresses in the ELF file */

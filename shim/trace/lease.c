@@ -21,11 +21,17 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/sort.h"
+#include "trace/headline.h"
+
+/* How often a reader tries again while a statement is being written. */
+#define READINGS 8
 
 static struct lock table_lock = LOCK_INITIALIZER(LOCK_LEASE);
 static struct lease *table;
 static struct lease_totals sums;
 static uint64_t last_id;
+static struct lease *late; /* LEASE_LATE_MAX of them, mapped with the first */
+static size_t late_count;
 
 /* How often the answer to lease_find has changed for any connection; never 0. */
 static atomic_uint_fast64_t changes = 1;
@@ -34,6 +40,86 @@ static void note_change(void)
 {
 	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
 }
+
+/* ---- activity ---- */
+
+/*
+ * The words are released one by one and acquired one by one: a reader who has seen a word
+ * of a new statement sees the turn move, too. No fences, which the thread sanitizer does
+ * not follow; on common machines all of this is plain stores and loads.
+ */
+void lease_note_statement(struct lease_activity *activity, const char *text)
+{
+	/* Odd already, if a fork came in the middle: the child has no other writer. */
+	uint_fast32_t turn = atomic_load_explicit(&activity->turn, memory_order_relaxed) | 1;
+	size_t left = strnlen(text, LEASE_NOTED_BYTES - 1);
+	uint64_t word;
+	size_t i = 0;
+
+	atomic_store_explicit(&activity->turn, turn, memory_order_relaxed);
+	for (; left >= sizeof(word); left -= sizeof(word)) {
+		memcpy(&word, text, sizeof(word));
+		atomic_store_explicit(&activity->noted[i++], word, memory_order_release);
+		text += sizeof(word);
+	}
+	word = 0;
+	memcpy(&word, text, left);
+	atomic_store_explicit(&activity->noted[i], word, memory_order_release);
+	atomic_store_explicit(&activity->turn, turn + 1, memory_order_release);
+}
+
+/* Empty if it is being written all the time, or was by a thread that a fork left behind. */
+static void read_statement(const struct lease_activity *activity, char *statement)
+{
+	uint64_t noted[LEASE_NOTED_BYTES / sizeof(uint64_t)];
+
+	statement[0] = '\0';
+	for (int i = 0; i < READINGS; i++) {
+		uint_fast32_t before =
+			atomic_load_explicit(&activity->turn, memory_order_acquire);
+		uint_fast32_t after;
+
+		for (size_t j = 0; j < LEASE_NOTED_BYTES / sizeof(uint64_t); j++) {
+			noted[j] =
+				atomic_load_explicit(&activity->noted[j], memory_order_acquire);
+		}
+		after = atomic_load_explicit(&activity->turn, memory_order_relaxed);
+		if (before == after && before % 2 == 0) {
+			const char *text = (const char *)noted;
+
+			headline(text, strnlen(text, sizeof(noted)) == sizeof(noted) - 1,
+			         statement, LEASE_STATEMENT_MAX);
+			return;
+		}
+	}
+}
+
+void lease_read_activity(struct lease *copy)
+{
+	copy->transaction = LEASE_TRANSACTION_UNKNOWN;
+	copy->statement[0] = '\0';
+	if (copy->activity == NULL) {
+		return;
+	}
+	copy->transaction = (enum lease_transaction)atomic_load_explicit(
+		&copy->activity->transaction, memory_order_relaxed);
+	read_statement(copy->activity, copy->statement);
+}
+
+const char *lease_transaction_name(enum lease_transaction transaction)
+{
+	static const char *const names[LEASE_TRANSACTIONS] = {
+		[LEASE_TRANSACTION_UNKNOWN] = "unknown",
+		[LEASE_TRANSACTION_IDLE] = "idle",
+		[LEASE_TRANSACTION_ACTIVE] = "active",
+		[LEASE_TRANSACTION_OPEN] = "in_transaction",
+		[LEASE_TRANSACTION_FAILED] = "failed",
+	};
+
+	return names[transaction];
+}
+
+/* ---- the table ---- */
 
 static struct lease *find_locked(const void *conn)
 {
@@ -99,6 +185,10 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	pid_t tid = self_tid();
 	uint64_t id;
 
+	if (lease->activity != NULL) {
+		lease_note_statement(lease->activity, "");
+		lease_note_transaction(lease->activity, LEASE_TRANSACTION_IDLE);
+	}
 	lock_take(&table_lock);
 	id = ++last_id;
 	sums.begun++;
@@ -112,6 +202,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->began_us = now_us;
 	lease->wait_ns = origin->wait_ns;
 	lease->stack = origin->stack;
+	lease->begun_at_exit = origin->at_exit;
 	lease->finished = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
@@ -120,7 +211,10 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	return id;
 }
 
-/* A copy outlives the table it came from, so it carries no links into it. */
+/*
+ * A copy outlives the table it came from, so it carries no links into it; its activity is
+ * to be asked while it is known that the lease is open.
+ */
 static void copy_out(struct lease *to, const struct lease *from)
 {
 	*to = *from;
@@ -260,25 +354,62 @@ static size_t count_own_locked(void)
 	return n;
 }
 
-struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
+static struct lease *map(size_t count)
 {
-	struct lease *copies = NULL;
+	void *memory = MAP_FAILED;
+
+	if (count > 0) {
+		memory = mmap(NULL, count * sizeof(struct lease), PROT_READ | PROT_WRITE,
+		              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	}
+	return memory != MAP_FAILED ? memory : NULL;
+}
+
+void lease_keep_late(const struct lease *ended)
+{
+	struct lease copy = *ended;
+
+	copy.at_exit = true;
+	copy.ended_ns = clock_monotonic_ns();
+	copy.activity = NULL;
+	lock_take(&table_lock);
+	if (late == NULL) {
+		late = map(LEASE_LATE_MAX);
+	}
+	if (late != NULL && late_count < LEASE_LATE_MAX) {
+		late[late_count++] = copy;
+	}
+	lock_drop(&table_lock);
+}
+
+static size_t copy_open_locked(struct lease *copies)
+{
+	size_t n = 0;
+
+	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+		if (is_own_locked(lease)) {
+			copy_out(&copies[n], lease);
+			lease_read_activity(&copies[n++]);
+		}
+	}
+	return n;
+}
+
+static struct lease *snapshot(bool with_late, size_t *count, struct lease_totals *totals)
+{
+	struct lease *copies;
+	size_t kept;
 	size_t n = 0;
 
 	lock_take(&table_lock);
 	*totals = sums;
-	*count = count_own_locked();
-	if (*count > 0) {
-		copies = mmap(NULL, *count * sizeof(*copies), PROT_READ | PROT_WRITE,
-		              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	}
-	if (copies == MAP_FAILED) {
-		copies = NULL;
-	}
-	for (const struct lease *lease = table; copies != NULL && lease != NULL;
-	     lease = lease->hh.next) {
-		if (is_own_locked(lease)) {
-			copy_out(&copies[n++], lease);
+	kept = with_late ? late_count : 0;
+	*count = count_own_locked() + kept;
+	copies = map(*count);
+	if (copies != NULL) {
+		n = copy_open_locked(copies);
+		for (size_t i = 0; i < kept; i++) {
+			copies[n + i] = late[i];
 		}
 	}
 	lock_drop(&table_lock);
@@ -286,6 +417,16 @@ struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
 		sort_items(copies, n, sizeof(*copies), compare_age);
 	}
 	return copies;
+}
+
+struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
+{
+	return snapshot(false, count, totals);
+}
+
+struct lease *lease_leaks(size_t *count, struct lease_totals *totals)
+{
+	return snapshot(true, count, totals);
 }
 
 void lease_snapshot_free(struct lease *snapshot, size_t count)
@@ -325,6 +466,7 @@ static size_t insert_by_age(struct lease *out, size_t n, size_t max, const struc
 	}
 	memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof(*out));
 	copy_out(&out[at], lease);
+	lease_read_activity(&out[at]);
 	return n;
 }
 
@@ -375,6 +517,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	lock_drop(&table_lock);
 	self_renew();
 	sums = (struct lease_totals){0};
+	late_count = 0;
 	mark_crossed();
 	HASH_ITER (hh, table, lease, next) {
 		if (!lease->open) {

@@ -13,6 +13,10 @@
  *      └──────────────────────┘      lease_end      │
  *      └────────────────────────────────────────────┘ lease_forget
  *
+ * What is done on a leased connection is noted by the thread that uses it, without a
+ * lock (struct lease_activity), and read whenever somebody asks: the PGconn itself is
+ * never looked into, for it is that thread's, or may have been freed past us.
+ *
  * Locks: one, LOCK_LEASE, taken by every function here and held for a hash
  * look-up at most. Fork: see lease_fork_*; a lease remembers the process that
  * began it and lease_crossed() tells that the caller is another one.
@@ -20,6 +24,7 @@
 #ifndef PQPOOL_TRACE_LEASE_H
 #define PQPOOL_TRACE_LEASE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,29 +32,66 @@
 
 #include "base/table.h"
 
+/* libpq's PQtransactionStatus, as far as it was seen. */
+enum lease_transaction {
+	LEASE_TRANSACTION_UNKNOWN, /* broken, or nobody noted it */
+	LEASE_TRANSACTION_IDLE,
+	LEASE_TRANSACTION_ACTIVE, /* a statement is under way */
+	LEASE_TRANSACTION_OPEN,   /* idle in a transaction */
+	LEASE_TRANSACTION_FAILED,
+	LEASE_TRANSACTIONS
+};
+
+#define LEASE_STATEMENT_MAX 96 /* of what is shown, with its NUL */
+#define LEASE_NOTED_BYTES   128
+
+/*
+ * What the thread that uses a connection does on it. One writer at a time, any number of
+ * readers: `turn` is odd while the statement is being written, and another one afterwards.
+ *
+ * `noted` is the beginning of the statement as it was sent, for noting it has to be quick;
+ * it may hold what nobody is to see, and is made presentable (trace/headline.h) when a
+ * copy of the lease is made. There is no other way out for it.
+ */
+struct lease_activity {
+	atomic_uint_fast32_t turn;
+	atomic_int transaction; /* enum lease_transaction */
+	_Atomic(uint64_t) noted[LEASE_NOTED_BYTES / sizeof(uint64_t)];
+};
+
 struct lease {
 	/* Set by the owner before lease_register, constant afterwards. */
 	const void *conn; /* the PGconn; never looked into here */
 	const char *pool; /* "user@host:port/db", or why it is not pooled; owner's */
 	bool pooled;      /* false = passed through, tracked for the report only */
 	uint64_t session; /* number of the session in this process */
+	struct lease_activity *activity; /* the owner's; NULL = nobody notes it */
 
 	/* Guarded by LOCK_LEASE; meaningful while open. */
 	bool open;
 	bool crossed_fork; /* a fork happened while it was open: never pool it again */
 	uint64_t id;       /* number of the lease, from 1; a forked child counts on */
 	int backend_pid;
-	pid_t pid;         /* the process that began it */
-	pid_t tid;         /* the thread that began it */
-	uint64_t began_ns; /* CLOCK_MONOTONIC */
-	uint64_t began_us; /* wall clock, for people */
-	uint64_t wait_ns;  /* from the program's call to the lease */
-	uint32_t stack;    /* stack.h; 0 = unknown */
+	pid_t pid;          /* the process that began it */
+	pid_t tid;          /* the thread that began it */
+	uint64_t began_ns;  /* CLOCK_MONOTONIC */
+	uint64_t began_us;  /* wall clock, for people */
+	uint64_t wait_ns;   /* from the program's call to the lease */
+	uint32_t stack;     /* stack.h; 0 = unknown */
+	bool begun_at_exit; /* by an exit handler, see ending.h */
 
 	/* Guarded by LOCK_LEASE; meaningful while not open. */
 	bool finished;      /* the program gave it back: its pointer is stale */
 	uint32_t end_stack; /* where; 0 = unknown */
 	uint32_t misuses;   /* of the stale pointer, so far */
+
+	/* Only in copies: it was released, but by the program's end alone, and when. */
+	bool at_exit;
+	uint64_t ended_ns;
+	bool suppressed; /* report.c's */
+	/* Only in copies of open leases: what the activity said. */
+	enum lease_transaction transaction;
+	char statement[LEASE_STATEMENT_MAX]; /* first words of the last one; "" = none */
 
 	UT_hash_handle hh; /* lease.c's */
 };
@@ -59,6 +101,7 @@ struct lease_origin {
 	int backend_pid;
 	uint64_t wait_ns;
 	uint32_t stack;
+	bool at_exit;
 };
 
 /* What is known of a PGconn. */
@@ -91,6 +134,35 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
  * the thread asks for the same connection again and no lease has begun or ended since.
  */
 enum lease_state lease_find(const void *conn, struct lease **entry);
+
+/*
+ * Notes what is sent, "" for nothing any more. By the thread that uses the connection; no
+ * lock, and some 20 ns.
+ */
+void lease_note_statement(struct lease_activity *activity, const char *text);
+
+static inline void lease_note_transaction(struct lease_activity *activity,
+                                          enum lease_transaction transaction)
+{
+	atomic_store_explicit(&activity->transaction, (int)transaction, memory_order_relaxed);
+}
+
+/*
+ * Asks the activity of a copy's lease for the copy, as lease_snapshot and lease_oldest do.
+ * lease_end leaves it to its caller, as it is not for nothing.
+ */
+void lease_read_activity(struct lease *copy);
+
+/* "idle", "active", "in_transaction", "failed", "unknown": for the log and for people. */
+const char *lease_transaction_name(enum lease_transaction transaction);
+
+/*
+ * A lease that lease_end has ended was released by nothing but the program's end: keeps
+ * `ended`, a copy of it, for the report, to whose end its label has to last; no
+ * more than LEASE_LATE_MAX of them. Nothing is allocated by malloc.
+ */
+#define LEASE_LATE_MAX 4096
+void lease_keep_late(const struct lease *ended);
 
 /* The program has the idle connection in hand again, though not on a lease yet. */
 void lease_reclaim(struct lease *lease);
@@ -126,6 +198,10 @@ struct lease_totals {
  * program may have been interrupted in the middle of it.
  */
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
+
+/* The same, and behind them what lease_keep_late kept: all that a report is about. */
+struct lease *lease_leaks(size_t *count, struct lease_totals *totals);
+
 void lease_snapshot_free(struct lease *snapshot, size_t count);
 
 /* Up to `max` entries that are idle into `out`; returns how many. No malloc. */

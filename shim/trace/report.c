@@ -2,8 +2,8 @@
 /*
  * The leak report.
  *
- * It works within the array it is handed: sorted by stack, the leases of one place
- * stand together, and the next largest place is found by going through them again.
+ * It works within the array it is handed: sorted by section and stack, the leases of one
+ * place stand together, and the next largest place is found by going through them again.
  * So a report needs no memory, which may be what the program has run out of.
  *
  * Locks: those of stack.c and record.c. Not here: whether there is a leak, and which
@@ -17,13 +17,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "trace/place.h"
 #include "trace/record.h"
 #include "trace/stack.h"
-#include "trace/symbol.h"
+#include "trace/suppress.h"
+#include "trace/tally.h"
 
 #define PLACES_SHOWN 50
 #define LEASES_SHOWN 8
-#define SYMBOL_MAX   256
 #define LINE_BYTES   2048
 #define CHUNK_BYTES  8192
 
@@ -44,27 +45,10 @@ struct group {
 
 /* ---- places ---- */
 
-/* The function around a frame: the file knows static ones, too, if it can be read. */
-static const char *frame_symbol(const struct stack_frame *frame, char *buf, size_t size)
-{
-	buf[0] = '\0';
-	if (frame->module != NULL) {
-		symbol_nearest(frame->module->path, frame->offset, buf, size);
-	}
-	return buf[0] != '\0' ? buf : frame->symbol;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
 void report_place(uint32_t stack, struct text *t)
 {
 	const struct stack *known = stack_get(stack);
-	char buf[SYMBOL_MAX];
+	char buf[PLACE_FUNCTION_MAX];
 	const struct stack_frame *frame;
 	const char *symbol;
 
@@ -78,11 +62,11 @@ void report_place(uint32_t stack, struct text *t)
 	}
 	frame = &known->frames[0];
 	if (frame->module != NULL) {
-		text_str(t, base_name(frame->module->path));
+		text_str(t, place_base_name(frame->module->path));
 		text_char(t, '+');
 	}
 	text_hex(t, frame->offset);
-	symbol = frame_symbol(frame, buf, sizeof(buf));
+	symbol = place_function(frame, buf, sizeof(buf));
 	if (symbol != NULL) {
 		text_str(t, " (");
 		text_str(t, symbol);
@@ -140,11 +124,25 @@ static void put_count(struct text *t, uint64_t n, const char *noun)
 
 /* ---- sorting ---- */
 
+/* The parts of a report, in this order. */
+enum section { NEVER_RELEASED, RELEASED_BY_EXIT, SUPPRESSED, SECTIONS };
+
+static enum section section_of(const struct lease *lease)
+{
+	if (lease->suppressed) {
+		return SUPPRESSED;
+	}
+	return lease->at_exit ? RELEASED_BY_EXIT : NEVER_RELEASED;
+}
+
 static int by_stack(const void *left, const void *right)
 {
 	const struct lease *a = left;
 	const struct lease *b = right;
 
+	if (section_of(a) != section_of(b)) {
+		return section_of(a) < section_of(b) ? -1 : 1;
+	}
 	if (a->stack != b->stack) {
 		return a->stack < b->stack ? -1 : 1;
 	}
@@ -152,6 +150,40 @@ static int by_stack(const void *left, const void *right)
 		return a->began_ns < b->began_ns ? -1 : 1;
 	}
 	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* The leases of one section, of those that are sorted; its `count` may be 0. */
+static struct lease *find_section(struct lease *leaks, size_t *count, enum section section)
+{
+	size_t all = *count;
+	size_t from = 0;
+
+	while (from < all && section_of(&leaks[from]) < section) {
+		from++;
+	}
+	*count = from;
+	while (*count < all && section_of(&leaks[*count]) == section) {
+		++*count;
+	}
+	*count -= from;
+	return leaks + from;
+}
+
+static void suppress(struct lease *leaks, size_t count)
+{
+	bool suppressed = false;
+
+	if (suppress_file() == NULL) {
+		return;
+	}
+	sort_items(leaks, count, sizeof(*leaks), by_stack);
+	for (size_t i = 0; i < count; i++) {
+		/* Asked once for each place: its module's file is read for that. */
+		if (i == 0 || leaks[i].stack != leaks[i - 1].stack) {
+			suppressed = suppress_matches(leaks[i].stack);
+		}
+		leaks[i].suppressed = suppressed;
+	}
 }
 
 static struct group group_at(const struct lease *leaks, size_t count, size_t at)
@@ -208,37 +240,80 @@ static struct group next_group(const struct lease *leaks, size_t count, struct g
 
 static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
 {
+	if (lease->at_exit) {
+		now_ns = lease->ended_ns;
+	}
 	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
 }
 
+static void show_frame(struct page *page, uint32_t number, const struct stack_frame *frame)
+{
+	char buf[PLACE_FUNCTION_MAX];
+	const char *function = place_function(frame, buf, sizeof(buf));
+	struct text *t = line_start(page);
+
+	text_str(t, "    #");
+	text_u64(t, number);
+	text_char(t, ' ');
+	if (frame->module != NULL) {
+		text_str(t, frame->module->path);
+		text_char(t, '+');
+	}
+	text_hex(t, frame->offset);
+	if (function != NULL) {
+		text_str(t, " in ");
+		text_str(t, function);
+	}
+	line_end(page);
+}
+
+static void show_script_frame(struct page *page, uint32_t number,
+                              const struct place_script *script)
+{
+	struct text *t = line_start(page);
+
+	text_str(t, "    #");
+	text_u64(t, number);
+	text_char(t, ' ');
+	text_bytes(t, script->line, script->line_len);
+	if (script->function_len > 0) {
+		text_str(t, " in ");
+		text_bytes(t, script->function, script->function_len);
+	}
+	line_end(page);
+}
+
+/* A script's frames are those that called the others. */
 static void show_frames(struct page *page, uint32_t id)
 {
 	const struct stack *stack = stack_get(id);
-	char buf[SYMBOL_MAX];
+	const char *scripts = stack != NULL ? stack->script_frames : NULL;
+	struct place_script script;
+	uint32_t number = 0;
 
-	for (uint32_t i = 0; stack != NULL && i < stack->depth; i++) {
-		const struct stack_frame *frame = &stack->frames[i];
-		const char *symbol = frame_symbol(frame, buf, sizeof(buf));
-		struct text *t = line_start(page);
-
-		text_str(t, "    #");
-		text_u64(t, i);
-		text_char(t, ' ');
-		if (frame->module != NULL) {
-			text_str(t, frame->module->path);
-			text_char(t, '+');
+	while (stack != NULL && number < stack->depth) {
+		show_frame(page, number, &stack->frames[number]);
+		number++;
+	}
+	while (place_next_script(&scripts, &script)) {
+		if (script.line[0] == '.') {
+			text_str(line_start(page), "    ...");
+			line_end(page);
+		} else {
+			show_script_frame(page, number++, &script);
 		}
-		text_hex(t, frame->offset);
-		if (symbol != NULL) {
-			text_str(t, " in ");
-			text_str(t, symbol);
-		}
-		line_end(page);
 	}
 }
 
 static void show_lease(struct page *page, const struct lease *lease, uint64_t now_ns)
 {
+	/* As pg_stat_activity says it. */
+	static const char *const states[LEASE_TRANSACTIONS] = {
+		[LEASE_TRANSACTION_IDLE] = ", idle",
+		[LEASE_TRANSACTION_ACTIVE] = ", active",
+		[LEASE_TRANSACTION_OPEN] = ", idle in transaction",
+		[LEASE_TRANSACTION_FAILED] = ", idle in transaction (aborted)",
+	};
 	struct text *t = line_start(page);
 
 	text_str(t, "    lease ");
@@ -251,19 +326,30 @@ static void show_lease(struct page *page, const struct lease *lease, uint64_t no
 	text_span(t, held_ns(lease, now_ns));
 	text_str(t, lease->pooled ? ", pool " : ", not pooled: ");
 	text_str(t, lease->pool);
+	text_str(t, states[lease->transaction]);
+	if (lease->statement[0] != '\0') {
+		text_str(t, ", last statement: ");
+		text_str(t, lease->statement);
+	}
 	line_end(page);
 }
 
 static void show_group(struct page *page, const struct group *group, uint64_t now_ns)
 {
+	const struct stack *stack = stack_get(group->first->stack);
 	struct text *t = line_start(page);
 
 	text_str(t, "  ");
 	put_count(t, group->count, "connection");
 	text_str(t, group->count > 1 ? ", oldest held " : ", held ");
 	text_span(t, held_ns(group->first, now_ns));
-	text_str(t, stack_get(group->first->stack) != NULL ? ", taken at"
-	                                                   : ", taken at an unknown place");
+	text_str(t, ", taken at");
+	if (stack == NULL) {
+		text_str(t, " an unknown place");
+	} else if (stack->script != NULL) {
+		text_char(t, ' ');
+		text_str(t, stack->script);
+	}
 	line_end(page);
 	show_frames(page, group->first->stack);
 	for (size_t i = 0; i < group->count && i < LEASES_SHOWN; i++) {
@@ -278,44 +364,145 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 	}
 }
 
-static void show_summary(struct page *page, size_t count, size_t places,
+static const char *const headings[] = {
+	[NEVER_RELEASED] = " leaked, taken at ",
+	[RELEASED_BY_EXIT] = " released only by exit, taken at ",
+};
+
+/* How many leases the process had is said once, by the first section there is. */
+static void show_heading(struct page *page, enum section section, size_t count, size_t places,
                          const struct lease_totals *totals, const char *program)
 {
 	struct text *t = line_start(page);
 
 	text_str(t, "pqpool: ");
 	put_count(t, count, "connection");
-	text_str(t, " leaked, taken at ");
+	text_str(t, headings[section]);
 	put_count(t, places, "place");
-	text_str(t, " (");
-	text_str(t, program);
-	text_str(t, ": ");
-	text_u64(t, totals->begun);
-	text_str(t, " acquired, ");
-	text_u64(t, totals->ended);
-	text_str(t, " released)");
+	if (totals != NULL) {
+		text_str(t, " (");
+		text_str(t, program);
+		text_str(t, ": ");
+		text_u64(t, totals->begun);
+		text_str(t, " acquired, ");
+		text_u64(t, totals->ended);
+		text_str(t, " released)");
+	}
 	line_end(page);
 }
 
-static void show_report(const struct lease *leaks, size_t count,
-                        const struct lease_totals *totals, const char *program, uint64_t now_ns)
+static void show_groups(struct page *page, const struct lease *leaks, size_t count,
+                        size_t places, uint64_t now_ns)
 {
-	size_t places = count_groups(leaks, count);
 	struct group group = {0};
-	struct page page;
 
-	page_start(&page);
-	show_summary(&page, count, places, totals, program);
 	for (size_t i = 0; i < places && i < PLACES_SHOWN; i++) {
 		group = next_group(leaks, count, group);
-		show_group(&page, &group, now_ns);
+		show_group(page, &group, now_ns);
 	}
 	if (places > PLACES_SHOWN) {
-		struct text *t = line_start(&page);
+		struct text *t = line_start(page);
 
 		text_str(t, "  and ");
 		put_count(t, places - PLACES_SHOWN, "more place");
-		line_end(&page);
+		line_end(page);
+	}
+}
+
+static uint64_t count_of(const atomic_uint_fast64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* "4 closed (surplus 3, aged 1)" */
+static void put_closed(struct text *t)
+{
+	uint64_t all = 0;
+	const char *separator = " (";
+
+	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+		all += count_of(&tally.closed[i]);
+	}
+	text_u64(t, all);
+	text_str(t, " closed");
+	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+		const char *name = tally_reason_name(i);
+		uint64_t n = count_of(&tally.closed[i]);
+
+		if (n > 0 && name != NULL) {
+			text_str(t, separator);
+			text_str(t, name);
+			text_char(t, ' ');
+			text_u64(t, n);
+			separator = ", ";
+		}
+	}
+	text_str(t, separator[0] == ',' ? ")" : NULL);
+}
+
+static void show_totals(struct page *page)
+{
+	uint64_t peak = count_of(&tally.peak);
+	uint64_t limit = count_of(&tally.limit);
+	uint64_t waits = count_of(&tally.waits);
+	struct text *t = line_start(page);
+
+	text_str(t, "pqpool: in all ");
+	put_count(t, count_of(&tally.opened), "session");
+	text_str(t, " opened, ");
+	put_closed(t);
+	text_str(t, "; ");
+	if (peak > 0) {
+		text_str(t, "at most ");
+		text_u64(t, peak);
+		if (limit > 0) {
+			text_str(t, " of ");
+			text_u64(t, limit);
+		}
+		text_str(t, " in use at once; ");
+	}
+	put_count(t, waits, "wait");
+	if (waits > 0) {
+		text_str(t, ", the longest ");
+		text_span(t, count_of(&tally.longest_ns));
+	}
+	text_str(t, ", ");
+	put_count(t, count_of(&tally.timeouts), "timeout");
+	line_end(page);
+}
+
+static void show_suppressed(struct page *page, size_t count)
+{
+	struct text *t = line_start(page);
+
+	text_str(t, "pqpool: ");
+	put_count(t, count, "leak");
+	text_str(t, " suppressed by ");
+	text_str(t, suppress_file());
+	line_end(page);
+}
+
+static void show_report(struct lease *leaks, size_t count, const struct lease_totals *totals,
+                        const char *program, uint64_t now_ns)
+{
+	struct page page;
+
+	page_start(&page);
+	for (enum section section = NEVER_RELEASED; section < SUPPRESSED; section++) {
+		size_t n = count;
+		const struct lease *first = find_section(leaks, &n, section);
+		size_t places = count_groups(first, n);
+
+		if (n > 0) {
+			show_heading(&page, section, n, places, totals, program);
+			show_groups(&page, first, n, places, now_ns);
+			totals = NULL;
+		}
+	}
+	show_totals(&page);
+	find_section(leaks, &count, SUPPRESSED);
+	if (count > 0) {
+		show_suppressed(&page, count);
 	}
 	page_flush(&page);
 }
@@ -335,22 +522,34 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 	if (!lease->pooled) {
 		record_str(&r, "pooled", "no");
 	}
+	record_str(&r, "kind", lease->at_exit ? "released_by_exit" : "never_released");
+	if (lease->suppressed) {
+		record_str(&r, "suppressed", "yes");
+	}
 	record_us(&r, "hold_us", held_ns(lease, now_ns));
+	record_str(&r, "transaction", lease_transaction_name(lease->transaction));
+	if (lease->statement[0] != '\0') {
+		record_str(&r, "statement", lease->statement);
+	}
 	record_stack(&r, "stack", lease->stack);
 	record_end(&r);
 }
 
-void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
-                  const char *program, uint64_t now_ns, bool to_stderr)
+size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
+                    const char *program, uint64_t now_ns, bool to_stderr)
 {
+	size_t suppressed = count;
+	bool shown;
+
+	suppress(leaks, count);
 	sort_items(leaks, count, sizeof(*leaks), by_stack);
-	if (to_stderr) {
+	find_section(leaks, &suppressed, SUPPRESSED);
+	shown = to_stderr && suppressed < count;
+	if (shown) {
 		show_report(leaks, count, totals, program, now_ns);
 	}
-	if (to_stderr && record_is_stderr()) {
-		return;
-	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !(shown && record_is_stderr()); i++) {
 		log_leak(&leaks[i], now_ns);
 	}
+	return count - suppressed;
 }

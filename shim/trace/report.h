@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The leak report: the leases still open at exit, grouped by the stack that took
- * them, the largest group first.
+ * The leak report, of two kinds of leases:
  *
- * It is made from a snapshot that is handed to it and takes no lock but those of
- * stack.c and record.c. It says nothing at all where nothing leaked.
+ *   never_released     still open when the program ended
+ *   released_by_exit   held to the end, and released by nothing but it (ending.h)
+ *
+ * each grouped by the stack that took them, the largest group first; and totals of the
+ * process. Leaks that are to be suppressed (suppress.h) are only counted.
+ *
+ * It is made from a snapshot that is handed to it, and from tally.h, and takes no lock but
+ * those of stack.c and record.c. It says nothing at all where nothing leaked.
  */
 #ifndef PQPOOL_TRACE_REPORT_H
 #define PQPOOL_TRACE_REPORT_H
@@ -17,13 +22,14 @@
 #include "trace/lease.h"
 
 /*
- * Writes the report on `leaks` (count > 0; sorted in place) to stderr when
- * `to_stderr`, and one event=leak line per lease to the log. Only where the log is
+ * Writes the report on `leaks` (count > 0, as from lease_leaks; sorted in place) to stderr
+ * when `to_stderr`, and one event=leak line per lease to the log. Only where the log is
  * stderr and the report went there, too, the lines are left out: nothing is told
- * twice. `now_ns` is CLOCK_MONOTONIC's.
+ * twice. `now_ns` is CLOCK_MONOTONIC's. Returns how many are not suppressed; if none, stderr
+ * gets nothing.
  */
-void report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
-                  const char *program, uint64_t now_ns, bool to_stderr);
+size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
+                    const char *program, uint64_t now_ns, bool to_stderr);
 
 /*
  * Describes where a lease was taken in one line: "/srv/app.py:12" where a script did,

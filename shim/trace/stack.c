@@ -28,6 +28,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
+#include "base/build_id.h"
 #include "base/lock.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -234,7 +235,7 @@ static const char *module_path(const struct image *image, char *buf, size_t size
 static const struct stack_module *intern_module_locked(const struct image *image)
 {
 	char path[PATH_MAX];
-	char hex[IMAGE_BUILD_ID_MAX];
+	char hex[BUILD_ID_MAX];
 	struct stack_module shown;
 	struct module *module;
 	struct text id;

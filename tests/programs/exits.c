@@ -234,6 +234,57 @@ static void by_destructor(void)
 	exit(status);
 }
 
+/* A thread finishes what it holds in the middle of its work, while another one is exiting. */
+static pthread_barrier_t meeting;
+static pthread_t worker;
+
+static void *work_on(void *arg)
+{
+	PGconn *conn = open_database();
+
+	(void)arg;
+	pthread_barrier_wait(&meeting); /* it holds a connection */
+	pthread_barrier_wait(&meeting); /* and the exit has begun */
+	PQfinish(conn);
+	PQfinish(open_database());
+	return NULL;
+}
+
+static void let_worker_finish(void)
+{
+	PQfinish(kept);
+	pthread_barrier_wait(&meeting);
+	pthread_join(worker, NULL);
+}
+
+static void by_return_from_main_while_working(void)
+{
+	kept = open_database();
+	atexit(let_worker_finish);
+	pthread_barrier_init(&meeting, NULL, 2);
+	pthread_create(&worker, NULL, work_on, NULL);
+	pthread_barrier_wait(&meeting);
+}
+
+/* A function that finishes in the middle, and at exit, too. */
+static void finish_if_kept(void)
+{
+	if (kept != NULL) {
+		PQfinish(kept);
+		kept = NULL;
+	}
+}
+
+static void by_shared_function(void)
+{
+	kept = open_database();
+	atexit(finish_if_kept);
+	for (int i = 0; i < 3; i++) {
+		finish_if_kept();
+		kept = open_database();
+	}
+}
+
 struct choice {
 	const char *name;
 	void (*use)(void);
@@ -257,6 +308,8 @@ static const struct choice ways[] = {{"return", by_return},
                                      {"atexit_before", by_atexit_before},
                                      {"cxx_destructor", by_cxx_destructor},
                                      {"destructor", by_destructor},
+                                     {"while_working", by_return_from_main_while_working},
+                                     {"shared_function", by_shared_function},
                                      {NULL, NULL}};
 
 static void use(const struct choice *choices, const char *name)

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trace/symbol.h"
+#include "base/symbol.h"
 
 static char folder[] = "/tmp/test_symbol.XXXXXX";
 static char copy_name[PATH_MAX];

@@ -4,13 +4,13 @@
  *
  * dladdr() sees only exported symbols, so a plain executable's own functions have
  * no name for it. symbol_nearest() reads the file, where .symtab still names them.
- * It is used only when a report is written, never on the way of a lease.
+ * It is used only when a report is written, never on the way of a lease, and by the tool.
  *
- * Addresses here are the ELF file's own, without the load bias, as in struct
- * stack_frame and as addr2line(1) takes them.
+ * Addresses here are the ELF file's own, without the load bias, as the log has them
+ * and as addr2line(1) takes them.
  */
-#ifndef PQPOOL_TRACE_SYMBOL_H
-#define PQPOOL_TRACE_SYMBOL_H
+#ifndef PQPOOL_BASE_SYMBOL_H
+#define PQPOOL_BASE_SYMBOL_H
 
 #include <link.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  * that shrinks under a mapping ends the process with a SIGBUS, and one that changes
  * makes every bounds check a lie. A piece that was read stays as it was judged.
  */
-#include "trace/symbol.h"
+#include "base/symbol.h"
 
 #include <errno.h>
 #include <fcntl.h>

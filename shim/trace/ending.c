@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Whether a call of the program's is part of its end.
+ *
+ * A program connects and finishes from a few places, again and again, each time with its
+ * stack as high as before. A thread remembers where it called from when it was not in
+ * exit(3), so that this costs next to nothing. An exit handler that gets to the same call,
+ * by way of a function that it shares with the rest of the program, and by chance at the
+ * same height, is mistaken for it.
+ */
+#include "trace/ending.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unwind.h>
+
+#include "base/dl.h"
+#include "trace/script.h"
+
+#define FRAMES_MAX 1000
+#define PLACES     8 /* remembered by each thread */
+
+struct place {
+	const void *caller;
+	const void *height;
+};
+
+struct walk {
+	uintptr_t function; /* that is looked for */
+	unsigned frames;
+	bool found;
+};
+
+static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *arg)
+{
+	struct walk *walk = arg;
+
+	if (_Unwind_GetIP(context) == 0 || ++walk->frames > FRAMES_MAX) {
+		return _URC_END_OF_STACK;
+	}
+	walk->found = _Unwind_GetRegionStart(context) == walk->function;
+	return walk->found ? _URC_END_OF_STACK : _URC_NO_REASON;
+}
+
+/* libc's own, whoever else may define one. */
+static uintptr_t address_of_exit(void)
+{
+	static _Atomic(uintptr_t) known;
+	uintptr_t address = atomic_load_explicit(&known, memory_order_relaxed);
+	void *libc;
+
+	if (address == 0) {
+		libc = dl_open("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+		address = libc != NULL ? (uintptr_t)dl_symbol(libc, "exit") : 0;
+		atomic_store_explicit(&known, address, memory_order_relaxed);
+	}
+	return address;
+}
+
+static bool is_in_exit(const void *caller)
+{
+	static _Thread_local struct place places[PLACES];
+	static _Thread_local unsigned next;
+	const struct place here = {caller, __builtin_frame_address(0)};
+	struct walk walk = {.function = address_of_exit()};
+
+	for (size_t i = 0; i < PLACES; i++) {
+		if (places[i].caller == here.caller && places[i].height == here.height) {
+			return false;
+		}
+	}
+	_Unwind_Backtrace(look_at_frame, &walk);
+	if (!walk.found) {
+		places[next++ % PLACES] = here;
+	}
+	return walk.found;
+}
+
+bool ending_now(const void *caller)
+{
+	return is_in_exit(caller) || script_interpreter_ending();
+}
