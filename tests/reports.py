@@ -8,7 +8,7 @@ BY_EXIT = "released only by exit"
 HEAD = re.compile(r"pqpool: (\d+) connections? (leaked|released only by exit), "
                   r"taken at (\d+) places?(?: \((.+): (\d+) acquired, (\d+) released\))?")
 GROUP = re.compile(r"  (\d+) connections?, (?:oldest )?held (.+), taken at(?: (.+))?")
-FRAME = re.compile(r"    #(\d+) (?:.+\+0x[0-9a-f]+|(/.+?(?::\d+)?))(?: in (.+))?")
+FRAME = re.compile(r"    #(\d+) (?:.+\+0x[0-9a-f]+|(.+:\d+|/.+?))(?: in (.+))?")
 LEFT_OUT = "    ..."  # frames of a script's libraries
 LEASE = re.compile(r"    lease (\d+): backend (\d+), thread (\d+), held (.+?), "
                    r"(pool|not pooled:) (.+?)(?:, (idle|active|idle in transaction|"

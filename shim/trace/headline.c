@@ -90,7 +90,8 @@ static bool is_word(const char *word, size_t len, const char *keyword)
 static void put_word(struct writer *w)
 {
 	const char *word = w->at;
-	size_t before = w->len;
+	const size_t before = w->len;
+	const bool blank = w->blank;
 	size_t len;
 
 	while (kind_of(*w->at) == LETTER || kind_of(*w->at) == DIGIT || *w->at == '$') {
@@ -98,7 +99,9 @@ static void put_word(struct writer *w)
 	}
 	len = (size_t)(w->at - word);
 	if (*w->at == '\'') {
-		w->len = before; /* E'...', B'...', X'...', N'...' */
+		/* E'...', B'...', X'...', N'...' */
+		w->len = before;
+		w->blank = blank;
 	} else if (is_word(word, len, "set")) {
 		w->sets = true;
 	} else if (w->sets && is_word(word, len, "to")) {

@@ -42,6 +42,23 @@ bool place_next_script(const char **frames, struct place_script *script)
 	return true;
 }
 
+void place_put_script(struct text *t, const char *part, size_t len)
+{
+	static const char *const coded[] = {"\\x20", "\\x28", "\\x29"};
+
+	for (size_t i = 0; i < len; i++) {
+		char c = part[i];
+
+		for (size_t j = 0; c == '\\' && j < sizeof(coded) / sizeof(coded[0]); j++) {
+			if (len - i >= 4 && memcmp(part + i, coded[j], 4) == 0) {
+				c = " ()"[j];
+				i += 3;
+			}
+		}
+		text_char(t, c);
+	}
+}
+
 const char *place_base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/text.h"
 #include "trace/stack.h"
 
 /* Long enough for the names of C functions; others are cut. */
@@ -31,6 +32,9 @@ struct place_script {
  * frame, too, a line without a function.
  */
 bool place_next_script(const char **frames, struct place_script *script);
+
+/* Adds a part of it, with the characters that stand for others there as they are. */
+void place_put_script(struct text *t, const char *part, size_t len);
 
 /* What is behind a path's last slash. */
 const char *place_base_name(const char *path);

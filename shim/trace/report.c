@@ -275,10 +275,10 @@ static void show_script_frame(struct page *page, uint32_t number,
 	text_str(t, "    #");
 	text_u64(t, number);
 	text_char(t, ' ');
-	text_bytes(t, script->line, script->line_len);
+	place_put_script(t, script->line, script->line_len);
 	if (script->function_len > 0) {
 		text_str(t, " in ");
-		text_bytes(t, script->function, script->function_len);
+		place_put_script(t, script->function, script->function_len);
 	}
 	line_end(page);
 }
@@ -296,7 +296,7 @@ static void show_frames(struct page *page, uint32_t id)
 		number++;
 	}
 	while (place_next_script(&scripts, &script)) {
-		if (script.line[0] == '.') {
+		if (script.line_len == 3 && memcmp(script.line, "...", 3) == 0) {
 			text_str(line_start(page), "    ...");
 			line_end(page);
 		} else {

@@ -283,17 +283,17 @@ static bool put_text(struct text *t, struct peek *p, const struct script_text *t
 	return true;
 }
 
-/* A space parts frames, so one within is written otherwise. */
-static void put_spaceless(struct text *t, const char *s)
+/* A space parts frames and a bracket opens a function: those within are written otherwise. */
+static void put_escaped(struct text *t, const char *s, const char *special)
 {
-	const char *space;
+	size_t n;
 
-	while ((space = strchr(s, ' ')) != NULL) {
-		text_bytes(t, s, (size_t)(space - s));
-		text_str(t, "\\x20");
-		s = space + 1;
+	while (s[n = strcspn(s, special)] != '\0') {
+		text_bytes(t, s, n);
+		text_str(t, s[n] == ' ' ? "\\x20" : s[n] == '(' ? "\\x28" : "\\x29");
+		s += n + 1;
 	}
-	text_str(t, s);
+	text_bytes(t, s, n);
 }
 
 /* ---- capturing ---- */
@@ -408,11 +408,11 @@ static void show(struct showing *showing, const struct described *described)
 	size_t before = t->len;
 
 	text_str(t, before > 0 ? " " : NULL);
-	put_spaceless(t, described->file);
+	put_escaped(t, described->file, " ");
 	put_line(t, described);
 	if (described->function[0] != '\0') {
 		text_char(t, '(');
-		put_spaceless(t, described->function);
+		put_escaped(t, described->function, " ()");
 		text_char(t, ')');
 	}
 	if (t->cut) {

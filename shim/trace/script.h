@@ -36,8 +36,8 @@ struct script {
 	char place[SCRIPT_PLACE_MAX];
 	/*
 	 * "/usr/lib/x.py:7(get) /srv/app.py:12(load)", innermost first, parted by spaces; a
-	 * space within is \x20. Long ones are cut to whole frames; "..." stands for frames
-	 * of libraries that were left out in the middle.
+	 * space within is \x20, and in a function "(" is \x28 and ")" \x29. Long ones are cut
+	 * to whole frames; "..." stands for frames of libraries that were left out.
 	 */
 	char frames[SCRIPT_FRAMES_MAX];
 };

@@ -327,6 +327,10 @@ static bool describe_script_locked(struct stack *stack, const struct capture *ca
 	if (!capture->scripted) {
 		return true;
 	}
+	/* Code that the interpreter made is part of it. */
+	while (stack->depth > 1 && stack->frames[stack->depth - 1].module == NULL) {
+		stack->depth--;
+	}
 	stack->script = intern_string_locked(capture->script.place);
 	stack->script_frames = intern_string_locked(capture->script.frames);
 	return stack->script != NULL && stack->script_frames != NULL;

@@ -322,6 +322,144 @@ static void counts_right_with_many_threads(void **state)
 	assert_int_equal(after.ended - before.ended, THREADS * ROUNDS);
 }
 
+/* ---- activity ---- */
+
+static struct lease_activity activity;
+
+static struct lease *make_noted(size_t i)
+{
+	struct lease *lease = make(i, pool_a);
+
+	lease->activity = &activity;
+	begin(lease);
+	return lease;
+}
+
+static void tells_what_is_done(void **state)
+{
+	struct lease_totals totals;
+	struct lease oldest;
+	struct lease *copies;
+	size_t count;
+
+	(void)state;
+	make_noted(0);
+	lease_oldest(pool_a, &oldest, 1);
+	assert_int_equal(oldest.transaction, LEASE_TRANSACTION_IDLE);
+	assert_string_equal(oldest.statement, "");
+	lease_note_statement(&activity, "SELECT a, 's3cret'");
+	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED);
+	copies = lease_snapshot(&count, &totals);
+	assert_string_equal(copies[0].statement, "SELECT a, ...");
+	assert_int_equal(copies[0].transaction, LEASE_TRANSACTION_FAILED);
+	lease_snapshot_free(copies, count);
+	for (size_t len = 0; len <= 2 * LEASE_NOTED_BYTES; len++) {
+		char *text = calloc(1, len + 1);
+
+		memset(text, 'b', len);
+		lease_note_statement(&activity, text);
+		lease_oldest(pool_a, &oldest, 1);
+		assert_memory_equal(oldest.statement, text,
+		                    len < LEASE_STATEMENT_MAX - 4 ? len
+		                                                  : LEASE_STATEMENT_MAX - 4);
+		free(text);
+	}
+	lease_note_statement(&activity, "SELECT 1");
+	lease_forget(&leases[0]);
+	make_noted(0);
+	lease_oldest(pool_a, &oldest, 1);
+	assert_string_equal(oldest.statement, "");
+	assert_int_equal(oldest.transaction, LEASE_TRANSACTION_IDLE);
+}
+
+/* As a fork leaves it that came while another thread was writing. */
+static void bears_a_half_written_statement(void **state)
+{
+	struct lease oldest;
+
+	(void)state;
+	make_noted(0);
+	atomic_store(&activity.turn, 7);
+	lease_oldest(pool_a, &oldest, 1);
+	assert_string_equal(oldest.statement, "");
+	lease_note_statement(&activity, "COMMIT");
+	lease_oldest(pool_a, &oldest, 1);
+	assert_string_equal(oldest.statement, "COMMIT");
+}
+
+static const char statement_a[] =
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char statement_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+static atomic_bool stop;
+
+static void *write_statements(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		lease_note_statement(&activity, statement_a);
+		lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE);
+		lease_note_statement(&activity, statement_b);
+	}
+	return arg;
+}
+
+static void shows_whole_statements_only(void **state)
+{
+	struct lease oldest;
+	pthread_t writer;
+	size_t seen = 0;
+
+	(void)state;
+	make_noted(0);
+	pthread_create(&writer, NULL, write_statements, NULL);
+	for (int i = 0; i < 20000 || seen == 0; i++) {
+		lease_oldest(pool_a, &oldest, 1);
+		if (oldest.statement[0] != '\0') {
+			seen++;
+			assert_true(strcmp(oldest.statement, statement_a) == 0 ||
+			            strcmp(oldest.statement, statement_b) == 0);
+		}
+	}
+	atomic_store(&stop, true);
+	pthread_join(writer, NULL);
+}
+
+static void keeps_what_was_late(void **state)
+{
+	struct lease_totals totals;
+	struct lease *copies;
+	struct lease *entry;
+	struct lease ended;
+	size_t count;
+	uint64_t id;
+
+	(void)state;
+	begin(make(0, pool_a));
+	id = make_noted(1)->id;
+	lease_note_statement(&activity, "SELECT a");
+	lease_end(&conns[1], &entry, &ended);
+	lease_read_activity(&ended);
+	lease_keep_late(&ended);
+	lease_forget(entry);
+	lease_note_statement(&activity, "another's");
+	copies = lease_snapshot(&count, &totals);
+	assert_int_equal(count, 1);
+	lease_snapshot_free(copies, count);
+	copies = lease_leaks(&count, &totals);
+	assert_int_equal(count, 2);
+	assert_false(copies[0].at_exit);
+	assert_true(copies[1].at_exit);
+	assert_true(copies[1].ended_ns >= copies[1].began_ns);
+	assert_int_equal(copies[1].id, id);
+	assert_string_equal(copies[1].statement, "SELECT a");
+	lease_snapshot_free(copies, count);
+	for (int i = 0; i < LEASE_LATE_MAX + 10; i++) {
+		lease_keep_late(&ended);
+	}
+	copies = lease_leaks(&count, &totals);
+	assert_int_equal(count, LEASE_LATE_MAX + 1);
+	lease_snapshot_free(copies, count);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +469,10 @@ int main(void)
 		cmocka_unit_test_teardown(survives_a_fork, forget_all),
 		cmocka_unit_test_teardown(lets_one_of_many_end_a_lease, forget_all),
 		cmocka_unit_test_teardown(counts_right_with_many_threads, forget_all),
+		cmocka_unit_test_teardown(tells_what_is_done, forget_all),
+		cmocka_unit_test_teardown(bears_a_half_written_statement, forget_all),
+		cmocka_unit_test_teardown(shows_whole_statements_only, forget_all),
+		cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

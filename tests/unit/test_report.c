@@ -25,13 +25,18 @@
 #include "trace/record.h"
 #include "trace/report.h"
 #include "trace/stack.h"
+#include "trace/suppress.h"
+#include "trace/tally.h"
 
 #define NOW      (100 * NS_PER_SEC)
+#define NOTHING  "pqpool: in all 0 sessions opened, 0 closed; 0 waits, 0 timeouts"
 #define NOINLINE __attribute__((noinline))
 
 static char folder[] = "/tmp/test_report.XXXXXX";
 static char log_name[PATH_MAX];
 static char err_name[PATH_MAX];
+static char known_name[PATH_MAX];
+static const char *known; /* suppressed in the next report; NULL = nothing */
 static char text[1 << 20];
 
 static const struct lease_totals totals = {.begun = 10, .ended = 7};
@@ -87,8 +92,17 @@ static const char *contents_of(const char *name)
 	return text;
 }
 
-/* Writes a report in a child, with this log and everything else to files. */
-static void report(struct lease *leaks, size_t count, const char *log, bool to_stderr)
+static void complain(void *arg, const char *line)
+{
+	(void)arg;
+	dprintf(STDERR_FILENO, "%s\n", line);
+}
+
+/*
+ * Writes a report in a child, with this log and everything else to files. Returns what
+ * report_leaks does, of which 6 bits come through.
+ */
+static int report(struct lease *leaks, size_t count, const char *log, bool to_stderr)
 {
 	int status;
 
@@ -104,13 +118,24 @@ static void report(struct lease *leaks, size_t count, const char *log, bool to_s
 		record_fork_child();
 		stack_fork_child();
 		record_open(log, LEVEL_DEBUG, "leaky");
-		report_leaks(leaks, count, &totals, "leaky", NOW, to_stderr);
-		_exit(0);
+		suppress_load(known, complain, NULL);
+		_exit((int)report_leaks(leaks, count, &totals, "leaky", NOW, to_stderr) & 63);
 	}
 	record_fork_parent();
 	stack_fork_parent();
 	waitpid(reporter, &status, 0);
-	assert_int_equal(status, 0);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A file of patterns for the next report. */
+static void suppress(const char *patterns)
+{
+	int fd = open(known_name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_int_equal(write(fd, patterns, strlen(patterns)), strlen(patterns));
+	close(fd);
+	known = known_name;
 }
 
 static size_t count_of(const char *haystack, const char *needle)
@@ -151,7 +176,7 @@ static void groups_by_place(void **state)
 	const char *line;
 
 	(void)state;
-	report(leaks, 3, log_name, true);
+	assert_int_equal(report(leaks, 3, log_name, true), 3);
 	contents_of(err_name);
 	assert_string_equal(next_line(&at), "pqpool: 3 connections leaked, taken at 2 places "
 	                                    "(leaky: 10 acquired, 7 released)");
@@ -191,9 +216,11 @@ static void counts_in_the_singular(void **state)
 	                    "  1 connection, held 1.0 s, taken at an unknown place");
 	assert_string_equal(next_line(&at), "    lease 1: backend 3333, thread 71, held 1.0 s, "
 	                                    "not pooled: replication");
+	assert_string_equal(next_line(&at), NOTHING);
 	assert_string_equal(at, "");
 	contents_of(log_name);
-	assert_non_null(strstr(text, " pool=replication pooled=no hold_us=1000000\n"));
+	assert_non_null(strstr(text, " pool=replication pooled=no kind=never_released "
+	                             "hold_us=1000000 transaction=unknown\n"));
 }
 
 static void logs_each_leak(void **state)
@@ -212,7 +239,8 @@ static void logs_each_leak(void **state)
 		snprintf(wanted, sizeof(wanted),
 		         "level=warning pid=%d tid=%d program=leaky event=leak lease=4 "
 		         "session=8 "
-		         "backend=3333 thread=71 pool=app@host:5432/db hold_us=2000 stack=%u\n",
+		         "backend=3333 thread=71 pool=app@host:5432/db kind=never_released "
+		         "hold_us=2000 transaction=unknown stack=%u\n",
 		         reporter, reporter, stack);
 		assert_non_null(strstr(text, wanted));
 		contents_of(err_name);
@@ -243,6 +271,7 @@ static void stays_readable(void **state)
 	const char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct lease *leaks = calloc(LEAKS, sizeof(*leaks));
 	size_t lines = 0;
+	size_t more = 0;
 	size_t last = SIZE_MAX;
 	char *at = text;
 
@@ -266,10 +295,9 @@ static void stays_readable(void **state)
 			assert_true(count <= last);
 			last = count;
 		}
-		if (*at == '\0') {
-			assert_string_equal(line, "  and 30 more places");
-		}
+		more += strcmp(line, "  and 30 more places") == 0;
 	}
+	assert_int_equal(more, 1);
 	assert_true(lines > 150);
 	contents_of(err_name);
 	assert_int_equal(count_of(text, ", taken at\n"), 50);
@@ -301,6 +329,149 @@ static void names_a_place_in_a_line(void **state)
 	assert_string_equal(buf, "0x7");
 }
 
+static struct lease late(uint64_t id, uint32_t stack, uint64_t held_ns)
+{
+	struct lease lease = leak(id, stack, held_ns + NS_PER_SEC);
+
+	lease.at_exit = true;
+	lease.ended_ns = NOW - NS_PER_SEC;
+	return lease;
+}
+
+/* The lines at `*at` without those of frames. */
+static const char *next_of_leases(char **at)
+{
+	const char *line = next_line(at);
+
+	while (memcmp(line, "    #", 5) == 0) {
+		line = next_line(at);
+	}
+	return line;
+}
+
+static void tells_the_kinds_apart(void **state)
+{
+	uint32_t stack = open_report();
+	struct lease leaks[] = {late(1, stack, 2 * NS_PER_MS), leak(2, stack, 3 * NS_PER_MS),
+	                        late(3, stack, NS_PER_MS)};
+	char *at = text;
+
+	(void)state;
+	leaks[0].transaction = LEASE_TRANSACTION_OPEN;
+	leaks[1].transaction = LEASE_TRANSACTION_FAILED;
+	strcpy(leaks[1].statement, "SELECT ...");
+	leaks[2].transaction = LEASE_TRANSACTION_IDLE;
+	assert_int_equal(report(leaks, 3, log_name, true), 3);
+	contents_of(err_name);
+	assert_string_equal(next_line(&at), "pqpool: 1 connection leaked, taken at 1 place "
+	                                    "(leaky: 10 acquired, 7 released)");
+	assert_string_equal(next_of_leases(&at), "  1 connection, held 3.0 ms, taken at");
+	assert_string_equal(next_of_leases(&at),
+	                    "    lease 2: backend 3333, thread 71, held 3.0 ms, pool "
+	                    "app@host:5432/db, idle in transaction (aborted), last statement: "
+	                    "SELECT ...");
+	assert_string_equal(next_line(&at),
+	                    "pqpool: 2 connections released only by exit, taken at 1 place");
+	assert_string_equal(next_of_leases(&at),
+	                    "  2 connections, oldest held 2.0 ms, taken at");
+	assert_string_equal(next_of_leases(&at),
+	                    "    lease 1: backend 3333, thread 71, held 2.0 ms, pool "
+	                    "app@host:5432/db, idle in transaction");
+	assert_string_equal(next_of_leases(&at),
+	                    "    lease 3: backend 3333, thread 71, held 1.0 ms, pool "
+	                    "app@host:5432/db, idle");
+	assert_string_equal(next_line(&at), NOTHING);
+	contents_of(log_name);
+	assert_int_equal(count_of(text, "kind=released_by_exit hold_us="), 2);
+	assert_non_null(strstr(text, " kind=never_released hold_us=3000 transaction=failed "
+	                             "statement=\"SELECT ...\" stack="));
+}
+
+static void says_whose_they_are_if_all_are_late(void **state)
+{
+	struct lease one = late(1, 0, NS_PER_MS);
+	char *at = text;
+
+	(void)state;
+	report(&one, 1, log_name, true);
+	contents_of(err_name);
+	assert_string_equal(next_line(&at),
+	                    "pqpool: 1 connection released only by exit, taken at 1 place "
+	                    "(leaky: 10 acquired, 7 released)");
+}
+
+static void leaves_out_what_is_suppressed(void **state)
+{
+	uint32_t first = open_report();
+	struct lease leaks[] = {leak(1, first, NS_PER_MS), late(2, first, NS_PER_MS),
+	                        leak(3, open_other(), NS_PER_MS), leak(4, 0, NS_PER_MS)};
+	char last[PATH_MAX + 64];
+
+	(void)state;
+	suppress("# known\nfunction:open_report\n");
+	assert_int_equal(report(leaks, 4, log_name, true), 2);
+	contents_of(err_name);
+	assert_int_equal(count_of(text, "2 connections leaked, taken at 2 places"), 1);
+	assert_int_equal(count_of(text, "released only by exit"), 0);
+	assert_int_equal(count_of(text, "open_report"), 0);
+	snprintf(last, sizeof(last), "pqpool: 2 leaks suppressed by %s\n", known_name);
+	assert_string_equal(strstr(text, "pqpool: 2 leaks"), last);
+	contents_of(log_name);
+	assert_int_equal(count_of(text, " event=leak "), 4);
+	assert_int_equal(count_of(text, " suppressed=yes "), 2);
+	suppress("*");
+	/* Not the one without a stack, of which nothing is known. */
+	assert_int_equal(report(leaks, 4, log_name, true), 1);
+	assert_int_equal(report(leaks, 2, log_name, true), 0);
+	assert_string_equal(contents_of(err_name), "");
+	suppress("function:open_report\nfunction:\n");
+	assert_int_equal(report(leaks, 4, log_name, true), 4);
+	assert_non_null(
+		strstr(contents_of(err_name), "\", line 2: must be function:PATTERN, "));
+	known = NULL;
+}
+
+static const char *name_reason(unsigned reason)
+{
+	return reason == 1 ? "aged" : "broken";
+}
+
+static void tells_totals(void **state)
+{
+	struct lease one = leak(1, 0, NS_PER_MS);
+	char *at = text;
+	const char *line = "";
+
+	(void)state;
+	tally_name_reasons(name_reason, 3);
+	for (int i = 0; i < 5; i++) {
+		tally_opened();
+		tally_wait();
+		tally_closed(1 + i / 4);
+		tally_waited((uint64_t)i % 4 * NS_PER_SEC);
+	}
+	tally_closed(TALLY_REASONS);
+	tally_timeout();
+	tally_in_use(3, 30);
+	tally_in_use(2, 20);
+	report(&one, 1, log_name, true);
+	contents_of(err_name);
+	while (*at != '\0') {
+		line = next_line(&at);
+	}
+	assert_string_equal(line,
+	                    "pqpool: in all 5 sessions opened, 5 closed (aged 4, broken 1); "
+	                    "at most 3 of 30 in use at once; 5 waits, the longest 3.0 s, "
+	                    "1 timeout");
+	tally_fork_child();
+	report(&one, 1, log_name, true);
+	contents_of(err_name);
+	for (at = text; *at != '\0';) {
+		line = next_line(&at);
+	}
+	assert_string_equal(line, NOTHING);
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -309,6 +480,7 @@ static int make_folder(void **state)
 	}
 	snprintf(log_name, sizeof(log_name), "%s/log", folder);
 	snprintf(err_name, sizeof(err_name), "%s/err", folder);
+	snprintf(known_name, sizeof(known_name), "%s/known", folder);
 	return 0;
 }
 
@@ -317,15 +489,23 @@ static int remove_folder(void **state)
 	(void)state;
 	unlink(log_name);
 	unlink(err_name);
+	unlink(known_name);
 	return rmdir(folder);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(groups_by_place), cmocka_unit_test(counts_in_the_singular),
-		cmocka_unit_test(logs_each_leak),  cmocka_unit_test(tells_nothing_twice),
-		cmocka_unit_test(stays_readable),  cmocka_unit_test(names_a_place_in_a_line),
+		cmocka_unit_test(groups_by_place),
+		cmocka_unit_test(counts_in_the_singular),
+		cmocka_unit_test(logs_each_leak),
+		cmocka_unit_test(tells_nothing_twice),
+		cmocka_unit_test(stays_readable),
+		cmocka_unit_test(names_a_place_in_a_line),
+		cmocka_unit_test(tells_the_kinds_apart),
+		cmocka_unit_test(says_whose_they_are_if_all_are_late),
+		cmocka_unit_test(leaves_out_what_is_suppressed),
+		cmocka_unit_test(tells_totals),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

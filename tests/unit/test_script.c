@@ -311,14 +311,14 @@ static void text_is_written_so_that_it_can_be_read(void **state)
 	(void)state;
 	add("/srv/my app\n.py", 3, "f");
 	set_wide(&files[(add("", 4, "a b"), count - 1)], latin, 5, 1);
-	set_wide(&files[(add("", 5, "<lambda>"), count - 1)], wide, 4, 2);
+	set_wide(&files[(add("", 5, "<lambda> (1)"), count - 1)], wide, 4, 2);
 	set_wide(&files[(add("", 6, ""), count - 1)], widest, 3, 4);
 	assert_true(look(&script));
 	assert_string_equal(script.place, "/srv/my app?.py:3");
 	assert_string_equal(script.frames, "/srv/my\\x20app?.py:3(f) /\xc3\xa4.py:4(a\\x20"
 	                                   "b) "
 	                                   "/\xe2\x82\xac\xff"
-	                                   "b:5(<lambda>) /\xf0\x9f\x90\x98"
+	                                   "b:5(<lambda>\\x20\\x281\\x29) /\xf0\x9f\x90\x98"
 	                                   "c:6");
 }
 
