@@ -154,7 +154,7 @@ static struct wanted find(const char *name)
 static void finds_what_dlsym_finds(void **state)
 {
 	static const char *const names[] = {"_cmocka_run_group_tests", "_assert_true",
-	                                    "getppid", "opendir", "cm_print_error"};
+	                                    "getppid", "_fail", "cm_print_error"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
