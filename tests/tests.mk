@@ -87,6 +87,8 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 $(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
 
+LDFLAGS_test_deadlock := -Wl,--wrap=open
+
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl

@@ -72,6 +72,8 @@ static const struct value_word flag_words[] = {{"on", 1},    {"off", 0}, {"true"
 
 #define NUMBER(lo, hi)                                                                         \
 	.parse = value_parse_number, .describe = value_describe_number, .min = (lo), .max = (hi)
+#define PERCENT                                                                                \
+	.parse = value_parse_percent, .describe = value_describe_number, .min = 0, .max = 100
 #define DURATION(lo)                                                                           \
 	.parse = value_parse_duration, .describe = value_describe_number, .min = (lo),         \
 	.max = TIME_LIMIT_MS

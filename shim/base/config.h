@@ -55,6 +55,8 @@ struct config {
 
 	const char *log; /* a file name pattern, "stderr" or "syslog" */
 	enum config_level log_level;
+	int64_t long_hold_ms; /* 0 = off */
+	int64_t warn_at;      /* percent of a pool's limit; 0 = off */
 	int64_t stack_depth;
 	bool report;
 	const char *suppress;  /* a file of patterns; NULL = none */

@@ -27,6 +27,7 @@ enum lock_rank {
 	LOCK_IDENTITY, /* identity.c: arguments already understood */
 	LOCK_REGISTRY, /* broker.c: identity to pool */
 	LOCK_POOL,     /* pool.c: one per pool; several at once only while forking */
+	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease.c: PGconn to lease */
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_RECORD,   /* record.c: the log */

@@ -110,6 +110,17 @@ bool value_parse_number(const struct value_rule *rule, const char *value, void *
 	return read_digits(&value, &v) && *value == '\0' && store_number(rule, v, member);
 }
 
+bool value_parse_percent(const struct value_rule *rule, const char *value, void *member)
+{
+	int64_t v;
+
+	if (!read_digits(&value, &v)) {
+		return false;
+	}
+	value += *value == '%';
+	return *value == '\0' && store_number(rule, v, member);
+}
+
 bool value_parse_duration(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t ms;

@@ -39,10 +39,11 @@ struct value_rule {
 };
 
 /*
- * The parsers: numbers, times in milliseconds ("1.5", "500ms", "2min", plain seconds),
- * times in whole seconds, words, on or off, texts, comma-separated globs, host[:port], and
- * file names with %p, %n, %h.
+ * The parsers: percentages ("80", "80%"), numbers, times in milliseconds ("1.5", "500ms",
+ * "2min", plain seconds), times in whole seconds, words, on or off, texts, comma-separated
+ * globs, host[:port], and file names with %p, %n, %h.
  */
+bool value_parse_percent(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_number(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_duration(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member);

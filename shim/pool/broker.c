@@ -17,18 +17,21 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/cancel.h"
+#include "pool/deadlock.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
+#include "pool/postmortem.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/statement.h"
+#include "pool/waiting.h"
+#include "pool/watchdog.h"
 #include "pool/work.h"
 #include "trace/ending.h"
 #include "trace/record.h"
 #include "trace/stack.h"
-#include "trace/tally.h"
 
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
@@ -158,13 +161,16 @@ static void prewarm_pool(const struct acquisition *a)
 	}
 }
 
-static PGconn *refuse(const struct acquisition *a)
+static PGconn *refuse(const struct acquisition *a, bool doomed)
 {
-	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
-	struct session *session = refusal_make(a->spelling, a->lender, waited_ns);
-	struct pool_counts counts = pool_count(&a->lender->pool);
+	struct session *session;
+	struct postmortem p;
 
-	journal_timeout(a->lender, counts, waited_ns);
+	postmortem_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
+	                doomed ? WAITER_DOOMED : WAITER_BLOCKED);
+	session = refusal_make(a->spelling, &p);
+	postmortem_log(&p);
+	postmortem_end(&p);
 	if (session == NULL) {
 		return NULL;
 	}
@@ -210,20 +216,11 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 	return NULL;
 }
 
-static enum pool_grant wait_in_line(const struct acquisition *a, struct pool_waiter *waiter)
-{
-	enum pool_grant grant;
-
-	journal_wait(a->lender, pool_count(&a->lender->pool));
-	grant = pool_wait(&a->lender->pool, waiter, a->began_ns + lending_settings.timeout_ns);
-	tally_waited(clock_monotonic_ns() - a->began_ns);
-	return grant;
-}
-
-static PGconn *acquire_pooled(const struct acquisition *a)
+static PGconn *acquire_pooled(struct acquisition *a)
 {
 	struct pool_waiter waiter;
 	enum pool_grant grant;
+	bool doomed = false;
 	PGconn *conn = NULL;
 
 	lending_tend(a->lender, a->began_ns);
@@ -232,12 +229,13 @@ static PGconn *acquire_pooled(const struct acquisition *a)
 		prewarm_pool(a);
 	}
 	grant = pool_acquire(&a->lender->pool, a->began_ns, &waiter, NULL);
+	watchdog_look_at(a->lender, a->began_ns);
 	if (grant == POOL_FULL) {
-		grant = wait_in_line(a, &waiter);
+		grant = waiting_for_turn(a, &waiter, &doomed);
 	}
 	switch (grant) {
 	case POOL_FULL:
-		return refuse(a);
+		return refuse(a, doomed);
 	case POOL_LEND:
 		conn = lend_idle(a, waiter.slot);
 		break;
@@ -390,6 +388,18 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 	}
 }
 
+/* What a finish gives occasion to look at. */
+static void note_hold(const struct session *session, const struct lease *ended)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	watchdog_ended(ended, now_ns);
+	watchdog_look(now_ns);
+	if (session->lender != NULL) {
+		watchdog_look_at(session->lender, now_ns);
+	}
+}
+
 static void finish_unleased(struct session *session, const void *caller)
 {
 	if (session->handshake != NULL) {
@@ -422,6 +432,7 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 		if (session_of_lease(lease)->owner != self_pid()) {
 			release_inherited(session_of_lease(lease));
 		} else {
+			note_hold(session_of_lease(lease), &ended);
 			end_lease(session_of_lease(lease), &ended, caller);
 		}
 		break;
@@ -540,12 +551,14 @@ void broker_fork_prepare(void)
 {
 	identity_fork_prepare();
 	registry_fork_prepare();
+	deadlock_fork_prepare();
 	lease_fork_prepare();
 }
 
 void broker_fork_parent(void)
 {
 	lease_fork_parent();
+	deadlock_fork_parent();
 	registry_fork_parent();
 	identity_fork_parent();
 }
@@ -571,6 +584,7 @@ void broker_fork_child(void)
 {
 	forked_from = getppid();
 	lease_fork_child(close_copy_of_idle);
+	deadlock_fork_child();
 	registry_fork_child(close_copy_of_closing);
 	identity_fork_child();
 }

@@ -12,6 +12,7 @@
 #include "pool/journal.h"
 #include "pool/reset.h"
 #include "pool/steps.h"
+#include "pool/watchdog.h"
 
 /* ---- giving up ------------------------------------------------------------------------- */
 
@@ -245,6 +246,7 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 		/* The place in line has to be a handshake's own, which there is none of yet. */
 		grant = pool_leave(pool, &waiter);
 	}
+	watchdog_look_at(a.lender, a.began_ns);
 	switch (grant) {
 	case POOL_LEND:
 		return start_checking(&a, waiter.slot);

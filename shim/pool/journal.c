@@ -76,7 +76,7 @@ void journal_open_failed(const struct lender *lender, const char *error, uint64_
 	record_end(&r);
 }
 
-void journal_acquire(const struct session *session)
+void journal_acquire(const struct session *session, uint64_t queued_ns)
 {
 	const struct lease *lease = &session->lease;
 	struct record r;
@@ -86,6 +86,9 @@ void journal_acquire(const struct session *session)
 	}
 	put_lease(&r, lease);
 	record_us(&r, "wait_us", lease->wait_ns);
+	if (queued_ns > 0) {
+		record_us(&r, "queued_us", queued_ns);
+	}
 	record_stack(&r, "stack", lease->stack);
 	record_end(&r);
 }
@@ -143,7 +146,8 @@ void journal_wait(const struct lender *lender, struct pool_counts counts)
 	record_end(&r);
 }
 
-void journal_timeout(const struct lender *lender, struct pool_counts counts, uint64_t waited_ns)
+void journal_timeout(const struct lender *lender, struct pool_counts counts,
+                     const struct exhaustion *known, enum verdict verdict)
 {
 	struct record r;
 
@@ -152,7 +156,96 @@ void journal_timeout(const struct lender *lender, struct pool_counts counts, uin
 		return;
 	}
 	put_counts(&r, lender, counts);
+	record_us(&r, "wait_us", known->waited_ns);
+	record_str(&r, "verdict", verdict_name(verdict));
+	if (known->proven) {
+		record_str(&r, "proven", "yes");
+	}
+	record_end(&r);
+}
+
+/* What is known of a lease that is still open, besides its numbers. */
+static void put_hold(struct record *r, const struct lease *lease, uint64_t hold_ns)
+{
+	put_lease(r, lease);
+	record_us(r, "hold_us", hold_ns);
+	record_i64(r, "thread", lease->tid);
+	record_str(r, "transaction", lease_transaction_name(lease->transaction));
+	if (lease->statement[0] != '\0') {
+		record_str(r, "statement", lease->statement);
+	}
+}
+
+static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
+{
+	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
+}
+
+void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "holder")) {
+		return;
+	}
+	put_hold(&r, lease, held_ns(lease, now_ns));
+	if (thread != THREAD_AT_LARGE) {
+		record_str(&r, "thread_state", thread == THREAD_ENDED ? "ended" : "waiting");
+	}
+	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
+                                uint64_t waited_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "suspected_deadlock")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
 	record_us(&r, "wait_us", waited_ns);
+	record_str(&r, "msg",
+	           "all sessions were taken by threads that wait for one themselves");
+	record_end(&r);
+}
+
+void journal_long_hold(const struct lease *lease, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "long_hold")) {
+		return;
+	}
+	put_hold(&r, lease, held_ns(lease, now_ns));
+	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "long_hold_ended")) {
+		return;
+	}
+	put_lease(&r, ended);
+	record_us(&r, "hold_us", held_ns(ended, now_ns));
+	record_str(&r, "msg", "returned after all");
+	record_end(&r);
+}
+
+void journal_near_limit(const struct lender *lender, struct pool_counts counts,
+                        uint64_t since_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "near_limit")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
+	record_us(&r, "since_us", since_ns);
 	record_end(&r);
 }
 

@@ -14,13 +14,15 @@
 #include "pool/reason.h"
 #include "pool/registry.h"
 #include "pool/session.h"
+#include "pool/verdict.h"
 #include "trace/lease.h"
 
 void journal_pool_open(const struct lender *lender);
 void journal_session_open(const struct session *session, uint64_t took_ns);
 void journal_session_close(const struct session *session, enum drop_reason why);
 void journal_open_failed(const struct lender *lender, const char *error, uint64_t took_ns);
-void journal_acquire(const struct session *session);
+/* `queued_ns`: of its wait, what it stood in line; 0 = it did not have to. */
+void journal_acquire(const struct session *session, uint64_t queued_ns);
 
 /*
  * `ended` is the lease as it was while open; `why` is DROP_NONE if the session is kept.
@@ -32,8 +34,22 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 void journal_check_failed(const struct session *session, enum drop_reason why);
 
 void journal_wait(const struct lender *lender, struct pool_counts counts);
+
+/* A connect was refused, with all that is known of why; and one of those who had a session. */
 void journal_timeout(const struct lender *lender, struct pool_counts counts,
-                     uint64_t waited_ns);
+                     const struct exhaustion *known, enum verdict verdict);
+void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns);
+
+/* Every session is on the lease of a thread that waits itself, though not every thread waits.
+ */
+void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
+                                uint64_t waited_ns);
+
+/* What lasts long, see watchdog.h. */
+void journal_long_hold(const struct lease *lease, uint64_t now_ns);
+void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns);
+void journal_near_limit(const struct lender *lender, struct pool_counts counts,
+                        uint64_t since_ns);
 
 /*
  * A call of `function` at `stack` on a connection that was given back before: `last` is

@@ -11,6 +11,7 @@
 #include "base/lock.h"
 #include "pool/events.h"
 #include "pool/journal.h"
+#include "pool/watchdog.h"
 #include "trace/ending.h"
 #include "trace/stack.h"
 #include "trace/tally.h"
@@ -40,6 +41,7 @@ static void set_limits(const struct config *config)
 	limits.total = POOL_NO_LIMIT;
 	if (config->size > 0 && config->max_overflow >= 0) {
 		limits.total = (uint32_t)(config->size + config->max_overflow);
+		limits.warn_at = (uint32_t)((limits.total * config->warn_at + 99) / 100);
 	}
 	if (config->recycle_ms >= 0) {
 		/* 0 is "at once"; for the pool 0 is "never". */
@@ -62,6 +64,7 @@ void lending_configure(const struct config *config)
 
 	identity_configure(&identity);
 	set_limits(config);
+	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
 	events_arm();
 	tally_name_reasons(name_reason, DROP_REASONS);
 	lending_settings.care.reset = config->reset;
@@ -206,6 +209,7 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
 	if (a->spelling != NULL) {
 		a->lender = registry_lender(a->spelling->identity);
 	}
+	watchdog_look(a->began_ns);
 }
 
 void lending_answered(struct acquisition *a)
@@ -254,7 +258,8 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 	};
 
 	lease_begin(&session->lease, &origin);
-	journal_acquire(session);
+	watchdog_begun(session->lease.began_ns);
+	journal_acquire(session, a->queued_ns);
 	return session->conn;
 }
 

@@ -43,8 +43,9 @@ struct acquisition {
 	struct spelling *spelling; /* NULL: not to be pooled */
 	struct lender *lender;     /* counted; NULL likewise */
 	uint64_t began_ns;
-	uint32_t stack; /* where the program asked */
-	bool at_exit;   /* and whether it was on its way out */
+	uint32_t stack;     /* where the program asked */
+	bool at_exit;       /* and whether it was on its way out */
+	uint64_t queued_ns; /* how long it stood in line; 0 = it did not have to */
 };
 
 /*

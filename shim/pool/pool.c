@@ -35,6 +35,7 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	DL_DELETE(pool->waiters, first);
 	first->grant = grant;
 	first->slot = slot;
+	deadlock_unblock(&first->blocked);
 	if (first->granted != NULL) {
 		first->granted(first);
 	} else {
@@ -43,10 +44,26 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	return true;
 }
 
+static bool near_limit_locked(const struct pool *pool)
+{
+	return pool->limits.warn_at > 0 &&
+	       pool->used - pool->idle_count >= pool->limits.warn_at;
+}
+
+/* One session less is in use. */
+static void note_fall_locked(struct pool *pool)
+{
+	if (!near_limit_locked(pool)) {
+		pool->near_since_ns = 0;
+		pool->near_told = false;
+	}
+}
+
 static void give_room_locked(struct pool *pool)
 {
 	if (!serve_locked(pool, POOL_OPEN, NULL)) {
 		pool->used--;
+		note_fall_locked(pool);
 	}
 }
 
@@ -91,6 +108,7 @@ static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 	slot->state = SLOT_IDLE;
 	DL_PREPEND(pool->idle, slot);
 	pool->idle_count++;
+	note_fall_locked(pool);
 	at = expiry(pool, slot);
 	if (at < pool->tend_at_ns) {
 		pool->tend_at_ns = at;
@@ -152,21 +170,31 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	return grant;
 }
 
-enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns)
+void pool_block(struct pool *pool, struct pool_waiter *waiter)
 {
+	lock_take(&pool->lock);
+	if (waiter->grant == POOL_FULL) {
+		deadlock_block(&waiter->blocked);
+	}
+	lock_drop(&pool->lock);
+}
+
+enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t until_ns)
+{
+	enum pool_grant grant;
 	bool in_time = true;
 
 	lock_assert_none();
 	lock_take(&pool->lock);
 	while (waiter->grant == POOL_FULL && in_time) {
-		in_time = lock_wait(&pool->lock, &waiter->cond, deadline_ns);
+		in_time = lock_wait(&pool->lock, &waiter->cond, until_ns);
 	}
-	if (waiter->grant == POOL_FULL) {
-		DL_DELETE(pool->waiters, waiter);
-	}
+	grant = waiter->grant;
 	lock_drop(&pool->lock);
-	pthread_cond_destroy(&waiter->cond);
-	return waiter->grant;
+	if (grant != POOL_FULL) {
+		pthread_cond_destroy(&waiter->cond);
+	}
+	return grant;
 }
 
 enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter)
@@ -187,6 +215,7 @@ enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
 	grant = waiter->grant;
 	if (grant == POOL_FULL) {
 		DL_DELETE(pool->waiters, waiter);
+		deadlock_unblock(&waiter->blocked);
 	}
 	lock_drop(&pool->lock);
 	pthread_cond_destroy(&waiter->cond);
@@ -386,4 +415,24 @@ struct pool_counts pool_count(struct pool *pool)
 	}
 	lock_drop(&pool->lock);
 	return counts;
+}
+
+bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns)
+{
+	bool tell = false;
+
+	if (pool->limits.warn_at == 0) {
+		return false;
+	}
+	lock_take(&pool->lock);
+	if (near_limit_locked(pool)) {
+		if (pool->near_since_ns == 0) {
+			pool->near_since_ns = now_ns;
+		}
+		tell = !pool->near_told && now_ns >= pool->near_since_ns + for_ns;
+		pool->near_told = pool->near_told || tell;
+		*since_ns = pool->near_since_ns;
+	}
+	lock_drop(&pool->lock);
+	return tell;
 }

@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "pool/deadlock.h"
 #include "pool/reason.h"
 
 #define POOL_NO_LIMIT UINT32_MAX
@@ -43,6 +44,7 @@ struct pool_limits {
 	uint64_t recycle_ns;      /* 0 = never too old */
 	uint64_t idle_timeout_ns; /* 0 = off */
 	bool fifo;                /* lend the one that was idle longest */
+	uint32_t warn_at;         /* sessions in use that are near the limit; 0 = never */
 };
 
 enum slot_state {
@@ -77,6 +79,7 @@ struct pool_waiter {
 	struct pool_slot *slot;
 	enum drop_reason why;
 	pthread_cond_t cond;
+	struct blocked blocked;
 	/* NULL, or called instead of waking a thread, with the lock held: must not block. */
 	void (*granted)(struct pool_waiter *waiter);
 	struct pool_waiter *prev;
@@ -98,6 +101,8 @@ struct pool {
 	uint64_t place;             /* where the last connect landed; 0 = nowhere yet */
 	uint64_t landed_ns;         /* since when they land there */
 	uint64_t tend_at_ns;        /* an idle slot may want closing from then on */
+	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
+	bool near_told;
 };
 
 struct pool_counts {
@@ -110,17 +115,24 @@ void pool_init(struct pool *pool, const struct pool_limits *limits);
 
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out of
- * it by pool_wait or pool_leave; on any other grant it holds the slot, where there is
- * one. `granted` is the waiter's callback, NULL for one who will block in pool_wait.
+ * it by pool_leave unless it is served; on any other grant it holds the slot, where there is
+ * one. `granted` is the waiter's callback, NULL for one who will block in pool_wait or
+ * leave at once.
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));
 
 /*
- * Waits for a grant until `deadline_ns` (CLOCK_MONOTONIC, DEADLINE_NEVER). Blocks,
- * with no lock held. POOL_FULL: the time is up and the waiter is out of the line.
+ * The calling thread will do nothing but wait until the waiter is served or leaves: it
+ * counts for a deadlock (deadlock.h) unless it is served already.
  */
-enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t deadline_ns);
+void pool_block(struct pool *pool, struct pool_waiter *waiter);
+
+/*
+ * Waits for a grant until `until_ns` (CLOCK_MONOTONIC, DEADLINE_NEVER). Blocks, with no
+ * lock held. POOL_FULL: the time is up, and the waiter still in line, for pool_leave.
+ */
+enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t until_ns);
 
 /* What the waiter has been granted by now; it stays in line while that is POOL_FULL. */
 enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter);
@@ -189,5 +201,11 @@ enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot
                            uint64_t now_ns);
 
 struct pool_counts pool_count(struct pool *pool);
+
+/*
+ * At every pool call: true, once until it falls below, if limits.warn_at sessions or more
+ * have been in use for `for_ns`; then `*since_ns` is when that began, as far as was seen.
+ */
+bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns);
 
 #endif

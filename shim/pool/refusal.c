@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/blob.h"
-#include "base/clock.h"
 #include "base/text.h"
 #include "trace/report.h"
 
@@ -23,38 +22,81 @@ static void put_limit(struct text *t, const struct pool_limits *limits)
 	text_str(t, ")");
 }
 
-static void put_holders(struct text *t, const char *label)
+static void put_holders(struct text *t, const struct postmortem *p)
 {
-	struct lease oldest[HOLDERS_SHOWN];
-	uint64_t now_ns = clock_monotonic_ns();
-	size_t count = lease_oldest(label, oldest, HOLDERS_SHOWN);
+	for (size_t i = 0; i < p->count && i < HOLDERS_SHOWN; i++) {
+		const struct lease *lease = &p->holders[i];
 
-	for (size_t i = 0; i < count; i++) {
 		text_str(t, i == 0 ? "; held longest: lease " : ", lease ");
-		text_u64(t, oldest[i].id);
+		text_u64(t, lease->id);
 		text_str(t, " for ");
-		text_span(t, now_ns - oldest[i].began_ns);
+		text_span(t, p->known.now_ns - lease->began_ns);
 		text_str(t, " by thread ");
-		text_i64(t, oldest[i].tid);
+		text_i64(t, lease->tid);
 		text_str(t, ", taken at ");
-		report_place(oldest[i].stack, t);
+		report_place(lease->stack, t);
 	}
 }
 
-char *refusal_message(const struct lender *lender, uint64_t waited_ns)
+/* Nothing was waited for: all threads of the program wait, or its only one would. */
+static void put_doom(struct text *t, const struct postmortem *p)
+{
+	text_str(t, "a session would never become free: self-deadlock, all of the limit of ");
+	put_limit(t, &p->lender->pool.limits);
+	text_str(t, " are in use while every thread of the program waits for one");
+}
+
+static void put_verdict(struct text *t, const struct postmortem *p)
+{
+	text_str(t, "; verdict: ");
+	switch (p->verdict) {
+	case VERDICT_SELF_DEADLOCK:
+		text_str(t,
+		         "self-deadlock, all were taken by threads that wait here themselves");
+		break;
+	case VERDICT_LEAK:
+		text_str(t, "leak, ");
+		text_u64(t, p->known.forgotten);
+		text_str(t, " of them lie idle for long or since their thread ended");
+		break;
+	case VERDICT_TOO_SMALL:
+		text_str(t, "too small, ");
+		text_u64(t, p->known.young);
+		text_str(t, " of them were given back and taken by others meanwhile");
+		break;
+	case VERDICT_SLOW:
+		text_str(t, "slow, ");
+		text_u64(t, p->known.in_use - p->known.young);
+		text_str(t, " of them are kept for longer than this wait");
+		break;
+	}
+}
+
+static void put_timeout(struct text *t, const struct postmortem *p)
+{
+	text_str(t, "no session became free within ");
+	text_span(t, p->known.waited_ns);
+	text_str(t, ", all of the limit of ");
+	put_limit(t, &p->lender->pool.limits);
+	text_str(t, " are in use");
+	put_verdict(t, p);
+}
+
+char *refusal_message(const struct postmortem *p)
 {
 	char buf[MESSAGE_MAX];
 	struct text t;
 
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "connection to \"");
-	text_str(&t, lender->identity->label);
-	text_str(&t, "\" failed: pqpool: no session became free within ");
-	text_span(&t, waited_ns);
-	text_str(&t, ", all of the limit of ");
-	put_limit(&t, &lender->pool.limits);
-	text_str(&t, " are in use");
-	put_holders(&t, lender->identity->label);
+	text_str(&t, p->lender->identity->label);
+	text_str(&t, "\" failed: pqpool: ");
+	if (p->known.proven) {
+		put_doom(&t, p);
+	} else {
+		put_timeout(&t, p);
+	}
+	put_holders(&t, p);
 	text_str(&t, "\n");
 	return strdup(buf);
 }
@@ -83,11 +125,10 @@ static PGconn *impossible(const struct spelling *spelling, const char *text)
 	return conn;
 }
 
-struct session *refusal_make(const struct spelling *spelling, struct lender *lender,
-                             uint64_t waited_ns)
+struct session *refusal_make(const struct spelling *spelling, const struct postmortem *p)
 {
 	const struct libpq *libpq = spelling->identity->libpq;
-	char *text = refusal_message(lender, waited_ns);
+	char *text = refusal_message(p);
 	PGconn *conn = text != NULL ? impossible(spelling, text) : NULL;
 	struct session *session = conn != NULL ? session_adopt(libpq, conn) : NULL;
 
@@ -97,6 +138,6 @@ struct session *refusal_make(const struct spelling *spelling, struct lender *len
 		return NULL;
 	}
 	session->refusal = text;
-	session->lease.pool = lender->identity->label;
+	session->lease.pool = p->lender->identity->label;
 	return session;
 }

@@ -11,20 +11,17 @@
 #ifndef PQPOOL_POOL_REFUSAL_H
 #define PQPOOL_POOL_REFUSAL_H
 
-#include <stdint.h>
-
-#include "pool/registry.h"
+#include "pool/identity.h"
+#include "pool/postmortem.h"
 #include "pool/session.h"
 
 /* What it says, malloc'ed; NULL: out of memory. */
-char *refusal_message(const struct lender *lender, uint64_t waited_ns);
+char *refusal_message(const struct postmortem *p);
 
 /*
- * Makes one for `spelling`, whose pool was full for `waited_ns`: registered like a
- * session, so that PQfinish and PQerrorMessage find it, but on no lease. NULL: out of
- * memory.
+ * Makes one for `spelling`, whose pool was full: to be registered like a session, so that
+ * PQfinish and PQerrorMessage find it, but on no lease. NULL: out of memory.
  */
-struct session *refusal_make(const struct spelling *spelling, struct lender *lender,
-                             uint64_t waited_ns);
+struct session *refusal_make(const struct spelling *spelling, const struct postmortem *p);
 
 #endif

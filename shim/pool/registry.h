@@ -23,6 +23,11 @@ struct lender {
 	struct identity *identity; /* counted */
 	atomic_flag prewarmed;
 
+	/* postmortem.c's */
+	atomic_bool suspected;               /* told, and nobody served since */
+	atomic_uint_fast64_t suspect_due_ns; /* not looked at before */
+	atomic_uint_fast64_t holders_due_ns; /* not listed before */
+
 	/* registry.c's */
 	uint32_t users;
 	UT_hash_handle hh;

@@ -20,6 +20,7 @@
 #include "pool/cancel.h"
 #include "pool/events.h"
 #include "pool/journal.h"
+#include "pool/postmortem.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "trace/tally.h"
@@ -99,10 +100,12 @@ static PostgresPollingStatusType fail_open(struct session *session)
 static PostgresPollingStatusType refuse(struct session *session)
 {
 	struct handshake *h = session->handshake;
-	uint64_t waited_ns = clock_monotonic_ns() - h->a.began_ns;
+	struct postmortem p;
 
-	journal_timeout(h->a.lender, pool_count(&h->a.lender->pool), waited_ns);
-	session->refusal = refusal_message(h->a.lender, waited_ns);
+	postmortem_make(&p, h->a.lender, clock_monotonic_ns() - h->a.began_ns, WAITER_IN_STEPS);
+	session->refusal = refusal_message(&p);
+	postmortem_log(&p);
+	postmortem_end(&p);
 	if (session->refusal == NULL) {
 		steps_let_go(session);
 		return PGRES_POLLING_FAILED;
@@ -270,7 +273,8 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 		return show_bell(h);
 	}
 	grant = pool_leave(pool, &h->waiter);
-	tally_waited(clock_monotonic_ns() - h->a.began_ns);
+	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
+	tally_waited(h->a.queued_ns);
 	switch (grant) {
 	case POOL_FULL:
 		return refuse(session);

@@ -203,6 +203,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->wait_ns = origin->wait_ns;
 	lease->stack = origin->stack;
 	lease->begun_at_exit = origin->at_exit;
+	lease->named = false;
 	lease->finished = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
@@ -478,6 +479,29 @@ size_t lease_oldest(const char *pool, struct lease *out, size_t max)
 	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
 		if (lease->pool == pool && is_own_locked(lease)) {
 			n = insert_by_age(out, n, max, lease);
+		}
+	}
+	lock_drop(&table_lock);
+	return n;
+}
+
+size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
+                          uint64_t *oldest_ns)
+{
+	size_t n = 0;
+
+	*oldest_ns = LEASE_NONE;
+	lock_take(&table_lock);
+	for (struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+		if (lease->named || !is_own_locked(lease)) {
+			continue;
+		}
+		if (lease->began_ns <= before_ns && n < max) {
+			lease->named = true;
+			copy_out(&out[n], lease);
+			lease_read_activity(&out[n++]);
+		} else if (lease->began_ns < *oldest_ns) {
+			*oldest_ns = lease->began_ns;
 		}
 	}
 	lock_drop(&table_lock);

@@ -79,6 +79,7 @@ struct lease {
 	uint64_t wait_ns;   /* from the program's call to the lease */
 	uint32_t stack;     /* stack.h; 0 = unknown */
 	bool begun_at_exit; /* by an exit handler, see ending.h */
+	bool named;         /* lease_name_overdue has handed it out */
 
 	/* Guarded by LOCK_LEASE; meaningful while not open. */
 	bool finished;      /* the program gave it back: its pointer is stale */
@@ -212,6 +213,18 @@ size_t lease_idle(struct lease **out, size_t max);
  * `max` of them into `out`; returns how many. Only those this process began.
  */
 size_t lease_oldest(const char *pool, struct lease *out, size_t max);
+
+/* No lease; as a time, never. */
+#define LEASE_NONE UINT64_MAX
+
+/*
+ * Copies up to `max` open leases of this process that began at `before_ns` or earlier,
+ * each once in its life, into `out`; returns how many. `*oldest_ns` gets the begin of the
+ * oldest one that is still to come, LEASE_NONE if there is none. Fewer than `max`: that is
+ * all for now.
+ */
+size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
+                          uint64_t *oldest_ns);
 
 /* Around fork(): take the lock; drop it. */
 void lease_fork_prepare(void);

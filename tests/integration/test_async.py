@@ -402,7 +402,10 @@ def test_timeout(stepwise, script):
     s.start("b")
     told = s.do("drive", "b")
     assert told.startswith("b FAILED 1 0: connection to ")
-    assert tidy(told.removeprefix("b FAILED 1 0: ")).strip() == tidy(other.refused("b")).strip()
+    # In a thread of its own: the only thread of a program would be refused at once.
+    other.do("begin", "b")
+    refused = other.join("b")[1].removeprefix("BAD ")
+    assert tidy(told.removeprefix("b FAILED 1 0: ")).strip() == tidy(refused).strip()
     assert s.events("timeout")
     # It stays so, whatever is tried on it.
     assert s.step("b") == "FAILED"
@@ -411,6 +414,21 @@ def test_timeout(stepwise, script):
     assert s.do("status", "b") == BAD and s.do("state", "b").count("pqpool: no session")
     s.finish("b", "a")
     other.finish("b", "a")
+    s.lends(1)
+
+
+def test_connects_in_steps_are_not_refused_at_once(stepwise):
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "1500ms"})
+    s.connect("a")
+    s.waiting("b")
+    assert not s.events("timeout")
+    s.finish("a")
+    s.drive("b")
+    s.start("c")
+    assert "c FAILED" in s.do("drive", "c")
+    timeout, = s.events("timeout")
+    assert int(timeout["wait_us"]) >= 1_500_000 and timeout["verdict"] != "self_deadlock"
+    s.finish("b", "c")
     s.lends(1)
 
 

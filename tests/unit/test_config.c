@@ -130,6 +130,8 @@ static void assert_common_defaults(const struct config *c)
 	assert_int_equal(c->order, ORDER_LIFO);
 	assert_string_equal(c->log, "stderr");
 	assert_int_equal(c->log_level, LEVEL_WARNING);
+	assert_int_equal(c->long_hold_ms, 60000);
+	assert_int_equal(c->warn_at, 80);
 	assert_int_equal(c->stack_depth, 16);
 	assert_true(c->report);
 	assert_int_equal(c->leak_exitcode, 0);
@@ -168,7 +170,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 22);
+	assert_int_equal(count, 24);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
@@ -308,6 +310,10 @@ static void test_numbers(void **state)
 	takes("PQPOOL_SIZE", "0", "size=0");
 	takes("PQPOOL_SIZE", "007", "size=7");
 	takes("PQPOOL_SIZE", "10000", "size=10000");
+	takes("PQPOOL_WARN_AT", "75", "warn_at=75");
+	takes("PQPOOL_WARN_AT", "75%", "warn_at=75");
+	takes("PQPOOL_WARN_AT", "0", "warn_at=0");
+	takes("PQPOOL_WARN_AT", "100%", "warn_at=100");
 	takes("PQPOOL_MAX_OVERFLOW", "-1", "max_overflow=-1");
 	takes("PQPOOL_MAX_OVERFLOW", "0", "max_overflow=0");
 	takes("PQPOOL_MAX_OVERFLOW", "10000", "max_overflow=10000");
@@ -317,6 +323,7 @@ static void test_numbers(void **state)
 	assert_int_equal(load_one("PQPOOL_LEAK_EXITCODE", "255", true)->leak_exitcode, 255);
 	refuses_block("PQPOOL_SIZE", not_numbers);
 	refuses("PQPOOL_SIZE", "-1", "10001", "5s", "0.5");
+	refuses("PQPOOL_WARN_AT", "101", "-1", "%", "80%%", "80 %", "0.8", "50%x");
 	refuses_block("PQPOOL_MAX_OVERFLOW", not_numbers);
 	refuses("PQPOOL_MAX_OVERFLOW", "10001");
 	refuses_block("PQPOOL_PREWARM", not_numbers);
@@ -349,6 +356,8 @@ static void test_durations(void **state)
 	takes("PQPOOL_RECYCLE", "30min", "recycle_ms=1800000");
 	takes("PQPOOL_PING_TIMEOUT", "1ms", "ping_timeout_ms=1");
 	takes("PQPOOL_IDLE_TIMEOUT", "600", "idle_timeout_ms=600000");
+	takes("PQPOOL_LONG_HOLD", "5min", "long_hold_ms=300000");
+	takes("PQPOOL_LONG_HOLD", "0", "long_hold_ms=0");
 }
 
 static void test_bad_durations(void **state)
@@ -609,8 +618,6 @@ static void test_unknown_names(void **state)
 	assert_suggests("PQPOOL_A", NULL);
 	assert_suggests("PQPOOL_PROFILE_OF_A_NAME_TOO_LONG_TO_COMPARE", NULL);
 	/* Known to later versions, not to this one. */
-	assert_suggests("PQPOOL_LONG_HOLD", NULL);
-	assert_suggests("PQPOOL_WARN_AT", NULL);
 	assert_suggests("PQPOOL_LOG_MAX_SIZE", NULL);
 	assert_suggests("PQPOOL_LOG_KEEP", NULL);
 	load("PQPOOL_X\n=1");
@@ -705,7 +712,8 @@ static void test_describe(void **state)
 	                    "recycle_ms=3600000 pre_ping=on ping_query=\"\" "
 	                    "ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 	                    "idle_timeout_ms=0 order=lifo disable=off log=stderr "
-	                    "log_level=warning stack_depth=16 report=on leak_exitcode=0");
+	                    "log_level=warning long_hold_ms=60000 warn_at=80 stack_depth=16 "
+	                    "report=on leak_exitcode=0");
 	c = load_good("PQPOOL_PROFILE=prod", "PQPOOL_MAX_OVERFLOW=-1",
 	              "PQPOOL_PING_QUERY=SELECT '\"\\\n\t\x02'", "PQPOOL_ONLY=a,b",
 	              "PQPOOL_SKIP=c d", "PQPOOL_ROUTE=[::1]:6432", "PQPOOL_LOG=/l",
@@ -717,8 +725,8 @@ static void test_describe(void **state)
 		"ping_query=\"SELECT '\\\"\\\\\\n\\t\\x02'\" "
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 		"idle_timeout_ms=600000 order=lifo disable=on only=a,b skip=\"c d\" "
-		"route=[::1]:6432 log=/l log_level=info stack_depth=16 report=off "
-		"leak_exitcode=0");
+		"route=[::1]:6432 log=/l log_level=info long_hold_ms=60000 warn_at=80 "
+		"stack_depth=16 report=off leak_exitcode=0");
 }
 
 int main(void)

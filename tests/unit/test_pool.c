@@ -61,6 +61,7 @@ static void lets_as_many_in_as_the_limit_says(void **state)
 	}
 	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_FULL);
 	assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
+	assert_int_equal(pool_leave(&pool, &waiter), POOL_FULL);
 	assert_int_equal(pool_count(&pool).used, 3);
 	assert_int_equal(pool_count(&pool).waiting, 0);
 }
@@ -407,6 +408,8 @@ static void leaves_the_line_when_the_time_is_up(void **state)
 	queue(&late);
 	queue(&patient);
 	assert_int_equal(pool_wait(&pool, &late, clock_monotonic_ns() + NS_PER_MS), POOL_FULL);
+	assert_int_equal(pool_count(&pool).waiting, 2);
+	assert_int_equal(pool_leave(&pool, &late), POOL_FULL);
 	give_back(&slots[0]);
 	expect(&patient, POOL_LEND, &slots[0]);
 }
@@ -450,7 +453,7 @@ static void random_acquire(struct crowd *c)
 
 	switch (pool_acquire(&pool, now, &waiter, NULL)) {
 	case POOL_FULL:
-		assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
+		assert_int_equal(pool_leave(&pool, &waiter), POOL_FULL);
 		return;
 	case POOL_LEND:
 		pool_lent(&pool, waiter.slot);

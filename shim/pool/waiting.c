@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Waiting in a full pool's line, for connects that block. */
+#include "pool/waiting.h"
+
+#include "base/clock.h"
+#include "pool/deadlock.h"
+#include "pool/journal.h"
+#include "pool/postmortem.h"
+#include "pool/watchdog.h"
+#include "trace/tally.h"
+
+/*
+ * How often a waiter looks around, and how long it waits before it suspects anything. A
+ * thread that ends wakes nobody, though its end may be what completes a deadlock.
+ */
+#define LOOK_EVERY_NS NS_PER_SEC
+
+static void look_around(const struct acquisition *a, uint64_t now_ns)
+{
+	uint64_t waited_ns = now_ns - a->began_ns;
+
+	watchdog_look(now_ns);
+	watchdog_look_at(a->lender, now_ns);
+	if (waited_ns >= LOOK_EVERY_NS) {
+		postmortem_suspect(a->lender, waited_ns);
+	}
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *waiter,
+                                 bool *doomed)
+{
+	struct pool *pool = &a->lender->pool;
+	uint64_t deadline_ns = a->began_ns + lending_settings.timeout_ns;
+	uint64_t now_ns = clock_monotonic_ns();
+	enum pool_grant grant = POOL_FULL;
+
+	*doomed = false;
+	journal_wait(a->lender, pool_count(pool));
+	if (now_ns < deadline_ns) {
+		pool_block(pool, waiter);
+	}
+	while (grant == POOL_FULL && now_ns < deadline_ns) {
+		*doomed = deadlock_proven(&waiter->blocked);
+		if (*doomed) {
+			break;
+		}
+		look_around(a, now_ns);
+		grant = pool_wait(pool, waiter, earlier(deadline_ns, now_ns + LOOK_EVERY_NS));
+		now_ns = clock_monotonic_ns();
+	}
+	if (grant == POOL_FULL) {
+		grant = pool_leave(pool, waiter);
+	}
+	a->queued_ns = now_ns - a->began_ns;
+	tally_waited(a->queued_ns);
+	if (grant != POOL_FULL) {
+		postmortem_relieve(a->lender);
+	}
+	return grant;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Waiting in a full pool's line, for connects that block: until it is one's turn, the time
+ * is up, or it is proven that no release can come. Whoever waits for long looks around
+ * meanwhile, at whether the holders wait themselves and at leases held for long, since
+ * nobody else may call us then.
+ */
+#ifndef PQPOOL_POOL_WAITING_H
+#define PQPOOL_POOL_WAITING_H
+
+#include <stdbool.h>
+
+#include "pool/lending.h"
+#include "pool/pool.h"
+
+/*
+ * Waits for `waiter`, which pool_acquire has put in line, and notes in `a` for how long.
+ * POOL_FULL: in vain; it is out of the line, and `*doomed` says that no release can come.
+ * Blocks, with no lock held.
+ */
+enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *waiter,
+                                 bool *doomed);
+
+#endif
