@@ -3,6 +3,8 @@
 
 It is strict: a line that the shim must not write is a ValueError.
 """
+import glob
+import os
 import re
 
 PAIR = re.compile(rb'([A-Za-z_][A-Za-z0-9_]*)=(?:"((?:[^"\\\x00-\x1f\x7f]|\\.)*)"'
@@ -40,11 +42,34 @@ def parse_line(line):
     return pairs
 
 
-def parse(data):
-    """A whole log, bytes, as a list of dicts."""
+def parse(data, torn=False):
+    """A whole log, bytes, as a list of dicts; `torn` if there may be lines that a full disk
+    cut off, which count as lost."""
+    if torn:
+        data = data[:data.rfind(b"\n") + 1]
     if data and not data.endswith(b"\n"):
         raise ValueError("the last line is not whole: %r" % data[-200:])
-    return [parse_line(line) for line in data.split(b"\n")[:-1]]
+    return [parse_line(line) for line in data.split(b"\n")[:-1]
+            if not (torn and line.endswith(b" torn"))]
+
+
+def parts(name):
+    """The files of a log, oldest first, as shim/trace/rotate.h says."""
+    numbered = [(int(path[len(name) + 1:]), path) for path in glob.glob(glob.escape(name) + ".*")
+                if path[len(name) + 1:].isdigit()]
+    found = {}
+    for path in [path for _, path in sorted(numbered, reverse=True)] + [name] * os.path.exists(name):
+        found.setdefault((os.stat(path).st_dev, os.stat(path).st_ino), path)
+    return list(found.values())
+
+
+def read(name, torn=False):
+    """A log with all its files, as a list of dicts."""
+    events = []
+    for path in parts(name):
+        with open(path, "rb") as f:
+            events += parse(f.read(), torn)
+    return events
 
 
 def unended(events):

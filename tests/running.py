@@ -2,6 +2,7 @@
 """Running programs, bare and pooled, and what must hold afterwards."""
 import glob
 import os
+import re
 import signal
 import subprocess
 import time
@@ -146,11 +147,10 @@ def read_log(name):
         return []
     for wildcard in ("%p", "%n", "%h"):
         name = name.replace(wildcard, "*")
-    events = []
-    for path in sorted(glob.glob(name.replace("%%", "%"))):
-        with open(path, "rb") as f:
-            events += logfmt.parse(f.read())
-    return events
+    names = set(glob.glob(name.replace("%%", "%")))
+    # Not log.1 for itself where there is log.
+    names = {path for path in names if re.sub(r"\.\d+$", "", path) not in names - {path}}
+    return [event for path in sorted(names) for event in logfmt.read(path)]
 
 
 def session_pids(server):

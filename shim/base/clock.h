@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The two clocks: one that only ever goes forward, for ages and deadlines; one
- * that people read, for the log. Both come from the vDSO, without a system call.
+ * The clocks: one that only ever goes forward, for ages and deadlines, and the same a few
+ * milliseconds late, which is cheaper; one that people read, for the log. All come from
+ * the vDSO, without a system call.
  */
 #ifndef PQPOOL_BASE_CLOCK_H
 #define PQPOOL_BASE_CLOCK_H
@@ -21,6 +22,14 @@ static inline uint64_t clock_monotonic_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static inline uint64_t clock_coarse_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 

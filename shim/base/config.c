@@ -80,6 +80,9 @@ static const struct value_word flag_words[] = {{"on", 1},    {"off", 0}, {"true"
 #define SECONDS(lo, hi)                                                                        \
 	.parse = value_parse_seconds, .describe = value_describe_number, .min = (lo),          \
 	.max = (hi)
+#define SIZE                                                                                   \
+	.parse = value_parse_size, .describe = value_describe_number, .min = 0,                \
+	.max = SIZE_LIMIT_BYTES
 #define WORD(...)                                                                              \
 	.parse = value_parse_word, .describe = value_describe_word,                            \
 	.words = (const struct value_word[])                                                   \

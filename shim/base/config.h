@@ -55,8 +55,10 @@ struct config {
 
 	const char *log; /* a file name pattern, "stderr" or "syslog" */
 	enum config_level log_level;
-	int64_t long_hold_ms; /* 0 = off */
-	int64_t warn_at;      /* percent of a pool's limit; 0 = off */
+	int64_t log_max_bytes; /* 0 = never rotated */
+	int64_t log_keep;      /* full files kept; 0 = none */
+	int64_t long_hold_ms;  /* 0 = off */
+	int64_t warn_at;       /* percent of a pool's limit; 0 = off */
 	int64_t stack_depth;
 	bool report;
 	const char *suppress;  /* a file of patterns; NULL = none */

@@ -104,7 +104,7 @@ void text_span(struct text *t, uint64_t ns)
 	text_str(t, name);
 }
 
-bool text_write(const struct text *t, int fd)
+static bool write_all(const struct text *t, int fd)
 {
 	int saved_errno = errno;
 	size_t done = 0;
@@ -138,7 +138,7 @@ bool text_print(const struct text *t, int fd)
 	sigpending(&pending);
 	was_pending = sigismember(&pending, SIGPIPE) == 1;
 	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-	written = text_write(t, fd);
+	written = write_all(t, fd);
 	if (!written && !was_pending) {
 		int saved_errno = errno;
 

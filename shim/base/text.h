@@ -37,15 +37,10 @@ void text_padded(struct text *t, uint64_t v, unsigned width);
 void text_span(struct text *t, uint64_t ns);
 
 /*
- * Writes the whole text to `fd`, going on after EINTR and short writes; false if
- * the rest could not be written. errno is kept. For regular files only.
- */
-bool text_write(const struct text *t, int fd);
-
-/*
- * The same for a descriptor that may be a pipe nobody reads any more: the
- * program must not die of a SIGPIPE that it did not cause. If the program had
- * one pending already, that one stays pending.
+ * Writes the whole text to `fd`, going on after EINTR and short writes; false if the
+ * rest could not be written. `fd` may be a pipe nobody reads any more: the program must
+ * not die of a SIGPIPE that it did not cause. If it had one pending already, that one
+ * stays pending. errno is kept.
  */
 bool text_print(const struct text *t, int fd);
 

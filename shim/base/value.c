@@ -86,6 +86,44 @@ static bool read_time_ms(const char *value, int64_t *ms)
 	return true;
 }
 
+static int64_t unit_bytes(const char *suffix)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB"};
+	int64_t bytes = 1;
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++, bytes *= 1024) {
+		if (strcmp(suffix, units[i]) == 0) {
+			return bytes;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Rounded up to whole bytes. A unit is asked for, because a plain number means something
+ * else in each of PostgreSQL's variables; only 0 is the same in all of them.
+ */
+static bool read_bytes(const char *value, int64_t *bytes)
+{
+	const char *p = value;
+	int64_t whole;
+	int64_t billionths;
+	int64_t unit;
+
+	if (!read_digits(&p, &whole) || !read_fraction(&p, &billionths)) {
+		return false;
+	}
+	unit = unit_bytes(p);
+	if (unit == 0 && *p == '\0' && whole == 0 && billionths == 0) {
+		unit = 1;
+	}
+	if (unit == 0 || whole > SIZE_LIMIT_BYTES / unit) {
+		return false;
+	}
+	*bytes = whole * unit + (billionths * unit + 999999999) / 1000000000;
+	return true;
+}
+
 static bool store_number(const struct value_rule *rule, int64_t v, void *member)
 {
 	if (v < rule->min || v > rule->max) {
@@ -129,6 +167,13 @@ bool value_parse_duration(const struct value_rule *rule, const char *value, void
 		return store_number(rule, VALUE_NO_LIMIT, member);
 	}
 	return read_time_ms(value, &ms) && store_number(rule, ms, member);
+}
+
+bool value_parse_size(const struct value_rule *rule, const char *value, void *member)
+{
+	int64_t bytes;
+
+	return read_bytes(value, &bytes) && store_number(rule, bytes, member);
 }
 
 bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member)

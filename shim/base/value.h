@@ -21,6 +21,9 @@
 #define TIME_LIMIT    "1000000h"
 #define TIME_LIMIT_MS (INT64_C(1000000) * 3600 * 1000)
 
+#define SIZE_LIMIT       "1024GB"
+#define SIZE_LIMIT_BYTES (INT64_C(1024) << 30)
+
 struct value_word {
 	const char *name;
 	int value;
@@ -40,12 +43,14 @@ struct value_rule {
 
 /*
  * The parsers: percentages ("80", "80%"), numbers, times in milliseconds ("1.5", "500ms",
- * "2min", plain seconds), times in whole seconds, words, on or off, texts, comma-separated
- * globs, host[:port], and file names with %p, %n, %h.
+ * "2min", plain seconds), times in whole seconds, sizes in bytes ("64kB", "1.5GB", plain 0
+ * only), words, on or off, texts, comma-separated globs, host[:port], and file names with
+ * %p, %n, %h.
  */
 bool value_parse_percent(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_number(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_duration(const struct value_rule *rule, const char *value, void *member);
+bool value_parse_size(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_word(const struct value_rule *rule, const char *value, void *member);
 bool value_parse_flag(const struct value_rule *rule, const char *value, void *member);

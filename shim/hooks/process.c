@@ -24,6 +24,7 @@
 #include "trace/lease.h"
 #include "trace/record.h"
 #include "trace/report.h"
+#include "trace/rotate.h"
 #include "trace/stack.h"
 #include "trace/suppress.h"
 #include "trace/tally.h"
@@ -127,6 +128,7 @@ static enum mode start_locked(void)
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
 	}
+	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_open(config.log, config.log_level, program_invocation_short_name);
 	suppress_load(config.suppress, complain, NULL);
 	lending_configure(&config);

@@ -3,17 +3,15 @@
  * The log: lines of logfmt, each handed over whole to the sink.
  *
  * A line is built in its struct record, of whose buffer the first bytes are the sink's
- * and the last TAIL are kept back for "lost=N" and the newline. What does not fit is
+ * and the last SINK_TAIL are kept back for what the sink adds. What does not fit is
  * left out pair by pair; only a string is cut in the middle, and its quote is closed
  * all the same.
  *
- * Locks: none of its own. Everything static is constant after record_open, atomic, or
- * changes only in a forked child, which has one thread.
+ * Locks: none of its own. Everything static is constant after record_open.
  */
 #include "trace/record.h"
 
 #include <limits.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,8 +21,6 @@
 #include "trace/sink.h"
 #include "trace/stack.h"
 
-#define TAIL 32
-
 static const char *const level_names[] = {
 	[LEVEL_OFF] = "off",   [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning",
 	[LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug",
@@ -32,8 +28,6 @@ static const char *const level_names[] = {
 
 static enum config_level threshold = LEVEL_OFF;
 static char program_name[NAME_MAX + 1];
-
-static atomic_uint_fast64_t lost; /* lines since the last one that was written */
 
 static void undo(struct text *t, size_t len)
 {
@@ -244,7 +238,7 @@ bool record_begin(struct record *r, enum config_level level, const char *event)
 		return false;
 	}
 	r->level = level;
-	text_init(&r->line, r->buf + SINK_HEAD, sizeof(r->buf) - SINK_HEAD - TAIL);
+	text_init(&r->line, r->buf + SINK_HEAD, sizeof(r->buf) - SINK_HEAD - SINK_TAIL);
 	put_time(&r->line, clock_wall_us());
 	record_str(r, "level", level_names[level]);
 	record_u64(r, "pid", (uint64_t)self_pid());
@@ -370,7 +364,7 @@ void record_stack(struct record *r, const char *key, uint32_t stack)
 	if (known == NULL) {
 		return;
 	}
-	if (stack_claim_for_log(stack)) {
+	if (stack_claim_for_log(stack, sink_part())) {
 		write_stack(r->level, known);
 	}
 	record_u64(r, key, stack);
@@ -379,18 +373,31 @@ void record_stack(struct record *r, const char *key, uint32_t stack)
 	}
 }
 
+static void put(struct record *r)
+{
+	r->line.size += SINK_TAIL;
+	r->line.cut = false;
+	sink_put(&r->line, r->level);
+}
+
+static void tell_trouble(int error)
+{
+	struct record r;
+
+	if (record_begin(&r, LEVEL_WARNING, "rotate_failed")) {
+		record_str(&r, "error", strerrordesc_np(error));
+		put(&r);
+	}
+}
+
 void record_end(struct record *r)
 {
-	uint64_t untold = atomic_exchange(&lost, 0);
+	int error;
 
-	r->line.size += TAIL;
-	r->line.cut = false;
-	if (untold > 0) {
-		record_u64(r, "lost", untold);
-	}
-	text_char(&r->line, '\n');
-	if (!sink_put(&r->line, r->level)) {
-		atomic_fetch_add(&lost, untold + 1);
+	put(r);
+	error = sink_take_trouble();
+	if (error != 0) {
+		tell_trouble(error);
 	}
 }
 
@@ -448,6 +455,5 @@ void record_fork_parent(void)
 void record_fork_child(void)
 {
 	self_renew();
-	atomic_store(&lost, 0);
 	sink_fork_child();
 }

@@ -22,7 +22,8 @@
  * device and inode before each write, because programs close descriptors they do
  * not know and get the same number for a file of their own. If it is lost, the file is
  * opened again; what could not be written is counted and told in the next line
- * that could (lost=N).
+ * that could (lost=N). How a file is rotated, and what a reader has to know of that, is
+ * said in trace/rotate.h; where it cannot be, one line says why (event=rotate_failed).
  *
  * Locks: LOCK_RECORD around the descriptor only. No stdio; errno is kept.
  */
@@ -66,8 +67,8 @@ void record_us(struct record *r, const char *key, uint64_t ns);
 /*
  * key=ID of an interned stack; nothing for 0. `key` is "stack" or ends in it. Where a
  * script made the call its place follows: script="/srv/app.py:12", or whatever the key
- * begins with before "script". The first time in a process the stack's own line goes
- * before:
+ * begins with before "script". The first time that a process writes it to a file the
+ * stack's own line goes before:
  *
  *   ... event=stack stack=7 frames="/bin/app+0x11f3(main) /lib/x.so+0x20"
  *   build_ids="/bin/app=ab12"

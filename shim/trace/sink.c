@@ -2,11 +2,11 @@
 /*
  * Where the log's lines go: a file, syslog or stderr.
  *
- * Locks: LOCK_RECORD guards `sink`, from the check that the descriptor is still ours
- * to the end of the write. Writing to stderr takes no lock: it may be a pipe that its
- * reader lets fill up, and needs no state but what sink_open left behind. Everything
- * else static is constant after sink_open, or changes only in a forked child, which
- * has one thread.
+ * Locks: LOCK_RECORD guards `sink` and all of append.c, from the check that the descriptor is
+ * still ours to the end of the write. Writing to stderr takes no lock: it may be a pipe that
+ * its reader lets fill up, and needs no state but what sink_open left behind. Everything else
+ * static is constant after sink_open, atomic, or changes only in a forked child, which has one
+ * thread.
  *
  * Not syslog(3): its connection, its ident and its descriptor belong to the program.
  */
@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,8 +26,12 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
+#include "trace/append.h"
+#include "trace/logname.h"
+#include "trace/rotate.h"
 
 /*
  * Where our descriptor goes: out of the way of programs that expect the next low
@@ -34,6 +39,12 @@
  * grows for our sake.
  */
 #define HIGHEST_FD 4095
+
+/* How often the name is looked at, in case somebody moved the file away. */
+#define LOOK_NS  (100 * NS_PER_MS)
+/* When to try again what somebody else is about to do, and what could not be done. */
+#define BUSY_NS  (1 * NS_PER_MS)
+#define RETRY_NS (1 * NS_PER_SEC)
 
 enum target { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -50,17 +61,20 @@ static const int priorities[] = {
 };
 
 static enum target target = TARGET_STDERR;
-static char program_name[NAME_MAX + 1];
-static char host_name[HOST_NAME_MAX + 1];
-static char pattern[PATH_MAX]; /* of the file's name, absolute */
 static struct file_id stderr_id;
+static atomic_uint_fast64_t lost; /* lines since the last one that was written */
+static atomic_uint part = 1;
+static atomic_int trouble; /* an errno nobody has been told */
 
 static struct lock sink_lock = LOCK_INITIALIZER(LOCK_RECORD);
 static struct {
 	int fd; /* -1: to be opened */
 	struct file_id id;
 	bool regular;
-	bool torn; /* the last write may have left half a line */
+	off_t size;            /* when it was last looked at */
+	uint64_t look_at_ns;   /* when the name is to be looked at again */
+	uint64_t rotate_at_ns; /* not before, if it is due */
+	bool in_trouble;       /* it could not be rotated, and that was told */
 } sink = {.fd = -1};
 
 static bool is_file(int fd, const struct file_id *id, struct stat *st)
@@ -85,23 +99,13 @@ static int defer_cancelling(void)
 	return before;
 }
 
-/* A write beyond the limit on file sizes would end the program with a SIGXFSZ. */
-static bool has_room(const struct stat *st, size_t n)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-	       ((uint64_t)st->st_size <= limit.rlim_cur &&
-	        n <= limit.rlim_cur - (uint64_t)st->st_size);
-}
-
 bool sink_put_on_stderr(const struct text *t)
 {
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
 	struct stat st;
 	bool written = is_file(STDERR_FILENO, &stderr_id, &st) &&
-	               (!S_ISREG(st.st_mode) || has_room(&st, t->len)) &&
+	               (!S_ISREG(st.st_mode) || append_has_room(&st, t->len)) &&
 	               text_print(t, STDERR_FILENO);
 
 	pthread_setcancelstate(cancelling, NULL);
@@ -134,36 +138,6 @@ static int move_up(int fd)
 	return high;
 }
 
-static bool put_name(struct text *t)
-{
-	for (const char *p = pattern; *p != '\0'; p++) {
-		if (*p != '%' || p[1] == '\0') {
-			text_char(t, *p);
-			continue;
-		}
-		switch (*++p) {
-		case 'p':
-			text_u64(t, (uint64_t)self_pid());
-			break;
-		case 'n':
-			for (const char *n = program_name; *n != '\0'; n++) {
-				text_char(t, *n == '/' ? '_' : *n);
-			}
-			break;
-		case 'h':
-			text_str(t, host_name);
-			break;
-		case '%':
-			text_char(t, '%');
-			break;
-		default:
-			text_char(t, '%');
-			text_char(t, *p);
-		}
-	}
-	return !t->cut;
-}
-
 /* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
 static int open_file(void)
 {
@@ -171,7 +145,7 @@ static int open_file(void)
 	struct text name;
 
 	text_init(&name, buf, sizeof(buf));
-	if (!put_name(&name)) {
+	if (!logname_put(&name)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -195,18 +169,34 @@ static int open_syslog(void)
 	return fd;
 }
 
-static bool open_sink_locked(void)
+/* From now on `fd` is the sink. It may be the same file on another descriptor. */
+static void take_sink_locked(int fd)
 {
 	struct stat st;
-	int fd = target == TARGET_FILE ? open_file() : open_syslog();
 
 	lock_assert_held(&sink_lock);
-	sink.fd = fd >= 0 ? move_up(fd) : -1;
-	if (sink.fd < 0) {
+	if (!is_file(fd, &sink.id, &st)) {
+		append_give_up();
+		identify(fd, &sink.id, &st);
+		sink.regular = sink.id.known && S_ISREG(st.st_mode);
+		sink.size = 0;
+		atomic_fetch_add(&part, 1);
+	}
+	sink.fd = fd;
+	sink.look_at_ns = clock_coarse_ns() + LOOK_NS;
+	sink.rotate_at_ns = 0;
+}
+
+static bool open_sink_locked(void)
+{
+	int fd = target == TARGET_FILE ? open_file() : open_syslog();
+
+	sink.fd = -1;
+	fd = fd >= 0 ? move_up(fd) : -1;
+	if (fd < 0) {
 		return false;
 	}
-	identify(sink.fd, &sink.id, &st);
-	sink.regular = sink.id.known && S_ISREG(st.st_mode);
+	take_sink_locked(fd);
 	return true;
 }
 
@@ -219,35 +209,85 @@ static bool check_sink_locked(struct stat *st)
 	return open_sink_locked() && is_file(sink.fd, &sink.id, st);
 }
 
-/* `line` stands behind a spare byte, which takes the newline that ends a torn line. */
-static bool put_in_file_locked(const struct text *line)
+/* Opens what is under the name now; true if there is a file to write to, new or old. */
+static bool reopen_locked(struct stat *st)
 {
-	struct text out = *line;
-	struct stat before;
-	struct stat after;
-	bool written;
+	int fd = open_file();
 
-	if (!check_sink_locked(&before)) {
+	fd = fd >= 0 ? move_up(fd) : -1;
+	if (fd < 0) {
+		return st->st_nlink > 0;
+	}
+	append_rest(sink.fd, st);
+	close(sink.fd);
+	take_sink_locked(fd);
+	return is_file(sink.fd, &sink.id, st);
+}
+
+static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
+{
+	int error = rotate_file(name, st);
+
+	sink.rotate_at_ns = now + (error == EWOULDBLOCK ? BUSY_NS : RETRY_NS);
+	if (error == 0) {
+		sink.in_trouble = false;
+	} else if (error != EWOULDBLOCK && !sink.in_trouble) {
+		sink.in_trouble = true;
+		atomic_store(&trouble, error);
+	}
+}
+
+/*
+ * Rotates a full file, and goes over to the file that the name leads to if that is another:
+ * somebody rotated it, moved it away or removed it. `st` then describes the new one. False
+ * if the old one is removed and no new one is to be had.
+ */
+static bool follow_name_locked(struct stat *st, bool room)
+{
+	uint64_t now = clock_coarse_ns();
+	bool due = rotate_is_due(st, room) && now >= sink.rotate_at_ns;
+	char buf[PATH_MAX];
+	struct text name;
+
+	if (st->st_size < sink.size) {
+		/* Truncated: what was written so far is elsewhere, or nowhere. */
+		atomic_fetch_add(&part, 1);
+	}
+	sink.size = st->st_size;
+	if (!due && now < sink.look_at_ns && st->st_nlink > 0) {
+		return true;
+	}
+	sink.look_at_ns = now + LOOK_NS;
+	text_init(&name, buf, sizeof(buf));
+	if (!logname_put(&name)) {
+		return true;
+	}
+	if (due) {
+		rotate_locked(buf, st, now);
+	}
+	return rotate_is_named(buf, st) || reopen_locked(st);
+}
+
+/* `lines` are lost if this one is. */
+static bool put_in_file_locked(const struct text *line, struct stat *st, uint64_t lines)
+{
+	size_t n = SINK_HEAD + line->len;
+	off_t size = st->st_size;
+	bool room = append_has_room(st, n);
+
+	if (!follow_name_locked(st, room)) {
 		return false;
 	}
 	if (!sink.regular) {
 		return text_print(line, sink.fd);
 	}
-	if (sink.torn) {
-		out.buf -= SINK_HEAD;
-		out.len += SINK_HEAD;
-		out.buf[0] = '\n';
-	}
-	if (!has_room(&before, out.len)) {
+	if (!append_rest(sink.fd, st)) {
 		return false;
 	}
-	written = text_write(&out, sink.fd);
-	if (written) {
-		sink.torn = false;
-	} else if (fstat(sink.fd, &after) != 0 || after.st_size != before.st_size) {
-		sink.torn = true;
+	if (!room || st->st_size > size) {
+		room = append_has_room(st, n);
 	}
-	return written;
+	return room && append_line(sink.fd, st, line, lines);
 }
 
 static bool send_locked(const struct text *line, enum config_level level)
@@ -271,11 +311,6 @@ static bool send_locked(const struct text *line, enum config_level level)
 /* A syslogd that was restarted listens on a new socket: then once more, connected anew. */
 static bool put_in_syslog_locked(const struct text *line, enum config_level level)
 {
-	struct stat st;
-
-	if (!check_sink_locked(&st)) {
-		return false;
-	}
 	if (send_locked(line, level)) {
 		return true;
 	}
@@ -287,56 +322,82 @@ static bool put_in_syslog_locked(const struct text *line, enum config_level leve
 	return open_sink_locked() && send_locked(line, level);
 }
 
-bool sink_put(const struct text *line, enum config_level level)
+static bool put_locked(const struct text *line, enum config_level level, uint64_t lines)
 {
-	int saved_errno = errno;
+	struct stat st;
+
+	lock_assert_held(&sink_lock);
+	if (!check_sink_locked(&st)) {
+		return false;
+	}
+	if (target == TARGET_SYSLOG) {
+		return put_in_syslog_locked(line, level);
+	}
+	return sink.regular ? put_in_file_locked(line, &st, lines) : text_print(line, sink.fd);
+}
+
+static bool put(const struct text *line, enum config_level level, uint64_t lines)
+{
 	int cancelling;
-	bool put;
+	uint64_t given_up;
+	bool written;
 
 	if (target == TARGET_STDERR) {
 		return sink_put_on_stderr(line);
 	}
 	cancelling = defer_cancelling();
 	lock_take(&sink_lock);
-	put = target == TARGET_FILE ? put_in_file_locked(line)
-	                            : put_in_syslog_locked(line, level);
+	written = put_locked(line, level, lines);
+	given_up = append_take_given_up();
+	if (given_up > 0) {
+		atomic_fetch_add(&lost, given_up);
+	}
 	lock_drop(&sink_lock);
 	pthread_setcancelstate(cancelling, NULL);
-	errno = saved_errno;
-	return put;
+	return written;
 }
 
-/* A relative name means the directory of now, wherever the program goes later. */
-static bool set_pattern(const char *log)
+void sink_put(struct text *line, enum config_level level)
 {
-	struct text t;
+	int saved_errno = errno;
+	uint64_t untold = atomic_exchange(&lost, 0);
 
-	text_init(&t, pattern, sizeof(pattern));
-	if (log[0] != '/') {
-		char folder[PATH_MAX];
-
-		if (getcwd(folder, sizeof(folder)) == NULL) {
-			return false;
-		}
-		/* A percent sign in it is no pattern of ours. */
-		for (const char *p = folder; *p != '\0'; p++) {
-			text_str(&t, *p == '%' ? "%" : NULL);
-			text_char(&t, *p);
-		}
-		text_char(&t, '/');
+	if (untold > 0) {
+		text_str(line, " lost=");
+		text_u64(line, untold);
 	}
-	text_str(&t, log);
-	errno = ENAMETOOLONG;
-	return !t.cut;
+	text_char(line, '\n');
+	if (!put(line, level, untold + 1)) {
+		atomic_fetch_add(&lost, untold + 1);
+	} else if (untold > 0) {
+		/* Among what was lost may be what lines refer to. */
+		atomic_fetch_add(&part, 1);
+	}
+	errno = saved_errno;
 }
 
-static int open_first(const char *log)
+unsigned sink_part(void)
+{
+	return atomic_load_explicit(&part, memory_order_relaxed);
+}
+
+int sink_take_trouble(void)
+{
+	return atomic_load_explicit(&trouble, memory_order_relaxed) != 0
+	               ? atomic_exchange(&trouble, 0)
+	               : 0;
+}
+
+static int open_first(const char *log, const char *program)
 {
 	int error = 0;
 
 	target = strcmp(log, "syslog") == 0 ? TARGET_SYSLOG : TARGET_FILE;
-	if (target == TARGET_FILE && !set_pattern(log)) {
-		return errno;
+	if (target == TARGET_FILE) {
+		error = logname_set(log, program);
+	}
+	if (error != 0) {
+		return error;
 	}
 	lock_take(&sink_lock);
 	if (!open_sink_locked()) {
@@ -351,18 +412,11 @@ int sink_open(const char *log, const char *program)
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
 	int error = 0;
-	struct text name;
 	struct stat st;
 
-	text_init(&name, program_name, sizeof(program_name));
-	text_str(&name, program);
-	if (gethostname(host_name, sizeof(host_name)) != 0) {
-		host_name[0] = '\0';
-	}
-	host_name[sizeof(host_name) - 1] = '\0';
 	identify(STDERR_FILENO, &stderr_id, &st);
 	if (strcmp(log, "stderr") != 0) {
-		error = open_first(log);
+		error = open_first(log, program);
 		target = error != 0 ? TARGET_STDERR : target;
 	}
 	pthread_setcancelstate(cancelling, NULL);
@@ -380,32 +434,20 @@ void sink_fork_parent(void)
 	lock_drop(&sink_lock);
 }
 
-/* True if the file's name holds the pid, so that a child's is another one. */
-static bool name_has_pid(void)
-{
-	for (const char *p = pattern; *p != '\0'; p++) {
-		if (*p == '%' && *++p == 'p') {
-			return true;
-		}
-		if (*p == '\0') {
-			break;
-		}
-	}
-	return false;
-}
-
 void sink_fork_child(void)
 {
 	int saved_errno = errno;
 	struct stat st;
 
 	lock_drop(&sink_lock);
-	if (target == TARGET_FILE && name_has_pid()) {
+	atomic_store(&lost, 0);
+	append_give_up();
+	append_take_given_up();
+	if (target == TARGET_FILE && logname_has_pid()) {
 		if (is_file(sink.fd, &sink.id, &st)) {
 			close(sink.fd);
 		}
 		sink.fd = -1;
-		sink.torn = false;
 	}
 	errno = saved_errno;
 }

@@ -4,8 +4,10 @@
  *
  * A file's descriptor is high, close-on-exec, and compared by device and inode before
  * each write; if it is lost, the file is opened again under its name. The number a
- * stranger has by then is left alone. Nothing here blocks on a fifo or a socket, and
- * nothing raises SIGPIPE or SIGXFSZ.
+ * stranger has by then is left alone. Several times a second, and at once if the file was
+ * removed, the name is looked at: if it leads to another file, because somebody rotated or
+ * moved the one that is open, that one is written to from then on. Nothing here blocks on a
+ * fifo or a socket, and nothing raises SIGPIPE or SIGXFSZ.
  *
  * Locks: LOCK_RECORD, but not for stderr. errno is kept by every function.
  */
@@ -16,9 +18,10 @@
 
 #include "base/config.h"
 #include "base/text.h"
+#include "trace/append.h"
 
 /* Bytes that the caller leaves free, and its own, before the text of a line. */
-#define SINK_HEAD 1
+#define SINK_HEAD APPEND_HEAD
 
 /*
  * Opens the sink that `log` names, as record_open describes it. Returns 0, or the
@@ -26,8 +29,23 @@
  */
 int sink_open(const char *log, const char *program);
 
-/* Writes a line, which ends in a newline, by one system call; false if it is lost. */
-bool sink_put(const struct text *line, enum config_level level);
+/* What sink_put adds to a line: room for it is the caller's to keep. */
+#define SINK_TAIL 32
+
+/*
+ * Writes a line by one system call, a newline behind it, and before that lost=N if N lines
+ * could not be written since the last that could.
+ */
+void sink_put(struct text *line, enum config_level level);
+
+/*
+ * Another number than before means that what lines refer to is to be written again: they
+ * go to another file, or some were lost.
+ */
+unsigned sink_part(void);
+
+/* The errno for which the file cannot be rotated, once until it can be again; or 0. */
+int sink_take_trouble(void);
 
 /* Writes whole lines to stderr, if descriptor 2 is the file it was at sink_open. */
 bool sink_put_on_stderr(const struct text *t);

@@ -50,7 +50,7 @@ struct module {
 
 struct known {
 	struct stack *stack;
-	bool logged; /* by this process */
+	unsigned logged; /* in which part of the log, by this process */
 	UT_hash_handle hh;
 };
 
@@ -447,14 +447,14 @@ const struct stack *stack_get(uint32_t id)
 	return stack;
 }
 
-bool stack_claim_for_log(uint32_t id)
+bool stack_claim_for_log(uint32_t id, unsigned part)
 {
 	bool claimed = false;
 
 	lock_take(&tables_lock);
 	if (id != 0 && id <= last_id) {
-		claimed = !by_id[id]->logged;
-		by_id[id]->logged = true;
+		claimed = by_id[id]->logged != part;
+		by_id[id]->logged = part;
 	}
 	lock_drop(&tables_lock);
 	return claimed;
@@ -474,6 +474,6 @@ void stack_fork_child(void)
 {
 	lock_drop(&tables_lock);
 	for (uint32_t id = 1; id <= last_id; id++) {
-		by_id[id]->logged = false;
+		by_id[id]->logged = 0;
 	}
 }

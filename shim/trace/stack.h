@@ -66,10 +66,10 @@ uint32_t stack_capture(const void *caller, unsigned depth);
 const struct stack *stack_get(uint32_t id);
 
 /*
- * True once per stack and process: the caller is the first to write it to the log
- * and does. A forked child is asked anew.
+ * True once per stack, process and `part` of the log, a number above 0: the caller is the
+ * first to write it there and does. A forked child is asked anew.
  */
-bool stack_claim_for_log(uint32_t id);
+bool stack_claim_for_log(uint32_t id, unsigned part);
 
 void stack_fork_prepare(void);
 void stack_fork_parent(void);

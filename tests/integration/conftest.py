@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Driving tests/programs/script.c or stepwise.c, step by step.
+"""Driving tests/programs/script.c or stepwise.c, step by step, and building modules.
 
 script      script(pooled=True, env={...}, server=..., name=..., user=...): starts the program
+module      module("source", "name.so", flags...): builds tests/programs/modules/source.c
 """
 import os
 import select
@@ -14,6 +15,8 @@ import pytest
 from running import Result, kill_group, read_log
 from server import wait_until
 
+MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                       "programs", "modules")
 END = "\x04\n"
 ANSWER_SECONDS = 30
 ANSWER_BYTES = 1 << 20
@@ -22,13 +25,13 @@ ANSWER_BYTES = 1 << 20
 class Script:
     """One running script program. An answer is what the program printed, one string."""
 
-    def __init__(self, path, env):
+    def __init__(self, argv, env):
         self.log_name = env.get("PQPOOL_LOG", "")
         self.env = env
         self.begun = time.monotonic()
         self.stderr = ""
         self.process = subprocess.Popen(
-            [path], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def tell(self, command, name="-", *words):
@@ -125,15 +128,32 @@ class Script:
 
 
 @pytest.fixture
+def module(tmp_path):
+    """module(source, name, flags...): builds a shared library, its path."""
+    include = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True,
+                             check=True).stdout.strip()
+
+    def build_module(source="module", name="module.so", *flags):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-I" + include,
+                        "-o", str(path), os.path.join(MODULES, source + ".c"), *flags],
+                       check=True)
+        return str(path)
+
+    return build_module
+
+
+@pytest.fixture
 def script(run, program, request):
     """The programs end with the test, and are held to what every program is."""
     started = []
 
-    def start(pooled=True, env=None, server=None, name="script", **where):
+    def start(pooled=True, env=None, server=None, name="script", before=(), **where):
         server = server or request.getfixturevalue("server")
         run.before.setdefault(server, set())
         whole = run._environ(pooled, {**server.env(**where), **(env or {})}, server)
-        started.append(Script(program(name), whole))
+        started.append(Script([*before, program(name)], whole))
         return started[-1]
 
     yield start

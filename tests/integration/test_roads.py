@@ -10,8 +10,6 @@ import subprocess
 
 import pytest
 
-MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                       "programs", "modules")
 PYTHON, PHP = "/usr/bin/python3", "/usr/bin/php"
 # As long as the other, for it is put in its place.
 LIBPQ, OTHER_LIBPQ = b"libpq.so.5", b"libpq-x.so"
@@ -45,23 +43,6 @@ def other_libpq(libpq, tmp_path):
     path = tmp_path / OTHER_LIBPQ.decode()
     path.write_bytes(content.replace(NO_CONNECTION, OTHER_NO_CONNECTION))
     return str(path)
-
-
-@pytest.fixture
-def module(tmp_path):
-    """module(source, name, flags...): builds a shared library, its path."""
-    include = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True,
-                             check=True).stdout.strip()
-
-    def build_module(source="module", name="module.so", *flags):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-I" + include,
-                        "-o", str(path), os.path.join(MODULES, source + ".c"), *flags],
-                       check=True)
-        return str(path)
-
-    return build_module
 
 
 def same(run, argv, pooled=True, stderr=True, env=None, bare_env=None, **options):

@@ -170,7 +170,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 24);
+	assert_int_equal(count, 27);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
@@ -358,6 +358,23 @@ static void test_durations(void **state)
 	takes("PQPOOL_IDLE_TIMEOUT", "600", "idle_timeout_ms=600000");
 	takes("PQPOOL_LONG_HOLD", "5min", "long_hold_ms=300000");
 	takes("PQPOOL_LONG_HOLD", "0", "long_hold_ms=0");
+}
+
+static void test_sizes(void **state)
+{
+	(void)state;
+	takes("PQPOOL_LOG_MAX_SIZE", "0", "log_max_bytes=0");
+	takes("PQPOOL_LOG_MAX_SIZE", "0MB", "log_max_bytes=0");
+	takes("PQPOOL_LOG_MAX_SIZE", "1B", "log_max_bytes=1");
+	takes("PQPOOL_LOG_MAX_SIZE", "64kB", "log_max_bytes=65536");
+	takes("PQPOOL_LOG_MAX_SIZE", "1.5kB", "log_max_bytes=1536");
+	takes("PQPOOL_LOG_MAX_SIZE", "10MB", "log_max_bytes=10485760");
+	takes("PQPOOL_LOG_MAX_SIZE", "1024GB", "log_max_bytes=1099511627776");
+	takes("PQPOOL_LOG_MAX_SIZE", "1.9999999999GB", "log_max_bytes=2147483648");
+	/* Never so little that it means "no limit". */
+	takes("PQPOOL_LOG_MAX_SIZE", "0.0000000001kB", "log_max_bytes=1");
+	refuses("PQPOOL_LOG_MAX_SIZE", "100", "100 MB", "100mb", "100M", "1TB", "MB", "-1",
+	        "-1MB", "1.MB", "1025GB", "1024.1GB", "99999999999999999999kB");
 }
 
 static void test_bad_durations(void **state)
@@ -618,8 +635,6 @@ static void test_unknown_names(void **state)
 	assert_suggests("PQPOOL_A", NULL);
 	assert_suggests("PQPOOL_PROFILE_OF_A_NAME_TOO_LONG_TO_COMPARE", NULL);
 	/* Known to later versions, not to this one. */
-	assert_suggests("PQPOOL_LOG_MAX_SIZE", NULL);
-	assert_suggests("PQPOOL_LOG_KEEP", NULL);
 	load("PQPOOL_X\n=1");
 	assert_string_equal(lines[0], "pqpool: PQPOOL_X\\n is not a variable of pqpool; "
 	                              "see pqpool run --help");
@@ -712,8 +727,9 @@ static void test_describe(void **state)
 	                    "recycle_ms=3600000 pre_ping=on ping_query=\"\" "
 	                    "ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 	                    "idle_timeout_ms=0 order=lifo disable=off log=stderr "
-	                    "log_level=warning long_hold_ms=60000 warn_at=80 stack_depth=16 "
-	                    "report=on leak_exitcode=0");
+	                    "log_level=warning log_max_bytes=104857600 log_keep=5 "
+	                    "long_hold_ms=60000 warn_at=80 stack_depth=16 report=on "
+	                    "leak_exitcode=0");
 	c = load_good("PQPOOL_PROFILE=prod", "PQPOOL_MAX_OVERFLOW=-1",
 	              "PQPOOL_PING_QUERY=SELECT '\"\\\n\t\x02'", "PQPOOL_ONLY=a,b",
 	              "PQPOOL_SKIP=c d", "PQPOOL_ROUTE=[::1]:6432", "PQPOOL_LOG=/l",
@@ -725,8 +741,8 @@ static void test_describe(void **state)
 		"ping_query=\"SELECT '\\\"\\\\\\n\\t\\x02'\" "
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 		"idle_timeout_ms=600000 order=lifo disable=on only=a,b skip=\"c d\" "
-		"route=[::1]:6432 log=/l log_level=info long_hold_ms=60000 warn_at=80 "
-		"stack_depth=16 report=off leak_exitcode=0");
+		"route=[::1]:6432 log=/l log_level=info log_max_bytes=104857600 log_keep=5 "
+		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=off leak_exitcode=0");
 }
 
 int main(void)
@@ -742,6 +758,7 @@ int main(void)
 		cmocka_unit_test(test_other_names_are_not_ours),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_bad_durations),
 		cmocka_unit_test(test_whole_seconds),
 		cmocka_unit_test(test_words),

@@ -272,11 +272,11 @@ static void is_claimed_once(void **state)
 	int status;
 
 	(void)state;
-	assert_true(stack_claim_for_log(id));
-	assert_false(stack_claim_for_log(id));
-	assert_false(stack_claim_for_log(0));
-	assert_false(stack_claim_for_log(STACK_MAX));
-	assert_false(stack_claim_for_log(UINT32_MAX));
+	assert_true(stack_claim_for_log(id, 1));
+	assert_false(stack_claim_for_log(id, 1));
+	assert_false(stack_claim_for_log(0, 1));
+	assert_false(stack_claim_for_log(STACK_MAX, 1));
+	assert_false(stack_claim_for_log(UINT32_MAX, 1));
 	assert_null(stack_get(0));
 	assert_null(stack_get(STACK_MAX));
 	assert_null(stack_get(UINT32_MAX));
@@ -286,13 +286,13 @@ static void is_claimed_once(void **state)
 		bool again;
 
 		stack_fork_child();
-		again = stack_claim_for_log(id) && !stack_claim_for_log(id);
+		again = stack_claim_for_log(id, 1) && !stack_claim_for_log(id, 1);
 		_exit(again && stack_get(id) != NULL && first_place(6) != 0 ? 0 : 1);
 	}
 	stack_fork_parent();
 	waitpid(child, &status, 0);
 	assert_int_equal(status, 0);
-	assert_false(stack_claim_for_log(id));
+	assert_false(stack_claim_for_log(id, 1));
 }
 
 #define THREADS 8
