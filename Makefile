@@ -3,6 +3,7 @@
 # make            build/libpqpool.so and build/pqpool
 # make demo       set everything up, run pgbench without and with the shim, show a leak report
 # make check      set everything up, run every test
+# make bench      set everything up, measure what it costs and saves
 # make asan tsan valgrind lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
@@ -25,7 +26,7 @@ TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c lo
 	symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
-.PHONY: all demo check lint format asan tsan valgrind clean setup
+.PHONY: all demo bench check lint format asan tsan valgrind clean setup
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map

@@ -7,6 +7,7 @@
 #   tests/setup.sh check      what `make check` needs
 #   tests/setup.sh sanitize   what `make asan` and `make tsan` need
 #   tests/setup.sh valgrind   what `make valgrind` needs
+#   tests/setup.sh bench      what `make bench` needs
 #
 # A thing is looked for by what is used of it (a program, a header, a module), so
 # that it may come from anywhere; only what is not found is installed, as a Debian
@@ -77,6 +78,20 @@ need_valgrind() {
 	need valgrind has_program valgrind
 }
 
+has_jar() { [ -e "/usr/share/java/$1" ]; }
+need_bench() {
+	need_valgrind
+	need openssl has_program openssl
+	need python3-psycopg2 has_module psycopg2
+	need python3-sqlalchemy has_module sqlalchemy
+	need pgbouncer has_bouncer
+	need default-jdk-headless has_program javac
+	need libhikaricp-java has_jar HikariCP.jar
+	need libpostgresql-jdbc-java has_jar postgresql.jar
+	need libslf4j-java has_jar slf4j-nop.jar
+}
+has_bouncer() { has_program pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
 need_check() {
 	need_sanitize
 	need clang has_program clang
@@ -121,9 +136,9 @@ install_packages() { # install_packages PREFIX-COMMAND...
 main() {
 	local level=${1:-check}
 	case $level in
-	demo | check | sanitize | valgrind) "need_$level" 2>/dev/null ;;
+	demo | check | sanitize | valgrind | bench) "need_$level" 2>/dev/null ;;
 	*)
-		echo "usage: $0 [demo|check|sanitize|valgrind]" >&2
+		echo "usage: $0 [demo|check|sanitize|valgrind|bench]" >&2
 		exit 2
 		;;
 	esac

@@ -9,6 +9,7 @@
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
+#   make bench            what it costs and saves; see tests/bench/README.md
 #   make setup            installs what `make check` needs
 #
 # Results go below $(BUILD), those of the variants below $(BUILD)/asan and so on.
@@ -107,7 +108,7 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 		$(STRESS_OBJECTS) -lpq -lpthread -ldl
 
 .SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
-.PHONY: programs clients units stresses print-flags
+.PHONY: bench-programs programs clients units stresses print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done
 units: $(UNITS)
@@ -140,6 +141,29 @@ demo:
 	@tests/setup.sh demo
 	@$(REMAKE) -s '$(BUILD)/libpqpool.so' '$(BUILD)/tests/programs/leaky'
 	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/demo.py
+
+# --- benchmarks ------------------------------------------------------------------
+
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth floor.so hikari/Hikari.class)
+
+$(BUILD)/tests/bench/%.so: tests/bench/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -Wall -I$(PGINCLUDE) -shared -fPIC -o $@ $< -ldl
+
+$(BUILD)/tests/bench/hikari/%.class: tests/bench/programs/%.java
+	@mkdir -p $(@D)
+	javac -cp /usr/share/java/HikariCP.jar -d $(@D) $<
+
+$(BUILD)/tests/bench/%: tests/bench/programs/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -Wall -I$(PGINCLUDE) -o $@ $< -lpq -lpthread
+
+bench-programs: $(BENCH_PROGRAMS)
+
+bench:
+	@tests/setup.sh bench
+	@$(REMAKE) -s all bench-programs
+	@PQPOOL_BUILD='$(BUILD)' T='$(T)' ROUNDS='$(ROUNDS)' $(PYTHON) tests/bench/bench.py
 
 # --- variants -------------------------------------------------------------------
 

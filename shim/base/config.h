@@ -22,7 +22,7 @@
 #include "base/value.h"
 
 enum config_pre_ping { PRE_PING_OFF, PRE_PING_AUTO, PRE_PING_ON };
-enum config_reset { RESET_OFF, RESET_ROLLBACK, RESET_DISCARD };
+enum config_reset { RESET_OFF, RESET_ROLLBACK, RESET_AUTO, RESET_DISCARD };
 enum config_order { ORDER_LIFO, ORDER_FIFO };
 enum config_level { LEVEL_OFF, LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PROFILES };

@@ -22,6 +22,11 @@
 
 #define CALLER __builtin_return_address(0)
 
+static bool is_unnamed(const char *name)
+{
+	return name == NULL || *name == '\0';
+}
+
 /*
  * May the call go on, with work->libpq? Then it must end. What a libpq does in the course
  * of a call of ours is none of the program's.
@@ -33,6 +38,7 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 	bool go_on;
 
 	if (work_is_within(work, conn)) {
+		work_note_within(text);
 		return true;
 	}
 	if (process_is_inside()) {
@@ -49,6 +55,36 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 		process_leave(&guard);
 	}
 	return go_on;
+}
+
+/* The same for what parses `text` as the prepared statement `name`. */
+static bool begin_parsing(struct work *work, PGconn *conn, const char *name, const char *text,
+                          const void *caller, const char *function)
+{
+	if (!begin(work, conn, text, caller, function)) {
+		return false;
+	}
+	if (work->entered && is_unnamed(name)) {
+		work_note_unnamed(work);
+	}
+	work_by_name(work, name, text);
+	return true;
+}
+
+/* The same for what uses one that was parsed before. */
+static bool begin_prepared(struct work *work, PGconn *conn, const char *name,
+                           const void *caller, const char *function)
+{
+	if (!begin(work, conn, NULL, caller, function)) {
+		return false;
+	}
+	if (work->entered && is_unnamed(name)) {
+		work_forget_unnamed(work, conn);
+	} else if (work->entered) {
+		work_note_doubted(work);
+	}
+	work_by_name(work, name, NULL);
+	return true;
 }
 
 static void end(struct work *work)
@@ -83,7 +119,7 @@ ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, command, CALLER, __func__)) {
+	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
 		result = work.libpq->PQexecParams(conn, command, nParams, paramTypes,
 		                                  paramValues, paramLengths, paramFormats,
 		                                  resultFormat);
@@ -99,8 +135,7 @@ ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query,
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, query, CALLER, __func__)) {
-		work_by_name(&work, stmtName, query);
+	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
 		result = work.libpq->PQprepare(conn, stmtName, query, nParams, paramTypes);
 		end(&work);
 	}
@@ -114,8 +149,7 @@ ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		work_by_name(&work, stmtName, NULL);
+	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
 		result = work.libpq->PQexecPrepared(conn, stmtName, nParams, paramValues,
 		                                    paramLengths, paramFormats, resultFormat);
 		end(&work);
@@ -128,7 +162,7 @@ ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
 		result = work.libpq->PQdescribePrepared(conn, stmt);
 		end(&work);
 	}
@@ -154,6 +188,9 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.entered) {
+			work_note_doubted(&work);
+		}
 		result = work.libpq->PQfn(conn, fnid, result_buf, result_len, result_is_int,
 		                          args, nargs);
 		end(&work);
@@ -182,7 +219,7 @@ ENTRY int PQsendQueryParams(PGconn *conn, const char *command, int nParams,
 	struct work work;
 	int result = 0;
 
-	if (begin(&work, conn, command, CALLER, __func__)) {
+	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
 		result = work.libpq->PQsendQueryParams(conn, command, nParams, paramTypes,
 		                                       paramValues, paramLengths, paramFormats,
 		                                       resultFormat);
@@ -198,8 +235,7 @@ ENTRY int PQsendPrepare(PGconn *conn, const char *stmtName, const char *query, i
 	struct work work;
 	int result = 0;
 
-	if (begin(&work, conn, query, CALLER, __func__)) {
-		work_by_name(&work, stmtName, query);
+	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
 		result = work.libpq->PQsendPrepare(conn, stmtName, query, nParams, paramTypes);
 		end(&work);
 	}
@@ -213,8 +249,7 @@ ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
 	struct work work;
 	int result = 0;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		work_by_name(&work, stmtName, NULL);
+	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
 		result = work.libpq->PQsendQueryPrepared(conn, stmtName, nParams, paramValues,
 		                                         paramLengths, paramFormats,
 		                                         resultFormat);
@@ -228,7 +263,7 @@ ENTRY int PQsendDescribePrepared(PGconn *conn, const char *stmt)
 	struct work work;
 	int result = 0;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
 		result = work.libpq->PQsendDescribePrepared(conn, stmt);
 		end(&work);
 	}
@@ -242,6 +277,24 @@ ENTRY int PQsendDescribePortal(PGconn *conn, const char *portal)
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQsendDescribePortal(conn, portal);
+		end(&work);
+	}
+	return result;
+}
+
+/* Not in every libpq. Within a pipeline nothing could be sent on our own account. */
+ENTRY int PQenterPipelineMode(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.entered) {
+			work_forget_unnamed(&work, conn);
+		}
+		if (work.libpq->PQenterPipelineMode != NULL) {
+			result = work.libpq->PQenterPipelineMode(conn);
+		}
 		end(&work);
 	}
 	return result;

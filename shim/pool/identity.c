@@ -28,29 +28,34 @@ static struct spelling *spellings;
 static struct identity *identities;
 static struct identity_settings settings;
 
-static const char *const steering_prefixes[] = {
-	"PG",   "KRB5",         "SSL_CERT_",    "OPENSSL_CONF", "RES_OPTIONS=",
-	"LDAP", "LOCALDOMAIN=", "HOSTALIASES=", "HOME=",
-};
-
 void identity_configure(const struct identity_settings *wanted)
 {
 	settings = *wanted;
 }
 
+#define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
+
+/* At each connect, of each variable there is: most are sorted out by their first letter. */
 static bool steers(const char *variable)
 {
-	/* Most variables are sorted out by their first letter. */
-	if (strchr("PKSORLH", variable[0]) == NULL) {
+	switch (variable[0]) {
+	case 'P':
+		return variable[1] == 'G';
+	case 'K':
+		return BEGINS_WITH(variable, "KRB5");
+	case 'S':
+		return BEGINS_WITH(variable, "SSL_CERT_");
+	case 'O':
+		return BEGINS_WITH(variable, "OPENSSL_CONF");
+	case 'R':
+		return BEGINS_WITH(variable, "RES_OPTIONS=");
+	case 'L':
+		return BEGINS_WITH(variable, "LDAP") || BEGINS_WITH(variable, "LOCALDOMAIN=");
+	case 'H':
+		return BEGINS_WITH(variable, "HOME=") || BEGINS_WITH(variable, "HOSTALIASES=");
+	default:
 		return false;
 	}
-	for (size_t i = 0; i < sizeof(steering_prefixes) / sizeof(steering_prefixes[0]); i++) {
-		if (strncmp(variable, steering_prefixes[i], strlen(steering_prefixes[i])) ==
-		    0) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static void put_process(struct blob *b, const struct libpq *libpq)

@@ -12,6 +12,7 @@
 #include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/watchdog.h"
+#include "pool/work.h"
 #include "trace/ending.h"
 #include "trace/stack.h"
 #include "trace/tally.h"
@@ -67,6 +68,7 @@ void lending_configure(const struct config *config)
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
 	events_arm();
 	tally_name_reasons(name_reason, DROP_REASONS);
+	work_configure(config->reset == RESET_AUTO);
 	lending_settings.care.reset = config->reset;
 	lending_settings.care.pre_ping = config->pre_ping;
 	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";

@@ -173,6 +173,26 @@ static bool send_rollback_and_reset(struct session *session)
 	       send_in_pipeline(session, reset_statement);
 }
 
+static bool resets_wholly(const struct session_care *care)
+{
+	return care->reset == RESET_DISCARD || care->reset == RESET_AUTO;
+}
+
+static bool has_left(const struct session *session, const struct session_care *care)
+{
+	return care->reset == RESET_AUTO ? session->leaves : session->sent;
+}
+
+/* What the next lease will find has been sent by others. */
+static void begin_anew(struct session *session)
+{
+	session->sent = false;
+	session->leaves = false;
+	if (session->unnamed == UNNAMED_OWN) {
+		session->unnamed = UNNAMED_LEFT;
+	}
+}
+
 enum drop_reason reset_send(struct session *session, const struct session_care *care)
 {
 	const struct libpq *pq = session->libpq;
@@ -181,20 +201,22 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 
 	lock_assert_none();
 	if (in_transaction &&
-	    (care->reset == RESET_OFF || (care->reset == RESET_DISCARD && !pq->can_pipeline))) {
+	    (care->reset == RESET_OFF || (resets_wholly(care) && !pq->can_pipeline))) {
 		return DROP_OPEN_TRANSACTION;
 	}
 	take_into_care(session);
-	if (care->reset == RESET_DISCARD) {
+	if (resets_wholly(care) && (in_transaction || has_left(session, care))) {
 		/* What it leaves is cleared by the reset. */
 		if (!session->escaping.known) {
 			learn_escaping(session);
 		}
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
+		session->unnamed = UNNAMED_NONE;
 	} else if (in_transaction) {
 		sent = send_statement(session, rollback_statement);
 	}
+	begin_anew(session);
 	return sent ? DROP_NONE : DROP_BROKEN;
 }
 
@@ -370,6 +392,8 @@ static enum check_step settle_step(struct session *session, const struct session
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
+	/* Like every simple query. */
+	session->unnamed = UNNAMED_NONE;
 	return CHECK_PENDING;
 }
 
@@ -417,8 +441,8 @@ static bool escapes_as_process(const struct session *session)
  */
 static bool make_process_escape(struct session *session, const struct session_care *care)
 {
-	return __libc_single_threaded && care->reset == RESET_DISCARD &&
-	       report_again(session) && escapes_as_process(session);
+	return __libc_single_threaded && resets_wholly(care) && report_again(session) &&
+	       escapes_as_process(session);
 }
 
 /* Fails while something is unsent, which nothing is once all answers are in. */

@@ -2,11 +2,11 @@
 /*
  * Making a returned session new, and proving that it lives.
  *
- * Reset in flight: at release `DISCARD ALL`, behind `ROLLBACK` if a transaction is open,
- * is sent and not waited for (session_reset); the next acquire collects the answer
- * (session_check). DISCARD ALL cannot run inside a transaction block, so the two travel
- * in a pipeline, each with its own Sync; without pipelines (libpq before 14) a session
- * with an open transaction is dropped.
+ * Reset in flight: at release, unless nothing was sent that it could undo, `DISCARD ALL`,
+ * behind `ROLLBACK` if a transaction is open, is sent and not waited for (session_reset); the
+ * next acquire collects the answer (session_check). DISCARD ALL cannot run inside a transaction
+ * block, so the two travel in a pipeline, each with its own Sync; without pipelines (libpq
+ * before 14) a session with an open transaction is dropped.
  *
  * While a session is ours it is non-blocking and has a silent receiver that counts
  * notices: libpq would hand a FATAL that comes in idle state to the notice processor,

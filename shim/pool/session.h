@@ -39,6 +39,13 @@ enum session_flight {
 	FLIGHT_PIPELINE   /* ROLLBACK and DISCARD ALL with a Sync each */
 };
 
+/* Of the unnamed prepared statement, which outlives whoever parsed it. */
+enum session_unnamed {
+	UNNAMED_NONE,
+	UNNAMED_OWN, /* parsed by the lease, or there was none to begin with */
+	UNNAMED_LEFT /* by a lease before it */
+};
+
 /* How far a check has come; reset.c's. */
 struct session_check {
 	uint64_t deadline_ns;
@@ -66,6 +73,11 @@ struct session {
 	dev_t socket_dev;
 	ino_t socket_ino;
 	bool local; /* a Unix socket: the kernel itself tells of the peer's end */
+
+	/* What the lease has sent so far; work.c's, and reset.c's to begin anew. */
+	bool sent;   /* anything at all */
+	bool leaves; /* what is not known to leave nothing behind */
+	enum session_unnamed unnamed;
 
 	enum session_flight flight;
 	struct session_check check;

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "pool/sqltext.h"
+
 enum verb {
 	VERB_OTHER, /* no effect but by functions */
 	VERB_ALTER,
@@ -44,89 +46,9 @@ struct scan {
 	bool names_seed; /* in a string, as set_config() wants it */
 };
 
-/* ---- what separates words ---- */
-
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-#define BEGINS    1 /* a word */
-#define CONTINUES 2
-
-/* A table, because words are most of what there is to read. */
-static const unsigned char letters[256] = {
-	['$'] = CONTINUES,
-	['_'] = BEGINS | CONTINUES,
-	['0' ... '9'] = CONTINUES,
-	['A' ... 'Z'] = BEGINS | CONTINUES,
-	['a' ... 'z'] = BEGINS | CONTINUES,
-	[0x80 ... 0xff] = BEGINS | CONTINUES, /* whatever the encoding makes of them */
-};
-
-static bool begins_word(char c)
-{
-	return (letters[(unsigned char)c] & BEGINS) != 0;
-}
-
-static bool continues_word(char c)
-{
-	return (letters[(unsigned char)c] & CONTINUES) != 0;
-}
-
-static const char *skip_spaces(const char *at)
-{
-	while (is_space(*at)) {
-		at++;
-	}
-	return at;
-}
-
-/* Behind a comment that begins at `at`; comments nest. */
-static const char *skip_block_comment(const char *at)
-{
-	size_t depth = 0;
-
-	while (*at != '\0') {
-		if (at[0] == '/' && at[1] == '*') {
-			depth++;
-			at += 2;
-		} else if (at[0] == '*' && at[1] == '/') {
-			at += 2;
-			if (--depth == 0) {
-				break;
-			}
-		} else {
-			at++;
-		}
-	}
-	return at;
-}
-
-static const char *skip_line(const char *at)
-{
-	return at + strcspn(at, "\r\n");
-}
-
 /* ---- what is quoted ---- */
 
-/* Behind the closing quote of what opened just before `at`; a doubled one is text. */
-static const char *skip_quoted(const char *at, char quote)
-{
-	const char *end = strchr(at, quote);
-
-	while (end != NULL && end[1] == quote) {
-		end = strchr(end + 2, quote);
-	}
-	return end != NULL ? end + 1 : at + strlen(at);
-}
-
-/* The same for '...' in which a backslash takes its meaning from what follows. */
+/* Behind a '...' that opened just before `at`, with a backslash taking the next byte along. */
 static const char *skip_escaped(const char *at)
 {
 	for (; *at != '\0'; at++) {
@@ -148,7 +70,7 @@ static const char *skip_escape_string(const char *at)
 		const char *next;
 
 		at = skip_escaped(at);
-		next = skip_spaces(at);
+		next = sql_skip_spaces(at);
 		if (*next != '\'' || memchr(at, '\n', (size_t)(next - at)) == NULL) {
 			return at;
 		}
@@ -162,8 +84,8 @@ static const char *skip_dollar_quoted(const char *at)
 	const char *tag = at++;
 	size_t len;
 
-	if (begins_word(*at)) {
-		while (continues_word(*at) && *at != '$') {
+	if (sql_begins_word(*at)) {
+		while (sql_continues_word(*at) && *at != '$') {
 			at++;
 		}
 	}
@@ -182,16 +104,11 @@ static const char *skip_dollar_quoted(const char *at)
 
 /* ---- words ---- */
 
-static char lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* `name` in lower case; `text` in any. */
 static bool equal(const char *text, size_t len, const char *name)
 {
 	for (size_t i = 0; i < len; i++) {
-		if (name[i] == '\0' || lower(text[i]) != name[i]) {
+		if (name[i] == '\0' || sql_lower(text[i]) != name[i]) {
 			return false;
 		}
 	}
@@ -341,7 +258,7 @@ static void note_head(struct scan *scan, const struct word *word)
 
 static void note_word(struct scan *scan, const struct word *word)
 {
-	char initial = lower(word->text[0]);
+	char initial = sql_lower(word->text[0]);
 
 	if (scan->words == 0 || scan->verb != VERB_OTHER) {
 		note_head(scan, word);
@@ -357,7 +274,7 @@ static void read_string(struct scan *scan)
 {
 	const char *text = scan->at + 1;
 
-	scan->at = skip_quoted(text, '\'');
+	scan->at = sql_skip_quoted(text, '\'');
 	if (scan->at - text == sizeof("seed'") - 1 && equal(text, 4, "seed")) {
 		scan->names_seed = true;
 	}
@@ -367,7 +284,7 @@ static void read_quoted_word(struct scan *scan)
 {
 	struct word word = {.text = scan->at + 1, .quoted = true};
 
-	scan->at = skip_quoted(word.text, '"');
+	scan->at = sql_skip_quoted(word.text, '"');
 	word.len = (size_t)(scan->at - word.text);
 	if (word.len > 0 && scan->at[-1] == '"') {
 		word.len--;
@@ -381,7 +298,7 @@ static void read_word(struct scan *scan)
 {
 	struct word word = {.text = scan->at};
 
-	while (continues_word(*scan->at)) {
+	while (sql_continues_word(*scan->at)) {
 		scan->at++;
 	}
 	word.len = (size_t)(scan->at - word.text);
@@ -394,7 +311,7 @@ static void read_word(struct scan *scan)
 
 static void read_number(struct scan *scan)
 {
-	while (continues_word(*scan->at)) {
+	while (sql_continues_word(*scan->at)) {
 		scan->at++;
 	}
 }
@@ -412,9 +329,9 @@ static void read_next(struct scan *scan)
 {
 	const char *at = scan->at;
 
-	if (begins_word(*at)) {
+	if (sql_begins_word(*at)) {
 		read_word(scan);
-	} else if (is_digit(*at)) {
+	} else if (sql_is_digit(*at)) {
 		read_number(scan);
 	} else if (*at == '\'') {
 		read_string(scan);
@@ -425,11 +342,11 @@ static void read_next(struct scan *scan)
 	} else if (*at == ';') {
 		end_statement(scan);
 	} else if (at[0] == '-' && at[1] == '-') {
-		scan->at = skip_line(at);
+		scan->at = sql_skip_line(at);
 	} else if (at[0] == '/' && at[1] == '*') {
-		scan->at = skip_block_comment(at);
+		scan->at = sql_skip_block_comment(at);
 	} else {
-		scan->at = skip_spaces(at + 1);
+		scan->at = sql_skip_spaces(at + 1);
 	}
 }
 

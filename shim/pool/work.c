@@ -12,10 +12,17 @@
 #include <stddef.h>
 
 #include "base/text.h"
+#include "pool/harmless.h"
 #include "pool/statement.h"
 #include "trace/lease.h"
 
 #define LEFT ((uintptr_t)1)
+
+/* PQclientEncoding's number for it: part of the protocol of servers and clients, and fixed. */
+#define ENCODING_UTF8 6
+
+/* Constant once configured. */
+static bool judging;
 
 _Thread_local struct work_place work_place;
 
@@ -24,12 +31,20 @@ static uintptr_t self(void)
 	return (uintptr_t)&work_place;
 }
 
-static void enter(struct work *work, const PGconn *conn)
+void work_configure(bool judge)
+{
+	judging = judge;
+}
+
+static void enter(struct work *work, const PGconn *conn, const char *text)
 {
 	work->entered = true;
 	work->outer = (uintptr_t)work < work_place.frame ? work_place : (struct work_place){0};
-	work_place = (struct work_place){
-		.conn = conn, .libpq = work->libpq, .frame = (uintptr_t)work};
+	work_place = (struct work_place){.conn = conn,
+	                                 .libpq = work->libpq,
+	                                 .session = work->session,
+	                                 .text = text,
+	                                 .frame = (uintptr_t)work};
 }
 
 /* ---- what is sent ---- */
@@ -77,6 +92,18 @@ void work_by_name(struct work *work, const char *name, const char *text)
 	session->noted_name = folded;
 }
 
+/* Once it is known that something is left no statement need be looked at for it. */
+static void judge(struct session *session, const char *text)
+{
+	session->sent = true;
+	if (!session->leaves) {
+		session->leaves =
+			!judging ||
+			!statement_is_harmless(text, session->libpq->PQclientEncoding(
+							     session->conn) == ENCODING_UTF8);
+	}
+}
+
 static enum lease_transaction transaction_of(const struct session *session)
 {
 	switch (session->libpq->PQtransactionStatus(session->conn)) {
@@ -113,9 +140,10 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	case LEASE_OPEN:
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
-		work->effects = text != NULL ? statement_effects(text) : 0;
 		atomic_store(&work->session->user, self());
 		if (text != NULL) {
+			work->effects = statement_effects(text);
+			judge(work->session, text);
 			note_sent(work->session, text);
 		}
 		break;
@@ -123,8 +151,44 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	if (work->libpq == NULL) {
 		return false;
 	}
-	enter(work, conn);
+	enter(work, conn, text);
 	return true;
+}
+
+void work_note_within(const char *text)
+{
+	if (text != NULL && text != work_place.text && work_place.session != NULL) {
+		work_place.session->sent = true;
+		work_place.session->leaves = true;
+	}
+}
+
+void work_note_doubted(const struct work *work)
+{
+	if (work->session != NULL) {
+		work->session->sent = true;
+		work->session->leaves = true;
+	}
+}
+
+void work_note_unnamed(const struct work *work)
+{
+	if (work->session != NULL) {
+		work->session->unnamed = UNNAMED_OWN;
+	}
+}
+
+void work_forget_unnamed(const struct work *work, PGconn *conn)
+{
+	const struct libpq *pq = work->libpq;
+
+	if (work->session == NULL || work->session->unnamed != UNNAMED_LEFT ||
+	    pq->PQtransactionStatus(conn) == PQTRANS_ACTIVE ||
+	    (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF)) {
+		return;
+	}
+	work->session->unnamed = UNNAMED_NONE;
+	pq->PQclear(pq->PQexec(conn, ""));
 }
 
 struct session *work_end(struct work *work)

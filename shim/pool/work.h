@@ -34,6 +34,8 @@
 struct work_place {
 	const void *conn; /* NULL: nothing */
 	const struct libpq *libpq;
+	struct session *session; /* whose lease it is; NULL = a stranger */
+	const char *text;
 	uintptr_t frame;
 };
 
@@ -49,6 +51,9 @@ struct work {
 	struct session *session; /* whose lease it is; NULL = a stranger */
 	struct work_place outer;
 };
+
+/* Whether statements are to be judged by what they leave behind, or all alike. Once, first. */
+void work_configure(bool judge);
 
 /*
  * True if the call is one that libpq makes of itself, on `conn`: go on, with work->libpq,
@@ -74,6 +79,21 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
  * under it (`text` is NULL).
  */
 void work_by_name(struct work *work, const char *name, const char *text);
+
+/* A call within another one sends `text`: libpq's own is that of the call it makes it for. */
+void work_note_within(const char *text);
+
+/* The call has no text, and does work of which nothing is known. */
+void work_note_doubted(const struct work *work);
+
+/* The call parses the unnamed prepared statement. */
+void work_note_unnamed(const struct work *work);
+
+/*
+ * Before the unnamed prepared statement is used, or cannot be got rid of any more: forgets one
+ * that a lease before has left, by a round trip, so that the server has none.
+ */
+void work_forget_unnamed(const struct work *work, PGconn *conn);
 
 /* Ends it. Not NULL: the session was finished meanwhile, and is now the caller's to drop. */
 struct session *work_end(struct work *work);

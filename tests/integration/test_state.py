@@ -98,9 +98,10 @@ def look(s, left):
     return s.state("a"), s.do("exec", "a", left.question)
 
 
+@pytest.mark.parametrize("reset", ["discard", "auto"])
 @pytest.mark.parametrize("left", LEFT, ids=repr)
-def test_invisible_to_the_next_lease(script, left):
-    s = script()
+def test_invisible_to_the_next_lease(script, left, reset):
+    s = script(env={"PQPOOL_RESET": reset})
     pid = s.connect("a", left.conninfo)
     before = look(s, left)
     for statement in left.statements:

@@ -212,6 +212,22 @@ static void do_prepare(struct named *n, char *sql)
 	tell_result(PQprepare(n->conn, "prepared", sql, 0, NULL));
 }
 
+/* Parses the unnamed prepared statement; then uses what there is of one. */
+static void do_extended(struct named *n, char *sql)
+{
+	tell_result(PQexecParams(n->conn, sql, 0, NULL, NULL, NULL, NULL, 0));
+}
+
+static void do_unnamed(struct named *n, char *unused)
+{
+	(void)unused;
+	if (PQpipelineStatus(n->conn) == PQ_PIPELINE_OFF) {
+		tell_result(PQexecPrepared(n->conn, "", 0, NULL, NULL, NULL, 0));
+	} else {
+		printf("%d\n", PQsendQueryPrepared(n->conn, "", 0, NULL, NULL, NULL, 0));
+	}
+}
+
 static void do_send(struct named *n, char *sql)
 {
 	int sent = PQpipelineStatus(n->conn) == PQ_PIPELINE_OFF
@@ -492,6 +508,8 @@ static const struct {
 	{"finish", do_finish},
 	{"exec", do_exec},
 	{"prepare", do_prepare},
+	{"extended", do_extended},
+	{"unnamed", do_unnamed},
 	{"send", do_send},
 	{"get", do_get},
 	{"drain", do_drain},

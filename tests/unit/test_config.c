@@ -413,6 +413,7 @@ static void test_words(void **state)
 	takes("PQPOOL_PRE_PING", "auto", "pre_ping=auto");
 	takes("PQPOOL_PRE_PING", "off", "pre_ping=off");
 	takes("PQPOOL_RESET", "discard", "reset=discard");
+	takes("PQPOOL_RESET", "auto", "reset=auto");
 	takes("PQPOOL_RESET", "rollback", "reset=rollback");
 	takes("PQPOOL_RESET", "off", "reset=off");
 	takes("PQPOOL_ORDER", "lifo", "order=lifo");
@@ -424,7 +425,7 @@ static void test_words(void **state)
 	takes("PQPOOL_LOG_LEVEL", "off", "log_level=off");
 	refuses("PQPOOL_PROFILE", "production", "none", "PROD", "prod ", "pro");
 	refuses("PQPOOL_PRE_PING", "1", "true", "On", "always", "on,auto");
-	refuses("PQPOOL_RESET", "auto", "DISCARD ALL", "on", "discar", "discardd");
+	refuses("PQPOOL_RESET", "Auto", "DISCARD ALL", "on", "discar", "discardd");
 	refuses("PQPOOL_ORDER", "LIFO", "random");
 	refuses("PQPOOL_LOG_LEVEL", "warn", "all", "2");
 }
@@ -514,7 +515,7 @@ static void test_complaint_of_every_variable(void **state)
 		{"PING_TIMEOUT", "0", "a time above 0 and up to 1000000h" TIMES},
 		{"CONNECT_TIMEOUT", "0.5",
 	         "whole seconds from 0 to 86400 (0 = leave it to libpq)"},
-		{"RESET", "auto", "discard, rollback or off"},
+		{"RESET", "x", "discard, auto, rollback or off"},
 		{"PREWARM", "x", "a whole number from 0 to 256"},
 		{"IDLE_TIMEOUT", "x", UPTO " (0 = off)"},
 		{"ORDER", "x", "lifo or fifo"},

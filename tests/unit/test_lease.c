@@ -460,13 +460,17 @@ static void keeps_what_was_late(void **state)
 	lease_snapshot_free(copies, count);
 }
 
-static void names_each_overdue_lease_once(void **state) struct lease out[4];
-uint64_t oldest_ns;
-uint64_t seen = 0;
+static void names_each_overdue_lease_once(void **state)
+{
+	struct lease out[4];
+	uint64_t oldest_ns;
+	uint64_t seen = 0;
 
-for (size_t i = 0; i < 7; i++) {
-	begin(make(i, pool_a));
-	leases[i].began_ns = 100 + i;
+	(void)state;
+	for (size_t i = 0; i < 7; i++) {
+		begin(make(i, pool_a));
+		leases[i].began_ns = 100 + i;
+	}
 	make(7, pool_a); /* not open */
 	assert_int_equal(lease_name_overdue(99, out, 4, &oldest_ns), 0);
 	assert_int_equal(oldest_ns, 100);
@@ -474,23 +478,25 @@ for (size_t i = 0; i < 7; i++) {
 	for (size_t i = 0; i < 4; i++) {
 		assert_true(out[i].named);
 		seen |= 1u << out[i].session;
-		assert_int_equal(lease_name_overdue(105, out, 4, &oldest_ns), 2);
-		assert_int_equal(oldest_ns, 106);
-		seen |= 1u << out[0].session | 1u << out[1].session;
-		assert_int_equal(seen, 0x3f);
-		assert_int_equal(lease_name_overdue(105, out, 4, &oldest_ns), 0);
-		assert_int_equal(oldest_ns, 106);
-		assert_int_equal(lease_name_overdue(106, out, 4, &oldest_ns), 1);
-		assert_int_equal(out[0].session, 6);
-		assert_int_equal(oldest_ns, LEASE_NONE);
-		/* The next lease on the same connection is another one. */
-		lease_end(&conns[6], &(struct lease *){NULL}, NULL);
-		begin(&leases[6]);
-		leases[6].began_ns = 90;
-		assert_int_equal(lease_name_overdue(90, out, 4, &oldest_ns), 1);
-		assert_int_equal(oldest_ns, LEASE_NONE);
+	}
+	assert_int_equal(lease_name_overdue(105, out, 4, &oldest_ns), 2);
+	assert_int_equal(oldest_ns, 106);
+	seen |= 1u << out[0].session | 1u << out[1].session;
+	assert_int_equal(seen, 0x3f);
+	assert_int_equal(lease_name_overdue(105, out, 4, &oldest_ns), 0);
+	assert_int_equal(oldest_ns, 106);
+	assert_int_equal(lease_name_overdue(106, out, 4, &oldest_ns), 1);
+	assert_int_equal(out[0].session, 6);
+	assert_int_equal(oldest_ns, LEASE_NONE);
+	/* The next lease on the same connection is another one. */
+	lease_end(&conns[6], &(struct lease *){NULL}, NULL);
+	begin(&leases[6]);
+	leases[6].began_ns = 90;
+	assert_int_equal(lease_name_overdue(90, out, 4, &oldest_ns), 1);
+	assert_int_equal(oldest_ns, LEASE_NONE);
+}
 
-		int main(void)
+int main(void)
 		{
 			const struct CMUnitTest tests[] = {
 				cmocka_unit_test_teardown(goes_through_its_states, forget_all),

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What grows with what: an acquire with its release against the number of everything there may be
+many of; and what the shim costs those who do not need it."""
+import os
+import re
+import subprocess
+import tempfile
+
+from measure import Table, fail
+
+# No round trips: what is left is pqpool's own work.
+ALONE = {"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "off", "PQPOOL_SIZE": "2000",
+         "PQPOOL_TIMEOUT": "600"}
+GROWTH = {
+    "sessions": (1, 10, 100, 1000),
+    "pools": (1, 10, 100, 1000),
+    "waiting": (1, 4, 16, 64, 256),
+    "environ": (1, 10, 100, 1000),
+}
+TIMES = 20000
+IR = re.compile(r"Collected : (\d+)")
+STARTS = 200
+
+
+def growth(bench):
+    tables = []
+    for what, counts in GROWTH.items():
+        table = Table("growth-" + what, "An acquire with its release, by number of " + what, "ns")
+        pool = {**ALONE, **({"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}
+                            if what == "waiting" else {})}
+        functions = {
+            str(n): lambda n=n, pool=pool, what=what: float(bench.output(
+                [bench.program("growth"), what, str(n), str(TIMES)], bench.env("unix", pool)))
+            for n in counts}
+        found = bench.rounds.run(functions, {"server": bench.server.process.pid})
+        for n, results in found.items():
+            table.add("pqpool", n, [r for r, _ in results])
+        tables.append(table)
+    return tables
+
+
+def _instructions(bench, argv, env):
+    """Counted by callgrind."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            ["valgrind", "--tool=callgrind", "--callgrind-out-file=" + os.path.join(folder, "out"),
+             *argv], env=env, capture_output=True, text=True, check=False)
+    found = IR.search(done.stderr)
+    if not found:
+        fail("callgrind does not count:\n" + done.stderr[-2000:])
+    return float(found.group(1))
+
+
+def _start(argv, env):
+    """Milliseconds that a start takes, in the mean of many."""
+    script = "i=0; while [ $i -lt %d ]; do LD_PRELOAD=$PRELOAD %s; i=$((i+1)); done" % (
+        STARTS, " ".join(argv))
+    before = os.times()
+    subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
+    after = os.times()
+    return (after.elapsed - before.elapsed) * 1000 / STARTS
+
+
+def presence(bench):
+    true = ["/bin/true"]
+    bare = {"PATH": "/usr/bin:/bin"}
+    starts = Table("presence-start", "Start of a program without libpq (/bin/true)",
+                   "thousand instructions; ms", "bare", digits=2)
+    query = Table("presence-query", 'PQexec("") on one connection, Unix socket',
+                  "ns; instructions", "bare", digits=0)
+    preloads = {"bare": "", "preloaded": bench.shim}
+    found = bench.rounds.run({name: lambda p=p: _start(true, {**bare, "PRELOAD": p})
+                              for name, p in preloads.items()}, {})
+    for name, preload in preloads.items():
+        starts.add(name, "instructions", [
+            _instructions(bench, true, {**bare, "LD_PRELOAD": preload}) / 1000])
+        starts.add(name, "ms", [r for r, _ in found[name]])
+    envs = {"bare": bench.env(), "preloaded": bench.env("unix", {})}
+    argv = [bench.program("growth"), "query", "0"]
+    found = bench.rounds.run(
+        {name: lambda env=env: float(bench.output(argv + [str(TIMES)], env))
+         for name, env in envs.items()}, {"server": bench.server.process.pid})
+    for name, env in envs.items():
+        few, many = (_instructions(bench, argv + [n], env) for n in ("1000", "3000"))
+        query.add(name, "ns", [r for r, _ in found[name]])
+        query.add(name, "instructions", [(many - few) / 2000])
+    return [starts, query]
+
+
+def memory(bench):
+    table = Table("memory", "Memory of the program for each session", "kB", digits=1)
+    for name, env in {"bare": bench.env(), "pqpool": bench.env("unix", ALONE)}.items():
+        found = bench.rounds.run({name: lambda env=env: [
+            float(w) for w in bench.output([bench.program("growth"), "memory", "200", "100"],
+                                           env).split()]}, {})
+        table.add(name, "on lease", [r[0] for r, _ in found[name]])
+        table.add(name, "idle", [r[1] for r, _ in found[name]])
+    return [table]

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: PostgreSQL
+"""A whole program: PostgreSQL's own pgbench, unmodified, that connects for every transaction."""
+import contextlib
+import os
+import re
+
+from bouncer import Bouncer
+from measure import Table
+
+CLIENTS = (1, 4, 16)
+FAST = {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "auto"}
+WAYS = {"unix": "Unix socket", "tcp": "TCP, scram", "tls": "TLS, scram"}
+TPS = re.compile(r"^tps = ([\d.]+)", re.M)
+DONE = re.compile(r"transactions actually processed: (\d+)")
+
+
+def _one(bench, env, clients, anew):
+    """One run of pgbench: (transactions, transactions per second)."""
+    argv = bench.pgbench("-S", "-n", "-c", str(clients), "-j", str(min(clients, 2)), "-T",
+                         str(bench.seconds), *(["-C"] if anew else []))
+    text = bench.output(argv, env)
+    return int(DONE.search(text).group(1)), float(TPS.search(text).group(1))
+
+
+def _rows(bench, way, poolers):
+    """name -> (environment, connects for every transaction)."""
+    floor = bench.env(way, LD_PRELOAD=bench.program("floor.so"))
+    return {
+        "direct": (bench.env(way), True),
+        "pqpool": (bench.env(way, {}), True),
+        "pqpool, fast": (bench.env(way, FAST), True),
+        "floor": (floor, True),
+        "PgBouncer, session": (poolers["session"].env(bench.env(way)), True),
+        "PgBouncer, transaction": (poolers["transaction"].env(bench.env(way)), True),
+        "persistent": (bench.env(way), False),
+    }
+
+
+def _measure(bench, way, clients):
+    """row -> [(transactions, tps, Cpu)]."""
+    with contextlib.ExitStack() as stack:
+        poolers = {mode: stack.enter_context(Bouncer(bench.server, way, mode))
+                   for mode in ("session", "transaction")}
+        rows = _rows(bench, way, poolers)
+        services = {"server": bench.server.process.pid,
+                    **{mode: pooler.process.pid for mode, pooler in poolers.items()}}
+        found = bench.rounds.run(
+            {name: lambda env=env, anew=anew: _one(bench, env, clients, anew)
+             for name, (env, anew) in rows.items()}, services)
+    return found
+
+
+def _cpu_tables(way, found):
+    """Milliseconds of CPU for 1000 transactions: program, pooler, server."""
+    table = Table("cpu-" + way, "CPU of pgbench -S -n -C -c 4, " + WAYS[way],
+                  "ms for 1000 transactions", digits=0)
+    for row, results in found.items():
+        parts = {"program": [], "pooler": [], "server": [], "all": []}
+        for (transactions, _), cpu in results:
+            pooler = cpu.services["session"] + cpu.services["transaction"]
+            for name, seconds in (("program", cpu.client), ("pooler", pooler),
+                                  ("server", cpu.services["server"]),
+                                  ("all", cpu.client + pooler + cpu.services["server"])):
+                parts[name].append(seconds * 1e6 / transactions)
+        for name, figures in parts.items():
+            table.add(row, name, figures)
+    return table
+
+
+def programs(bench):
+    tables = []
+    for way, title in WAYS.items():
+        tps = Table("tps-" + way, "pgbench -S -n -C, " + title, "transactions per second",
+                    "persistent")
+        for clients in CLIENTS:
+            found = _measure(bench, way, clients)
+            for row, results in found.items():
+                tps.add(row, "c=%d" % clients, [result[1] for result, _ in results])
+            if clients == 4:
+                cpu = _cpu_tables(way, found)
+        tables += [tps, cpu]
+    return tables
+
+
+def record(bench):
+    """What the record costs: pgbench -C over the Unix socket."""
+    log = os.path.join(bench.build, "bench", "record.log")
+    pools = {
+        "no log, no stacks": {"PQPOOL_STACK_DEPTH": "0", "PQPOOL_REPORT": "off"},
+        "no log, stacks": {},
+        "log at info": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "info"},
+        "log at debug": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "debug"},
+    }
+    table = Table("record", "The record's cost: pgbench -S -n -C -c 4, Unix socket",
+                  "transactions per second", "no log, no stacks")
+    found = bench.rounds.run(
+        {name: lambda env=bench.env("unix", pool): _one(bench, env, 4, True)
+         for name, pool in pools.items()}, {"server": bench.server.process.pid})
+    for row, results in found.items():
+        table.add(row, "c=4", [result[1] for result, _ in results])
+    for name in os.listdir(os.path.dirname(log)):
+        if name.startswith("record.log"):
+            os.unlink(os.path.join(os.path.dirname(log), name))
+    return [table]
