@@ -23,7 +23,7 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden -fno-omit-frame-pointer
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
-	symbol.c build_id.c)
+	pagedir.c symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
 .PHONY: all demo bench check lint format asan tsan valgrind clean setup

@@ -15,6 +15,8 @@ from server import bare_environ, wait_until
 
 # The one that Debian's packages belong to, whatever else is on PATH.
 PYTHON = "/usr/bin/python3"
+# Runs a command that may mount what nobody else sees.
+SPAWN_NAMESPACE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
 
 
 @dataclass
@@ -81,6 +83,8 @@ class Runner:
         whole = bare_environ()
         if server:
             whole.update(server.env())
+        # Where status pages go: what a killed program leaves is gone with the test.
+        whole["XDG_RUNTIME_DIR"] = self.folder
         if pooled:
             self.count += 1
             whole["LD_PRELOAD"] = self.request.getfixturevalue("shim")

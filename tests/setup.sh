@@ -94,6 +94,7 @@ has_bouncer() { has_program pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 
 need_check() {
 	need_sanitize
+	need tmux has_program tmux
 	need clang has_program clang
 	need clang-format has_program clang-format
 	need git has_program git
@@ -124,6 +125,23 @@ need_clients() {
 	need "postgresql-server-dev-$(server_major)" has_pgxs
 }
 
+# The package prometheus would start a server on this machine, so it is only unpacked, for
+# the sake of one program in it. Without it the test that wants it says so.
+fetch_promtool() {
+	local into=${BUILD:-build}/tests/prometheus
+	if has_program promtool || [ -x "$into/promtool" ] || ! has_program apt-get; then
+		return 0
+	fi
+	mkdir -p "$into"
+	(
+		cd "$into"
+		apt-get download -qq prometheus
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool
+		chmod +x promtool
+	) >"$into/log" 2>&1 || rm -f "$into/promtool"
+	rm -f "$into"/prometheus_*.deb
+}
+
 install_packages() { # install_packages PREFIX-COMMAND...
 	echo "setup: installing$missing"
 	"$@" apt-get update -qq
@@ -142,6 +160,9 @@ main() {
 		exit 2
 		;;
 	esac
+	if [ "$level" = check ]; then
+		fetch_promtool
+	fi
 	if [ -z "$missing" ]; then
 		return
 	fi

@@ -87,7 +87,6 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 # These two export symbols for the shim to find, one of them as an interpreter does.
 $(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
-
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
@@ -120,20 +119,20 @@ print-flags:
 # --- what one calls -----------------------------------------------------------
 
 setup:
-	@tests/setup.sh check
+	@BUILD='$(BUILD)' tests/setup.sh check
 
 check:
-	@tests/setup.sh check
+	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),tests)
 
 lint:
-	@tests/setup.sh check
+	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all
 	@$(RUNNER) $(if $(K),-k '$(K)') tests/lint
 
 format:
-	@tests/setup.sh check
+	@BUILD='$(BUILD)' tests/setup.sh check
 	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tests/*/*.[ch] \
 		tests/clients/programs/*.c tests/clients/programs/*.cpp)
 

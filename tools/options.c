@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The options of `pqpool run`: one for each PQPOOL_* variable, and their help.
+ * The options of `pqpool run`: one for each PQPOOL_* variable, two of its own, and their
+ * help.
  *
- * Both are made of config.def's rows, so that a new variable needs nothing here.
+ * Those of variables are made of config.def's rows, so that a new one needs nothing here.
  */
 #include "options.h"
 
@@ -20,7 +21,7 @@
 #define INDENT     6
 
 /* getopt_long(3)'s values: a variable's is its row's number after these. */
-enum { VALUE_HELP = 'h', VALUE_FIRST = 1000 };
+enum { VALUE_HELP = 'h', VALUE_WAIT = 'w', VALUE_FAIL_ON_LEAK = 'l', VALUE_FIRST = 1000 };
 
 static const char *const profile_names[PROFILES] = {
 	[PROFILE_DEV] = "dev", [PROFILE_TEST] = "test", [PROFILE_PROD] = "prod"};
@@ -34,12 +35,20 @@ static void option_name(const char *variable, char *buf, size_t size)
 	}
 }
 
-/* One option for each row, --help and the end; NULL if memory ran out. */
+static const struct option own_options[] = {
+	{"wait", no_argument, NULL, VALUE_WAIT},
+	{"fail-on-leak", no_argument, NULL, VALUE_FAIL_ON_LEAK},
+	{"help", no_argument, NULL, VALUE_HELP},
+	{NULL, 0, NULL, 0},
+};
+#define OWN_OPTIONS (sizeof(own_options) / sizeof(own_options[0]))
+
+/* One option for each row, then our own and the end; NULL if memory ran out. */
 static struct option *make_table(void)
 {
 	size_t count;
 	const struct config_variable *rows = config_variables(&count);
-	struct option *table = calloc(count + 2, sizeof(*table));
+	struct option *table = calloc(count + OWN_OPTIONS, sizeof(*table));
 	char *names = calloc(count, NAME_BYTES);
 
 	if (table == NULL || names == NULL) {
@@ -53,7 +62,7 @@ static struct option *make_table(void)
 		option_name(rows[i].name, name, NAME_BYTES);
 		table[i] = (struct option){name, required_argument, NULL, VALUE_FIRST + (int)i};
 	}
-	table[count] = (struct option){"help", no_argument, NULL, VALUE_HELP};
+	memcpy(table + count, own_options, sizeof(own_options));
 	return table;
 }
 
@@ -63,7 +72,8 @@ static void free_table(struct option *table)
 	free(table);
 }
 
-static enum options_outcome take_all(int argc, char **argv, const struct option *table)
+static enum options_outcome take_all(int argc, char **argv, const struct option *table,
+                                     struct options *options)
 {
 	size_t count;
 	const struct config_variable *rows = config_variables(&count);
@@ -75,8 +85,17 @@ static enum options_outcome take_all(int argc, char **argv, const struct option 
 		if (value == -1) {
 			return OPTIONS_RUN;
 		}
-		if (value == VALUE_HELP) {
+		switch (value) {
+		case VALUE_HELP:
 			return OPTIONS_HELP;
+		case VALUE_WAIT:
+			options->wait = true;
+			continue;
+		case VALUE_FAIL_ON_LEAK:
+			options->fail_on_leak = true;
+			continue;
+		default:
+			break;
 		}
 		if (value < VALUE_FIRST) {
 			return OPTIONS_BAD; /* getopt has said why */
@@ -88,7 +107,7 @@ static enum options_outcome take_all(int argc, char **argv, const struct option 
 	}
 }
 
-enum options_outcome options_take(int argc, char **argv, int *program)
+enum options_outcome options_take(int argc, char **argv, struct options *options)
 {
 	struct option *table = make_table();
 	enum options_outcome outcome;
@@ -97,8 +116,9 @@ enum options_outcome options_take(int argc, char **argv, int *program)
 		warn(NULL);
 		return OPTIONS_BAD;
 	}
-	outcome = take_all(argc, argv, table);
-	*program = optind;
+	*options = (struct options){0};
+	outcome = take_all(argc, argv, table, options);
+	options->program = optind;
 	free_table(table);
 	return outcome;
 }

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "leaks.h"
+#include "metrics.h"
 #include "run.h"
 #include "status.h"
+#include "top.h"
 
 static const struct command {
 	const char *name;
@@ -15,6 +18,9 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"run", "pqpool run", run_main, "run a program with a hidden connection pool"},
+	{"leaks", "pqpool leaks", leaks_main, "tell from a log what was never given back"},
+	{"top", "pqpool top", top_main, "show all pools that are in use, live"},
+	{"metrics", "pqpool metrics", metrics_main, "write what the pools do, for Prometheus"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

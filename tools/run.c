@@ -3,7 +3,7 @@
  * `pqpool run`: starts a program with the pool preloaded, in this process's place.
  *
  * It replaces itself with execvp(3), so that pid, exit status, signals and terminal
- * are the program's own.
+ * are the program's own; or, asked to, stays to tell whether the pool was of any use.
  */
 #include "run.h"
 
@@ -22,6 +22,11 @@
 #include "options.h"
 #include "preload.h"
 #include "status.h"
+#include "supervise.h"
+#include "witness.h"
+
+/* As the leak checkers of compilers have it, so that it is known for what it is. */
+#define LEAK_EXITCODE "23"
 
 static void print_help(void)
 {
@@ -31,7 +36,22 @@ static void print_help(void)
 	     "The program takes the place of pqpool: process id, exit status and signals\n"
 	     "are its own.\n"
 	     "\n"
-	     "Each option sets the environment variable beside it, which works without\n"
+	     "  --wait\n"
+	     "      Stay, as the program's parent, and say so at its end if no libpq call was\n"
+	     "      intercepted, neither its own nor one of what it started. Signals are\n"
+	     "      passed on, and the exit status is the program's; if a signal ended it, "
+	     "the\n"
+	     "      same one ends pqpool. A signal that is sent to the whole process group "
+	     "may\n"
+	     "      reach the program twice.\n"
+	     "\n"
+	     "  --fail-on-leak\n"
+	     "      Exit status 23 if connections were never closed, unless --leak-exitcode\n"
+	     "      says another one. A program that a signal ends has no say in its status;\n"
+	     "      `pqpool leaks` tells of its connections.\n"
+	     "\n"
+	     "Each further option sets the environment variable beside it, which works "
+	     "without\n"
 	     "`pqpool run`, too, once libpqpool.so is in LD_PRELOAD. An empty value counts\n"
 	     "as unset. A plain number where a time is allowed is in seconds.\n");
 	options_help();
@@ -106,18 +126,12 @@ static int cannot_run(const char *name)
 	return status;
 }
 
-/* Returns only if it failed. */
-static int replace_self(char **argv)
+/* 0, with the library in the environment, or an exit status. */
+static int prepare(const char *program)
 {
-	char buf[PATH_MAX];
-	const char *program = find_program(argv[0], buf, sizeof(buf));
-	char *library;
+	char *library = preload_find();
 	int status;
 
-	if (program == NULL) {
-		return cannot_run(argv[0]);
-	}
-	library = preload_find();
 	if (library == NULL) {
 		return STATUS_FAILED;
 	}
@@ -127,19 +141,73 @@ static int replace_self(char **argv)
 		status = STATUS_FAILED;
 	}
 	free(library);
+	return status;
+}
+
+static int run_and_wait(const char *program, char **argv)
+{
+	struct witness witness;
+	int wait_status;
+	bool done;
+	bool called;
+	int saved_errno;
+
+	witness_place(&witness);
+	done = supervise(program, argv, &wait_status);
+	saved_errno = errno;
+	called = witness_dismiss(&witness);
+	if (!done) {
+		errno = saved_errno;
+		return cannot_run(argv[0]);
+	}
+	if (!called) {
+		warnx("%s: no libpq call was intercepted: it uses no libpq, or one that is "
+		      "linked into it",
+		      argv[0]);
+	}
+	return supervise_end(wait_status);
+}
+
+/* Without waiting it returns only if it failed. */
+static int run(char **argv, bool wait)
+{
+	char buf[PATH_MAX];
+	const char *program = find_program(argv[0], buf, sizeof(buf));
+	int status;
+
+	if (program == NULL) {
+		return cannot_run(argv[0]);
+	}
+	status = prepare(program);
 	if (status != 0) {
 		return status;
+	}
+	if (wait) {
+		return run_and_wait(program, argv);
 	}
 	execvp(program, argv);
 	return cannot_run(argv[0]);
 }
 
+/* What --fail-on-leak means where --leak-exitcode says nothing else. */
+static bool set_leak_exitcode(const struct config *config)
+{
+	if (config->leak_exitcode != 0) {
+		return true;
+	}
+	if (setenv("PQPOOL_LEAK_EXITCODE", LEAK_EXITCODE, 1) != 0) {
+		warn("PQPOOL_LEAK_EXITCODE");
+		return false;
+	}
+	return true;
+}
+
 int run_main(int argc, char **argv)
 {
 	static struct config config; /* what it points to is kept, too */
-	int program = 0;
+	struct options options;
 
-	switch (options_take(argc, argv, &program)) {
+	switch (options_take(argc, argv, &options)) {
 	case OPTIONS_HELP:
 		print_help();
 		return 0;
@@ -149,12 +217,15 @@ int run_main(int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
-	if (program >= argc) {
+	if (options.program >= argc) {
 		warnx("run: no program given; see pqpool run --help");
 		return STATUS_USAGE;
 	}
 	if (!config_load(&config, environ, print_complaint, NULL)) {
 		return STATUS_USAGE;
 	}
-	return replace_self(argv + program);
+	if (options.fail_on_leak && !set_leak_exitcode(&config)) {
+		return STATUS_FAILED;
+	}
+	return run(argv + options.program, options.wait);
 }

@@ -235,6 +235,11 @@ static size_t find_variable(const char *name, size_t len)
 	return i;
 }
 
+static bool is_witness(const char *name, size_t len)
+{
+	return len == strlen(CONFIG_WITNESS) && strncmp(name, CONFIG_WITNESS, len) == 0;
+}
+
 /* Notes what is set; of a name that stands there twice the first, as getenv(3). */
 static void collect(char *const *environ_block, const char **values, struct complaints *to)
 {
@@ -251,6 +256,9 @@ static void collect(char *const *environ_block, const char **values, struct comp
 			continue; /* empty counts as unset */
 		}
 		i = find_variable(name, len);
+		if (i == VARIABLES && is_witness(name, len)) {
+			continue;
+		}
 		if (i == VARIABLES) {
 			complain_unknown(to, name, len);
 		} else if (values[i] == NULL) {

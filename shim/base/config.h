@@ -30,6 +30,12 @@ enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PRO
 /* A limit of -1 in the environment, and a duration of -1, mean "none". */
 #define CONFIG_NO_LIMIT VALUE_NO_LIMIT
 
+/*
+ * Not for people: `pqpool run --wait` puts a file's name there, and the first libpq call
+ * of each process renews that file's time.
+ */
+#define CONFIG_WITNESS "PQPOOL_WITNESS"
+
 /* How a complaint about a bad value ends. */
 #define CONFIG_UNPOOLED "; this program runs unpooled"
 

@@ -30,6 +30,7 @@ enum lock_rank {
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease.c: PGconn to lease */
 	LOCK_STACK,    /* stack.c: interned call stacks */
+	LOCK_STATUS,   /* status.c: making and growing the status page */
 	LOCK_RECORD,   /* record.c: the log */
 	LOCK_RANKS
 };

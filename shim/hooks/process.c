@@ -3,11 +3,13 @@
 #include "hooks/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@
 #include "trace/report.h"
 #include "trace/rotate.h"
 #include "trace/stack.h"
+#include "trace/status.h"
 #include "trace/suppress.h"
 #include "trace/tally.h"
 
@@ -72,6 +75,7 @@ static void before_fork(void)
 	libpq_fork_prepare();
 	broker_fork_prepare();
 	stack_fork_prepare();
+	status_fork_prepare();
 	record_fork_prepare();
 }
 
@@ -81,6 +85,7 @@ static void after_fork_in_parent(void)
 		return;
 	}
 	record_fork_parent();
+	status_fork_parent();
 	stack_fork_parent();
 	broker_fork_parent();
 	libpq_fork_parent();
@@ -92,10 +97,12 @@ static void after_fork_in_child(void)
 	self_renew();
 	if (forked_inside) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
+		status_fork_child(false);
 		atomic_store(&mode, ASIDE);
 		return;
 	}
 	record_fork_child();
+	status_fork_child(true);
 	stack_fork_child();
 	broker_fork_child();
 	libpq_fork_child();
@@ -120,10 +127,24 @@ static void tell_configuration(void)
 	}
 }
 
+/* Nothing but a file's time changes, whatever it is: the name may be an old one. */
+static void renew_witness(void)
+{
+	const char *path = getenv(CONFIG_WITNESS);
+
+	if (path != NULL && path[0] == '/') {
+		utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+	}
+}
+
 static enum mode start_locked(void)
 {
 	/* In a setuid program the environment is somebody else's. */
-	if (getauxval(AT_SECURE) != 0 || !config_load(&config, environ, complain, NULL) ||
+	if (getauxval(AT_SECURE) != 0) {
+		return ASIDE;
+	}
+	renew_witness();
+	if (!config_load(&config, environ, complain, NULL) ||
 	    !config_wants_program(&config, program_invocation_short_name) ||
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
@@ -287,7 +308,11 @@ static int status_after_report(int status)
 	if (may_act()) {
 		broker_leave();
 	}
-	return report() && config.leak_exitcode != 0 ? (int)config.leak_exitcode : status;
+	if (report() && config.leak_exitcode != 0) {
+		status = (int)config.leak_exitcode;
+	}
+	status_remove();
+	return status;
 }
 
 ENTRY _Noreturn void _exit(int status)
@@ -307,8 +332,11 @@ ENTRY _Noreturn void quick_exit(int status)
 
 static void last_words(void *arg)
 {
+	bool leaked = report();
+
 	(void)arg;
-	if (report() && config.leak_exitcode != 0) {
+	status_remove();
+	if (leaked && config.leak_exitcode != 0) {
 		/* The program's buffers would be flushed after us: exiting here, we do it. */
 		fflush(NULL);
 		really_exit("_exit", (int)config.leak_exitcode);

@@ -4,6 +4,12 @@
 
 #include "base/clock.h"
 #include "trace/record.h"
+#include "trace/status.h"
+
+static uint32_t row_of(const struct lender *lender)
+{
+	return lender != NULL ? lender->pool.row : 0;
+}
 #include "trace/tally.h"
 
 static void put_session(struct record *r, const struct session *session)
@@ -39,6 +45,7 @@ void journal_session_open(const struct session *session, uint64_t took_ns)
 {
 	struct record r;
 
+	status_opened(row_of(session->lender));
 	tally_opened();
 	if (!record_begin(&r, LEVEL_INFO, "session_open")) {
 		return;
@@ -53,6 +60,7 @@ void journal_session_close(const struct session *session, enum drop_reason why)
 {
 	struct record r;
 
+	status_closed(row_of(session->lender), why);
 	tally_closed(why);
 	if (!record_begin(&r, LEVEL_INFO, "session_close")) {
 		return;

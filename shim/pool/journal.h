@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What the log says of lending: one function per event, each one line. Here the events are
- * counted as well (trace/tally.h), whatever is logged of them.
+ * counted as well (trace/tally.h, and the status page), whatever is logged of them.
  *
  * Not here: how a line is written (trace/record), and what is worth reporting at exit
  * (trace/report).

@@ -15,6 +15,7 @@
 #include "pool/work.h"
 #include "trace/ending.h"
 #include "trace/stack.h"
+#include "trace/status.h"
 #include "trace/tally.h"
 
 /* How often pools other than the one in use are looked after. */
@@ -63,6 +64,7 @@ void lending_configure(const struct config *config)
 	struct identity_settings identity = {.route = config->route,
 	                                     .connect_timeout_s = config->connect_timeout_s};
 
+	status_configure(config, program_invocation_short_name, name_reason, DROP_REASONS);
 	identity_configure(&identity);
 	set_limits(config);
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
@@ -247,6 +249,11 @@ bool lending_enter(struct session *session, struct lender *lender)
 		session->lender = lender;
 		lender_hold(lender);
 	}
+	/* A connection that is refused is no session. */
+	if (entered && session->refusal == NULL) {
+		session->lease.row = status_take_session(session->id, session->backend_pid,
+		                                         lender != NULL ? lender->pool.row : 0);
+	}
 	return entered;
 }
 
@@ -259,6 +266,7 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 		.at_exit = a->at_exit,
 	};
 
+	status_stack(a->stack);
 	lease_begin(&session->lease, &origin);
 	watchdog_begun(session->lease.began_ns);
 	journal_acquire(session, a->queued_ns);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "trace/status.h"
 #include "trace/tally.h"
 
 void pool_init(struct pool *pool, const struct pool_limits *limits)
@@ -21,6 +22,21 @@ void pool_init(struct pool *pool, const struct pool_limits *limits)
 	pool->limits = *limits;
 	pool->tend_at_ns = UINT64_MAX;
 	lock_init(&pool->lock, LOCK_POOL);
+}
+
+static void show_locked(const struct pool *pool)
+{
+	/* A backend on its way out is nobody's. */
+	uint32_t in_use = pool->used - pool->idle_count - pool->closing_count;
+
+	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
+}
+
+/* Ends what lock_take began: whatever has changed is put on the status page. */
+static void leave(struct pool *pool)
+{
+	show_locked(pool);
+	lock_drop(&pool->lock);
 }
 
 /* Serves the first in line, if there is one. */
@@ -33,6 +49,7 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 		return false;
 	}
 	DL_DELETE(pool->waiters, first);
+	pool->waiting--;
 	first->grant = grant;
 	first->slot = slot;
 	deadlock_unblock(&first->blocked);
@@ -154,6 +171,7 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	} else if (pool->closing != NULL) {
 		slot = pool->closing;
 		DL_DELETE(pool->closing, slot);
+		pool->closing_count--;
 		waiter->slot = slot;
 		waiter->grant = POOL_REPLACE;
 	} else {
@@ -161,11 +179,12 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 		waiter->granted = granted;
 		pthread_cond_init(&waiter->cond, NULL);
 		DL_APPEND(pool->waiters, waiter);
+		pool->waiting++;
 	}
 	/* Out of the lock it may be served at any moment, and half written. */
 	grant = waiter->grant;
 	in_use = pool->used - pool->idle_count;
-	lock_drop(&pool->lock);
+	leave(pool);
 	tally_in_use(in_use, pool->limits.total == POOL_NO_LIMIT ? 0 : pool->limits.total);
 	return grant;
 }
@@ -215,9 +234,10 @@ enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
 	grant = waiter->grant;
 	if (grant == POOL_FULL) {
 		DL_DELETE(pool->waiters, waiter);
+		pool->waiting--;
 		deadlock_unblock(&waiter->blocked);
 	}
-	lock_drop(&pool->lock);
+	leave(pool);
 	pthread_cond_destroy(&waiter->cond);
 	return grant;
 }
@@ -231,7 +251,7 @@ uint32_t pool_reserve(struct pool *pool, uint32_t wanted)
 		pool->used++;
 		got++;
 	}
-	lock_drop(&pool->lock);
+	leave(pool);
 	return got;
 }
 
@@ -249,7 +269,7 @@ void pool_open_failed(struct pool *pool)
 {
 	lock_take(&pool->lock);
 	give_room_locked(pool);
-	lock_drop(&pool->lock);
+	leave(pool);
 }
 
 void pool_lent(struct pool *pool, struct pool_slot *slot)
@@ -285,7 +305,7 @@ void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
 	}
 	slot->idle_ns = now_ns;
 	offer_slot_locked(pool, slot);
-	lock_drop(&pool->lock);
+	leave(pool);
 }
 
 void pool_drop(struct pool *pool, struct pool_slot *slot)
@@ -297,8 +317,9 @@ void pool_drop(struct pool *pool, struct pool_slot *slot)
 	slot->state = SLOT_CLOSING;
 	if (!serve_locked(pool, POOL_REPLACE, slot)) {
 		DL_APPEND(pool->closing, slot);
+		pool->closing_count++;
 	}
-	lock_drop(&pool->lock);
+	leave(pool);
 }
 
 void pool_forget(struct pool *pool, struct pool_slot *slot)
@@ -309,7 +330,7 @@ void pool_forget(struct pool *pool, struct pool_slot *slot)
 	}
 	slot->state = SLOT_CLOSING;
 	give_room_locked(pool);
-	lock_drop(&pool->lock);
+	leave(pool);
 }
 
 static void invalidate_locked(struct pool *pool, uint64_t now_ns)
@@ -380,9 +401,13 @@ void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot
 	DL_FOREACH_SAFE (pool->closing, slot, after) {
 		if (gone(slot)) {
 			DL_DELETE(pool->closing, slot);
+			pool->closing_count--;
 			LL_PREPEND(*ended, slot);
 			give_room_locked(pool);
 		}
+	}
+	if (*doomed != NULL || *ended != NULL) {
+		show_locked(pool);
 	}
 	lock_drop(&pool->lock);
 }
@@ -398,21 +423,18 @@ struct pool_slot *pool_drain(struct pool *pool)
 		take_out_locked(pool, slot, SLOT_CLOSING);
 		LL_PREPEND(drained, slot);
 	}
-	lock_drop(&pool->lock);
+	leave(pool);
 	return drained;
 }
 
 struct pool_counts pool_count(struct pool *pool)
 {
 	struct pool_counts counts = {0};
-	struct pool_waiter *waiter;
 
 	lock_take(&pool->lock);
 	counts.used = pool->used;
 	counts.idle = pool->idle_count;
-	DL_FOREACH (pool->waiters, waiter) {
-		counts.waiting++;
-	}
+	counts.waiting = pool->waiting;
 	lock_drop(&pool->lock);
 	return counts;
 }

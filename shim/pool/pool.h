@@ -88,6 +88,7 @@ struct pool_waiter {
 
 struct pool {
 	struct pool_limits limits; /* constant */
+	uint32_t row;              /* on the status page, constant; 0 = none */
 	struct lock lock;
 
 	/* guarded by lock */
@@ -97,6 +98,8 @@ struct pool {
 	uint32_t used; /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
+	uint32_t closing_count;
+	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
 	uint64_t place;             /* where the last connect landed; 0 = nowhere yet */
 	uint64_t landed_ns;         /* since when they land there */

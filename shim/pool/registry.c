@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/lock.h"
+#include "trace/status.h"
 
 #define LENDERS_MAX 4096
 
@@ -34,6 +35,7 @@ static struct lender *evict_locked(void)
 
 static void free_lender(struct lender *lender)
 {
+	status_free_pool(lender->pool.row);
 	identity_release(lender->identity);
 	free(lender);
 }
@@ -46,6 +48,7 @@ static struct lender *make(struct identity *identity)
 		identity_hold(identity);
 		lender->identity = identity;
 		pool_init(&lender->pool, &limits);
+		lender->pool.row = status_take_pool(identity->label, limits.total, limits.size);
 	}
 	return lender;
 }
@@ -166,6 +169,7 @@ void registry_fork_child(void (*closing)(struct pool_slot *slot))
 
 	HASH_ITER (hh, lenders, lender, after) {
 		lock_drop(&lender->pool.lock);
+		lender->pool.row = 0;
 		DL_FOREACH (lender->pool.closing, slot) {
 			closing(slot);
 		}

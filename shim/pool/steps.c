@@ -23,6 +23,7 @@
 #include "pool/postmortem.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
+#include "trace/status.h"
 #include "trace/tally.h"
 
 /* How long one step may take to close idle sessions that are in the way. */
@@ -275,6 +276,7 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 	grant = pool_leave(pool, &h->waiter);
 	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
 	tally_waited(h->a.queued_ns);
+	status_waited(pool->row, h->a.queued_ns, grant != POOL_FULL);
 	switch (grant) {
 	case POOL_FULL:
 		return refuse(session);

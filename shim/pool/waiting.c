@@ -7,6 +7,7 @@
 #include "pool/journal.h"
 #include "pool/postmortem.h"
 #include "pool/watchdog.h"
+#include "trace/status.h"
 #include "trace/tally.h"
 
 /*
@@ -58,6 +59,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *wait
 	}
 	a->queued_ns = now_ns - a->began_ns;
 	tally_waited(a->queued_ns);
+	status_waited(pool->row, a->queued_ns, grant != POOL_FULL);
 	if (grant != POOL_FULL) {
 		postmortem_relieve(a->lender);
 	}

@@ -15,6 +15,7 @@
 #include "pool/harmless.h"
 #include "pool/statement.h"
 #include "trace/lease.h"
+#include "trace/status.h"
 
 #define LEFT ((uintptr_t)1)
 
@@ -60,10 +61,17 @@ static uint64_t fold(const char *name)
 	return hash | 1;
 }
 
+static void note_transaction(struct session *session, enum lease_transaction transaction)
+{
+	lease_note_transaction(&session->activity, transaction);
+	status_transaction(&session->lease, transaction);
+}
+
 static void note_sent(struct session *session, const char *text)
 {
 	lease_note_statement(&session->activity, text);
-	lease_note_transaction(&session->activity, LEASE_TRANSACTION_ACTIVE);
+	status_statement(&session->lease, text);
+	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = 0;
 }
 
@@ -88,7 +96,7 @@ void work_by_name(struct work *work, const char *name, const char *text)
 		text_str(&t, name);
 		note_sent(session, buf);
 	}
-	lease_note_transaction(&session->activity, LEASE_TRANSACTION_ACTIVE);
+	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = folded;
 }
 
@@ -197,7 +205,7 @@ struct session *work_end(struct work *work)
 
 	work_place = work->outer;
 	if (session != NULL) {
-		lease_note_transaction(&session->activity, transaction_of(session));
+		note_transaction(session, transaction_of(session));
 	}
 	if (session == NULL || (atomic_exchange(&session->user, 0) & LEFT) == 0) {
 		return NULL;

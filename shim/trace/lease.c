@@ -22,6 +22,7 @@
 #include "base/self.h"
 #include "base/sort.h"
 #include "trace/headline.h"
+#include "trace/status.h"
 
 /* How often a reader tries again while a statement is being written. */
 #define READINGS 8
@@ -135,6 +136,8 @@ static void take_out(struct lease *lease)
 {
 	HASH_DEL(table, lease);
 	note_change();
+	status_free_session(lease->row);
+	lease->row = 0;
 	memset(&lease->hh, 0, sizeof(lease->hh));
 }
 
@@ -147,6 +150,7 @@ static void forget_locked(struct lease *lease)
 {
 	if (is_own_locked(lease)) {
 		sums.ended++;
+		status_lease_ended(lease);
 	}
 	take_out(lease);
 }
@@ -207,6 +211,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->finished = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
+	status_lease_begun(lease);
 	note_change();
 	lock_drop(&table_lock);
 	return id;
@@ -236,6 +241,7 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 		}
 		if (is_own_locked(lease)) {
 			sums.ended++;
+			status_lease_ended(lease);
 		}
 		lease->open = false;
 		lease->finished = true;
@@ -329,6 +335,7 @@ void lease_set_backend(struct lease *lease, int backend_pid)
 {
 	lock_take(&table_lock);
 	lease->backend_pid = backend_pid;
+	status_backend(lease->row, backend_pid);
 	lock_drop(&table_lock);
 }
 
@@ -544,6 +551,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	late_count = 0;
 	mark_crossed();
 	HASH_ITER (hh, table, lease, next) {
+		lease->row = 0;
 		if (!lease->open) {
 			take_out(lease);
 			each(lease);

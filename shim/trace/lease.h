@@ -65,6 +65,7 @@ struct lease {
 	const char *pool; /* "user@host:port/db", or why it is not pooled; owner's */
 	bool pooled;      /* false = passed through, tracked for the report only */
 	uint64_t session; /* number of the session in this process */
+	uint32_t row;     /* on the status page, 0 = none; taken back by lease_forget */
 	struct lease_activity *activity; /* the owner's; NULL = nobody notes it */
 
 	/* Guarded by LOCK_LEASE; meaningful while open. */

@@ -99,9 +99,8 @@ static void quote_str(struct text *t, const char *s)
 	}
 }
 
-void record_str(struct record *r, const char *key, const char *value)
+static void put_str(struct text *t, const char *key, const char *value)
 {
-	struct text *t = &r->line;
 	size_t start = t->len;
 
 	if (value == NULL) {
@@ -121,6 +120,11 @@ void record_str(struct record *r, const char *key, const char *value)
 		}
 		text_str(t, value);
 	}
+}
+
+void record_str(struct record *r, const char *key, const char *value)
+{
+	put_str(&r->line, key, value);
 }
 
 void record_u64(struct record *r, const char *key, uint64_t value)
@@ -327,6 +331,15 @@ static void put_build_ids(struct text *t, const struct stack *stack)
 	}
 }
 
+void record_describe_stack(struct text *t, const struct stack *stack)
+{
+	if (stack->script_frames != NULL) {
+		put_str(t, "script_frames", stack->script_frames);
+	}
+	put_frames(t, stack);
+	put_build_ids(t, stack);
+}
+
 /* On its own, so that the record being built elsewhere is not touched. */
 static void write_stack(enum config_level level, const struct stack *stack)
 {
@@ -334,11 +347,7 @@ static void write_stack(enum config_level level, const struct stack *stack)
 
 	if (record_begin(&r, level, "stack")) {
 		record_u64(&r, "stack", stack->id);
-		if (stack->script_frames != NULL) {
-			record_str(&r, "script_frames", stack->script_frames);
-		}
-		put_frames(&r.line, stack);
-		put_build_ids(&r.line, stack);
+		record_describe_stack(&r.line, stack);
 		record_end(&r);
 	}
 }

@@ -39,6 +39,8 @@
 
 #define RECORD_MAX 4096
 
+struct stack;
+
 struct record {
 	struct text line;
 	enum config_level level;
@@ -52,6 +54,12 @@ struct record {
  * LEVEL_WARNING. Called once, before any other function here.
  */
 void record_open(const char *log, enum config_level level, const char *program);
+
+/*
+ * Adds what the line event=stack says of a stack, but for its number: pairs, as many as
+ * fit.
+ */
+void record_describe_stack(struct text *t, const struct stack *stack);
 
 /* True if lines of this level are written anywhere. */
 bool record_wants(enum config_level level);

@@ -18,7 +18,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -27,18 +26,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "trace/append.h"
 #include "trace/logname.h"
 #include "trace/rotate.h"
-
-/*
- * Where our descriptor goes: out of the way of programs that expect the next low
- * number, but not so high that the kernel's table, which is copied by every fork,
- * grows for our sake.
- */
-#define HIGHEST_FD 4095
 
 /* How often the name is looked at, in case somebody moved the file away. */
 #define LOOK_NS  (100 * NS_PER_MS)
@@ -48,20 +41,13 @@
 
 enum target { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
-/* A file as fstat sees it, to be recognised by. */
-struct file_id {
-	bool known;
-	dev_t dev;
-	ino_t ino;
-};
-
 static const int priorities[] = {
 	[LEVEL_OFF] = LOG_DEBUG, [LEVEL_ERROR] = LOG_ERR,   [LEVEL_WARNING] = LOG_WARNING,
 	[LEVEL_INFO] = LOG_INFO, [LEVEL_DEBUG] = LOG_DEBUG,
 };
 
 static enum target target = TARGET_STDERR;
-static struct file_id stderr_id;
+static struct fd_id stderr_id;
 static atomic_uint_fast64_t lost; /* lines since the last one that was written */
 static atomic_uint part = 1;
 static atomic_int trouble; /* an errno nobody has been told */
@@ -69,26 +55,13 @@ static atomic_int trouble; /* an errno nobody has been told */
 static struct lock sink_lock = LOCK_INITIALIZER(LOCK_RECORD);
 static struct {
 	int fd; /* -1: to be opened */
-	struct file_id id;
+	struct fd_id id;
 	bool regular;
 	off_t size;            /* when it was last looked at */
 	uint64_t look_at_ns;   /* when the name is to be looked at again */
 	uint64_t rotate_at_ns; /* not before, if it is due */
 	bool in_trouble;       /* it could not be rotated, and that was told */
 } sink = {.fd = -1};
-
-static bool is_file(int fd, const struct file_id *id, struct stat *st)
-{
-	return id->known && fd >= 0 && fstat(fd, st) == 0 && st->st_dev == id->dev &&
-	       st->st_ino == id->ino;
-}
-
-static void identify(int fd, struct file_id *id, struct stat *st)
-{
-	id->known = fstat(fd, st) == 0;
-	id->dev = id->known ? st->st_dev : 0;
-	id->ino = id->known ? st->st_ino : 0;
-}
 
 /* A thread cancelled in a write would leave with the lock: not before the line is out. */
 static int defer_cancelling(void)
@@ -104,7 +77,7 @@ bool sink_put_on_stderr(const struct text *t)
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
 	struct stat st;
-	bool written = is_file(STDERR_FILENO, &stderr_id, &st) &&
+	bool written = fd_is(STDERR_FILENO, &stderr_id, &st) &&
 	               (!S_ISREG(st.st_mode) || append_has_room(&st, t->len)) &&
 	               text_print(t, STDERR_FILENO);
 
@@ -116,26 +89,6 @@ bool sink_put_on_stderr(const struct text *t)
 bool sink_is_stderr(void)
 {
 	return target == TARGET_STDERR;
-}
-
-/* Moves `fd` up and out of the program's way; -1 if only 0, 1 or 2 was left to be had. */
-static int move_up(int fd)
-{
-	struct rlimit limit;
-	int at = HIGHEST_FD;
-	int high = -1;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < HIGHEST_FD) {
-		at = (int)limit.rlim_cur;
-	}
-	for (at -= at / 64 + 1; at > STDERR_FILENO && high < 0; at /= 2) {
-		high = fcntl(fd, F_DUPFD_CLOEXEC, at);
-	}
-	if (high < 0 && fd > STDERR_FILENO) {
-		return fd;
-	}
-	close(fd);
-	return high;
 }
 
 /* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
@@ -175,9 +128,9 @@ static void take_sink_locked(int fd)
 	struct stat st;
 
 	lock_assert_held(&sink_lock);
-	if (!is_file(fd, &sink.id, &st)) {
+	if (!fd_is(fd, &sink.id, &st)) {
 		append_give_up();
-		identify(fd, &sink.id, &st);
+		fd_identify(fd, &sink.id, &st);
 		sink.regular = sink.id.known && S_ISREG(st.st_mode);
 		sink.size = 0;
 		atomic_fetch_add(&part, 1);
@@ -192,7 +145,7 @@ static bool open_sink_locked(void)
 	int fd = target == TARGET_FILE ? open_file() : open_syslog();
 
 	sink.fd = -1;
-	fd = fd >= 0 ? move_up(fd) : -1;
+	fd = fd >= 0 ? fd_move_up(fd) : -1;
 	if (fd < 0) {
 		return false;
 	}
@@ -203,10 +156,10 @@ static bool open_sink_locked(void)
 /* Makes sure that sink.fd is ours. A number that is somebody else's now is not closed. */
 static bool check_sink_locked(struct stat *st)
 {
-	if (is_file(sink.fd, &sink.id, st)) {
+	if (fd_is(sink.fd, &sink.id, st)) {
 		return true;
 	}
-	return open_sink_locked() && is_file(sink.fd, &sink.id, st);
+	return open_sink_locked() && fd_is(sink.fd, &sink.id, st);
 }
 
 /* Opens what is under the name now; true if there is a file to write to, new or old. */
@@ -214,14 +167,14 @@ static bool reopen_locked(struct stat *st)
 {
 	int fd = open_file();
 
-	fd = fd >= 0 ? move_up(fd) : -1;
+	fd = fd >= 0 ? fd_move_up(fd) : -1;
 	if (fd < 0) {
 		return st->st_nlink > 0;
 	}
 	append_rest(sink.fd, st);
 	close(sink.fd);
 	take_sink_locked(fd);
-	return is_file(sink.fd, &sink.id, st);
+	return fd_is(sink.fd, &sink.id, st);
 }
 
 static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
@@ -414,7 +367,7 @@ int sink_open(const char *log, const char *program)
 	int error = 0;
 	struct stat st;
 
-	identify(STDERR_FILENO, &stderr_id, &st);
+	fd_identify(STDERR_FILENO, &stderr_id, &st);
 	if (strcmp(log, "stderr") != 0) {
 		error = open_first(log, program);
 		target = error != 0 ? TARGET_STDERR : target;
@@ -444,7 +397,7 @@ void sink_fork_child(void)
 	append_give_up();
 	append_take_given_up();
 	if (target == TARGET_FILE && logname_has_pid()) {
-		if (is_file(sink.fd, &sink.id, &st)) {
+		if (fd_is(sink.fd, &sink.id, &st)) {
 			close(sink.fd);
 		}
 		sink.fd = -1;

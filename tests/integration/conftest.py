@@ -12,8 +12,9 @@ import time
 
 import pytest
 
+from conftest import built
 from running import Result, kill_group, read_log
-from server import wait_until
+from server import bare_environ, wait_until
 
 MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                        "programs", "modules")
@@ -142,6 +143,18 @@ def module(tmp_path):
         return str(path)
 
     return build_module
+
+
+@pytest.fixture
+def tool(run):
+    """tool("top", ...): runs the pqpool command, which sees the test's status pages; the
+    CompletedProcess."""
+    def start(*arguments, **options):
+        env = {**bare_environ(), "XDG_RUNTIME_DIR": run.folder, **options.pop("env", {})}
+        return subprocess.run([built("pqpool"), *map(str, arguments)], env=env, text=True,
+                              capture_output=True, check=False, timeout=60, **options)
+
+    return start
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Descriptors of ours in somebody else's process: out of its way, and recognised before
+ * each use, because programs close descriptors that they do not know and are given the
+ * same numbers for files of their own.
+ */
+#ifndef PQPOOL_BASE_FD_H
+#define PQPOOL_BASE_FD_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* A file as fstat(2) sees it, to be recognised by. */
+struct fd_id {
+	bool known;
+	dev_t dev;
+	ino_t ino;
+};
+
+/* Notes what `fd` is; `*st` gets the rest. */
+void fd_identify(int fd, struct fd_id *id, struct stat *st);
+
+/* True if `fd` is that file still; `*st` gets how it is now. */
+bool fd_is(int fd, const struct fd_id *id, struct stat *st);
+
+/*
+ * Moves `fd` up and out of the program's way, close-on-exec; -1, and it is closed, if only
+ * 0, 1 or 2 was left to be had.
+ */
+int fd_move_up(int fd);
+
+#endif

@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: PostgreSQL
+"""pqpool leaks: the report made anew from a log or a status page, with source lines."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import pytest
+
+from conftest import built
+from running import read_log
+from server import bare_environ, wait_until
+
+SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                      "programs", "holds.c")
+TIME = "time=2026-01-02T03:04:%02d.%06dZ"
+DEBUG_FOLDER = "/usr/lib/debug/.build-id"
+
+
+class Leaks:
+    """What `pqpool leaks` said."""
+
+    def __init__(self, done, as_json):
+        self.returncode, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+        self.document = json.loads(done.stdout.decode("utf-8")) if as_json else None
+
+    @property
+    def places(self):
+        return self.document["places"]
+
+    @property
+    def backends(self):
+        return {lease["backend"] for place in self.places for lease in place["leases"]}
+
+    def lines(self, place):
+        """The source lines of a place, the innermost first."""
+        return [(os.path.basename(f.get("file", "")), f.get("line"), f.get("function"),
+                 f["inlined"]) for f in place["frames"]]
+
+
+@pytest.fixture
+def leaks():
+    def run_tool(*argv, as_json=True, env=None, timeout=60):
+        whole = {**os.environ, **(env or {})}
+        done = subprocess.run([built("pqpool"), "leaks", *(["--json"] if as_json else []),
+                               *map(str, argv)], env=whole, capture_output=True,
+                              timeout=timeout, check=False)
+        return Leaks(done, as_json and done.returncode in (0, 1))
+
+    return run_tool
+
+
+def line_of(place):
+    """The line of holds.c that is marked so."""
+    with open(SOURCE, encoding="utf-8") as f:
+        found = [n for n, line in enumerate(f, 1) if "/* place: %s */" % place in line]
+    assert len(found) == 1
+    return found[0]
+
+
+def held(stdout):
+    return {int(line.split()[0]) for line in stdout.splitlines()}
+
+
+def check_seven(said, stdout, inlined=True):
+    """Seven leases at the three places of holds.c, and just those."""
+    assert said.returncode == 1 and said.document["leaked"] == 7, said.stderr
+    assert [p["count"] for p in said.places] == [4, 2, 1]
+    assert {p["kind"] for p in said.places} == {"never_released"}
+    assert said.backends == held(stdout) and len(said.backends) == 7
+    four, two, one = said.places
+    assert said.lines(four)[0] == ("holds.c", line_of("four"), "four_times", False)
+    if inlined:
+        assert said.lines(two)[:2] == [
+            ("holds.c", line_of("inlined"), "inlined", True),
+            ("holds.c", line_of("two"), "twice", False)]
+    assert said.lines(one)[0] == ("holds.c", line_of("one"), "once", False)
+    threads = {line.split()[0]: int(line.split()[1]) for line in stdout.splitlines()}
+    for lease in (lease for p in said.places for lease in p["leases"]):
+        assert lease["thread"] == threads[str(lease["backend"])]
+
+
+# ---- a program that could not report ----------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["kill", "_exit"])
+def test_all_are_named_from_the_log(run, program, leaks, tmp_path, way):
+    log = tmp_path / "log"
+    done = run([program("holds"), way], check_leases=False, env={"PQPOOL_LOG": log})
+    said = leaks(log)
+    check_seven(said, done.stdout)
+    assert said.stderr == b""
+    assert [(p["acquired"], p["released"], p["running"])
+            for p in said.document["processes"]] == [(9, 2, False)]
+
+
+def test_all_are_named_from_the_status_page(run, program, leaks, tmp_path):
+    done = run([program("holds"), "kill"], check_leases=False,
+               env={"PQPOOL_LOG": tmp_path / "log"})
+    said = leaks(done.log[0]["pid"])
+    check_seven(said, done.stdout)
+
+
+def test_the_same_as_the_report_at_exit(run, program, leaks, tmp_path):
+    log = tmp_path / "log"
+    ended = re.findall(r"^==\d+== +(\d+) connections?, .*\n==\d+== +#0 \S+ in (\w+)$",
+                       run([program("holds"), "return"]).stderr, re.M)
+    run([program("holds"), "kill"], check_leases=False, env={"PQPOOL_LOG": log})
+    said = leaks(log)
+    outermost = [[f["function"] for f in p["frames"] if not f["inlined"]][0] for p in said.places]
+    assert len(ended) == 3 and ended == [
+        (str(p["count"]), function) for p, function in zip(said.places, outermost)]
+    ordinary = leaks(log, as_json=False)
+    assert ordinary.returncode == 1
+    assert ordinary.stdout.startswith(b"pqpool: 7 connections leaked, taken at 3 places (holds ")
+
+
+def test_of_a_program_that_reported(run, program, leaks, tmp_path):
+    log = tmp_path / "log"
+    done = run([program("holds"), "return"], env={"PQPOOL_LOG": log})
+    check_seven(leaks(log), done.stdout)
+
+
+def test_log_of_warnings_has_the_leaks(run, program, leaks, tmp_path):
+    log = tmp_path / "log"
+    done = run([program("holds"), "return"],
+               env={"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "warning"})
+    check_seven(leaks(log), done.stdout)
+
+
+def test_nothing_leaked(run, program, leaks, tmp_path):
+    log = tmp_path / "log"
+    run([program("leaks"), "none"], env={"PQPOOL_LOG": log})
+    assert (leaks(log).returncode, leaks(log).document["leaked"]) == (0, 0)
+    said = leaks(log, as_json=False)
+    assert said.stdout.startswith(b"pqpool: no connection leaked (leaks ")
+
+
+# ---- a process that lives ----------------------------------------------------------------
+
+
+@pytest.fixture
+def living(program, shim, server, tmp_path):
+    """A holds that waits, its log; ended with the test."""
+    env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
+           "PQPOOL_LOG": str(tmp_path / "log")}
+    with subprocess.Popen([program("holds"), "wait"], env=env, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as process:
+        assert wait_until(lambda: len([e for e in read_log(env["PQPOOL_LOG"])
+                                       if e["event"] == "release"]) == 2)
+        yield process, env["PQPOOL_LOG"]
+        process.stdin.close()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("source", ["log", "page"])
+def test_what_a_running_process_holds_is_no_leak(living, leaks, source):
+    process, log = living
+    said = leaks(log if source == "log" else process.pid)
+    assert said.returncode == 0, said.stderr
+    assert (said.document["leaked"], said.document["held"]) == (0, 7)
+    assert {p["kind"] for p in said.places} == {"held"}
+    assert said.document["processes"][0]["running"]
+    ordinary = leaks(log, as_json=False).stdout.decode()
+    assert "pqpool: 7 connections held by a running process, taken at 3 places" in ordinary
+    process.kill()
+    process.wait()
+    assert leaks(log if source == "log" else process.pid).document["leaked"] == 7
+
+
+def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
+    """Ours lives, and is older than the log, but has no pool in it."""
+    said = leaks(write_log(tmp_path, acquire(1, pid=os.getpid(), at=time.time())))
+    assert said.document["leaked"] == 1 and not said.document["processes"][0]["running"]
+
+
+def test_process_without_a_page(leaks):
+    said = leaks(os.getpid())
+    assert said.returncode == 125 and b"has no status page" in said.stderr
+
+
+# ---- logs made up ------------------------------------------------------------------------
+
+
+def line(event, pid=7, at=None, program="app", **pairs):
+    stamp = TIME % (0, 0) if at is None else (
+        time.strftime("time=%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + ".%06dZ" % (at % 1 * 1e6))
+    more = "".join(" %s=%s" % pair for pair in pairs.items())
+    return "%s level=info pid=%d tid=%d program=%s event=%s%s\n" % (
+        stamp, pid, pid, program, event, more)
+
+
+def acquire(lease, pid=7, at=None, stack=1, **pairs):
+    return line("acquire", pid, at, lease=lease, session=1, backend=1000 + lease,
+                pool="u@h:1/d", wait_us=1, stack=stack, **pairs)
+
+
+def release(lease, pid=7, at=None, **pairs):
+    return line("release", pid, at, lease=lease, session=1, backend=1000 + lease,
+                pool="u@h:1/d", hold_us=5, kept="yes", **pairs)
+
+
+def stack(number, frames="/bin/app+0x10(main)", pid=7, **pairs):
+    return line("stack", pid, stack=number, frames='"%s"' % frames, **pairs)
+
+
+def write_log(folder, *lines, name="log"):
+    path = folder / name
+    path.write_bytes(b"".join(x if isinstance(x, bytes) else x.encode() for x in lines))
+    return path
+
+
+def leases(said):
+    return sorted(lease["lease"] for p in said.places for lease in p["leases"])
+
+
+def test_rotated_files_are_read_in_order(leaks, tmp_path):
+    """Names sort otherwise than numbers; a hole is no end."""
+    log = write_log(tmp_path, release(3), acquire(4))
+    write_log(tmp_path, release(2), acquire(3), name="log.1")
+    write_log(tmp_path, release(1), acquire(2), name="log.2")
+    write_log(tmp_path, acquire(1), acquire(9), name="log.11")
+    write_log(tmp_path, acquire(90), name="log.new")
+    write_log(tmp_path, acquire(91), name="log.01")
+    (tmp_path / "log.3").mkdir()
+    for names in [[log], ["%s.2" % log], ["%s.1" % log, log, "%s.11" % log, "%s.2" % log]]:
+        assert leases(leaks(*names)) == [4, 9]
+
+
+def test_rotated_twice_named_file_is_read_once(leaks, tmp_path):
+    log = write_log(tmp_path, acquire(1), release(1), acquire(2))
+    os.link(log, tmp_path / "log.1")
+    said = leaks(log)
+    assert said.document["processes"][0]["acquired"] == 2 and leases(said) == [2]
+
+
+def test_log_that_was_only_moved_away(leaks, tmp_path):
+    write_log(tmp_path, acquire(1), name="log.1")
+    assert leases(leaks(tmp_path / "log")) == [1]
+
+
+def test_real_rotation(run, program, leaks, tmp_path):
+    log = tmp_path / "log"
+    done = run([program("holds"), "kill"], check_leases=False, env={"PQPOOL_LOG": log})
+    whole = log.read_bytes().splitlines(True)
+    third = len(whole) // 3
+    for name, part in [("log.2", whole[:third]), ("log.1", whole[third:2 * third]),
+                       ("log", whole[2 * third:])]:
+        write_log(tmp_path, *part, name=name)
+    check_seven(leaks(log), done.stdout)
+
+
+def test_processes_of_one_log_are_told_apart(leaks, tmp_path):
+    said = leaks(write_log(tmp_path, acquire(1, 7), acquire(1, 8), acquire(2, 7), release(1, 7),
+                           stack(1, "/bin/a+0x1", 7), stack(1, "/bin/a+0x1", 8)))
+    assert [(x["pid"], x["lease"]) for p in said.places for x in p["leases"]] == [(7, 2), (8, 1)]
+    assert len(said.places) == 1  # the same place, whoever took it
+    text = leaks(tmp_path / "log", as_json=False).stdout.decode()
+    assert "(2 processes: 3 acquired, 1 released)" in text
+    assert "lease 2 of app 7: backend 1002" in text
+
+
+def test_two_logs_are_of_two_machines(leaks, tmp_path):
+    one = write_log(tmp_path, acquire(1), name="one")
+    other = write_log(tmp_path, release(1), acquire(2), name="other")
+    assert leases(leaks(one, other)) == [1, 2]
+
+
+@pytest.mark.parametrize("again", [line("config", size=10), ""])
+def test_pid_that_comes_again_is_another_process(leaks, tmp_path, again):
+    """With its configuration, or, a forked child, with a number that is not due."""
+    said = leaks(write_log(tmp_path, line("config", size=10), acquire(1), again, acquire(1),
+                           acquire(2), release(1), stack(1)))
+    assert leases(said) == [1, 2]
+    assert [p["acquired"] for p in said.document["processes"]] == [1, 2]
+
+
+def test_the_two_kinds(leaks, tmp_path):
+    said = leaks(write_log(
+        tmp_path, acquire(1), acquire(2), acquire(3), acquire(4), acquire(5), acquire(6),
+        stack(1), release(1, at_exit="yes"), line("given_away", lease=2),
+        line("leak", lease=3, stack=1, kind="never_released", hold_us=77,
+             transaction="in_transaction", statement='"UPDATE t"'),
+        line("leak", lease=4, stack=1, kind="released_by_exit"),
+        line("leak", lease=1, stack=1, kind="released_by_exit"),
+        line("leak", lease=7, stack=1, kind="never_released", suppressed="yes"),
+        release(5), line("leak", lease=99, backend=5, thread=6, pool="x")))
+    assert [(p["kind"], sorted(x["lease"] for x in p["leases"])) for p in said.places] == [
+        ("never_released", [3, 6]), ("never_released", [99]), ("released_by_exit", [1, 4]),
+        ("suppressed", [7])]
+    assert said.document["leaked"] == 5
+    three = [x for x in said.places[0]["leases"] if x["lease"] == 3][0]
+    assert (three["hold_us"], three["transaction"], three["statement"]) == (
+        77, "in_transaction", "UPDATE t")
+    text = leaks(tmp_path / "log", as_json=False).stdout.decode()
+    assert "pqpool: 3 connections leaked, taken at 2 places (app 7: 6 acquired, 2 rel" in text
+    assert "pqpool: 2 connections released only by exit, taken at 1 place\n" in text
+    assert "idle in transaction, last statement: UPDATE t\n" in text
+    assert "pqpool: 1 leak suppressed" in text
+
+
+def test_places_with_most_come_first(leaks, tmp_path):
+    said = leaks(write_log(tmp_path, *[acquire(n, stack=1 + (n > 1) + (n > 3)) for n in range(1, 9)],
+                           stack(1, "/bin/a+0x1"), stack(2, "/bin/a+0x2"),
+                           stack(3, "/bin/a+0x3")))
+    assert [(p["count"], p["frames"][0]["offset"]) for p in said.places] == [
+        (5, "0x3"), (2, "0x2"), (1, "0x1")]
+
+
+def test_stack_that_is_not_spelled_out(leaks, tmp_path):
+    log = write_log(tmp_path, acquire(1, stack=3), acquire(1, pid=8, stack=3),
+                    line("acquire", lease=2))
+    assert [(p["count"], p["frames"]) for p in leaks(log).places] == [(1, [])] * 3
+    text = leaks(log, as_json=False).stdout.decode()
+    assert text.count("stack 3, which the log does not spell out") == 2
+    assert text.count("taken at an unknown place") == 1
+
+
+def test_script_place(leaks, tmp_path):
+    frames = r'"/lib/a\\x20b.py:7(get) ... /srv/app.py:12"'
+    log = write_log(tmp_path, acquire(1, script="/srv/app.py:12"), acquire(2, stack=2),
+                    stack(1, script_frames=frames))
+    place = leaks(log).places[1]
+    assert place["script"] == "/srv/app.py:12"
+    assert place["script_frames"] == [{"file": "/lib/a b.py", "line": 7, "function": "get"},
+                                      {"file": "..."}, {"file": "/srv/app.py", "line": 12}]
+    text = leaks(log, as_json=False).stdout.decode()
+    assert ", taken at /srv/app.py:12\n    #0 /bin/app+0x10 in main\n" in text
+    assert "    #1 /lib/a b.py:7 in get\n    ...\n    #2 /srv/app.py:12\n" in text
+
+
+def test_frames_with_odd_names(leaks, tmp_path):
+    frames = r"/b\\x20c/a+0x1+b(c)+0xab(f(int)) ?+0x7f12 not-a-frame /x+0x +0x1"
+    log = write_log(tmp_path, acquire(1), stack(1, frames, build_ids=r'"/b\\x20c/a+0x1+b(c)=12ab"'))
+    found = [(f.get("module"), f["offset"], f.get("function"), f.get("build_id"))
+             for f in leaks(log).places[0]["frames"]]
+    assert found == [("/b c/a+0x1+b(c)", "0xab", "f(int)", "12ab"), (None, "0x7f12", None, None),
+                     ("", "0x1", None, None)]
+
+
+def test_lost_lines_are_told(leaks, tmp_path):
+    said = leaks(write_log(tmp_path, acquire(1), acquire(2, lost=3), release(1, lost=4)))
+    assert said.document["processes"][0]["lost_lines"] == 7
+    assert b"app 7 could not write 7 lines" in said.stderr
+
+
+def test_what_is_no_line_is_skipped_and_counted(leaks, tmp_path):
+    torn = acquire(50).rstrip("\n")
+    said = leaks(write_log(
+        tmp_path, acquire(1), "Traceback (most recent call last):\n", "\n", torn[:60] + "\n",
+        acquire(2), torn[:80] + release(2),  # a whole one behind a torn one
+        "Jan  2 03:04:05 host app[7]: " + acquire(3),  # as syslog writes it
+        acquire(4).replace(" lease=", " lease=1 lease="), acquire(5).replace("\n", ' x="\n'),
+        acquire(6).replace("2026", "x"), acquire(7, note='"\\q"'), acquire(8, note='"a\tb"'),
+        b"\0\0\0\0" + acquire(9).encode(), acquire(10).replace(" ", "  ", 1), torn))
+    assert leases(said) == [1, 3]
+    assert b"12 of 15 lines skipped" in said.stderr
+
+
+def test_hostile_lines(leaks, tmp_path):
+    """What a log holds neither reaches the terminal, nor the shell, nor breaks JSON."""
+    statement = rb'"\x1b[2J\x07 \"q\" \\ \n \xff\xc2\x9b31m' + b"\xe2\x80\xae\xc3\xa4\xff" + b'"'
+    log = write_log(
+        tmp_path, "x" * (1 << 20) + "\n", "time=" * 20000 + "\n", "time=" * 200000 + "\n",
+        acquire(1).rstrip("\n").encode() + b" statement=" + statement + b"\n",
+        stack(1, "/bin/$(touch${IFS}pwned)`id`;+0x1 -e+0x2 /dev/zero+0x3 /proc/self/mem+0x4",
+              build_ids='"/dev/zero=00"'),
+        acquire(2, stack=2**40), acquire(3, stack=-1), acquire(2**64 - 1), acquire(2**64),
+        line("stack", stack=2**63, frames="x"), line("leak", lease=4, hold_us=2**64 - 1))
+    said = leaks(log)
+    assert leases(said) == [1, 2, 3, 4, 2**64 - 1]
+    found = [x["statement"] for p in said.places for x in p["leases"] if x["lease"] == 1][0]
+    assert found == '\x1b[2J\x07 "q" \\ \n �\x9b31m\u202eä�'
+    text = leaks(log, as_json=False)
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", text.stdout + text.stderr)
+    assert "\u202e".encode() not in text.stdout and b"\xc2\x9b" not in text.stdout
+    assert rb"\x1b[2J\x07" in text.stdout and "ä".encode() in text.stdout
+    assert text.stdout.decode("utf-8")
+    assert not os.path.exists("pwned")
+
+
+def test_size_goes_by_what_is_open(leaks, tmp_path):
+    """50,000 leases pass through in the memory of a few."""
+    path = tmp_path / "log"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(stack(1))
+        for n in range(1, 50001):
+            f.write(acquire(n))
+            if n > 3:
+                f.write(release(n))
+    assert os.path.getsize(path) > 10 << 20
+    done = subprocess.run(["bash", "-c", 'ulimit -v 20000; exec "$@"', "-", built("pqpool"),
+                           "leaks", "--json", str(path)], capture_output=True, check=False)
+    assert [x["lease"] for p in json.loads(done.stdout)["places"] for x in p["leases"]] == [1, 2, 3]
+
+
+# ---- symbols ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compiled(tmp_path, run, leaks):
+    """compiled(flags...): builds holds.c; the path, ready to be run and asked for."""
+    include = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True,
+                             check=True).stdout.strip()
+    path = tmp_path / "a folder" / "holds;$(x)"
+    path.parent.mkdir()
+
+    def build(*flags):
+        subprocess.run(["gcc", "-O2", "-g", "-I" + include, *flags, "-o", str(path), SOURCE,
+                        "-lpq", "-lpthread"], check=True)
+        return str(path)
+
+    return build
+
+
+@pytest.fixture
+def ask(run, leaks, tmp_path):
+    """ask(program, ...): runs it to its violent end; what leaks says, and its output."""
+    def go(path, after=None, env=None, **options):
+        log = tmp_path / "asked.log"
+        done = run([path, "kill"], check_leases=False, env={"PQPOOL_LOG": log})
+        if after:
+            after()
+        return leaks(log, env=env, **options), done.stdout
+
+    return go
+
+
+def without_debug(path, debug):
+    subprocess.run(["objcopy", "--only-keep-debug", path, str(debug)], check=True)
+    subprocess.run(["strip", "--strip-all", path], check=True)
+
+
+def test_optimized_program(compiled, ask):
+    check_seven(*ask(compiled()))
+
+
+def test_debug_link(compiled, ask):
+    path = compiled()
+    debug = os.path.join(os.path.dirname(path), "holds.debug")
+    without_debug(path, debug)
+    subprocess.run(["objcopy", "--add-gnu-debuglink=" + debug, path], check=True)
+    check_seven(*ask(path))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may put files there")
+def test_debug_file_by_build_id(compiled, ask, tmp_path):
+    path = compiled()
+    notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True,
+                           check=True).stdout
+    build_id = re.search(r"Build ID: (\w+)", notes).group(1)
+    folder = os.path.join(DEBUG_FOLDER, build_id[:2])
+    there = os.path.exists(folder)
+    os.makedirs(folder, exist_ok=True)
+    target = os.path.join(folder, build_id[2:] + ".debug")
+    without_debug(path, tmp_path / "debug")
+    shutil.copy(tmp_path / "debug", target)
+    try:
+        check_seven(*ask(path))
+    finally:
+        os.remove(target)
+        if not there:
+            os.rmdir(folder)
+
+
+def functions(said):
+    return Counter(p["frames"][0].get("function") for p in said.places)
+
+
+def test_without_debug_information_the_symbols(compiled, ask):
+    path = compiled()
+    subprocess.run(["strip", "--strip-debug", path], check=True)
+    said, _ = ask(path)
+    assert functions(said) == Counter(["four_times", "twice", "once"])
+    assert not any("file" in f for p in said.places for f in p["frames"] if "holds" in f["module"])
+
+
+def test_without_symbols_nothing_is_made_up(compiled, ask):
+    """Some function always stands before: that does not make it the one."""
+    path = compiled("-rdynamic")
+    subprocess.run(["strip", "--strip-all", path], check=True)
+    said, _ = ask(path)
+    assert functions(said) == Counter([None] * 3)
+    assert said.document["leaked"] == 7
+
+
+def test_rebuilt_program_is_not_believed(compiled, ask):
+    path = compiled()
+    said, _ = ask(path, after=lambda: compiled("-O0"))
+    assert said.document["leaked"] == 7 and functions(said) == Counter([None] * 3)
+    assert {f["module_state"] for p in said.places for f in p["frames"]
+            if "holds" in f["module"]} == {"rebuilt"}
+    assert b"is not the file that ran" in said.stderr and said.stderr.count(b"\n") == 1
+
+
+def test_program_without_build_id(compiled, ask):
+    path = compiled("-Wl,--build-id=none")
+    check_seven(*ask(path))
+    said, _ = ask(path, after=lambda: compiled("-Wl,--build-id=none", "-O0"))
+    assert functions(said) == Counter([None] * 3)
+
+
+def test_program_that_is_gone(compiled, ask):
+    path = compiled()
+    said, _ = ask(path, after=lambda: os.remove(path))
+    assert said.document["leaked"] == 7 and functions(said) == Counter([None] * 3)
+
+
+def fake_addr2line(folder, script):
+    """An environment in which addr2line is this."""
+    folder.mkdir()
+    if script is not None:
+        (folder / "addr2line").write_text("#!/bin/sh\n" + script)
+        (folder / "addr2line").chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+@pytest.mark.parametrize("script, told", [
+    (None, b"addr2line (of binutils) cannot be run"),
+    ("exit 1\n", b""),
+    ("kill -9 $$\n", b""),
+    ("echo 0x0; echo x; echo y:1\n", b""),
+    ("exec /usr/bin/yes\n", b"addr2line has failed"),
+], ids=["absent", "fails", "killed", "nonsense", "endless"])
+def test_addr2line_that_does_not_do_its_part(program, ask, tmp_path, script, told):
+    said, _ = ask(program("holds"), env=fake_addr2line(tmp_path / "bin", script))
+    assert said.document["leaked"] == 7 and told in said.stderr
+    assert functions(said) == Counter(["four_times", "twice", "once"])  # from .symtab
+
+
+@pytest.mark.limit(120)
+def test_addr2line_that_hangs(program, ask, tmp_path):
+    env = fake_addr2line(tmp_path / "bin", "while :; do :; done\n")
+    said, _ = ask(program("holds"), env=env)
+    assert said.document["leaked"] == 7 and b"taken too long" in said.stderr
+    assert functions(said) == Counter(["four_times", "twice", "once"])
+
+
+# ---- the command line ----------------------------------------------------------------------
+
+
+def test_help_and_mistakes(leaks, tmp_path):
+    said = leaks("--help", as_json=False)
+    assert said.returncode == 0 and said.stdout.startswith(b"Usage: pqpool leaks")
+    assert leaks(as_json=False).returncode == 2
+    assert leaks("--nonsense", as_json=False).returncode == 2
+    said = leaks(tmp_path / "nothing")
+    assert said.returncode == 125 and b"nothing: No such file" in said.stderr
+    said = leaks(tmp_path)
+    assert said.returncode == 125 and b"Is a directory" in said.stderr
+
+
+def test_pipe(leaks, tmp_path):
+    log = write_log(tmp_path, acquire(1), stack(1))
+    done = subprocess.run(["bash", "-c", '"$0" leaks --json <(cat "$1")', built("pqpool"),
+                           str(log)], capture_output=True, check=False)
+    assert done.returncode == 1 and json.loads(done.stdout)["leaked"] == 1

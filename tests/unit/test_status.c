@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The status page: rows, blocks, readers meanwhile, forks, and disks that are full. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h wants the four above. */
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/pagedir.h"
+#include "base/self.h"
+#include "trace/status.h"
+#include "trace/status_format.h"
+
+#define THREADS 4
+
+static char folder[] = "/tmp/pqpool-test-status-XXXXXX";
+static atomic_int full_after = INT32_MAX; /* so many allocations succeed */
+
+int posix_fallocate(int fd, off_t offset, off_t n)
+{
+	if (atomic_fetch_sub(&full_after, 1) <= 0) {
+		return ENOSPC;
+	}
+	return fallocate(fd, 0, offset, n) == 0 ? 0 : errno;
+}
+
+static const char *reason(unsigned number)
+{
+	return number == 0 ? "none" : "aged";
+}
+
+static int set_up(void **state)
+{
+	static const struct config config = {.size = 7};
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	status_configure(&config, "test", reason, 2);
+	return 0;
+}
+
+static int clean_up(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", folder);
+	return system(command);
+}
+
+/* The files beside the page, by their ending; one of them in `path`. */
+static int files(const char *end, char path[512])
+{
+	char place[64];
+	const struct dirent *entry;
+	int n = 0;
+	DIR *dir;
+
+	snprintf(place, sizeof(place), "%s/pqpool", folder);
+	dir = opendir(place);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		const char *dot = strrchr(entry->d_name, '.');
+
+		if (dot != NULL && strcmp(dot, end) == 0) {
+			snprintf(path, 512, "%s/%s", place, entry->d_name);
+			n++;
+		}
+	}
+	if (dir != NULL) {
+		closedir(dir);
+	}
+	return n;
+}
+
+/* Every test is a process of its own, so that it begins without a page. */
+static void in_child(void (*test)(void))
+{
+	pid_t child = fork();
+	int status = -1;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		self_renew();
+		status_fork_child(false);
+		status_fork_prepare();
+		status_fork_child(true);
+		test();
+		status_remove();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* Within the child cmocka's assertions would go on with its parent's tests. */
+static void must(int is, const char *what, int line)
+{
+	if (!is) {
+		fprintf(stderr, "# line %d: %s\n", line, what);
+		abort();
+	}
+}
+
+#define MUST(is) must(is, #is, __LINE__)
+
+static int open_page(void)
+{
+	char path[512];
+	int fd;
+
+	MUST(files(".page", path) == 1);
+	fd = open(path, O_RDONLY);
+	MUST(fd >= 0);
+	return fd;
+}
+
+static struct status_session session_at(int fd, uint32_t row)
+{
+	struct status_session shown = {0};
+
+	MUST(pread(fd, &shown, sizeof(shown),
+	           (off_t)(STATUS_SESSIONS_AT + (row - 1) * sizeof(shown))) == sizeof(shown));
+	return shown;
+}
+
+static struct lease lease_in(uint32_t row, uint64_t id)
+{
+	return (struct lease){.row = row, .id = id, .began_us = id, .began_ns = id, .tid = 5};
+}
+
+/* ---- rows ---- */
+
+static void tell_a_life(void)
+{
+	uint32_t pool = status_take_pool("app@db:5432/shop", 30, 10);
+	uint32_t row = status_take_session(3, 4711, pool);
+	struct lease lease = lease_in(row, 12);
+	struct status_session shown;
+	struct status_pool told;
+	struct status_head head;
+	int fd = open_page();
+
+	MUST(pool != 0 && row != 0);
+	shown = session_at(fd, row);
+	MUST(shown.state == STATUS_SESSION_IDLE && shown.backend == 4711 && shown.id == 3);
+	lease.backend_pid = 4712;
+	status_lease_begun(&lease);
+	status_statement(&lease, "SELECT 1 FROM t");
+	status_transaction(&lease, LEASE_TRANSACTION_FAILED);
+	shown = session_at(fd, row);
+	MUST(shown.state == STATUS_SESSION_LEASED && shown.lease == 12 && shown.spoken == 1);
+	MUST(shown.backend == 4712 && shown.transaction == STATUS_TRANSACTION_FAILED);
+	MUST(shown.generation % 2 == 0 && strcmp(shown.statement, "SELECT ...") == 0);
+	status_pool(pool, 5, 2, 1);
+	status_pool(pool, 1, 6, 0);
+	status_closed(pool, 1);
+	status_waited(pool, 3000, true);
+	status_waited(pool, 2000, false);
+	status_lease_ended(&lease);
+	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
+	MUST(pread(fd, &told, sizeof(told), STATUS_POOLS_AT) == sizeof(told));
+	MUST(strcmp(told.label, "app@db:5432/shop") == 0 && told.limit == 30);
+	MUST(told.in_use == 1 && told.idle == 6 && told.waiting == 0 && told.peak == 5);
+	MUST(told.waits == 2 && told.wait_us == 5 && told.wait_max_us == 3);
+	MUST(told.timeouts == 1 && told.closed[1] == 1);
+	MUST(told.acquired == 1 && told.released == 1);
+	MUST(pread(fd, &head, sizeof(head), 0) == sizeof(head) && status_is_page(&head));
+	MUST(head.acquired == 1 && head.released == 1 && head.pid == getpid());
+	MUST(strncmp(head.config, "profile=none size=7 ", 20) == 0);
+	MUST(strcmp(head.reasons[1], "aged") == 0 && strcmp(head.program, "test") == 0);
+	status_free_session(row);
+	MUST(session_at(fd, row).state == STATUS_SESSION_FREE);
+}
+
+static void tells_a_life(void **state)
+{
+	(void)state;
+	in_child(tell_a_life);
+}
+
+static void speak(void)
+{
+	static const char secret[] = "ALTER ROLE app PASSWORD 'hunter2'";
+	uint32_t row = status_take_session(1, 1, 0);
+	struct lease lease = lease_in(row, 1);
+	int fd = open_page();
+
+	status_lease_begun(&lease);
+	MUST(session_at(fd, row).spoken == 0);
+	status_statement(&lease, secret);
+	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
+	status_lease_ended(&lease);
+	status_lease_begun(&lease);
+	MUST(session_at(fd, row).spoken == 0);
+	status_statement(&lease, secret); /* the same, told in another way */
+	MUST(session_at(fd, row).spoken == 1);
+	status_statement(&lease, "ALTER ROLE app");
+	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app") == 0);
+	status_statement(&lease, "");
+	MUST(session_at(fd, row).statement[0] == '\0');
+}
+
+static void shows_first_words_only(void **state)
+{
+	(void)state;
+	in_child(speak);
+}
+
+static void take_all(void)
+{
+	uint32_t row;
+	uint32_t n = 0;
+	struct lease lease = {.row = 0};
+	struct status_head head;
+
+	while ((row = status_take_session(n + 1, 0, 0)) != 0) {
+		MUST(row == n + 1);
+		n++;
+	}
+	MUST(n == STATUS_SESSIONS_MAX);
+	status_lease_begun(&lease); /* without a row it is counted all the same */
+	MUST(pread(open_page(), &head, sizeof(head), 0) == sizeof(head));
+	MUST(head.acquired == 1 && head.untold == 1 && head.sessions == n);
+	status_free_session(77);
+	MUST(status_take_session(1, 0, 0) == 77);
+}
+
+static void has_an_end(void **state)
+{
+	(void)state;
+	in_child(take_all);
+}
+
+static void *churn(void *arg)
+{
+	uint64_t id = (uint64_t)(uintptr_t)arg;
+
+	for (int i = 0; i < 3000; i++) {
+		struct lease lease = lease_in(status_take_session(id, 0, 0), id);
+
+		MUST(lease.row != 0);
+		status_lease_begun(&lease);
+		status_lease_ended(&lease);
+		status_free_session(lease.row);
+	}
+	return NULL;
+}
+
+/* What is read, and is still, was written by one of them as a whole. */
+static void *watch(void *arg)
+{
+	atomic_bool *over = arg;
+	int fd = open_page();
+	uint64_t good = 0;
+
+	while (!atomic_load(over)) {
+		struct status_session a = session_at(fd, 1);
+		struct status_session b = session_at(fd, 1);
+
+		if (a.generation % 2 == 0 && memcmp(&a, &b, sizeof(a)) == 0) {
+			good++;
+			MUST(a.state != STATUS_SESSION_LEASED ||
+			     (a.lease == a.id && a.began_us == a.id && a.began_ns == a.id));
+		}
+	}
+	MUST(good > 0);
+	close(fd);
+	return NULL;
+}
+
+static void churn_in_threads(void)
+{
+	pthread_t threads[THREADS];
+	pthread_t watcher;
+	atomic_bool over = false;
+
+	status_free_session(status_take_session(1, 0, 0));
+	MUST(pthread_create(&watcher, NULL, watch, &over) == 0);
+	for (uintptr_t i = 0; i < THREADS; i++) {
+		MUST(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)) == 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	atomic_store(&over, true);
+	pthread_join(watcher, NULL);
+}
+
+static void is_read_while_it_is_written(void **state)
+{
+	(void)state;
+	in_child(churn_in_threads);
+}
+
+/* ---- the file ---- */
+
+static void fill_up(void)
+{
+	char path[512];
+	uint32_t n = 0;
+
+	full_after = 2; /* fewer than it takes */
+	MUST(status_take_session(1, 0, 0) == 0);
+	MUST(files(".page", path) == 0 && files(".new", path) == 0);
+	full_after = INT32_MAX;
+	MUST(status_take_session(1, 0, 0) == 0); /* it is not tried again */
+	status_fork_prepare();
+	status_fork_child(true);
+	full_after = 4; /* one more than it takes: it grows once */
+	while (status_take_session(n + 1, 0, 0) != 0) {
+		n++;
+	}
+	MUST(n == 2 * 8192 / sizeof(struct status_session));
+	full_after = INT32_MAX;
+	MUST(status_take_session(1, 0, 0) == n + 1);
+}
+
+static void a_full_disk_is_survived(void **state)
+{
+	(void)state;
+	in_child(fill_up);
+}
+
+static void limit_files(void)
+{
+	const struct rlimit limit = {4096, 4096};
+
+	MUST(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	MUST(status_take_session(1, 0, 0) == 0); /* and no SIGXFSZ */
+}
+
+static void a_limit_on_files_is_heeded(void **state)
+{
+	(void)state;
+	in_child(limit_files);
+}
+
+static void fork_once(void)
+{
+	uint32_t row = status_take_session(1, 1, 0);
+	struct lease lease = lease_in(row, 1);
+	char path[512];
+	int status = -1;
+	int fd = open_page();
+	pid_t child;
+
+	status_lease_begun(&lease);
+	status_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		self_renew();
+		status_fork_child(true);
+		status_lease_ended(&lease); /* nothing happens */
+		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
+		MUST(status_take_session(2, 2, 0) != 0);
+		MUST(files(".page", path) == 2);
+		status_remove();
+		_exit(files(".page", path));
+	}
+	status_fork_parent();
+	MUST(waitpid(child, &status, 0) == child);
+	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	MUST(session_at(fd, row).state == STATUS_SESSION_LEASED);
+	MUST(pagedir_is_live(fd)); /* not ended by the child's end */
+}
+
+static void a_child_has_its_own(void **state)
+{
+	(void)state;
+	in_child(fork_once);
+}
+
+/* A page as a killed process leaves it. */
+static void leave_page(int leases)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct lease lease;
+
+		self_renew();
+		status_fork_prepare();
+		status_fork_child(true);
+		lease = lease_in(status_take_session(1, 1, 0), 1);
+
+		for (int i = 0; i < leases; i++) {
+			status_lease_begun(&lease);
+		}
+		_exit(0);
+	}
+	MUST(waitpid(child, NULL, 0) == child);
+}
+
+static void tidy_up(void)
+{
+	const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+	char path[512];
+	int fd;
+
+	leave_page(0);
+	MUST(files(".page", path) == 1);
+	leave_page(2); /* removes the one before, and stays */
+	MUST(files(".page", path) == 1);
+	MUST(status_take_session(1, 1, 0) != 0);
+	MUST(files(".page", path) == 1 && files(".dead", path) == 1);
+	MUST(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
+	strcpy(strrchr(path, '/'), "/garbage.page");
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	MUST(fd >= 0 && write(fd, "garbage", 7) == 7);
+	strcpy(strrchr(path, '/'), "/started.new");
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	leave_page(0);
+	MUST(files(".dead", path) == 0 && files(".page", path) == 2);
+	MUST(files(".new", path) == 1);
+	MUST(futimens(fd, long_ago) == 0);
+	leave_page(0);
+	MUST(files(".new", path) == 0);
+	leave_page(0);
+}
+
+static void what_is_left_is_cleared_out(void **state)
+{
+	(void)state;
+	in_child(tidy_up);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tells_a_life),
+		cmocka_unit_test(shows_first_words_only),
+		cmocka_unit_test(has_an_end),
+		cmocka_unit_test(is_read_while_it_is_written),
+		cmocka_unit_test(a_full_disk_is_survived),
+		cmocka_unit_test(a_limit_on_files_is_heeded),
+		cmocka_unit_test(a_child_has_its_own),
+		cmocka_unit_test(what_is_left_is_cleared_out),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, clean_up);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What a log or a status page tells of leases: who took which, and what became of them. */
+#include "ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+/* Numbers beyond those that a process hands out are not believed. */
+#define STACKS_MAX 65536
+
+struct word {
+	UT_hash_handle hh;
+	char text[];
+};
+
+const char *ledger_word(struct ledger *ledger, const char *text)
+{
+	size_t n = strlen(text);
+	struct word *word;
+
+	HASH_FIND(hh, ledger->words, text, n, word);
+	if (word == NULL) {
+		word = memory_new(1, sizeof(*word) + n + 1);
+		memcpy(word->text, text, n);
+		HASH_ADD_KEYPTR(hh, ledger->words, word->text, n, word);
+		memory_added(word->hh.tbl);
+	}
+	return word->text;
+}
+
+struct process *ledger_process(struct ledger *ledger, struct owner owner)
+{
+	struct process *process;
+
+	HASH_FIND(hh, ledger->by_pid, &owner, sizeof(owner), process);
+	if (process != NULL) {
+		return process;
+	}
+	process = memory_new(1, sizeof(*process));
+	process->owner = owner;
+	process->number = ++ledger->processes;
+	process->program = "";
+	HASH_ADD(hh, ledger->by_pid, owner, sizeof(owner), process);
+	memory_added(process->hh.tbl);
+	DL_APPEND(ledger->all, process);
+	return process;
+}
+
+void ledger_end_process(struct ledger *ledger, struct process *process)
+{
+	HASH_DEL(ledger->by_pid, process);
+	process->ended = true;
+	if (process->held == NULL) {
+		ledger->forgotten_acquired += process->acquired;
+		ledger->forgotten_released += process->released;
+		DL_DELETE(ledger->all, process);
+		free(process->places);
+		free(process);
+	}
+}
+
+static struct place *find_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS])
+{
+	size_t begins[LEDGER_TEXTS];
+	size_t whole = 0;
+	struct place *place;
+	char *key;
+
+	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+		begins[i] = whole;
+		whole += (texts[i] != NULL ? strlen(texts[i]) : 0) + 1;
+	}
+	key = memory_new(whole, 1);
+	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+		strcpy(key + begins[i], texts[i] != NULL ? texts[i] : "");
+	}
+	HASH_FIND(hh, ledger->places, key, whole, place);
+	if (place != NULL) {
+		free(key);
+		return place;
+	}
+	place = memory_new(1, sizeof(*place));
+	place->frames = key + begins[0];
+	place->build_ids = key + begins[1];
+	place->script = key + begins[2];
+	place->script_frames = key + begins[3];
+	place->number = HASH_COUNT(ledger->places) + 1;
+	HASH_ADD_KEYPTR(hh, ledger->places, key, whole, place);
+	memory_added(place->hh.tbl);
+	return place;
+}
+
+void ledger_stack(struct ledger *ledger, struct process *process, uint64_t stack,
+                  const char *const texts[LEDGER_TEXTS])
+{
+	if (stack == 0 || stack > STACKS_MAX) {
+		return;
+	}
+	if (stack >= process->place_count) {
+		size_t count = stack + stack / 2 + 16;
+
+		process->places = memory_resize(process->places, count, sizeof(struct place *));
+		for (size_t i = process->place_count; i < count; i++) {
+			process->places[i] = NULL;
+		}
+		process->place_count = count;
+	}
+	process->places[stack] = find_place(ledger, texts);
+}
+
+struct held *ledger_add(struct process *process, uint64_t lease)
+{
+	struct held *held = memory_new(1, sizeof(*held));
+
+	held->process = process;
+	held->lease = lease;
+	held->pool = "";
+	held->pooled = true;
+	HASH_ADD(hh, process->held, lease, sizeof(lease), held);
+	memory_added(held->hh.tbl);
+	return held;
+}
+
+struct held *ledger_find(const struct process *process, uint64_t lease)
+{
+	struct held *held;
+
+	HASH_FIND(hh, process->held, &lease, sizeof(lease), held);
+	return held;
+}
+
+void ledger_forget(struct process *process, struct held *held)
+{
+	HASH_DEL(process->held, held);
+	free(held->script);
+	free(held->transaction);
+	free(held->statement);
+	free(held);
+}
+
+void ledger_settle(struct ledger *ledger)
+{
+	struct process *process;
+
+	DL_FOREACH (ledger->all, process) {
+		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
+			if (held->stack < process->place_count) {
+				held->place = process->places[held->stack];
+			}
+		}
+	}
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Reads logs, line by line, into the ledger of what is still held.
+ *
+ * Of each process: acquire opens a lease; release and given_away close it; leak, and
+ * release with at_exit=yes, say that it was never closed in time. What is open when all
+ * is read is up to the caller: the process may live.
+ *
+ * A torn line, and one that others wrote, is skipped. Where a whole line stands behind a
+ * torn one, or behind what syslog puts before it, it is found by its beginning.
+ */
+#include "reader.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "logline.h"
+#include "memory.h"
+
+#define BUFFER_BYTES (256 * 1024)
+/* Much longer than any line of a log with its prefix: what is longer is none. */
+#define LINE_BYTES   (64 * 1024)
+#define LINE_BEGINS  "time="
+/* How often the beginning of a line is looked for in one. */
+#define BEGINNINGS   8
+
+/* ---- what the lines mean ---- */
+
+static bool has_word(const struct logline *line, const char *key, const char *word)
+{
+	const char *value = logline_get(line, key);
+
+	return value != NULL && strcmp(value, word) == 0;
+}
+
+/* `*kept` becomes a copy of the pair's value, if there is one. */
+static void keep(char **kept, const struct logline *line, const char *key)
+{
+	const char *value = logline_get(line, key);
+
+	if (value != NULL) {
+		free(*kept);
+		*kept = memory_copy(value, strlen(value));
+	}
+}
+
+/* Takes over what a line with a lease on it tells of that. */
+static void take_details(struct ledger *ledger, struct held *held, const struct logline *line)
+{
+	const char *pool = logline_get(line, "pool");
+
+	logline_u64(line, "session", &held->session);
+	logline_i64(line, "backend", &held->backend);
+	logline_i64(line, "thread", &held->thread);
+	logline_u64(line, "hold_us", &held->hold_us);
+	if (pool != NULL) {
+		held->pool = ledger_word(ledger, pool);
+	}
+	if (has_word(line, "pooled", "no")) {
+		held->pooled = false;
+	}
+	keep(&held->transaction, line, "transaction");
+	keep(&held->statement, line, "statement");
+}
+
+/* The same for lines that name the stack which took the lease. */
+static void take_origin(struct held *held, const struct logline *line)
+{
+	logline_u64(line, "stack", &held->stack);
+	keep(&held->script, line, "script");
+}
+
+static void take_acquire(struct ledger *ledger, struct process *process, uint64_t lease,
+                         uint64_t now_us, const struct logline *line)
+{
+	struct held *held = ledger_find(process, lease);
+
+	if (held != NULL) {
+		/* Numbers do not come twice: it is a child that got an old pid. */
+		struct owner owner = process->owner;
+
+		ledger_end_process(ledger, process);
+		process = ledger_process(ledger, owner);
+		process->first_us = now_us;
+	}
+	held = ledger_add(process, lease);
+	held->began_us = now_us;
+	logline_i64(line, "tid", &held->thread);
+	take_details(ledger, held, line);
+	take_origin(held, line);
+	process->acquired++;
+}
+
+static void take_release(struct ledger *ledger, struct process *process, uint64_t lease,
+                         const struct logline *line)
+{
+	struct held *held = ledger_find(process, lease);
+
+	process->released++;
+	if (held == NULL) {
+		return; /* taken before the log begins */
+	}
+	if (has_word(line, "at_exit", "yes")) {
+		take_details(ledger, held, line);
+		held->holding = HOLDING_RELEASED_BY_EXIT;
+	} else if (held->holding == HOLDING_OPEN) {
+		ledger_forget(process, held);
+	}
+}
+
+static void take_leak(struct ledger *ledger, struct process *process, uint64_t lease,
+                      uint64_t now_us, const struct logline *line)
+{
+	struct held *held = ledger_find(process, lease);
+
+	if (held == NULL) {
+		held = ledger_add(process, lease);
+	}
+	held->holding = has_word(line, "suppressed", "yes")          ? HOLDING_SUPPRESSED
+	                : has_word(line, "kind", "released_by_exit") ? HOLDING_RELEASED_BY_EXIT
+	                                                             : HOLDING_NEVER_RELEASED;
+	take_details(ledger, held, line);
+	take_origin(held, line);
+	if (held->began_us == 0 && held->hold_us < now_us) {
+		held->began_us = now_us - held->hold_us;
+	}
+	process->ended = true;
+}
+
+static void take_lease(struct ledger *ledger, struct process *process, const char *event,
+                       uint64_t now_us, const struct logline *line)
+{
+	uint64_t lease;
+	struct held *held;
+
+	if (!logline_u64(line, "lease", &lease)) {
+		return;
+	}
+	held = ledger_find(process, lease);
+	if (strcmp(event, "acquire") == 0) {
+		take_acquire(ledger, process, lease, now_us, line);
+	} else if (strcmp(event, "release") == 0) {
+		take_release(ledger, process, lease, line);
+	} else if (strcmp(event, "leak") == 0) {
+		take_leak(ledger, process, lease, now_us, line);
+	} else if (held == NULL) {
+		return;
+	} else if (strcmp(event, "given_away") == 0) {
+		ledger_forget(process, held);
+	} else {
+		take_details(ledger, held, line);
+	}
+}
+
+static void take_stack(struct ledger *ledger, struct process *process,
+                       const struct logline *line)
+{
+	uint64_t stack;
+
+	if (logline_u64(line, "stack", &stack)) {
+		const char *texts[LEDGER_TEXTS] = {
+			logline_get(line, "frames"), logline_get(line, "build_ids"),
+			logline_get(line, "script"), logline_get(line, "script_frames")};
+
+		ledger_stack(ledger, process, stack, texts);
+	}
+}
+
+/* False if it is not a line of ours, however well it is written. */
+static bool take_line(struct ledger *ledger, unsigned family, const struct logline *line)
+{
+	const char *event = logline_get(line, "event");
+	const char *program = logline_get(line, "program");
+	struct owner owner = {.family = family};
+	struct process *process;
+	uint64_t now_us;
+	uint64_t lost;
+
+	if (event == NULL || program == NULL || !logline_time_us(line, &now_us) ||
+	    !logline_i64(line, "pid", &owner.pid)) {
+		return false;
+	}
+	process = ledger_process(ledger, owner);
+	if (strcmp(event, "config") == 0 && process->first_us != 0) {
+		ledger_end_process(ledger, process);
+		process = ledger_process(ledger, owner);
+	}
+	if (process->first_us == 0) {
+		process->first_us = now_us;
+	}
+	process->last_us = now_us > process->last_us ? now_us : process->last_us;
+	process->program = ledger_word(ledger, program);
+	process->lost += logline_u64(line, "lost", &lost) ? lost : 0;
+	if (strcmp(event, "stack") == 0) {
+		take_stack(ledger, process, line);
+	} else {
+		take_lease(ledger, process, event, now_us, line);
+	}
+	return true;
+}
+
+/* ---- lines ---- */
+
+static void take_text(struct reader *reader, unsigned family, char *text)
+{
+	char *at = strstr(text, LINE_BEGINS);
+	bool torn = at == NULL;
+
+	reader->lines++;
+	for (int i = 0; at != NULL && i < BEGINNINGS; i++) {
+		char *next = strstr(at + 1, LINE_BEGINS);
+		char *copy = next != NULL ? memory_copy(at, strlen(at)) : NULL;
+		struct logline line;
+
+		/* Taking it apart spoils it, and there may be another beginning. */
+		if (logline_parse(&line, copy != NULL ? copy : at) &&
+		    take_line(reader->ledger, family, &line)) {
+			next = NULL;
+		} else {
+			torn = true;
+		}
+		free(copy);
+		at = next;
+	}
+	reader->skipped += torn;
+}
+
+/* Bytes read and not yet taken: [begin, end) of the buffer. */
+struct window {
+	char *buffer;
+	size_t begin;
+	size_t end;
+	bool inside_long; /* what comes next belongs to a line that is too long */
+};
+
+static void take_lines(struct reader *reader, unsigned family, struct window *window)
+{
+	for (;;) {
+		char *line = window->buffer + window->begin;
+		char *newline = memchr(line, '\n', window->end - window->begin);
+		size_t n = newline != NULL ? (size_t)(newline - line) : 0;
+
+		if (newline == NULL) {
+			return;
+		}
+		window->begin += n + 1;
+		if (window->inside_long || n > LINE_BYTES || memchr(line, '\0', n) != NULL) {
+			window->inside_long = false;
+			reader->lines++;
+			reader->skipped++;
+			continue;
+		}
+		*newline = '\0';
+		take_text(reader, family, line);
+	}
+}
+
+/* What is left is the beginning of a line: it goes to the front, or away if too long. */
+static void move_rest(struct window *window)
+{
+	size_t rest = window->end - window->begin;
+
+	if (window->inside_long || rest > LINE_BYTES) {
+		window->inside_long = true;
+		rest = 0;
+	}
+	memmove(window->buffer, window->buffer + window->begin, rest);
+	window->begin = 0;
+	window->end = rest;
+}
+
+static bool read_file(struct reader *reader, const struct logfile *file, char *buffer)
+{
+	struct window window = {.buffer = buffer};
+
+	for (;;) {
+		ssize_t n = read(file->fd, buffer + window.end, BUFFER_BYTES - window.end);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0) {
+			warn("%s", file->name);
+			return false;
+		}
+		if (n == 0) {
+			break;
+		}
+		window.end += (size_t)n;
+		take_lines(reader, file->family, &window);
+		move_rest(&window);
+	}
+	if (window.end > 0 || window.inside_long) {
+		reader->lines++;
+		reader->skipped++; /* without its newline: cut off by a death */
+	}
+	return true;
+}
+
+bool reader_read(struct reader *reader, const struct logfiles *files)
+{
+	char *buffer = memory_new(BUFFER_BYTES, 1);
+	bool good = true;
+
+	for (size_t i = 0; i < files->count && good; i++) {
+		good = read_file(reader, &files->all[i], buffer);
+	}
+	free(buffer);
+	return good;
+}
