@@ -10,6 +10,9 @@
  * done under a lock on the file (flock, not waited for), so that they do not happen at once:
  * who does not get it counts his line as lost, and tries with the next.
  *
+ * One case is left: who looked at the file before the half line came, and does not write
+ * before there is room again, writes right behind it.
+ *
  * Locks: none of its own, called with LOCK_RECORD held, which guards the half line; but
  * append_has_room is free for all. errno is not kept.
  */

@@ -15,13 +15,14 @@
  *   keep more. Only digits count (log.new does not).
  * - In this order each process's lines are in order. Those of different processes overlap
  *   where one was late to notice a rotation: it writes its next line to what is log.1 by
- *   then. Between a rotation and the reader's last look files have other names; device
- *   and inode tell which is which.
+ *   then. While a log is being read a rotation may give its files other names; device and
+ *   inode tell which is which.
  * - A process that died within a rotation may leave `log` and `log.1` as two names of one
  *   file (equal device and inode), to be read once. The next rotation puts that right.
  * - A process that went over to another file writes the lines of the stacks anew which it
  *   refers to from then on. Its first line there may still refer to one in the file before.
- * - What happened before the oldest file is not there: a release whose acquire is not, too.
+ * - What happened before the oldest file is not there: a release may come without its
+ *   acquire, and a lease may be open of which no line is left.
  * - A line that ends in the word "torn" (no pair), or in no newline, was cut off by a disk
  *   that was full, or by a kill while it was written; it is to be skipped, for its last value
  *   may be half a value. What a full disk tore is counted in a later lost=N of its process.
