@@ -83,7 +83,7 @@ static void enter_stack(struct ledger *ledger, struct process *process,
 	if (logline_parse(&line, copy)) {
 		texts[3] = logline_get(&line, "script_frames");
 	}
-	ledger_stack(ledger, process, stack->id, texts);
+	ledger_number(process, stack->id, ledger_place(ledger, texts));
 	free(copy);
 }
 

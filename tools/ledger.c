@@ -7,9 +7,6 @@
 
 #include "memory.h"
 
-/* Numbers beyond those that a process hands out are not believed. */
-#define STACKS_MAX 65536
-
 struct word {
 	UT_hash_handle hh;
 	char text[];
@@ -48,6 +45,17 @@ struct process *ledger_process(struct ledger *ledger, struct owner owner)
 	return process;
 }
 
+static void forget_numbers(struct process *process)
+{
+	struct numbered *numbered;
+	struct numbered *next;
+
+	HASH_ITER (hh, process->stacks, numbered, next) {
+		HASH_DEL(process->stacks, numbered);
+		free(numbered);
+	}
+}
+
 void ledger_end_process(struct ledger *ledger, struct process *process)
 {
 	HASH_DEL(ledger->by_pid, process);
@@ -56,12 +64,12 @@ void ledger_end_process(struct ledger *ledger, struct process *process)
 		ledger->forgotten_acquired += process->acquired;
 		ledger->forgotten_released += process->released;
 		DL_DELETE(ledger->all, process);
-		free(process->places);
+		forget_numbers(process);
 		free(process);
 	}
 }
 
-static struct place *find_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS])
+const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS])
 {
 	size_t begins[LEDGER_TEXTS];
 	size_t whole = 0;
@@ -92,22 +100,36 @@ static struct place *find_place(struct ledger *ledger, const char *const texts[L
 	return place;
 }
 
-void ledger_stack(struct ledger *ledger, struct process *process, uint64_t stack,
-                  const char *const texts[LEDGER_TEXTS])
+static struct numbered *find_number(const struct process *process, uint64_t stack)
 {
-	if (stack == 0 || stack > STACKS_MAX) {
-		return;
-	}
-	if (stack >= process->place_count) {
-		size_t count = stack + stack / 2 + 16;
+	struct numbered *found;
 
-		process->places = memory_resize(process->places, count, sizeof(struct place *));
-		for (size_t i = process->place_count; i < count; i++) {
-			process->places[i] = NULL;
-		}
-		process->place_count = count;
+	HASH_FIND(hh, process->stacks, &stack, sizeof(stack), found);
+	return found;
+}
+
+/* One may be cut shorter than the other, where a line became too long. */
+static bool is_same_stack(const struct place *a, const struct place *b)
+{
+	size_t x = strlen(a->frames);
+	size_t y = strlen(b->frames);
+
+	return strncmp(a->frames, b->frames, x < y ? x : y) == 0;
+}
+
+bool ledger_number(struct process *process, uint64_t stack, const struct place *place)
+{
+	struct numbered *numbered = find_number(process, stack);
+
+	if (numbered != NULL) {
+		return is_same_stack(numbered->place, place);
 	}
-	process->places[stack] = find_place(ledger, texts);
+	numbered = memory_new(1, sizeof(*numbered));
+	numbered->stack = stack;
+	numbered->place = place;
+	HASH_ADD(hh, process->stacks, stack, sizeof(stack), numbered);
+	memory_added(numbered->hh.tbl);
+	return true;
 }
 
 struct held *ledger_add(struct process *process, uint64_t lease)
@@ -146,9 +168,9 @@ void ledger_settle(struct ledger *ledger)
 
 	DL_FOREACH (ledger->all, process) {
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
-			if (held->stack < process->place_count) {
-				held->place = process->places[held->stack];
-			}
+			const struct numbered *numbered = find_number(process, held->stack);
+
+			held->place = numbered != NULL ? numbered->place : NULL;
 		}
 	}
 }

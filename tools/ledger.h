@@ -41,6 +41,13 @@ struct owner {
 	uint64_t family; /* of the log, see logfiles.h: pids of two logs may be two machines' */
 };
 
+/* What a process means by a stack's number. */
+struct numbered {
+	uint64_t stack;
+	const struct place *place;
+	UT_hash_handle hh; /* ledger.c's */
+};
+
 /* One process; a pid that comes again is another one. */
 struct process {
 	struct owner owner;
@@ -54,8 +61,7 @@ struct process {
 	bool ended;   /* another one has its pid, or it has reported its leaks */
 	bool running; /* as far as can be told from here */
 
-	struct place **places; /* by stack number, [0, place_count) */
-	size_t place_count;
+	struct numbered *stacks;
 	struct held *held;    /* leases open or leaked, by number */
 	struct process *prev; /* of all, in the order of their coming */
 	struct process *next;
@@ -100,13 +106,15 @@ void ledger_end_process(struct ledger *ledger, struct process *process);
 /* `text`, kept once however often it comes, as long as the ledger. */
 const char *ledger_word(struct ledger *ledger, const char *text);
 
-/*
- * What the number `stack` stands for in this process: the four texts of a place, in their
- * order; NULL where nothing is known.
- */
+/* The place that is described by its four texts, in their order; NULL: nothing is known. */
 #define LEDGER_TEXTS 4
-void ledger_stack(struct ledger *ledger, struct process *process, uint64_t stack,
-                  const char *const texts[LEDGER_TEXTS]);
+const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS]);
+
+/*
+ * From now on the number `stack` stands for `place` in this process. False, and nothing is
+ * changed, if it already stands for another one: then this is another process.
+ */
+bool ledger_number(struct process *process, uint64_t stack, const struct place *place);
 
 /* A lease that is new; its members but process, lease and place are the caller's to set. */
 struct held *ledger_add(struct process *process, uint64_t lease);

@@ -73,18 +73,30 @@ static void take_origin(struct held *held, const struct logline *line)
 	keep(&held->script, line, "script");
 }
 
+/*
+ * A child that got an old pid, and does not tell its configuration as a new program does.
+ * Returns the process that it is.
+ */
+static struct process *succeed(struct ledger *ledger, struct process *process, uint64_t now_us)
+{
+	struct owner owner = process->owner;
+	const char *program = process->program;
+
+	ledger_end_process(ledger, process);
+	process = ledger_process(ledger, owner);
+	process->program = program;
+	process->first_us = now_us;
+	process->last_us = now_us;
+	return process;
+}
+
 static void take_acquire(struct ledger *ledger, struct process *process, uint64_t lease,
                          uint64_t now_us, const struct logline *line)
 {
 	struct held *held = ledger_find(process, lease);
 
 	if (held != NULL) {
-		/* Numbers do not come twice: it is a child that got an old pid. */
-		struct owner owner = process->owner;
-
-		ledger_end_process(ledger, process);
-		process = ledger_process(ledger, owner);
-		process->first_us = now_us;
+		process = succeed(ledger, process, now_us); /* numbers do not come twice */
 	}
 	held = ledger_add(process, lease);
 	held->began_us = now_us;
@@ -155,17 +167,21 @@ static void take_lease(struct ledger *ledger, struct process *process, const cha
 	}
 }
 
-static void take_stack(struct ledger *ledger, struct process *process,
+static void take_stack(struct ledger *ledger, struct process *process, uint64_t now_us,
                        const struct logline *line)
 {
+	const char *texts[LEDGER_TEXTS] = {
+		logline_get(line, "frames"), logline_get(line, "build_ids"),
+		logline_get(line, "script"), logline_get(line, "script_frames")};
 	uint64_t stack;
+	const struct place *place;
 
-	if (logline_u64(line, "stack", &stack)) {
-		const char *texts[LEDGER_TEXTS] = {
-			logline_get(line, "frames"), logline_get(line, "build_ids"),
-			logline_get(line, "script"), logline_get(line, "script_frames")};
-
-		ledger_stack(ledger, process, stack, texts);
+	if (!logline_u64(line, "stack", &stack)) {
+		return;
+	}
+	place = ledger_place(ledger, texts);
+	if (!ledger_number(process, stack, place)) {
+		ledger_number(succeed(ledger, process, now_us), stack, place);
 	}
 }
 
@@ -195,7 +211,7 @@ static bool take_line(struct ledger *ledger, unsigned family, const struct logli
 	process->program = ledger_word(ledger, program);
 	process->lost += logline_u64(line, "lost", &lost) ? lost : 0;
 	if (strcmp(event, "stack") == 0) {
-		take_stack(ledger, process, line);
+		take_stack(ledger, process, now_us, line);
 	} else {
 		take_lease(ledger, process, event, now_us, line);
 	}

@@ -99,9 +99,11 @@ def test_all_are_named_from_the_log(run, program, leaks, tmp_path, way):
 
 
 def test_all_are_named_from_the_status_page(run, program, leaks, tmp_path):
+    # A folder of its own: in the common one no more than some pages of the dead are kept.
+    own = {"XDG_RUNTIME_DIR": str(tmp_path)}
     done = run([program("holds"), "kill"], check_leases=False,
-               env={"PQPOOL_LOG": tmp_path / "log"})
-    said = leaks(done.log[0]["pid"])
+               env={"PQPOOL_LOG": tmp_path / "log", **own})
+    said = leaks(done.log[0]["pid"], env=own)
     check_seven(said, done.stdout)
 
 
@@ -147,7 +149,7 @@ def test_nothing_leaked(run, program, leaks, tmp_path):
 def living(program, shim, server, tmp_path):
     """A holds that waits, its log; ended with the test."""
     env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
-           "PQPOOL_LOG": str(tmp_path / "log")}
+           "PQPOOL_LOG": str(tmp_path / "log"), "XDG_RUNTIME_DIR": str(tmp_path)}
     with subprocess.Popen([program("holds"), "wait"], env=env, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True) as process:
@@ -161,7 +163,8 @@ def living(program, shim, server, tmp_path):
 @pytest.mark.parametrize("source", ["log", "page"])
 def test_what_a_running_process_holds_is_no_leak(living, leaks, source):
     process, log = living
-    said = leaks(log if source == "log" else process.pid)
+    own = {"XDG_RUNTIME_DIR": os.path.dirname(log)}
+    said = leaks(log if source == "log" else process.pid, env=own)
     assert said.returncode == 0, said.stderr
     assert (said.document["leaked"], said.document["held"]) == (0, 7)
     assert {p["kind"] for p in said.places} == {"held"}
@@ -170,7 +173,7 @@ def test_what_a_running_process_holds_is_no_leak(living, leaks, source):
     assert "pqpool: 7 connections held by a running process, taken at 3 places" in ordinary
     process.kill()
     process.wait()
-    assert leaks(log if source == "log" else process.pid).document["leaked"] == 7
+    assert leaks(log if source == "log" else process.pid, env=own).document["leaked"] == 7
 
 
 def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
@@ -269,6 +272,15 @@ def test_two_logs_are_of_two_machines(leaks, tmp_path):
     one = write_log(tmp_path, acquire(1), name="one")
     other = write_log(tmp_path, release(1), acquire(2), name="other")
     assert leases(leaks(one, other)) == [1, 2]
+
+
+def test_number_that_means_another_stack_is_another_process(leaks, tmp_path):
+    """The same one may be cut elsewhere, where its line is too long."""
+    said = leaks(write_log(tmp_path, stack(1, "/bin/a+0x1"), acquire(1),
+                           stack(1, "/bin/a+0x1 /bin/b+0x3", build_ids="x=1"),
+                           acquire(2), stack(1, "/bin/a+0x2"), acquire(7)))
+    assert [(p["frames"][0]["offset"], [x["lease"] for x in p["leases"]])
+            for p in said.places] == [("0x1", [1, 2]), ("0x2", [7])]
 
 
 @pytest.mark.parametrize("again", [line("config", size=10), ""])
