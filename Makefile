@@ -4,6 +4,7 @@
 # make demo       set everything up, run pgbench without and with the shim, show a leak report
 # make check      set everything up, run every test
 # make bench      set everything up, measure what it costs and saves
+# make install    to PREFIX (/usr/local), below DESTDIR if that is set; make uninstall
 # make asan tsan valgrind lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
@@ -23,11 +24,18 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden -fno-omit-frame-pointer
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
-	pagedir.c symbol.c build_id.c)
+	needs.c pagedir.c symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
-.PHONY: all demo bench check lint format asan tsan valgrind clean setup
-all: $(BUILD)/libpqpool.so $(BUILD)/pqpool
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BINDIR  := $(DESTDIR)$(PREFIX)/bin
+LIBDIR  := $(DESTDIR)$(PREFIX)/lib
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
+COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+
+.PHONY: all demo bench check lint format asan tsan valgrind clean setup install uninstall
+all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) -static-libgcc \
@@ -36,6 +44,10 @@ $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 
 $(BUILD)/pqpool: $(TOOL_OBJECTS)
 	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS)
+
+$(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
+	$(BUILD)/pqpool run --help | awk -f tools/man/variables.awk - tools/man/pqpool.1 >$@.new
+	mv $@.new $@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -48,6 +60,17 @@ $(BUILD)/%.tool.o: %.c
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 include tests/tests.mk
+
+# The tool looks for the library in ../lib from where it is.
+install: all
+	install -d $(BINDIR) $(LIBDIR) $(MANDIR) $(COMPDIR)
+	install -m 755 $(BUILD)/pqpool $(BINDIR)/pqpool
+	install -m 755 $(BUILD)/libpqpool.so $(LIBDIR)/libpqpool.so
+	install -m 644 $(BUILD)/pqpool.1 $(MANDIR)/pqpool.1
+	install -m 644 tools/completion/pqpool.bash $(COMPDIR)/pqpool
+
+uninstall:
+	rm -f $(BINDIR)/pqpool $(LIBDIR)/libpqpool.so $(MANDIR)/pqpool.1 $(COMPDIR)/pqpool
 
 clean:
 	rm -rf $(BUILD)

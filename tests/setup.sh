@@ -97,6 +97,7 @@ need_check() {
 	need tmux has_program tmux
 	need clang has_program clang
 	need clang-format has_program clang-format
+	need groff-base has_program groff
 	need git has_program git
 	need openssl has_program openssl
 	need strace has_program strace

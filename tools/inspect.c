@@ -8,12 +8,13 @@
 #include "inspect.h"
 
 #include <elf.h>
-#include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <paths.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -33,16 +34,26 @@
 struct subject {
 	const char *path;
 	const char *script; /* NULL, or the script whose interpreter it is */
+	char *why;          /* gets the message */
+	size_t size;
 };
 
 static int refuse(const struct subject *subject, int status, const char *why)
 {
 	if (subject->script != NULL) {
-		warnx("%s: its interpreter %s %s", subject->script, subject->path, why);
+		snprintf(subject->why, subject->size, "%s: its interpreter %s %s",
+		         subject->script, subject->path, why);
 	} else {
-		warnx("%s %s", subject->path, why);
+		snprintf(subject->why, subject->size, "%s %s", subject->path, why);
 	}
 	return status;
+}
+
+/* The subject that is run in place of another, `path` for `script`. */
+static struct subject interpreter_of(const struct subject *subject, const char *path,
+                                     const char *script)
+{
+	return (struct subject){path, script, subject->why, subject->size};
 }
 
 /* False if the file does not have `n` bytes at `at`. */
@@ -151,10 +162,11 @@ static int inspect_script(const struct subject *subject, char *line, const ElfW(
 	}
 	if (access(interpreter, F_OK) != 0) {
 		/* execve(2) would say that the script does not exist. */
-		return refuse(&(struct subject){interpreter, script}, STATUS_NOT_FOUND,
-		              "does not exist");
+		struct subject missing = interpreter_of(subject, interpreter, script);
+
+		return refuse(&missing, STATUS_NOT_FOUND, "does not exist");
 	}
-	return inspect((struct subject){interpreter, script}, library, level + 1);
+	return inspect(interpreter_of(subject, interpreter, script), library, level + 1);
 }
 
 static int inspect_content(int fd, const struct subject *subject, const ElfW(Ehdr) * library,
@@ -174,7 +186,8 @@ static int inspect_content(int fd, const struct subject *subject, const ElfW(Ehd
 		return inspect_script(subject, line, library, level);
 	}
 	/* execvp(3) gives what the kernel does not know to the shell. */
-	return level == 0 ? inspect((struct subject){_PATH_BSHELL, subject->path}, library, 1)
+	return level == 0 ? inspect(interpreter_of(subject, _PATH_BSHELL, subject->path),
+	                            library, 1)
 	                  : 0;
 }
 
@@ -209,14 +222,15 @@ static int inspect(struct subject subject, const ElfW(Ehdr) * library, int level
 	return status;
 }
 
-int inspect_program(const char *path, const char *library)
+int inspect_program(const char *path, const char *library, char *why, size_t size)
 {
+	struct subject subject = {.path = path, .why = why, .size = size};
 	ElfW(Ehdr) header;
 	int fd = open(library, O_RDONLY | O_CLOEXEC);
 	bool good;
 
 	if (fd < 0) {
-		warn("%s", library);
+		snprintf(why, size, "%s: %s", library, strerror(errno));
 		return STATUS_FAILED;
 	}
 	good = read_at(fd, &header, sizeof(header), 0) &&
@@ -224,8 +238,8 @@ int inspect_program(const char *path, const char *library)
 	       header.e_ident[EI_CLASS] == NATIVE_CLASS;
 	close(fd);
 	if (!good) {
-		warnx("%s is not a shared library of this machine", library);
+		snprintf(why, size, "%s is not a shared library of this machine", library);
 		return STATUS_FAILED;
 	}
-	return inspect((struct subject){.path = path}, &header, 0);
+	return inspect(subject, &header, 0);
 }

@@ -9,13 +9,16 @@
 #ifndef PQPOOL_TOOLS_INSPECT_H
 #define PQPOOL_TOOLS_INSPECT_H
 
+#include <stddef.h>
+
 /*
  * 0 if `library` can be preloaded into the program file `path`, or if that cannot be
  * told (it does not exist, may not be read: then execve(2) says why, or runs it).
- * Otherwise one line has gone to stderr and the exit status is returned: 125 where
- * the library would have no effect, 126 or 127 where the program cannot be run.
+ * Otherwise `why` gets the reason, a line without its newline, and the exit status is
+ * returned: 125 where the library would have no effect, 126 or 127 where the program
+ * cannot be run.
  * A script is judged by its interpreter.
  */
-int inspect_program(const char *path, const char *library);
+int inspect_program(const char *path, const char *library, char *why, size_t size);
 
 #endif

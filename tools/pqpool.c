@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/version.h"
+#include "check.h"
+#include "doctor.h"
 #include "leaks.h"
 #include "metrics.h"
 #include "run.h"
@@ -20,7 +22,9 @@ static const struct command {
 	{"run", "pqpool run", run_main, "run a program with a hidden connection pool"},
 	{"leaks", "pqpool leaks", leaks_main, "tell from a log what was never given back"},
 	{"top", "pqpool top", top_main, "show all pools that are in use, live"},
+	{"check", "pqpool check", check_main, "tell how a server's connections are used"},
 	{"metrics", "pqpool metrics", metrics_main, "write what the pools do, for Prometheus"},
+	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

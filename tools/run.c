@@ -14,13 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/config.h"
 #include "inspect.h"
 #include "options.h"
 #include "preload.h"
+#include "program.h"
 #include "status.h"
 #include "supervise.h"
 #include "witness.h"
@@ -72,52 +72,6 @@ static void print_complaint(void *arg, const char *line)
 	fprintf(stderr, "%.*s\n", (int)len, line);
 }
 
-/* Returns 0 if the file `path` can be executed as far as permissions go, or the errno. */
-static int check_executable(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0) {
-		return errno;
-	}
-	return S_ISREG(st.st_mode) && eaccess(path, X_OK) == 0 ? 0 : EACCES;
-}
-
-/*
- * The file that execvp(3) would run for `name`, in `buf`; NULL with errno if none. The
- * caller executes this very file, so that no other one than was inspected is run.
- */
-static const char *find_program(const char *name, char *buf, size_t size)
-{
-	const char *path = getenv("PATH");
-	int why = ENOENT;
-
-	if (name[0] == '\0' || strchr(name, '/') != NULL) {
-		errno = ENOENT;
-		return name[0] != '\0' ? name : NULL;
-	}
-	path = path != NULL ? path : "/bin:/usr/bin";
-	for (;;) {
-		size_t len = strcspn(path, ":");
-		int n = snprintf(buf, size, "%.*s/%s", len > 0 ? (int)len : 1,
-		                 len > 0 ? path : ".", name);
-
-		if (n > 0 && (size_t)n < size) {
-			int error = check_executable(buf);
-
-			if (error == 0) {
-				return buf;
-			}
-			why = error == EACCES ? EACCES : why;
-		}
-		if (path[len] == '\0') {
-			errno = why;
-			return NULL;
-		}
-		path += len + 1;
-	}
-}
-
 static int cannot_run(const char *name)
 {
 	int status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
@@ -129,14 +83,17 @@ static int cannot_run(const char *name)
 /* 0, with the library in the environment, or an exit status. */
 static int prepare(const char *program)
 {
+	char why[3 * PATH_MAX];
 	char *library = preload_find();
 	int status;
 
 	if (library == NULL) {
 		return STATUS_FAILED;
 	}
-	status = inspect_program(program, library);
-	if (status == 0 && !preload_set(library)) {
+	status = inspect_program(program, library, why, sizeof(why));
+	if (status != 0) {
+		warnx("%s", why);
+	} else if (!preload_set(library)) {
 		warn("LD_PRELOAD");
 		status = STATUS_FAILED;
 	}
@@ -172,7 +129,7 @@ static int run_and_wait(const char *program, char **argv)
 static int run(char **argv, bool wait)
 {
 	char buf[PATH_MAX];
-	const char *program = find_program(argv[0], buf, sizeof(buf));
+	const char *program = program_find(argv[0], buf, sizeof(buf));
 	int status;
 
 	if (program == NULL) {

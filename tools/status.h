@@ -4,6 +4,7 @@
 #define PQPOOL_TOOLS_STATUS_H
 
 #define STATUS_LEAKS      1 /* of `leaks` */
+#define STATUS_NOT_POOLED 1 /* of `doctor` */
 #define STATUS_NOTHING    1 /* of `top`: a process that was asked for has no pools */
 #define STATUS_USAGE      2
 #define STATUS_FAILED     125 /* pqpool itself failed; the program was not started */
