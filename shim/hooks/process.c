@@ -260,9 +260,8 @@ static size_t without_given_away(struct lease *leaks, size_t count)
 
 /*
  * Reports what is still leased, or was to the end, once; true if there was something that is
- * not suppressed. May be called from a
- * signal handler by way of _exit: if that interrupted a call of ours, a lock may be held
- * by this very thread, and nothing is said.
+ * not suppressed. May be called from a signal handler by way of _exit: if that interrupted a
+ * call of ours, a lock may be held by this very thread, and nothing is said.
  */
 static bool report(void)
 {

@@ -81,12 +81,12 @@ static void note_sent(struct session *session, const char *text)
  */
 void work_by_name(struct work *work, const char *name, const char *text)
 {
-	struct session *session = work->session;
+	struct session *session = work->entered ? work->session : NULL;
 	char buf[LEASE_STATEMENT_MAX];
 	struct text t;
 	uint64_t folded;
 
-	if (!work->entered || session == NULL || name == NULL) {
+	if (session == NULL || name == NULL) {
 		return;
 	}
 	folded = fold(name);

@@ -10,13 +10,14 @@
  */
 #include "trace/ending.h"
 
-#include <dlfcn.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <unwind.h>
 
-#include "base/dl.h"
+#include "trace/image.h"
 #include "trace/script.h"
 
 #define FRAMES_MAX 1000
@@ -44,16 +45,34 @@ static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *
 	return walk->found ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-/* libc's own, whoever else may define one. */
+static int look_at_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	static const char libc[] = "/libc.so.6";
+	const struct image image = {
+		.bias = info->dlpi_addr,
+		.name = info->dlpi_name,
+		.headers = info->dlpi_phdr,
+		.count = info->dlpi_phnum,
+	};
+	size_t len = strlen(info->dlpi_name);
+	struct image_symbols symbols;
+
+	(void)size;
+	return len >= strlen(libc) && strcmp(info->dlpi_name + len - strlen(libc), libc) == 0 &&
+	       image_symbols(&image, &symbols) && image_find(&image, &symbols, "exit", arg);
+}
+
+/*
+ * libc's own, whoever else defines one; 0 if there is none. Not by dlsym(3): a thread that
+ * loads a library may hold the loader's lock, and wait for what the caller is to give back.
+ */
 static uintptr_t address_of_exit(void)
 {
 	static _Atomic(uintptr_t) known;
 	uintptr_t address = atomic_load_explicit(&known, memory_order_relaxed);
-	void *libc;
 
 	if (address == 0) {
-		libc = dl_open("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-		address = libc != NULL ? (uintptr_t)dl_symbol(libc, "exit") : 0;
+		dl_iterate_phdr(look_at_module, &address);
 		atomic_store_explicit(&known, address, memory_order_relaxed);
 	}
 	return address;
@@ -64,14 +83,17 @@ static bool is_in_exit(const void *caller)
 	static _Thread_local struct place places[PLACES];
 	static _Thread_local unsigned next;
 	const struct place here = {caller, __builtin_frame_address(0)};
-	struct walk walk = {.function = address_of_exit()};
+	struct walk walk = {0};
 
 	for (size_t i = 0; i < PLACES; i++) {
 		if (places[i].caller == here.caller && places[i].height == here.height) {
 			return false;
 		}
 	}
-	_Unwind_Backtrace(look_at_frame, &walk);
+	walk.function = address_of_exit();
+	if (walk.function != 0) {
+		_Unwind_Backtrace(look_at_frame, &walk);
+	}
 	if (!walk.found) {
 		places[next++ % PLACES] = here;
 	}

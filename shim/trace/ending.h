@@ -15,7 +15,7 @@
  * __libc_start_main puts a frame of ours into every program; a thread-local destructor runs
  * before all exit handlers, but registering one ends the process when memory is short.
  *
- * Locks: none but the linker's, the first time.
+ * Locks: none.
  */
 #ifndef PQPOOL_TRACE_ENDING_H
 #define PQPOOL_TRACE_ENDING_H

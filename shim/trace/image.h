@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * What a module in memory says of itself: its addresses, its build id, its symbols.
- * Only stack.c and script.c use it.
+ * Only stack.c, script.c and ending.c use it.
  *
  * Locks: none, and none of the loader's. The module must stay loaded meanwhile.
  */

@@ -33,7 +33,9 @@ static bool may_touch(struct peek *p, uintptr_t page)
 	if (page == 0 || !is_readable(page)) {
 		return false;
 	}
-	p->pages[p->count++ % PEEK_PAGES] = page;
+	if (!p->doubting) {
+		p->pages[p->count++ % PEEK_PAGES] = page;
+	}
 	return true;
 }
 

@@ -22,7 +22,8 @@
 #define PEEK_PAGES 8
 
 struct peek {
-	bool trusting;
+	bool trusting; /* ask for no page */
+	bool doubting; /* ask again each time: pages may change hands meanwhile */
 	unsigned count;
 	uintptr_t pages[PEEK_PAGES]; /* readable when asked last */
 };

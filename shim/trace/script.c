@@ -130,7 +130,9 @@ static bool is_same(const struct table *a, const struct table *b)
 	for (unsigned i = 0; same && i < a->count; i++) {
 		same = a->found[i].kind == b->found[i].kind &&
 		       a->found[i].low == b->found[i].low &&
-		       a->found[i].headers == b->found[i].headers;
+		       a->found[i].headers == b->found[i].headers &&
+		       memcmp(a->found[i].symbols, b->found[i].symbols,
+		              sizeof(a->found[i].symbols)) == 0;
 	}
 	return same;
 }
@@ -499,6 +501,7 @@ static bool walk(struct script_cursor *cursor, struct showing *showing)
 static void set_out(struct script_cursor *cursor, struct script_interpreter *interpreter)
 {
 	*cursor = (struct script_cursor){.interpreter = interpreter};
+	cursor->peek.doubting = interpreter->kind->moves;
 	cursor->peek.trusting =
 		interpreter->kind->may_trust &&
 		atomic_load_explicit(&interpreter->proven, memory_order_relaxed);

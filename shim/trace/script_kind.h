@@ -76,6 +76,8 @@ struct script_kind {
 	const char *const *libraries;
 	/* True if pointers may be followed unasked once its layout has proved to be known. */
 	bool may_trust;
+	/* True if other threads may move or protect what a frame refers to at any time. */
+	bool moves;
 	/* True if its frames can be found without any of its code on the C stack. */
 	bool has_jit;
 	/* Is this the version whose layout is known? */

@@ -207,6 +207,7 @@ const struct script_kind script_ruby = {
 	.names = {"ruby_current_ec", "ruby_api_version", "rb_iseq_line_no", "ruby_finalize",
                   "ruby_cleanup"},
 	.libraries = libraries,
+	.moves = true,
 	.known = known,
 	.begin = begin,
 	.next = next,

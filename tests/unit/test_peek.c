@@ -97,6 +97,20 @@ static void asks_for_each_page(void **state)
 	}
 }
 
+/* One that doubts believes no answer twice. */
+static void asks_again_when_in_doubt(void **state)
+{
+	char *end = half_readable();
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct peek p = {.doubting = true};
+	char copy;
+
+	(void)state;
+	assert_true(peek(&p, &copy, (uintptr_t)end - 1, 1));
+	assert_int_equal(mprotect(end - page, page, PROT_NONE), 0);
+	assert_false(peek(&p, &copy, (uintptr_t)end - 1, 1));
+}
+
 static void a_string_may_be_the_last_on_its_page(void **state)
 {
 	char *end = half_readable();
@@ -208,6 +222,7 @@ int main(void)
 		cmocka_unit_test(reads_what_is_there),
 		cmocka_unit_test(does_not_touch_what_is_not),
 		cmocka_unit_test(asks_for_each_page),
+		cmocka_unit_test(asks_again_when_in_doubt),
 		cmocka_unit_test(a_string_may_be_the_last_on_its_page),
 		cmocka_unit_test(finds_what_dlsym_finds),
 		cmocka_unit_test(finds_nothing_else),
