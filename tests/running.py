@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Running programs, bare and pooled, and what must hold afterwards."""
+import contextlib
 import glob
 import os
 import re
@@ -159,3 +160,19 @@ def read_log(name):
 
 def session_pids(server):
     return {s["pid"] for s in server.sessions()}
+
+
+def process_state(pid):
+    with open("/proc/%s/stat" % pid, encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """A backend that is there, and says nothing."""
+    os.kill(int(pid), signal.SIGSTOP)
+    try:
+        assert wait_until(lambda: process_state(pid) == "T"), "the fault did not happen"
+        yield
+    finally:
+        os.kill(int(pid), signal.SIGCONT)

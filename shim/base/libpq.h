@@ -32,6 +32,24 @@
 #include <libpq-events.h>
 #include <libpq-fe.h>
 
+/* What libpq 17 has, for headers that are older. */
+#ifndef LIBPQ_HAS_CLOSE_PREPARED
+PGresult *PQclosePrepared(PGconn *conn, const char *stmt);
+PGresult *PQclosePortal(PGconn *conn, const char *portal);
+int PQsendClosePrepared(PGconn *conn, const char *stmt);
+int PQsendClosePortal(PGconn *conn, const char *portal);
+#endif
+#ifndef LIBPQ_HAS_SEND_PIPELINE_SYNC
+int PQsendPipelineSync(PGconn *conn);
+#endif
+#ifndef LIBPQ_HAS_CHANGE_PASSWORD
+PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd);
+#endif
+#ifndef LIBPQ_HAS_ASYNC_CANCEL
+typedef struct pg_cancel_conn PGcancelConn;
+PGcancelConn *PQcancelCreate(PGconn *conn);
+#endif
+
 /*
  * One real libpq: its functions by their own names. Immortal once found, and the
  * library stays loaded: we hold a reference.

@@ -135,7 +135,7 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 	if (from.inside || !process_enter(&guard)) {
 		return from.libpq->PQconnectPoll(conn);
 	}
-	wants = handshake_poll(from.libpq, conn);
+	wants = handshake_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
 		process_connected(from.libpq, conn);
 	}
@@ -164,11 +164,12 @@ ENTRY void PQfinish(PGconn *conn)
 
 /* ---- connecting anew under the same PGconn ---------------------------------------- */
 
-/* Reconnects for real. A connection that we refused stays refused. */
+/* Reconnects for real; a connection that we refused asks for a session again. */
 ENTRY void PQreset(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 	struct guard guard;
+	int started;
 
 	if (from.libpq == NULL) {
 		return;
@@ -177,11 +178,14 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (broker_misuse(conn, __func__, CALLER) || broker_refusal(conn) != NULL) {
+	if (broker_misuse(conn, __func__, CALLER) ||
+	    (handshake_retry(conn, CALLER, &started) && !started)) {
 		process_leave(&guard);
 		return;
 	}
-	if (!handshake_reset(conn)) {
+	if (handshake_reset(conn)) {
+		process_connected(from.libpq, conn);
+	} else {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		from.libpq->PQreset(conn);
 		broker_note_reset(conn);
@@ -202,7 +206,8 @@ ENTRY int PQresetStart(PGconn *conn)
 	if (!process_enter(&guard)) {
 		return from.libpq->PQresetStart(conn);
 	}
-	if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL &&
+	if (!broker_misuse(conn, __func__, CALLER) &&
+	    !handshake_retry(conn, CALLER, &started) &&
 	    !handshake_reset_start(conn, &started)) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		started = from.libpq->PQresetStart(conn);
@@ -225,7 +230,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 		return from.libpq->PQresetPoll(conn);
 	}
 	if (handshake_pending(conn)) {
-		wants = handshake_poll(from.libpq, conn);
+		wants = handshake_poll(from.libpq, conn, CALLER);
 	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
 		wants = from.libpq->PQresetPoll(conn);
 		if (wants == PGRES_POLLING_OK) {
@@ -275,6 +280,21 @@ ENTRY int PQsocket(const PGconn *conn)
 		fd = from.libpq->PQsocket(conn);
 	}
 	return fd;
+}
+
+/* Without the connect_timeout that was put in. */
+ENTRY PQconninfoOption *PQconninfo(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PQconninfoOption *options = NULL;
+
+	if (from.libpq != NULL) {
+		options = from.libpq->PQconninfo(conn);
+		if (!from.inside) {
+			conninfo_hide(from.libpq, options);
+		}
+	}
+	return options;
 }
 
 /* ---- what cannot be undone --------------------------------------------------------- */
@@ -404,4 +424,21 @@ ENTRY void PQfreeCancel(PGcancel *cancel)
 	if (from.libpq != NULL) {
 		from.libpq->PQfreeCancel(cancel);
 	}
+}
+
+/* It may outlive the lease and has a road of its own to the server: that session is dropped. */
+ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || from.libpq->PQcancelCreate == NULL) {
+		return NULL;
+	}
+	if (!from.inside) {
+		if (broker_misuse(conn, __func__, CALLER)) {
+			return NULL;
+		}
+		taint(conn, DROP_CANCEL_OBJECT);
+	}
+	return from.libpq->PQcancelCreate(conn);
 }

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/dl.h"
+#include "base/interrupted.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/text.h"
@@ -312,6 +313,33 @@ static int status_after_report(int status)
 	}
 	status_remove();
 	return status;
+}
+
+bool process_has_pool(void)
+{
+	return atomic_load_explicit(&mode, memory_order_relaxed) == POOLING;
+}
+
+bool process_exec_begin(void)
+{
+	struct guard guard;
+	bool closed = false;
+
+	if (!may_act() || !process_enter(&guard)) {
+		return false;
+	}
+	if (interrupted_here()) {
+		broker_leave();
+	} else {
+		closed = broker_pause();
+	}
+	process_leave(&guard);
+	return closed;
+}
+
+void process_exec_failed(void)
+{
+	broker_resume();
 }
 
 ENTRY _Noreturn void _exit(int status)

@@ -11,7 +11,8 @@
  * Exit. OpenSSL's cleanup runs as an exit handler, so sessions over TLS must be closed by
  * one that was registered later; the leak report comes behind the last destructor, because
  * programs finish connections in exit handlers of their own. _exit, _Exit and quick_exit
- * run no destructor and are answered here to report first.
+ * run no destructor and are answered here to report first. What happens to a program that
+ * becomes another one is in exec.c.
  *
  * Fork. All locks are taken in rank order before, dropped after, in parent and child,
  * which then has no pool and no leases of its own. A vfork child shares our memory and
@@ -43,6 +44,18 @@ void process_leave(const struct guard *guard);
 
 /* True while the thread is inside one of ours: what comes now is no call of the program's. */
 bool process_is_inside(void);
+
+/* True once the program has connected and is pooled. A load, for functions of anybody's. */
+bool process_has_pool(void);
+
+/*
+ * Before the program becomes another one by exec: closes the idle sessions, where that is
+ * to be done in this process and now. In a signal handler, which may be called in the middle
+ * of malloc, their answers are only taken, and nothing is pooled from then on. True: if it
+ * fails process_exec_failed is due, and the program goes on with an empty pool.
+ */
+bool process_exec_begin(void);
+void process_exec_failed(void);
 
 /* After the first connect, and after the first over TLS, exit handlers are registered. */
 void process_connected(const struct libpq *libpq, PGconn *conn);

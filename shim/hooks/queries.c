@@ -342,6 +342,93 @@ ENTRY int PQflush(PGconn *conn)
 	return result;
 }
 
+/* ---- not in every libpq: from version 17 on --------------------------------------------- */
+
+ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQclosePrepared != NULL) {
+			result = work.libpq->PQclosePrepared(conn, stmt);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQclosePortal != NULL) {
+			result = work.libpq->PQclosePortal(conn, portal);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQsendClosePrepared != NULL) {
+			result = work.libpq->PQsendClosePrepared(conn, stmt);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendClosePortal(PGconn *conn, const char *portal)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQsendClosePortal != NULL) {
+			result = work.libpq->PQsendClosePortal(conn, portal);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+ENTRY int PQsendPipelineSync(PGconn *conn)
+{
+	struct work work;
+	int result = 0;
+
+	if (begin(&work, conn, NULL, CALLER, __func__)) {
+		if (work.libpq->PQsendPipelineSync != NULL) {
+			result = work.libpq->PQsendPipelineSync(conn);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+/* libpq makes the statement, of which only the kind matters here. */
+ENTRY PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd)
+{
+	struct work work;
+	PGresult *result = NULL;
+
+	if (begin(&work, conn, "ALTER USER u PASSWORD p", CALLER, __func__)) {
+		if (work.libpq->PQchangePassword != NULL) {
+			result = work.libpq->PQchangePassword(conn, user, passwd);
+		}
+		end(&work);
+	}
+	return result;
+}
+
 /* ---- COPY -------------------------------------------------------------------------------- */
 
 ENTRY int PQputCopyData(PGconn *conn, const char *buffer, int nbytes)

@@ -55,22 +55,11 @@ static pid_t forked_from;
 static PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
 {
 	PGconn *conn = conninfo_connect(a->libpq, call);
-	struct session *session;
 
-	if (conn == NULL || a->libpq->PQstatus(conn) != CONNECTION_OK) {
-		return conn;
+	if (conn != NULL && a->libpq->PQstatus(conn) == CONNECTION_OK) {
+		lending_track(a, conn);
 	}
-	session = session_adopt(a->libpq, conn);
-	if (session == NULL) {
-		return conn;
-	}
-	session->taint = DROP_NOT_POOLED;
-	if (!lending_enter(session, NULL)) {
-		session_free(session);
-		return conn;
-	}
-	journal_session_open(session, clock_monotonic_ns() - a->began_ns);
-	return lending_begin(a, session);
+	return conn;
 }
 
 /* A session without a lease, whose connection is not to be touched again. */
@@ -530,8 +519,22 @@ const char *broker_refusal(const PGconn *conn)
 
 void broker_shutdown(void)
 {
-	lending_set_closing();
+	lending_set_closing(true);
 	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+}
+
+bool broker_pause(void)
+{
+	if (lending_set_closing(true)) {
+		return false;
+	}
+	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+	return true;
+}
+
+void broker_resume(void)
+{
+	lending_set_closing(false);
 }
 
 void broker_leave(void)
@@ -541,7 +544,7 @@ void broker_leave(void)
 	uint64_t deadline_ns = clock_monotonic_ns() + LEAVE_NS;
 
 	/* What has lost its answer must not be lent any more. */
-	lending_set_closing();
+	lending_set_closing(true);
 	for (size_t i = 0; i < count; i++) {
 		session_swallow_answer(session_of_lease(idle[i]), deadline_ns);
 	}

@@ -75,6 +75,13 @@ const char *broker_refusal(const PGconn *conn);
 void broker_shutdown(void);
 
 /*
+ * The program is about to become another one: the same, until broker_resume says that it did
+ * not. False: it is exiting, or about to by another thread; then there is nothing to resume.
+ */
+bool broker_pause(void);
+void broker_resume(void);
+
+/*
  * The program ends by _exit, without a farewell to anybody: sees to it that the server finds
  * nothing to complain of in the idle sessions. A second at most; no malloc, as
  * it may be in the middle of it.

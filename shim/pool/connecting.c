@@ -14,6 +14,9 @@
  */
 #define WITHHELD_MAX_NS (20 * NS_PER_SEC)
 
+/* Hosts, and addresses of each, that are given up one by one. */
+#define ATTEMPTS_MAX 100
+
 bool connecting_anew(struct connecting *c, struct session *session)
 {
 	const struct libpq *pq = session->libpq;
@@ -65,4 +68,13 @@ bool connecting_was_hung_up(struct connecting *c)
 
 	c->withheld = false;
 	return hung_up;
+}
+
+void connecting_give_up(const struct libpq *libpq, PGconn *conn)
+{
+	lock_assert_none();
+	for (unsigned i = 0; i < ATTEMPTS_MAX && libpq->PQstatus(conn) != CONNECTION_BAD; i++) {
+		shutdown(libpq->PQsocket(conn), SHUT_RDWR);
+		libpq->PQconnectPoll(conn);
+	}
 }

@@ -41,4 +41,11 @@ PostgresPollingStatusType connecting_poll(struct connecting *c, const struct ses
  */
 bool connecting_was_hung_up(struct connecting *c);
 
+/*
+ * Ends one that was begun, on all its hosts, before anything is sent: what is left is a
+ * failed connection as any other, with which another attempt can be made, but its message
+ * says nothing of use.
+ */
+void connecting_give_up(const struct libpq *libpq, PGconn *conn);
+
 #endif

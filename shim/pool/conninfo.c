@@ -15,6 +15,12 @@
 #include "base/lock.h"
 #include "base/text.h"
 
+/*
+ * What a number of ours begins with, as nobody else would write it: it means the same, and
+ * is known again on any connection, also on one that failed and is none of ours.
+ */
+static const char our_sign[] = " +";
+
 static const char *const uri_prefixes[] = {"postgresql://", "postgres://"};
 
 /* libpq's own rule for a dbname that is more than a name. */
@@ -241,6 +247,7 @@ char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
 		struct text t;
 
 		text_init(&t, digits, sizeof(digits));
+		text_str(&t, our_sign);
 		text_i64(&t, connect_timeout_s);
 		put_option(&b, "connect_timeout", digits);
 	}
@@ -253,6 +260,17 @@ char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
 	}
 	blob_wipe(&b);
 	return text;
+}
+
+void conninfo_hide(const struct libpq *libpq, PQconninfoOption *options)
+{
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, "connect_timeout") == 0 && o->val != NULL &&
+		    strncmp(o->val, our_sign, strlen(our_sign)) == 0) {
+			libpq->PQfreemem(o->val);
+			o->val = NULL;
+		}
+	}
 }
 
 PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *call)

@@ -70,10 +70,14 @@ const char *conninfo_value(const struct conninfo *ci, const char *keyword);
 /*
  * What the program said as one connection string for PQconnectdb, malloc'ed: it gives
  * the same connection as the call itself, under the same environment.
- * `connect_timeout_s` is put in unless 0 or the program or a service may have said.
+ * `connect_timeout_s` is put in unless 0 or the program or a service may have said; so
+ * that conninfo_hide knows it again.
  * It may hold a password: wipe it. NULL: out of memory.
  */
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s);
+
+/* Takes out of what PQconninfo says what was put in by conninfo_text. NULL is allowed. */
+void conninfo_hide(const struct libpq *libpq, PQconninfoOption *options);
 
 /* The same without the waits: PQconnectStart or PQconnectStartParams. */
 PGconn *conninfo_start(const struct libpq *libpq, const struct connect_call *call);

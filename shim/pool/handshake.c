@@ -5,14 +5,18 @@
  */
 #include "pool/handshake.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/journal.h"
+#include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/steps.h"
 #include "pool/watchdog.h"
+#include "trace/stack.h"
 
 /* ---- giving up ------------------------------------------------------------------------- */
 
@@ -149,24 +153,37 @@ static PGconn *start_opening(struct acquisition *a)
 	return conn;
 }
 
+/* There are no descriptors to wait with, as errno was then. */
+static void refuse_without_bell(struct session *session, struct lender *lender, int error)
+{
+	char *message = refusal_by_error(lender, error);
+
+	if (message != NULL) {
+		journal_open_failed(lender, message, 0);
+	}
+	steps_refuse(session, message);
+}
+
 /* In the room of a session that has to go first. */
 static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
                               enum drop_reason why)
 {
 	struct session *session;
 	PGconn *conn = begin_connection(a, CLEARING, &session);
+	int error;
 
 	if (session != NULL && doorbell_make(&session->handshake->bell)) {
 		steps_clear(session->handshake, slot, why);
 		return conn;
 	}
+	error = errno;
 	/* Without it the end cannot be awaited; the room is given on with the slot. */
 	if (session_of_slot(slot)->conn != NULL) {
 		lending_close(session_of_slot(slot), why, 0);
 	}
 	pool_drop(&a->lender->pool, slot);
 	if (session != NULL) {
-		steps_let_go(session);
+		refuse_without_bell(session, a->lender, error);
 	} else {
 		lending_answered(a);
 	}
@@ -183,7 +200,7 @@ static PGconn *start_waiting(struct acquisition *a)
 		return conn;
 	}
 	if (!doorbell_make(&session->handshake->bell)) {
-		steps_let_go(session);
+		refuse_without_bell(session, a->lender, errno);
 		return conn;
 	}
 	steps_queue(session);
@@ -270,13 +287,29 @@ static struct session *unleased(const PGconn *conn)
 	return lease_find(conn, &lease) == LEASE_IDLE ? session_of_lease(lease) : NULL;
 }
 
-PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn)
+/* One that was passed through is tracked from its success on. */
+static PostgresPollingStatusType poll_stranger(const struct libpq *libpq, PGconn *conn,
+                                               const void *caller)
+{
+	PostgresPollingStatusType wants = libpq->PQconnectPoll(conn);
+	struct acquisition a = {.libpq = libpq, .began_ns = clock_monotonic_ns()};
+	struct lease *lease;
+
+	if (wants == PGRES_POLLING_OK && lease_find(conn, &lease) == LEASE_UNKNOWN) {
+		a.stack = stack_capture(caller, lending_settings.stack_depth);
+		lending_track(&a, conn);
+	}
+	return wants;
+}
+
+PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn,
+                                         const void *caller)
 {
 	struct session *session = unleased(conn);
 
 	lock_assert_none();
 	if (session == NULL) {
-		return libpq->PQconnectPoll(conn);
+		return poll_stranger(libpq, conn, caller);
 	}
 	if (session->handshake == NULL) {
 		return PGRES_POLLING_FAILED;
@@ -316,7 +349,8 @@ bool handshake_socket(const PGconn *conn, int *fd)
 	if (!session->handshake->shows_bell) {
 		return false;
 	}
-	*fd = session->handshake->bell.fd;
+	*fd = session->handshake->chime.fd >= 0 ? session->handshake->chime.fd
+	                                        : session->handshake->bell.fd;
 	return true;
 }
 
@@ -358,6 +392,52 @@ bool handshake_reset_start(PGconn *conn, int *started)
 	return true;
 }
 
+/* With the PGconn that it has, and in line behind those who came meanwhile. */
+static bool begin_again(struct session *session, const struct acquisition *a)
+{
+	struct handshake *h;
+
+	free(session->refusal);
+	session->refusal = NULL;
+	session->vanished = vanish;
+	h = session->handshake;
+	opening_attach(&h->connecting.opening, a->libpq, session->conn);
+	if (!connecting_anew(&h->connecting, session)) {
+		steps_let_go(session);
+		return false;
+	}
+	if (!doorbell_make(&h->bell)) {
+		refuse_without_bell(session, a->lender, errno);
+		return false;
+	}
+	steps_queue(session);
+	return true;
+}
+
+bool handshake_retry(PGconn *conn, const void *caller, int *started)
+{
+	struct session *session = unleased(conn);
+	struct acquisition a;
+
+	if (session == NULL || session->refusal == NULL) {
+		return false;
+	}
+	a = (struct acquisition){
+		.libpq = session->libpq,
+		.lender = session->lender,
+		.began_ns = clock_monotonic_ns(),
+		.stack = stack_capture(caller, lending_settings.stack_depth),
+	};
+	lender_hold(a.lender);
+	if (steps_begin(session, &a, WAITING)) {
+		*started = begin_again(session, &a);
+	} else {
+		*started = 0;
+		lending_answered(&a);
+	}
+	return true;
+}
+
 static void wait_for_bell(const struct handshake *h)
 {
 	struct pollfd p = {.fd = h->bell.fd, .events = POLLIN};
@@ -390,4 +470,5 @@ void handshake_fork_child(struct session *session)
 {
 	session_deaden(session);
 	doorbell_close(&session->handshake->bell);
+	chime_close(&session->handshake->chime);
 }

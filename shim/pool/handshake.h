@@ -13,8 +13,9 @@
  * not let go on with it, so the server has no session of it yet, and PQsocket shows a
  * descriptor of ours that becomes readable when a session is granted or the time is up.
  * Such a descriptor is shown during a check, too, so that a server that says nothing is
- * found dead in time. Whoever is granted an idle session has it closed and goes on with its own
- * connection, for the PGconn that the program holds cannot be exchanged.
+ * found dead in time, but only to programs that take any (steps.c). Whoever is granted an idle
+ * session has it closed and goes on with its own connection, for the PGconn that the program
+ * holds cannot be exchanged.
  *
  * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
  * and PQsocket look it up.
@@ -33,8 +34,12 @@
 PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *call,
                         const void *caller);
 
-/* PQconnectPoll: goes a step on with one of ours, else as libpq's. */
-PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn);
+/*
+ * PQconnectPoll: goes a step on with one of ours, else as libpq's. `caller` is the program's
+ * return address.
+ */
+PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn,
+                                         const void *caller);
 
 /* The program finishes a connection whose handshake is not over. */
 void handshake_abandon(struct session *session);
@@ -59,6 +64,11 @@ bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
                         PQnoticeReceiver *before);
 /* PQresetStart; PQresetPoll is handshake_poll then. */
 bool handshake_reset_start(PGconn *conn, int *started);
+/*
+ * The same for one that was refused: it asks the pool again. `caller` is the program's
+ * return address. False: it is no such one, and nothing was done.
+ */
+bool handshake_retry(PGconn *conn, const void *caller, int *started);
 /* PQreset: blocks until the connect, begun anew, is over. */
 bool handshake_reset(PGconn *conn);
 

@@ -115,13 +115,74 @@ static bool is_option_variable(const struct conninfo *ci, const char *variable)
 	return false;
 }
 
+/*
+ * Home folders libpq may use: $HOME's since version 15, the password database's before.
+ * Both where they differ; the password database's is in `buf`.
+ */
+struct homes {
+	const char *paths[3]; /* NULL after the last */
+	char buf[4096];
+};
+
+static void find_homes(struct homes *homes)
+{
+	struct passwd pw;
+	struct passwd *found = NULL;
+	const char *home = getenv("HOME");
+	size_t count = home != NULL && home[0] != '\0' ? 1 : 0;
+
+	homes->paths[0] = home;
+	if (getpwuid_r(geteuid(), &pw, homes->buf, sizeof(homes->buf), &found) == 0 &&
+	    found != NULL && (count == 0 || strcmp(found->pw_dir, home) != 0)) {
+		homes->paths[count++] = found->pw_dir;
+	}
+	homes->paths[count] = NULL;
+}
+
+/*
+ * What libpq fills in while it connects, and PQconninfo shows from then on: programs that
+ * connect again with what it says (psql's \c) mean the same. False: nothing, or not known.
+ */
+static bool put_filled_in(struct blob *b, const struct conninfo *ci, const char *keyword,
+                          const struct homes *homes)
+{
+	const char *user = conninfo_value(ci, "user");
+
+	if (conninfo_value(ci, keyword)[0] != '\0' ||
+	    conninfo_value(ci, "service")[0] != '\0') {
+		return false;
+	}
+	if (strcmp(keyword, "dbname") == 0 && user[0] != '\0') {
+		blob_field(b, user);
+		return true;
+	}
+	if (strcmp(keyword, "passfile") == 0 && conninfo_value(ci, "password")[0] == '\0' &&
+	    homes->paths[0] != NULL && homes->paths[1] == NULL) {
+		char path[4096];
+		struct text t;
+
+		text_init(&t, path, sizeof(path));
+		text_str(&t, homes->paths[0]);
+		text_str(&t, "/.pgpass");
+		blob_field(b, path);
+		return !t.cut;
+	}
+	return false;
+}
+
 static void put_meaning(struct blob *b, const struct libpq *libpq, const struct conninfo *ci,
                         const struct watch_list *watches)
 {
+	struct homes homes;
+
+	find_homes(&homes);
 	put_process(b, libpq);
 	/* An empty value and none mean the same, but PQconninfo tells them apart. */
 	for (size_t row = 0; row < ci->count; row++) {
-		blob_field(b, ci->given[row] != NULL ? ci->given[row] : ci->defaults[row].val);
+		if (!put_filled_in(b, ci, ci->defaults[row].keyword, &homes)) {
+			blob_field(b, ci->given[row] != NULL ? ci->given[row]
+			                                     : ci->defaults[row].val);
+		}
 	}
 	if (strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0) {
 		blob_field(b, nl_langinfo(CODESET));
@@ -211,23 +272,12 @@ static void watch_network(struct watch_list *w, const struct conninfo *ci,
 	}
 }
 
-/*
- * Home folders libpq may use: $HOME's since version 15, the password database's
- * before. Both are watched where they differ.
- */
 static void watch_files(struct watch_list *w, const struct conninfo *ci)
 {
-	char buf[4096];
-	struct passwd pw;
-	struct passwd *found = NULL;
-	const char *homes[3] = {getenv("HOME")};
-	size_t count = homes[0] != NULL && homes[0][0] != '\0' ? 1 : 0;
+	struct homes found;
+	const char *const *homes = found.paths;
 
-	if (getpwuid_r(geteuid(), &pw, buf, sizeof(buf), &found) == 0 && found != NULL &&
-	    (count == 0 || strcmp(found->pw_dir, homes[0]) != 0)) {
-		homes[count++] = found->pw_dir;
-	}
-	homes[count] = NULL;
+	find_homes(&found);
 	if (conninfo_value(ci, "service")[0] != '\0') {
 		watch_service(w, homes);
 	}

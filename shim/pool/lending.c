@@ -273,6 +273,22 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 	return session->conn;
 }
 
+void lending_track(const struct acquisition *a, PGconn *conn)
+{
+	struct session *session = session_adopt(a->libpq, conn);
+
+	if (session == NULL) {
+		return;
+	}
+	session->taint = DROP_NOT_POOLED;
+	if (!lending_enter(session, NULL)) {
+		session_free(session);
+		return;
+	}
+	journal_session_open(session, clock_monotonic_ns() - a->began_ns);
+	lending_begin(a, session);
+}
+
 void lending_admit(struct session *session, uint64_t took_ns)
 {
 	struct pool *pool = &session->lender->pool;
@@ -304,9 +320,9 @@ bool lending_wants_room(const struct session *session)
 	       strstr(error, strerror_r(ENFILE, buf, sizeof(buf))) != NULL;
 }
 
-void lending_set_closing(void)
+bool lending_set_closing(bool now)
 {
-	atomic_store(&closing, true);
+	return atomic_exchange(&closing, now);
 }
 
 bool lending_is_closing(void)

@@ -70,6 +70,9 @@ void lending_admit(struct session *session, uint64_t took_ns);
 /* Puts an entered session on a lease of the calling thread. */
 PGconn *lending_begin(const struct acquisition *a, struct session *session);
 
+/* Puts a connection of the program's own on a lease, for the report; if memory allows. */
+void lending_track(const struct acquisition *a, PGconn *conn);
+
 /*
  * Closes a session that no lease is on, on our own account. With a deadline a reset in
  * flight is settled first; 0 = do not.
@@ -104,8 +107,8 @@ unsigned lending_alterations(void);
  */
 bool lending_wants_room(const struct session *session);
 
-/* The program is exiting: nothing is pooled from now on. */
-void lending_set_closing(void);
+/* The program is exiting: nothing is pooled from now on. Returns what was before. */
+bool lending_set_closing(bool now);
 bool lending_is_closing(void);
 
 /* A refused connection's session->vanished: it never had a room. */

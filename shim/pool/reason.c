@@ -26,6 +26,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_EVENT_PROC] = "event_proc",
 	[DROP_TRACED] = "traced",
 	[DROP_HANDLE_TAKEN] = "handle_taken",
+	[DROP_CANCEL_OBJECT] = "cancel_object",
 	[DROP_PROGRAM_RESET] = "program_reset",
 	[DROP_LOADED] = "loaded",
 	[DROP_REPLICATION_SLOT] = "replication_slot",

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/blob.h"
 #include "base/text.h"
+#include "pool/connecting.h"
 #include "trace/report.h"
 
 #define HOLDERS_SHOWN 3
@@ -101,27 +101,29 @@ char *refusal_message(const struct postmortem *p)
 	return strdup(buf);
 }
 
-/* The program's parameters and the message as a GSS mode that does not exist. */
-static PGconn *impossible(const struct spelling *spelling, const char *text)
+char *refusal_by_error(const struct lender *lender, int error)
 {
-	char buf[4096];
-	struct blob b;
-	PGconn *conn = NULL;
+	char buf[MESSAGE_MAX];
+	char words[128];
+	struct text t;
 
-	blob_init(&b, buf, sizeof(buf));
-	blob_text(&b, spelling->conninfo);
-	blob_text(&b, " gssencmode='");
-	for (const char *c = text; *c != '\0' && *c != '\n'; c++) {
-		if (*c == '\'' || *c == '\\') {
-			blob_bytes(&b, "\\", 1);
-		}
-		blob_bytes(&b, c, 1);
+	text_init(&t, buf, sizeof(buf));
+	text_str(&t, "connection to \"");
+	text_str(&t, lender->identity->label);
+	text_str(&t, "\" failed: pqpool: could not wait for a session: ");
+	text_str(&t, strerror_r(error, words, sizeof(words)));
+	text_str(&t, "\n");
+	return strdup(buf);
+}
+
+static PGconn *failed_connection(const struct spelling *spelling)
+{
+	const struct libpq *libpq = spelling->identity->libpq;
+	PGconn *conn = libpq->PQconnectStart(spelling->conninfo);
+
+	if (conn != NULL) {
+		connecting_give_up(libpq, conn);
 	}
-	blob_bytes(&b, "'", 2);
-	if (!b.failed) {
-		conn = spelling->identity->libpq->PQconnectStart(b.data);
-	}
-	blob_wipe(&b);
 	return conn;
 }
 
@@ -129,7 +131,7 @@ struct session *refusal_make(const struct spelling *spelling, const struct postm
 {
 	const struct libpq *libpq = spelling->identity->libpq;
 	char *text = refusal_message(p);
-	PGconn *conn = text != NULL ? impossible(spelling, text) : NULL;
+	PGconn *conn = text != NULL ? failed_connection(spelling) : NULL;
 	struct session *session = conn != NULL ? session_adopt(libpq, conn) : NULL;
 
 	if (session == NULL) {

@@ -3,10 +3,9 @@
  * A failed connection of our own making: the pool had no session in time.
  *
  * The program gets what it gets from libpq when a connect fails: a PGconn whose status is
- * CONNECTION_BAD and whose PQerrorMessage says why. Such a PGconn is made by libpq itself
- * from the program's own parameters and one option with an impossible value, which fails
- * before any I/O. The message is that value, so that it can be read even by those who
- * look PQerrorMessage up past us; our PQerrorMessage answers with the message alone.
+ * CONNECTION_BAD and whose PQerrorMessage says why. It is made by libpq itself from the
+ * program's own parameters and given up before anything is sent; so the program can ask
+ * for the same again, by PQreset. The message is ours.
  */
 #ifndef PQPOOL_POOL_REFUSAL_H
 #define PQPOOL_POOL_REFUSAL_H
@@ -17,6 +16,9 @@
 
 /* What it says, malloc'ed; NULL: out of memory. */
 char *refusal_message(const struct postmortem *p);
+
+/* The same where there are no descriptors to wait with. */
+char *refusal_by_error(const struct lender *lender, int error);
 
 /*
  * Makes one for `spelling`, whose pool was full: to be registered like a session, so that

@@ -132,20 +132,68 @@ void session_close(struct session *session)
 	session_finish(session);
 }
 
+/* Where in the server's messages a stream of bytes has come to. */
+struct answer {
+	unsigned header_len; /* bytes of the message's header so far */
+	unsigned char header[5];
+	uint32_t left; /* of its body */
+	unsigned due;  /* messages that end an answer, still to come */
+};
+
+static void read_message_byte(struct answer *a, unsigned char byte)
+{
+	if (a->left > 0) {
+		a->left--;
+		return;
+	}
+	a->header[a->header_len++] = byte;
+	if (a->header_len < sizeof(a->header)) {
+		return;
+	}
+	a->header_len = 0;
+	a->left = (uint32_t)a->header[1] << 24 | (uint32_t)a->header[2] << 16 |
+	          (uint32_t)a->header[3] << 8 | (uint32_t)a->header[4];
+	/* The length counts itself. */
+	a->left -= a->left < 4 ? a->left : 4;
+	if (a->header[0] == 'Z' && a->due > 0) {
+		a->due--;
+	}
+}
+
+/* Where it is encrypted the end cannot be told: what comes first is all. */
+static void read_answer(int fd, struct answer *a, bool readable, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	unsigned char bytes[1024];
+	ssize_t n = 1;
+
+	/* The last message has a body. */
+	while (n > 0 && (a->due > 0 || a->left > 0) &&
+	       poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns)) > 0) {
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		for (ssize_t i = 0; i < n && readable; i++) {
+			read_message_byte(a, bytes[i]);
+		}
+		deadline_ns = readable ? deadline_ns : 0;
+	}
+}
+
 void session_swallow_answer(const struct session *session, uint64_t deadline_ns)
 {
-	struct pollfd p = {.events = POLLIN};
-	char bytes[4096];
+	const struct libpq *pq = session->libpq;
+	struct answer answer = {.due = 1};
+	bool readable;
 
 	if (session->conn == NULL || session->flight == FLIGHT_NONE ||
 	    !session_is_ours(session)) {
 		return;
 	}
-	p.fd = session->libpq->PQsocket(session->conn);
-	if (poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns)) > 0) {
-		while (recv(p.fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
-		}
+	if (session->flight == FLIGHT_PIPELINE) {
+		answer.due = session->check.syncs_due;
 	}
+	readable = !pq->PQsslInUse(session->conn) &&
+	           (pq->PQgetgssctx == NULL || pq->PQgetgssctx(session->conn) == NULL);
+	read_answer(pq->PQsocket(session->conn), &answer, readable, deadline_ns);
 }
 
 void session_close_copy(const struct session *session)

@@ -13,10 +13,12 @@
  */
 #include "pool/steps.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "pool/cancel.h"
 #include "pool/events.h"
 #include "pool/journal.h"
@@ -27,7 +29,9 @@
 #include "trace/tally.h"
 
 /* How long one step may take to close idle sessions that are in the way. */
-#define MAKE_ROOM_NS (40 * NS_PER_MS)
+#define MAKE_ROOM_NS     (40 * NS_PER_MS)
+/* And to watch a backend come to its end, for a program that cannot do so itself. */
+#define CLEARING_STEP_MS 10
 
 /* Under the pool's lock, by whoever grants. */
 static void ring(struct pool_waiter *waiter)
@@ -36,6 +40,7 @@ static void ring(struct pool_waiter *waiter)
 		(struct handshake *)((char *)waiter - offsetof(struct handshake, waiter));
 
 	doorbell_ring(&h->bell);
+	chime_ring(&h->chime);
 }
 
 /* ---- beginning and end ----------------------------------------------------------- */
@@ -50,6 +55,8 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	}
 	h->state = state;
 	h->bell = DOORBELL_NONE;
+	chime_init(&h->chime);
+	h->socket_fd = -1;
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
@@ -65,6 +72,7 @@ void steps_end(struct session *session)
 	session->vanished = NULL;
 	opening_detach(&h->connecting.opening);
 	doorbell_close(&h->bell);
+	chime_close(&h->chime);
 	lending_answered(&h->a);
 	free(h);
 }
@@ -98,21 +106,29 @@ static PostgresPollingStatusType fail_open(struct session *session)
 	return PGRES_POLLING_FAILED;
 }
 
+void steps_refuse(struct session *session, char *message)
+{
+	if (message == NULL) {
+		steps_let_go(session);
+		return;
+	}
+	steps_end(session);
+	session->refusal = message;
+	session->vanished = lending_forget_refused;
+	connecting_give_up(session->libpq, session->conn);
+}
+
 static PostgresPollingStatusType refuse(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	struct postmortem p;
+	char *message;
 
 	postmortem_make(&p, h->a.lender, clock_monotonic_ns() - h->a.began_ns, WAITER_IN_STEPS);
-	session->refusal = refusal_message(&p);
+	message = refusal_message(&p);
 	postmortem_log(&p);
 	postmortem_end(&p);
-	if (session->refusal == NULL) {
-		steps_let_go(session);
-		return PGRES_POLLING_FAILED;
-	}
-	steps_end(session);
-	session->vanished = lending_forget_refused;
+	steps_refuse(session, message);
 	return PGRES_POLLING_FAILED;
 }
 
@@ -132,12 +148,30 @@ static PostgresPollingStatusType show_socket(struct handshake *h,
 }
 
 /*
- * While a session is checked a bell is shown only to a program that watches by epoll: some
- * want a socket and nothing else (ruby-pg makes a socket object of what PQsocket says).
+ * A bell is shown only to a program that watches by epoll: some want a socket and nothing
+ * else (ruby-pg makes a socket object of what PQsocket says). These are shown the chime, or
+ * the connection's own socket while a session is checked.
  */
-static bool takes_any_descriptor(int fd)
+static bool takes_any_descriptor(const struct handshake *h)
 {
-	return events_noted(fd);
+	return events_noted(h->socket_fd);
+}
+
+static void note_socket(const struct session *session)
+{
+	int fd = session->libpq->PQsocket(session->conn);
+
+	if (fd >= 0) {
+		session->handshake->socket_fd = fd;
+	}
+}
+
+/* Shows a chime if that is what the program can bear, ringing at `at_ns`. */
+static void suit_bell(struct handshake *h, uint64_t at_ns)
+{
+	if (h->chime.fd < 0 && !takes_any_descriptor(h)) {
+		chime_make(&h->chime, at_ns);
+	}
 }
 
 static bool have_bell(struct handshake *h)
@@ -156,13 +190,12 @@ static PostgresPollingStatusType renew(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	bool showed_socket = !h->shows_bell;
-	int fd = session->libpq->PQsocket(session->conn);
 
 	h->state = OPENING;
 	if (!connecting_anew(&h->connecting, session)) {
 		return fail_open(session);
 	}
-	if (!showed_socket || !takes_any_descriptor(fd) || !have_bell(h)) {
+	if (!showed_socket || !takes_any_descriptor(h) || !have_bell(h)) {
 		return show_socket(h, PGRES_POLLING_WRITING);
 	}
 	h->state = RENEWED;
@@ -237,11 +270,28 @@ static bool other_is_gone(struct handshake *h)
 	return true;
 }
 
+/* A chime rings on and on, as it cannot watch a descriptor: this keeps the program's pace. */
+static void watch_for_a_while(const struct handshake *h)
+{
+	struct pollfd p = {.fd = h->other->end_fd, .events = POLLRDHUP};
+
+	lock_assert_none();
+	poll(&p, 1, CLEARING_STEP_MS);
+}
+
 static PostgresPollingStatusType go_on_clearing(struct session *session)
 {
 	struct handshake *h = session->handshake;
 
-	return other_is_gone(h) ? release_withheld(session) : show_bell(h);
+	if (h->chime.fd >= 0 && h->other->end_fd >= 0) {
+		watch_for_a_while(h);
+	}
+	if (other_is_gone(h)) {
+		return release_withheld(session);
+	}
+	suit_bell(h, h->deadline_ns);
+	chime_ring(&h->chime);
+	return show_bell(h);
 }
 
 void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why)
@@ -268,8 +318,13 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	struct pool *pool = &h->a.lender->pool;
-	enum pool_grant grant = pool_granted(pool, &h->waiter);
+	enum pool_grant grant;
 
+	/* Before the question, so that it rings for what comes after. */
+	if (clock_monotonic_ns() < h->deadline_ns) {
+		suit_bell(h, h->deadline_ns);
+	}
+	grant = pool_granted(pool, &h->waiter);
 	if (grant == POOL_FULL && clock_monotonic_ns() < h->deadline_ns) {
 		return show_bell(h);
 	}
@@ -339,7 +394,7 @@ static PostgresPollingStatusType await_answer(struct session *session)
 	bool unsent = reset_check_unsent(session);
 	int fd = session->libpq->PQsocket(session->conn);
 
-	if (!takes_any_descriptor(fd) || !have_bell(h)) {
+	if (!takes_any_descriptor(h) || !have_bell(h)) {
 		return show_socket(h, unsent ? PGRES_POLLING_WRITING : PGRES_POLLING_READING);
 	}
 	doorbell_watch(&h->bell, fd, EPOLLIN | EPOLLRDHUP | (unsent ? EPOLLOUT : 0));
@@ -370,6 +425,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->polled = true;
+	note_socket(session);
 	switch (h->state) {
 	case CHECKING:
 		return go_on_checking(session);
@@ -422,8 +478,9 @@ bool steps_restart(struct session *session, bool told)
 	 */
 	if (!told && h->polled && have_bell(h)) {
 		h->state = RENEWED;
+		suit_bell(h, 0);
 		show_bell(h);
-		doorbell_ring(&h->bell);
+		ring(&h->waiter);
 	}
 	return true;
 }

@@ -8,6 +8,7 @@
 #ifndef PQPOOL_POOL_STEPS_H
 #define PQPOOL_POOL_STEPS_H
 
+#include "pool/chime.h"
 #include "pool/connecting.h"
 #include "pool/doorbell.h"
 #include "pool/lending.h"
@@ -22,7 +23,10 @@ struct handshake {
 	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
 	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
 	struct doorbell bell;
-	bool shows_bell; /* PQsocket says the bell, not the connection's own socket */
+	struct chime
+		chime;   /* the bell for a program that may take sockets only; fd -1 = none */
+	bool shows_bell; /* PQsocket says one of these, not the connection's own socket */
+	int socket_fd;   /* the latter's number, also when libpq has just lost it */
 	bool polled;     /* the program has called PQconnectPoll */
 	bool made_room;  /* our idle sessions were closed for it, once */
 };
@@ -37,6 +41,12 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 void steps_end(struct session *session);
 /* The connection is the program's from now on, and a stranger to us. */
 void steps_let_go(struct session *session);
+
+/*
+ * It ends as refused with this message, malloc'ed, in no room. NULL, for want of memory: as
+ * steps_let_go.
+ */
+void steps_refuse(struct session *session, char *message);
 
 /* Gets in line. In an event loop's thread, so without waiting. */
 void steps_queue(struct session *session);

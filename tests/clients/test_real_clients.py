@@ -95,6 +95,23 @@ def test_client(same, build, request, name):
     assert (bare.returncode, bare.stderr) == (0, ""), bare
 
 
+def test_ruby_waits_its_turn(same, build, server):
+    """It makes a socket object of whatever it is told to watch."""
+    bare, pooled = same(argv_of(Client("ruby_pg.rb", ["crowd"]), build),
+                        env={"PQPOOL_SIZE": 2, "PQPOOL_MAX_OVERFLOW": 0})
+    assert (bare.returncode, bare.stderr) == (0, ""), bare
+    assert pooled.events("wait") and not pooled.events("timeout")
+    assert len(pooled.events("acquire")) == 48
+
+
+def test_ruby_is_refused(run, build, server):
+    env = {"PQPOOL_SIZE": 1, "PQPOOL_MAX_OVERFLOW": 0, "PQPOOL_TIMEOUT": "300ms"}
+    done = run(argv_of(Client("ruby_pg.rb", ["refused"]), build), env=env)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.startswith("PG::ConnectionBad\nconnection to "), done
+    assert "pqpool: no session became free" in done.stdout and '"hello"' in done.stdout
+
+
 def test_php_keeps_its_own(same, build, server):
     """A persistent connection of PHP's is a lease that is held to the end."""
     marker = server.marker()

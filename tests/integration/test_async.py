@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from server import wait_until
+from running import stopped
+from server import HBA, wait_until
 from tls import TlsServer
 
 PYTHON = "/usr/bin/python3"
@@ -94,22 +95,6 @@ class Steps:
 @pytest.fixture
 def stepwise(script):
     return lambda env=None, **more: Steps(script(env=env, name="stepwise", **more))
-
-
-def process_state(pid):
-    with open("/proc/%s/stat" % pid, encoding="ascii") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
-
-
-@contextlib.contextmanager
-def stopped(pid):
-    """A backend that is there, and says nothing."""
-    os.kill(int(pid), signal.SIGSTOP)
-    try:
-        assert wait_until(lambda: process_state(pid) == "T"), "the fault did not happen"
-        yield
-    finally:
-        os.kill(int(pid), signal.SIGCONT)
 
 
 def same(run, program, lines, status=0, **options):
@@ -204,6 +189,18 @@ def test_high_descriptors(stepwise, loop):
     s.finish("b")
     assert s.connect("a") != pid
     s.finish("a")
+
+
+def test_not_pooled_but_tracked(stepwise, new_server):
+    s = stepwise(server=new_server(hba="local replication all trust\n" + HBA))
+    s.conninfo = "replication=database user=postgres"
+    pids = [s.connect("a"), s.do("finish", "a"), s.connect("b")]
+    assert pids[0] != pids[2]
+    assert s.step("b") == "OK"
+    done = s.end()
+    assert [e["pool"] for e in done.events("acquire")] == ["not pooled"] * 2
+    assert [e["reason"] for e in done.events("release")] == ["not_pooled"]
+    assert len(done.events("leak")) == 1 and "1 connection leaked" in done.stderr
 
 
 # -- alive, dead, silent -----------------------------------------------------------------------
@@ -407,13 +404,92 @@ def test_timeout(stepwise, script):
     refused = other.join("b")[1].removeprefix("BAD ")
     assert tidy(told.removeprefix("b FAILED 1 0: ")).strip() == tidy(refused).strip()
     assert s.events("timeout")
-    # It stays so, whatever is tried on it.
-    assert s.step("b") == "FAILED"
-    assert s.do("resetstart", "b") == "0"
-    s.do("reset", "b")
-    assert s.do("status", "b") == BAD and s.do("state", "b").count("pqpool: no session")
+    assert s.step("b") == "FAILED" and s.do("status", "b") == BAD
     s.finish("b", "a")
     other.finish("b", "a")
+    s.lends(1)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("how", ["resetstart", "reset"])
+@pytest.mark.parametrize("tcp", [False, True])
+def test_refused_and_asked_again(stepwise, server, loop, how, tcp):
+    """As one that failed without us, it can be connected anew: if there is room by then."""
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"}, tcp=tcp)
+    s.loop(loop)
+    pid = s.connect("a")
+    s.start("b")
+    for _ in range(2):
+        assert "no session became free" in s.do("drive", "b")
+        assert s.do("state", "b").count("pqpool: no session") == 1
+        assert s.do(how, "b") == ("1" if how == "resetstart" else "")
+        if how == "reset":
+            assert s.do("status", "b") == BAD
+            assert "no session became free" in s.state("b")["error"]
+            break
+    assert len(server.sessions()) == 1
+    assert len(s.events("timeout")) == 2
+    if how == "resetstart":
+        s.finish("a")
+        s.drive("b")
+    else:
+        s.finish("a")
+        s.do("reset", "b")
+    assert s.do("status", "b") == OK and s.do("pid", "b") != pid
+    assert s.state("b")["error"] == ""
+    assert s.do("pid", "b") in s.do("exec", "b", PID)
+    s.finish("b")
+    s.lends(1)
+    assert s.end().stderr == ""
+
+
+def test_refused_and_the_server_is_gone(stepwise, script, new_server):
+    own = new_server()
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"}, server=own)
+    s.connect("a")
+    s.start("b")
+    assert "no session became free" in s.do("drive", "b")
+    own.halt()
+    s.do("reset", "b")
+    assert script(pooled=False, server=own).refused("x") in s.do("state", "b")
+    s.finish("b", "a")
+    own.launch()
+    s.lends(1)
+
+
+def test_no_descriptors_to_wait_with(stepwise):
+    """One is left, for the connection itself: what would have to wait for a session fails."""
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"})
+    s.connect("a")
+    s.do("spare", "1")
+    told = s.do("start", "b")
+    assert "could not wait for a session: Too many open files" in told
+    assert s.do("status", "b") == BAD
+    assert "Too many open files" in s.events("session_open_failed")[0]["error"]
+    s.do("spare", "100")
+    s.finish("a")
+    s.do("reset", "b")
+    assert s.do("status", "b") == OK
+    s.finish("b")
+    s.lends(1)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_socket_for_who_wants_one(stepwise, loop):
+    """Who watches by epoll may be shown anything, and is told of the time to the millisecond."""
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "1s"})
+    s.loop(loop)
+    s.connect("a")
+    s.start("b")
+    assert s.ready("b")
+    kinds = {s.do("kind", "b")}
+    if loop in ("epoll", "once"):
+        s.do("watch", "b")
+    assert s.step("b") == "READING"
+    kinds.add(s.do("kind", "b"))
+    assert kinds == ({"socket", "other"} if loop in ("epoll", "once") else {"socket"})
+    assert "no session became free" in s.do("drive", "b")
+    s.finish("a", "b")
     s.lends(1)
 
 
@@ -473,8 +549,9 @@ def clearing(s, stack):
     stack.enter_context(stopped(pids["y"]))
     s.finish("y")
     s.start("x")
-    assert s.ready("x") and s.step("x") == "READING"
-    assert not s.ready("x", 0)
+    for _ in range(3):
+        # A program that may take sockets only is told to look again.
+        assert s.ready("x") and s.step("x") == "READING"
     stack.callback(s.finish, "z")
 
 

@@ -138,11 +138,12 @@ def test_idle_sessions_are_ended_with_terminate(on, tls_server, way, exit_way, s
 
 @pytest.mark.parametrize("exit_way", ["_exit", "_Exit", "quick_exit"])
 @pytest.mark.parametrize("way", [w for w in WAYS if w != "tls"])
-def test_a_sudden_end_is_no_connection_reset(on, tls_server, way, exit_way):
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_a_sudden_end_is_no_connection_reset(on, tls_server, way, exit_way, state):
     """An answer that nobody reads makes the kernel reset the connection. That there is no
     Terminate the server says to those who debug it."""
     marker = tls_server.marker()
-    done = on(way, ["exits", exit_way, "0", "idle"])
+    done = on(way, ["exits", exit_way, "0", state])
     assert (done.returncode, done.stderr) == (0, "")
     assert_ended_well(tls_server, marker, silent=" DEBUG: ")
 

@@ -4,12 +4,11 @@
 What betrays a dead session is the ping, or the answer to the reset, which is a round trip
 as well; so those tests that are to see the fault turn both off.
 """
-import contextlib
 import os
-import signal
 
 import pytest
 
+from running import stopped
 from server import wait_until
 
 PID = "SELECT pg_backend_pid()"
@@ -29,11 +28,6 @@ def terminate(server, pid):
     assert wait_until(lambda: pid not in pids(server)), "the fault did not happen"
 
 
-def process_state(pid):
-    with open("/proc/%s/stat" % pid, encoding="ascii") as f:
-        return f.read().rsplit(")", 1)[1].split()[0]
-
-
 def unread_bytes(pid):
     """What the kernel holds for a backend on its TCP connection."""
     inodes = set()
@@ -43,17 +37,6 @@ def unread_bytes(pid):
     with open("/proc/net/tcp", encoding="ascii") as f:
         rows = [line.split() for line in f][1:]
     return any(row[9] in inodes and int(row[4].split(":")[1], 16) > 0 for row in rows)
-
-
-@contextlib.contextmanager
-def stopped(pid):
-    """A backend that is there, and says nothing."""
-    os.kill(int(pid), signal.SIGSTOP)
-    try:
-        assert wait_until(lambda: process_state(pid) == "T"), "the fault did not happen"
-        yield
-    finally:
-        os.kill(int(pid), signal.SIGCONT)
 
 
 def sees_nothing(s, before):

@@ -50,6 +50,21 @@ def test_thirty_get_in_and_the_next_is_refused(script, server):
     s.finish(*names[:10])
 
 
+def test_a_refused_connection_asks_again(script, server):
+    s = script(env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0", "PQPOOL_TIMEOUT": "300ms"})
+    s.connect("a")
+    s.refused("b")
+    s.do("reset", "b")
+    assert s.state("b")["status"] == "1" and "pqpool: " in s.state("b")["error"]
+    assert len(s.events("timeout")) == 2 and len(pids(server)) == 1
+    s.finish("a")
+    s.do("reset", "b")
+    assert s.state("b")["status"] == "0" and s.state("b")["error"] == ""
+    pid = s.exec("b", PID)
+    s.finish("b")
+    assert s.lease() == pid and s.end().stderr == ""
+
+
 def test_waiters_are_served_in_order_of_arrival(script):
     s = script(env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"})
     line = ["w%d" % i for i in range(4)]

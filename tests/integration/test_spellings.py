@@ -120,7 +120,7 @@ def test_as_bare(script, places, name, tmp_path):
     env = {k: v.format(**places) for k, v in ENVIRONMENTS[name].items()}
     env.update(PGSERVICEFILE=str(file), PGCONNECT_TIMEOUT=env.get("PGCONNECT_TIMEOUT"))
     bare = script(pooled=False, env=env)
-    pooled = script(env={**env, "PQPOOL_CONNECT_TIMEOUT": "0"})
+    pooled = script(env=env)
     connected = 0
     for spelling in SPELLINGS:
         expected = asked(bare, spelling, places, 1)

@@ -11,7 +11,10 @@ EXITS = {"_exit", "_Exit", "quick_exit"}
 LOADER = {"dlsym", "dlopen"}
 # Ties a connection's socket to something that PQfinish must untie.
 EVENTS = {"epoll_ctl"}
-LIBC = EXITS | LOADER | EVENTS
+# The program becomes another one, and the idle sessions are not closed by themselves.
+EXECS = {"execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
+         "execle"}
+LIBC = EXITS | LOADER | EVENTS | EXECS
 
 
 def hooks():

@@ -17,7 +17,8 @@
  *   fork NAME           a child finishes its copy and exits
  *   thread finish NAME  by another thread
  *   fds                 how many are open       longest   the longest call so far, in ms
- *   dummies N           opens N further descriptors
+ *   dummies N           opens N further descriptors      spare N  lets it have N more
+ *   kind NAME           of descriptor: socket or other    watch NAME  registers it with epoll
  *   exit                in the middle
  */
 #include <dirent.h>
@@ -27,6 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,6 +163,9 @@ static void watch(struct client *c, int index)
 	                        .events = events_of(c) == POLLOUT ? EPOLLOUT : EPOLLIN};
 	int fd = PQsocket(c->conn);
 
+	if (epoll < 0) {
+		epoll = epoll_create1(EPOLL_CLOEXEC);
+	}
 	if (strcmp(loop, "epoll") == 0 || c->watched != fd) {
 		unwatch(c);
 	} else if (c->watched_for == c->wants) {
@@ -179,9 +184,6 @@ static int wait_by_epoll(struct client *const *of, int n, char *ready)
 	struct epoll_event e[MAX];
 	int done;
 
-	if (epoll < 0) {
-		epoll = epoll_create1(EPOLL_CLOEXEC);
-	}
 	for (int i = 0; i < n; i++) {
 		ready[i] = 0;
 		if (connecting(of[i])) {
@@ -352,6 +354,13 @@ static void finish(struct client *c)
 	c->name[0] = '\0';
 }
 
+static const char *kind_of(const struct client *c)
+{
+	struct stat st;
+
+	return fstat(PQsocket(c->conn), &st) == 0 && S_ISSOCK(st.st_mode) ? "socket" : "other";
+}
+
 static void *finish_in_thread(void *arg)
 {
 	finish(arg);
@@ -406,6 +415,17 @@ static void open_dummies(int n)
 			exit(96);
 		}
 	}
+}
+
+static void spare(int n)
+{
+	struct rlimit limit;
+	int lowest = dup(0);
+
+	close(lowest);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = (rlim_t)(lowest < 0 ? (int)limit.rlim_cur : lowest) + (rlim_t)n;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static const char *const wants_names[] = {"FAILED", "READING", "WRITING", "OK", "ACTIVE"};
@@ -468,6 +488,10 @@ static void on_client(const char *command, struct client *c, char *rest)
 		tell_result(c);
 	} else if (strcmp(command, "fork") == 0) {
 		fork_and_finish(c);
+	} else if (strcmp(command, "kind") == 0) {
+		printf("%s", kind_of(c));
+	} else if (strcmp(command, "watch") == 0) {
+		watch(c, 0);
 	} else if (strcmp(command, "thread") == 0) {
 		in_thread(c);
 	} else {
@@ -492,6 +516,8 @@ static int obey(char *line)
 		printf("%d", open_descriptors());
 	} else if (strcmp(line, "dummies") == 0) {
 		open_dummies(atoi(rest));
+	} else if (strcmp(line, "spare") == 0) {
+		spare(atoi(rest));
 	} else if (strcmp(line, "docancel") == 0) {
 		do_cancel();
 	} else if (strcmp(line, "longest") == 0) {

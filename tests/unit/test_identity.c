@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Identity, with the real libpq's parser and no server: what is the same, what is not. */
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,33 @@ static void the_environment_fills_in(void **state)
 	unsetenv("PGUSER");
 	unsetenv("PGPORT");
 	assert_false(same(by_string(plain), by_string("host=h dbname=d password=p")));
+}
+
+/* As psql does for its \\c: with what PQconninfo said of the connection before. */
+static void what_libpq_fills_in_may_be_said(void **state)
+{
+	char said[256];
+	struct passwd *pw = getpwuid(geteuid());
+	char *home = getenv("HOME") != NULL ? strdup(getenv("HOME")) : NULL;
+
+	(void)state;
+	assert_true(same(by_string("host=h user=u"), by_string("host=h user=u dbname=u")));
+	assert_false(same(by_string("host=h user=u"), by_string("host=h user=u dbname=d")));
+	setenv("HOME", pw->pw_dir, 1);
+	snprintf(said, sizeof(said), "host=h user=u passfile=%s/.pgpass", pw->pw_dir);
+	assert_true(same(by_string("host=h user=u"), by_string(said)));
+	assert_false(same(by_string("host=h user=u"), by_string("host=h user=u passfile=/x")));
+	/* Older libpqs do not go by HOME; and with a password there is nothing to fill in. */
+	setenv("HOME", folder, 1);
+	assert_false(same(by_string("host=h user=u"), by_string(said)));
+	setenv("HOME", pw->pw_dir, 1);
+	snprintf(said, sizeof(said), "%s passfile=%s/.pgpass", plain, pw->pw_dir);
+	assert_false(same(by_string(plain), by_string(said)));
+	unsetenv("HOME");
+	if (home != NULL) {
+		setenv("HOME", home, 1);
+	}
+	free(home);
 }
 
 static void every_option_tells_apart(void **state)
@@ -272,7 +300,7 @@ static void the_timeout_is_put_in_where_none_is(void **state)
 	(void)state;
 	identity_configure(&settings);
 	s = by_string("host=timeout1");
-	assert_non_null(strstr(s->conninfo, "connect_timeout='7'"));
+	assert_non_null(strstr(s->conninfo, "connect_timeout=' +7'"));
 	spelling_release(s);
 	s = by_string("host=timeout2 connect_timeout=3");
 	assert_null(strstr(s->conninfo, "'7'"));
@@ -339,6 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_meaning_in_many_spellings),
 		cmocka_unit_test(the_environment_fills_in),
+		cmocka_unit_test(what_libpq_fills_in_may_be_said),
 		cmocka_unit_test(every_option_tells_apart),
 		cmocka_unit_test(variables_tell_apart),
 		cmocka_unit_test(files_tell_apart),

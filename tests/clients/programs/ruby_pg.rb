@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-# ruby-pg: ruby_pg.rb cycles | threads | forks
+# ruby-pg: ruby_pg.rb cycles | threads | forks | crowd | refused
 require "pg"
 
 $stdout.sync = true
@@ -47,6 +47,31 @@ def forks
     Process.wait(fork { 10.times { |i| p cycle(n * 100 + i) } })
     puts "child: #{$?.exitstatus}"
   end
+end
+
+# More than the pool lends, each for a while.
+def crowd
+  p(12.times.map do |n|
+    Thread.new do
+      4.times.map do |i|
+        db = PG.connect(host: HOST)
+        seen = db.exec_params("SELECT $1::int, pg_sleep(0.01)", [n * 10 + i]).getvalue(0, 0)
+        db.close
+        seen
+      end
+    end
+  end.map(&:value))
+end
+
+def refused
+  kept = PG.connect(host: HOST)
+  begin
+    PG.connect(host: HOST)
+  rescue PG::Error => e
+    puts e.class, e.message
+  end
+  kept.close
+  p cycle(1)
 end
 
 send(ARGV[0])
