@@ -168,7 +168,7 @@ static void bury(struct graveyard *yard, const char *name, time_t since)
 		unlinkat(yard->dir, oldest->name, 0);
 	}
 	oldest->since = since;
-	strcpy(oldest->name, name);
+	memcpy(oldest->name, name, strlen(name) + 1); /* ends_with() has seen to its length */
 }
 
 /* Its process has ended with leases open: keeps the page under the name that says so. */
@@ -178,7 +178,7 @@ static void declare_dead(struct graveyard *yard, int fd, const char *name, time_
 	size_t stem = strlen(name) - strlen(PAGEDIR_PAGE);
 
 	memcpy(dead, name, stem);
-	strcpy(dead + stem, PAGEDIR_DEAD);
+	memcpy(dead + stem, PAGEDIR_DEAD, sizeof(PAGEDIR_DEAD));
 	futimens(fd, NULL);
 	if (renameat(yard->dir, name, yard->dir, dead) == 0) {
 		bury(yard, dead, now);

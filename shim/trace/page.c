@@ -191,10 +191,11 @@ bool page_show(pagedir_holds *holds_leases)
 	char made[sizeof(page.path)];
 	int dir;
 
-	strcpy(made, page.path);
-	strcpy(page.path + strlen(page.path) - strlen(PAGEDIR_NEW), PAGEDIR_PAGE);
+	memcpy(made, page.path, sizeof(made));
+	memcpy(page.path + strlen(page.path) - strlen(PAGEDIR_NEW), PAGEDIR_PAGE,
+	       sizeof(PAGEDIR_PAGE));
 	if (rename(made, page.path) != 0) {
-		strcpy(page.path, made);
+		memcpy(page.path, made, sizeof(made));
 		return false;
 	}
 	dir = open(page.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

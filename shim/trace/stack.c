@@ -33,6 +33,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "trace/image.h"
+#include "trace/recall.h"
 #include "trace/script.h"
 
 #define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
@@ -85,6 +86,7 @@ struct walk {
 	bool scripts; /* look for an interpreter's frames, too */
 	const struct script_interpreter *tried;
 	struct capture *capture;
+	struct recall_walk *recall;
 	unsigned skipped;
 	unsigned beyond;
 };
@@ -126,7 +128,10 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg
 	if (capture->depth == 0 && address != walk->caller) {
 		return ++walk->skipped < MAX_SKIPPED ? _URC_NO_REASON : _URC_END_OF_STACK;
 	}
-	address -= exact ? 0 : 1;
+	if (!exact) {
+		recall_note(walk->recall, address, _Unwind_GetCFA(context));
+		address--;
+	}
 	first = capture->depth == 0;
 	if (first) {
 		capture->addresses[capture->depth++] = address;
@@ -142,15 +147,18 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg
 	return capture->depth < walk->max || walk->scripts ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
-static void unwind(const void *caller, unsigned depth, bool scripts, struct capture *capture)
+static void unwind(const void *caller, unsigned depth, bool scripts, struct capture *capture,
+                   struct recall_walk *recall)
 {
 	struct walk walk = {
 		.caller = (uintptr_t)caller,
 		.max = depth < STACK_MAX_DEPTH ? depth : STACK_MAX_DEPTH,
 		.scripts = scripts,
 		.capture = capture,
+		.recall = recall,
 	};
 
+	recall_begin(recall);
 	capture->depth = 0;
 	capture->scripted = false;
 	if (walk.max > 1 || scripts) {

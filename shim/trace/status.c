@@ -25,6 +25,7 @@
 #include "trace/headline.h"
 #include "trace/page.h"
 #include "trace/record.h"
+#include "trace/rows.h"
 #include "trace/stack.h"
 #include "trace/status_format.h"
 
@@ -35,26 +36,17 @@
 #define STACK_BYTES  4096U
 /* What of a statement is looked at. */
 #define SAID_BYTES   48
-#define WORD_BITS    64
-
-struct area {
-	uint32_t at;
-	uint32_t row_bytes;
-	uint32_t max;
-	_Atomic(uint32_t) rows; /* that exist */
-	_Atomic(uint32_t) hint; /* where one may be free */
-	atomic_uint_fast64_t *taken;
-};
+#define WORD_BITS    ROWS_WORD_BITS
 
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
 static atomic_uint_fast64_t stacks_told[STACK_MAX / WORD_BITS + 1];
 
-static struct area pools = {.at = STATUS_POOLS_AT,
+static struct rows pools = {.at = STATUS_POOLS_AT,
                             .row_bytes = sizeof(struct status_pool),
                             .max = STATUS_POOLS_MAX,
                             .taken = pools_taken};
-static struct area sessions = {.at = STATUS_SESSIONS_AT,
+static struct rows sessions = {.at = STATUS_SESSIONS_AT,
                                .row_bytes = sizeof(struct status_session),
                                .max = STATUS_SESSIONS_MAX,
                                .taken = sessions_taken};
@@ -125,20 +117,6 @@ static void count(uint64_t *counter, uint64_t n)
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-/* A reader is to see that the row changes before it does, and its end after it. */
-static uint32_t begin_row(uint32_t *generation)
-{
-	uint32_t odd = (__atomic_load_n(generation, __ATOMIC_RELAXED) + 1) | 1;
-
-	__atomic_exchange_n(generation, odd, __ATOMIC_ACQ_REL);
-	return odd;
-}
-
-static void end_row(uint32_t *generation, uint32_t odd)
-{
-	__atomic_store_n(generation, odd + 1, __ATOMIC_RELEASE);
-}
-
 static void set_string(char *to, size_t size, const char *from)
 {
 	struct text t;
@@ -164,19 +142,19 @@ static void fill_head(struct status_head *head)
 	head->pid = self_pid();
 	head->created_us = clock_wall_us();
 	head->created_ns = clock_monotonic_ns();
-	strcpy(head->program, program_name);
-	strcpy(head->config, config_text);
+	memcpy(head->program, program_name, sizeof(head->program));
+	memcpy(head->config, config_text, sizeof(head->config));
 	for (unsigned i = 0; i < reason_count; i++) {
 		set_string(head->reasons[i], sizeof(head->reasons[i]), reason_word(i));
 	}
 	memcpy(head->magic, STATUS_MAGIC, sizeof(head->magic));
 }
 
-static void set_rows(char *base, struct area *area, uint32_t rows)
+static void set_rows(char *base, struct rows *area, uint32_t rows)
 {
 	uint32_t *told = area == &pools ? &head_of(base)->pools : &head_of(base)->sessions;
 
-	atomic_store_explicit(&area->rows, rows, memory_order_release);
+	atomic_store_explicit(&area->count, rows, memory_order_release);
 	__atomic_store_n(told, rows, __ATOMIC_RELEASE);
 }
 
@@ -245,36 +223,14 @@ static char *page_wanted(void)
 
 /* ---- rows ---- */
 
-static uint32_t take_from(struct area *area, uint32_t from, uint32_t rows)
-{
-	for (uint32_t word = from / WORD_BITS; word * WORD_BITS < rows; word++) {
-		uint64_t taken = atomic_load_explicit(&area->taken[word], memory_order_relaxed);
-
-		while (taken != UINT64_MAX) {
-			uint32_t bit = (uint32_t)__builtin_ctzll(~taken);
-			uint64_t mask = UINT64_C(1) << bit;
-
-			if (word * WORD_BITS + bit >= rows) {
-				return 0;
-			}
-			taken = atomic_fetch_or_explicit(&area->taken[word], mask,
-			                                 memory_order_acquire);
-			if ((taken & mask) == 0) {
-				return word * WORD_BITS + bit + 1;
-			}
-		}
-	}
-	return 0;
-}
-
 /* True if there are more rows than `before`. */
-static bool grow_area(char *base, struct area *area, uint32_t before)
+static bool grow_area(char *base, struct rows *area, uint32_t before)
 {
 	uint32_t rows;
 	uint32_t more = ROWS_BYTES / area->row_bytes;
 
 	lock_take(&page_lock);
-	rows = atomic_load(&area->rows);
+	rows = atomic_load(&area->count);
 	if (rows == before && rows + more <= area->max &&
 	    page_grow(area->at + rows * area->row_bytes, ROWS_BYTES)) {
 		rows += more;
@@ -284,33 +240,16 @@ static bool grow_area(char *base, struct area *area, uint32_t before)
 	return rows > before;
 }
 
-static uint32_t take_row(char *base, struct area *area)
+static uint32_t take_row(char *base, struct rows *area)
 {
-	for (;;) {
-		uint32_t rows = atomic_load_explicit(&area->rows, memory_order_acquire);
-		uint32_t hint = atomic_load_explicit(&area->hint, memory_order_relaxed);
-		uint32_t row = take_from(area, hint < rows ? hint : 0, rows);
+	uint32_t count;
+	uint32_t row;
 
-		if (row == 0 && hint > 0) {
-			row = take_from(area, 0, rows);
-		}
-		if (row != 0) {
-			atomic_store_explicit(&area->hint, row, memory_order_relaxed);
-			return row;
-		}
-		if (!grow_area(base, area, rows)) {
-			return 0;
-		}
-	}
-}
-
-static void give_row(struct area *area, uint32_t row)
-{
-	uint64_t mask = UINT64_C(1) << ((row - 1) % WORD_BITS);
-
-	atomic_store_explicit(&area->hint, row - 1, memory_order_relaxed);
-	atomic_fetch_and_explicit(&area->taken[(row - 1) / WORD_BITS], ~mask,
-	                          memory_order_release);
+	do {
+		count = atomic_load_explicit(&area->count, memory_order_acquire);
+		row = rows_take(area, count);
+	} while (row == 0 && grow_area(base, area, count));
+	return row;
 }
 
 /* ---- pools ---- */
@@ -326,13 +265,13 @@ uint32_t status_take_pool(const char *label, uint32_t limit, uint32_t size)
 		return 0;
 	}
 	pool = pool_row(base, row);
-	odd = begin_row(&pool->generation);
+	odd = rows_begin(&pool->generation);
 	memset((char *)pool + sizeof(odd), 0, sizeof(*pool) - sizeof(odd));
 	pool->limit = limit;
 	pool->size = size;
 	set_string(pool->label, sizeof(pool->label), label);
 	pool->state = STATUS_POOL_USED;
-	end_row(&pool->generation, odd);
+	rows_end(&pool->generation, odd);
 	return row;
 }
 
@@ -344,10 +283,10 @@ void status_free_pool(uint32_t row)
 	if (row == 0 || base == NULL) {
 		return;
 	}
-	odd = begin_row(&pool_row(base, row)->generation);
+	odd = rows_begin(&pool_row(base, row)->generation);
 	pool_row(base, row)->state = STATUS_POOL_FREE;
-	end_row(&pool_row(base, row)->generation, odd);
-	give_row(&pools, row);
+	rows_end(&pool_row(base, row)->generation, odd);
+	rows_give(&pools, row);
 }
 
 void status_pool(uint32_t row, uint32_t in_use, uint32_t idle, uint32_t waiting)
@@ -360,14 +299,14 @@ void status_pool(uint32_t row, uint32_t in_use, uint32_t idle, uint32_t waiting)
 		return;
 	}
 	pool = pool_row(base, row);
-	odd = begin_row(&pool->generation);
+	odd = rows_begin(&pool->generation);
 	pool->in_use = in_use;
 	pool->idle = idle;
 	pool->waiting = waiting;
 	if (in_use > pool->peak) {
 		pool->peak = in_use;
 	}
-	end_row(&pool->generation, odd);
+	rows_end(&pool->generation, odd);
 }
 
 void status_opened(uint32_t pool)
@@ -425,22 +364,22 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 	}
 	pool_of[row - 1] = pool;
 	shown = session_row(base, row);
-	odd = begin_row(&shown->generation);
+	odd = rows_begin(&shown->generation);
 	shown->id = session;
 	shown->backend = backend_pid;
 	shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
 	shown->state = STATUS_SESSION_IDLE;
-	end_row(&shown->generation, odd);
+	rows_end(&shown->generation, odd);
 	memset(said[row - 1], '\0', SAID_BYTES);
 	return row;
 }
 
 static void set_state(struct status_session *shown, enum status_session_state state)
 {
-	uint32_t odd = begin_row(&shown->generation);
+	uint32_t odd = rows_begin(&shown->generation);
 
 	shown->state = state;
-	end_row(&shown->generation, odd);
+	rows_end(&shown->generation, odd);
 }
 
 void status_free_session(uint32_t row)
@@ -449,7 +388,7 @@ void status_free_session(uint32_t row)
 
 	if (row != 0 && base != NULL) {
 		set_state(session_row(base, row), STATUS_SESSION_FREE);
-		give_row(&sessions, row);
+		rows_give(&sessions, row);
 	}
 }
 
@@ -468,7 +407,7 @@ void status_lease_begun(const struct lease *lease)
 		return;
 	}
 	shown = session_row(base, lease->row);
-	odd = begin_row(&shown->generation);
+	odd = rows_begin(&shown->generation);
 	shown->backend = lease->backend_pid;
 	shown->lease = lease->id;
 	shown->began_us = lease->began_us;
@@ -479,7 +418,7 @@ void status_lease_begun(const struct lease *lease)
 	shown->transaction = STATUS_TRANSACTION_IDLE;
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
-	end_row(&shown->generation, odd);
+	rows_end(&shown->generation, odd);
 	if (pool_of[lease->row - 1] != 0) {
 		count(&pool_row(base, pool_of[lease->row - 1])->acquired, 1);
 	}
@@ -528,10 +467,10 @@ void status_statement(const struct lease *lease, const char *text)
 	memcpy(beginning, text, n);
 	memset(beginning + n, '\0', sizeof(beginning) - n);
 	memcpy(known, beginning, SAID_BYTES);
-	odd = begin_row(&shown->generation);
+	odd = rows_begin(&shown->generation);
 	headline(beginning, n == SAID_BYTES, shown->statement, sizeof(shown->statement));
 	shown->spoken = 1;
-	end_row(&shown->generation, odd);
+	rows_end(&shown->generation, odd);
 }
 
 void status_transaction(const struct lease *lease, enum lease_transaction transaction)
@@ -550,9 +489,9 @@ void status_backend(uint32_t row, int backend_pid)
 	uint32_t odd;
 
 	if (row != 0 && base != NULL) {
-		odd = begin_row(&session_row(base, row)->generation);
+		odd = rows_begin(&session_row(base, row)->generation);
 		session_row(base, row)->backend = backend_pid;
-		end_row(&session_row(base, row)->generation, odd);
+		rows_end(&session_row(base, row)->generation, odd);
 	}
 }
 
@@ -637,13 +576,6 @@ void status_fork_parent(void)
 	lock_drop(&page_lock);
 }
 
-static void forget_bits(atomic_uint_fast64_t *words, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		atomic_store_explicit(&words[i], 0, memory_order_relaxed);
-	}
-}
-
 void status_fork_child(bool usable)
 {
 	int saved_errno = errno;
@@ -655,9 +587,10 @@ void status_fork_child(bool usable)
 	if (page_now() != NULL) {
 		atomic_store(&page, NULL);
 		page_leave();
-		forget_bits(pools_taken, STATUS_POOLS_MAX / WORD_BITS);
-		forget_bits(sessions_taken, STATUS_SESSIONS_MAX / WORD_BITS);
-		forget_bits(stacks_told, STACK_MAX / WORD_BITS + 1);
+		/* There is one thread. */
+		memset((void *)pools_taken, 0, sizeof(pools_taken));
+		memset((void *)sessions_taken, 0, sizeof(sessions_taken));
+		memset((void *)stacks_told, 0, sizeof(stacks_told));
 		stacks_used = 0;
 	}
 	errno = saved_errno;
