@@ -128,7 +128,9 @@ static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg
 	if (capture->depth == 0 && address != walk->caller) {
 		return ++walk->skipped < MAX_SKIPPED ? _URC_NO_REASON : _URC_END_OF_STACK;
 	}
-	if (!exact) {
+	if (exact) {
+		recall_give_up(walk->recall);
+	} else {
 		recall_note(walk->recall, address, _Unwind_GetCFA(context));
 		address--;
 	}
@@ -412,18 +414,13 @@ static size_t make_key(const struct capture *capture, unsigned char *key)
 	return bytes;
 }
 
-uint32_t stack_capture(const void *caller, unsigned depth)
+static uint32_t intern(const struct capture *capture, unsigned long long changes)
 {
-	int saved_errno = errno;
-	unsigned long long changes = image_changes();
-	struct capture capture;
-	unsigned char key[sizeof(capture)];
+	unsigned char key[sizeof(*capture)];
+	size_t bytes = make_key(capture, key);
 	struct sight *sight = NULL;
-	size_t bytes;
 	uint32_t id;
 
-	unwind(caller, depth, script_present(changes), &capture);
-	bytes = make_key(&capture, key);
 	lock_take(&tables_lock);
 	if (changes != seen_changes) {
 		forget_sights_locked();
@@ -433,12 +430,35 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	if (sight != NULL) {
 		id = sight->id;
 	} else {
-		id = intern_locked(&capture);
+		id = intern_locked(capture);
 		if (id != 0) {
 			note_sight_locked(key, bytes, id);
 		}
 	}
 	lock_drop(&tables_lock);
+	return id;
+}
+
+uint32_t stack_capture(const void *caller, unsigned depth)
+{
+	int saved_errno = errno;
+	struct recall_key key = {
+		.frame = __builtin_frame_address(0),
+		.caller = caller,
+		.depth = depth,
+		.modules = image_changes(),
+	};
+	/* A script may have gone on to another line meanwhile. */
+	bool scripts = script_present(key.modules);
+	uint32_t id = scripts ? 0 : recall_find(&key);
+	struct capture capture;
+	struct recall_walk recall;
+
+	if (id == 0) {
+		unwind(caller, depth, scripts, &capture, &recall);
+		id = intern(&capture, key.modules);
+		recall_keep(&key, &recall, id);
+	}
 	errno = saved_errno;
 	return id;
 }

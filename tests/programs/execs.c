@@ -11,6 +11,7 @@
  *       child     fork: the child does it; the parent goes on
  *       vchild    vfork, likewise
  */
+#define _GNU_SOURCE
 #include "plain.h"
 
 #include <errno.h>

@@ -170,7 +170,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 28);
+	assert_int_equal(count, 27);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
