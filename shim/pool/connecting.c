@@ -17,12 +17,20 @@
 /* Hosts, and addresses of each, that are given up one by one. */
 #define ATTEMPTS_MAX 100
 
+void connecting_note_mode(struct connecting *c, const struct session *session)
+{
+	if (session->libpq->PQstatus(session->conn) != CONNECTION_BAD) {
+		c->nonblocking = session->libpq->PQisnonblocking(session->conn) &&
+		                 !session->check.mode_is_ours;
+	}
+}
+
 bool connecting_anew(struct connecting *c, struct session *session)
 {
 	const struct libpq *pq = session->libpq;
-	bool nonblocking = pq->PQisnonblocking(session->conn) && !session->check.mode_is_ours;
 
 	lock_assert_none();
+	connecting_note_mode(c, session);
 	c->began_ns = clock_monotonic_ns();
 	opening_again(&c->opening);
 	if (pq->PQresetStart(session->conn) != 1) {
@@ -30,7 +38,7 @@ bool connecting_anew(struct connecting *c, struct session *session)
 	}
 	session->check.mode_is_ours = false;
 	/* The only thing of the program's that a reset takes back. */
-	if (nonblocking) {
+	if (c->nonblocking) {
 		pq->PQsetnonblocking(session->conn, 1);
 	}
 	return true;

@@ -23,8 +23,12 @@
 struct connecting {
 	struct opening opening;
 	uint64_t began_ns;
-	bool withheld; /* it was, and the server has not said a word since */
+	bool withheld;    /* it was, and the server has not said a word since */
+	bool nonblocking; /* as the program wants it, when it was noted last */
 };
+
+/* Notes that, before a step in which the connection may fail: libpq does not tell then. */
+void connecting_note_mode(struct connecting *c, const struct session *session);
 
 /* Begins it anew. False: it failed at once, and PQerrorMessage says why. */
 bool connecting_anew(struct connecting *c, struct session *session);

@@ -426,6 +426,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 
 	h->polled = true;
 	note_socket(session);
+	connecting_note_mode(&h->connecting, session);
 	switch (h->state) {
 	case CHECKING:
 		return go_on_checking(session);

@@ -53,7 +53,9 @@ def sees_nothing(s, before):
 @pytest.mark.parametrize("env", WATCHFUL)
 def test_terminated_while_idle(script, server, env, tcp):
     s = script(env=env, tcp=tcp)
-    before = s.lease()
+    before = s.connect("a")
+    s.exec("a", PID)  # so that there is a reset, which is what tells where nothing is asked
+    s.finish("a")
     terminate(server, before)
     after = sees_nothing(s, before)
     assert s.events("ping_failed", backend=before)
@@ -217,7 +219,9 @@ def test_ping_query_that_fails_is_no_proof(script):
 
 def test_reset_is_sent_at_once(script, server):
     s = script(env={"PQPOOL_PRE_PING": "off"})
-    pid = s.lease()
+    pid = s.connect("a")
+    s.exec("a", PID)
+    s.finish("a")
     assert wait_until(lambda: last_query(server, pid) == "DISCARD ALL")
 
 

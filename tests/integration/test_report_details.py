@@ -57,7 +57,7 @@ STATEMENTS = {
     "string": (["SELECT  a\t, 's3cret' FROM t"], "SELECT a , ..."),
     "escape string": (["SELECT E's3cret'"], "SELECT ..."),
     "dollar quote": (["DO $$ s3cret $$"], "DO ..."),
-    "password": (["ALTER ROLE app PASSWORD 's3cret'"], "ALTER ROLE app PASSWORD ..."),
+    "password": (["ALTER ROLE nobody PASSWORD 's3cret'"], "ALTER ROLE nobody PASSWORD ..."),
     "setting": (["SET app.key = s3cret"], "SET app.key =..."),
     "setting to": (["SET app.key TO s3cret"], "SET app.key TO..."),
     "comment": (["/* s3cret */ SELECT a -- s3cret"], "SELECT a"),

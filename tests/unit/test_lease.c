@@ -497,25 +497,20 @@ static void names_each_overdue_lease_once(void **state)
 }
 
 int main(void)
-		{
-			const struct CMUnitTest tests[] = {
-				cmocka_unit_test_teardown(goes_through_its_states, forget_all),
-				cmocka_unit_test_teardown(returns_what_vanished, forget_all),
-				cmocka_unit_test_teardown(snapshots_oldest_first, forget_all),
-				cmocka_unit_test_teardown(names_each_overdue_lease_once,
-			                                  forget_all),
-				cmocka_unit_test_teardown(survives_a_fork, forget_all),
-				cmocka_unit_test_teardown(lets_one_of_many_end_a_lease,
-			                                  forget_all),
-				cmocka_unit_test_teardown(counts_right_with_many_threads,
-			                                  forget_all),
-				cmocka_unit_test_teardown(tells_what_is_done, forget_all),
-				cmocka_unit_test_teardown(bears_a_half_written_statement,
-			                                  forget_all),
-				cmocka_unit_test_teardown(shows_whole_statements_only,
-			                                  forget_all),
-				cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
-			};
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(goes_through_its_states, forget_all),
+		cmocka_unit_test_teardown(returns_what_vanished, forget_all),
+		cmocka_unit_test_teardown(snapshots_oldest_first, forget_all),
+		cmocka_unit_test_teardown(names_each_overdue_lease_once, forget_all),
+		cmocka_unit_test_teardown(survives_a_fork, forget_all),
+		cmocka_unit_test_teardown(lets_one_of_many_end_a_lease, forget_all),
+		cmocka_unit_test_teardown(counts_right_with_many_threads, forget_all),
+		cmocka_unit_test_teardown(tells_what_is_done, forget_all),
+		cmocka_unit_test_teardown(bears_a_half_written_statement, forget_all),
+		cmocka_unit_test_teardown(shows_whole_statements_only, forget_all),
+		cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
+	};
 
-			return cmocka_run_group_tests(tests, NULL, NULL);
-		}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

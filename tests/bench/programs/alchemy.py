@@ -31,7 +31,7 @@ def main():
     begin = time.perf_counter()
     for worker in workers:
         worker.start()
-    time.sleep(seconds)
+    time.sleep(seconds)  # sleeps because that is how long it is to be measured
     stop.set()
     for worker in workers:
         worker.join()

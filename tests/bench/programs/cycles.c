@@ -163,7 +163,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < threads; i++) {
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
 	}
-	nanosleep(&pause, NULL);
+	nanosleep(&pause, NULL); /* sleeps because that is how long it is to be measured */
 	atomic_store(&stop, true);
 	for (int i = 0; i < threads; i++) {
 		pthread_join(workers[i].thread, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A library to be preloaded, which sends its process the signal HALT_SIGNAL at one place,
- * once: HALT_AT is "before link", "after link", "before rename" or "after rename".
+ * once: HALT_AT is "before link", "after link", "before rename" or "after rename", where it
+ * is a log that gets its name so.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,13 +16,13 @@
 
 static atomic_flag halted = ATOMIC_FLAG_INIT;
 
-static void halt_if(const char *place)
+static void halt_if(const char *place, const char *name)
 {
 	const char *at = getenv("HALT_AT");
 	const char *signal = getenv("HALT_SIGNAL");
 
 	if (at != NULL && signal != NULL && strcmp(at, place) == 0 &&
-	    !atomic_flag_test_and_set(&halted)) {
+	    strstr(name, "/log") != NULL && !atomic_flag_test_and_set(&halted)) {
 		/* To this thread: it gets no further. */
 		raise(atoi(signal));
 	}
@@ -31,9 +32,9 @@ int link(const char *from, const char *to)
 {
 	int result;
 
-	halt_if("before link");
+	halt_if("before link", to);
 	result = linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
-	halt_if("after link");
+	halt_if("after link", to);
 	return result;
 }
 
@@ -41,8 +42,8 @@ int rename(const char *from, const char *to)
 {
 	int result;
 
-	halt_if("before rename");
+	halt_if("before rename", to);
 	result = renameat(AT_FDCWD, from, AT_FDCWD, to);
-	halt_if("after rename");
+	halt_if("after rename", to);
 	return result;
 }
