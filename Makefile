@@ -39,7 +39,7 @@ all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) -static-libgcc \
-		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs,-z,now -Wl,-z,relro \
+		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
 $(BUILD)/pqpool: $(TOOL_OBJECTS)

@@ -9,8 +9,9 @@
  * called in children of fork and vfork. What posix_spawn, system and popen start is
  * not seen here, and has nothing of ours.
  *
- * The real ones are looked up when we are loaded: in the child of a program with threads
- * the dynamic linker's lock may be held by a thread that is not there.
+ * The real ones are looked up when they are needed, so that a program without libpq pays for
+ * nothing. That may be in the child of a program with threads: glibc's fork() renews the
+ * dynamic linker's lock there, and a vfork child waits for threads that go on running.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -48,13 +49,6 @@ static void *find(enum real which)
 		atomic_store_explicit(&found[which], function, memory_order_relaxed);
 	}
 	return function;
-}
-
-__attribute__((constructor)) static void find_all(void)
-{
-	for (enum real which = 0; which < REALS; which++) {
-		find(which);
-	}
 }
 
 static int call(const struct program *p)
