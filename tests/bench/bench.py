@@ -26,7 +26,7 @@ from measure import CPUS, Rounds, fail, say  # noqa: E402
 
 TABLES = {
     "whole": whole.programs,       # pgbench -C: unix, tcp, tls
-    "record": whole.record,        # what the log and the stacks cost
+    "record": growth.record,       # what the log and the stacks cost
     "cycles": cycles.cycles,       # connect, ask, finish in N threads; other languages' pools
     "growth": growth.growth,       # against sessions, pools, waiters, environment
     "presence": growth.presence,   # programs without libpq; queries on one connection

@@ -11,6 +11,9 @@ THREADS = (1, 4, 16, 64)
 STATEMENTS = {"": "nothing asked", "SELECT 1": "SELECT 1"}
 JARS = ["HikariCP.jar", "postgresql.jar", "slf4j-api.jar", "slf4j-nop.jar"]
 ALCHEMY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "alchemy.py")
+# As much as it can do without: no round trip, no record.
+BARE = {"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "off", "PQPOOL_STACK_DEPTH": "0",
+        "PQPOOL_REPORT": "off"}
 NAMES = ("cycles per second", "p50", "p99", "p99.9")
 
 
@@ -32,7 +35,7 @@ def _rows(bench, threads):
         "pqpool": (program, [], bench.env("tcp", size)),
         "pqpool, fast": (program, [], bench.env("tcp", {**size, **FAST})),
         "pqpool, no checks": (program, [], bench.env("tcp", {
-            **size, "PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "off"})),
+            **size, **BARE})),
         "mutex and list, with checks": (program, ["own"], bench.env("tcp")),
     }
     for name, bypass in (("HikariCP, checked", -1), ("HikariCP", None)):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """What grows with what: an acquire with its release against the number of everything there may be
 many of; and what the shim costs those who do not need it."""
+import glob
 import os
 import re
 import subprocess
@@ -39,6 +40,28 @@ def growth(bench):
     return tables
 
 
+def record(bench):
+    """What the record costs a cycle that does nothing else."""
+    log = os.path.join(bench.build, "bench", "cycle.log")
+    table = Table("record-cycle", "The record's cost: an acquire with its release", "µs",
+                  "no log, no stacks", digits=2)
+    pools = {
+        "no log, no stacks": {"PQPOOL_STACK_DEPTH": "0", "PQPOOL_REPORT": "off"},
+        "no log, stacks": {},
+        "log at info": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "info"},
+        "log at debug": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "debug"},
+    }
+    found = bench.rounds.run({
+        name: lambda env=bench.env("unix", {**ALONE, **pool}): float(bench.output(
+            [bench.program("growth"), "sessions", "1", str(TIMES)], env)) / 1000
+        for name, pool in pools.items()}, {"server": bench.server.process.pid})
+    for row, results in found.items():
+        table.add(row, "a cycle", [r for r, _ in results])
+    for path in glob.glob(glob.escape(log) + "*"):
+        os.unlink(path)
+    return [table]
+
+
 def _instructions(bench, argv, env):
     """Counted by callgrind."""
     with tempfile.TemporaryDirectory() as folder:
@@ -65,10 +88,12 @@ def presence(bench):
     true = ["/bin/true"]
     bare = {"PATH": "/usr/bin:/bin"}
     starts = Table("presence-start", "Start of a program without libpq (/bin/true)",
-                   "thousand instructions; ms", "bare", digits=2)
+                   "thousand instructions; ms", "an empty library",
+                   digits=2)
     query = Table("presence-query", 'PQexec("") on one connection, Unix socket',
                   "ns; instructions", "bare", digits=0)
-    preloads = {"bare": "", "preloaded": bench.shim}
+    preloads = {"bare": "", "an empty library": bench.program("empty.so"),
+                "preloaded": bench.shim}
     found = bench.rounds.run({name: lambda p=p: _start(true, {**bare, "PRELOAD": p})
                               for name, p in preloads.items()}, {})
     for name, preload in preloads.items():

@@ -137,12 +137,15 @@ class Table:
         figures = self.cells.get((row, column))
         return statistics.median(figures) if figures else None
 
+    def ratios(self, row, other, column):
+        """The ratios of two rows, round by round."""
+        pairs = zip(self.cells.get((row, column), []), self.cells.get((other, column), []))
+        return [a / b for a, b in pairs if b]
+
     def ratio(self, row, column):
-        """The median of the ratios to the reference, round by round."""
-        ours, theirs = self.cells.get((row, column)), self.cells.get((self.reference, column))
-        if not ours or not theirs:
-            return None
-        return statistics.median(a / b for a, b in zip(ours, theirs) if b)
+        """The median of the ratios to the reference."""
+        ratios = self.ratios(row, self.reference, column)
+        return statistics.median(ratios) if ratios else None
 
     def _cell(self, row, column):
         figures = self.cells.get((row, column))

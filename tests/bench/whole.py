@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """A whole program: PostgreSQL's own pgbench, unmodified, that connects for every transaction."""
 import contextlib
-import os
 import re
 
 from bouncer import Bouncer
@@ -69,6 +68,7 @@ def _cpu_tables(way, found):
 
 def programs(bench):
     tables = []
+    shares = Table("shares", "pgbench -S -n -C -c 4: who against whom", "times", digits=2)
     for way, title in WAYS.items():
         tps = Table("tps-" + way, "pgbench -S -n -C, " + title, "transactions per second",
                     "persistent")
@@ -78,27 +78,10 @@ def programs(bench):
                 tps.add(row, "c=%d" % clients, [result[1] for result, _ in results])
             if clients == 4:
                 cpu = _cpu_tables(way, found)
+        for ours in ("pqpool", "pqpool, fast"):
+            for other in tps.rows:
+                if other != ours:
+                    shares.add("%s / %s" % (ours, other), title,
+                               tps.ratios(ours, other, "c=4"))
         tables += [tps, cpu]
-    return tables
-
-
-def record(bench):
-    """What the record costs: pgbench -C over the Unix socket."""
-    log = os.path.join(bench.build, "bench", "record.log")
-    pools = {
-        "no log, no stacks": {"PQPOOL_STACK_DEPTH": "0", "PQPOOL_REPORT": "off"},
-        "no log, stacks": {},
-        "log at info": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "info"},
-        "log at debug": {"PQPOOL_LOG": log, "PQPOOL_LOG_LEVEL": "debug"},
-    }
-    table = Table("record", "The record's cost: pgbench -S -n -C -c 4, Unix socket",
-                  "transactions per second", "no log, no stacks")
-    found = bench.rounds.run(
-        {name: lambda env=bench.env("unix", pool): _one(bench, env, 4, True)
-         for name, pool in pools.items()}, {"server": bench.server.process.pid})
-    for row, results in found.items():
-        table.add(row, "c=4", [result[1] for result, _ in results])
-    for name in os.listdir(os.path.dirname(log)):
-        if name.startswith("record.log"):
-            os.unlink(os.path.join(os.path.dirname(log), name))
-    return [table]
+    return [*tables, shares]
