@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The stack that a thread captured last, recognised without unwinding. */
+/* The stacks that a thread captured last, recognised without unwinding. */
 #include "trace/recall.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
 /* More are not kept: a thread's own memory is dear, and the outermost frames are alike. */
 #define KEPT_MAX 24
 
-static _Thread_local struct {
+/* Where a thread connects and where it finishes, for two such places. */
+#define STACKS_MAX 4
+
+struct kept {
 	struct recall_key key;
 	uint32_t id; /* 0: none is kept */
 	unsigned depth;
 	const uintptr_t *slots[KEPT_MAX];
 	uintptr_t returns[KEPT_MAX];
-} kept;
+};
+
+static _Thread_local struct kept kept[STACKS_MAX];
+static _Thread_local unsigned next; /* the one to be replaced */
 
 void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame)
 {
@@ -28,30 +35,50 @@ void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame)
 	walk->returns[walk->depth++] = address;
 }
 
+static bool is_same(const struct recall_key *a, const struct recall_key *b)
+{
+	return a->frame == b->frame && a->caller == b->caller && a->depth == b->depth &&
+	       a->modules == b->modules;
+}
+
 void recall_keep(const struct recall_key *key, const struct recall_walk *walk, uint32_t id)
 {
-	kept.id = 0;
-	if (!walk->usable || walk->depth == 0 || walk->depth > KEPT_MAX) {
+	struct kept *place;
+
+	if (!walk->usable || walk->depth > KEPT_MAX || id == 0) {
 		return;
 	}
-	kept.key = *key;
-	kept.depth = walk->depth;
-	memcpy(kept.slots, walk->slots, walk->depth * sizeof(kept.slots[0]));
-	memcpy(kept.returns, walk->returns, walk->depth * sizeof(kept.returns[0]));
-	kept.id = id;
+	place = &kept[next++ % STACKS_MAX];
+	/* Not to be found by a signal handler while it is half written. */
+	place->id = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	place->key = *key;
+	place->depth = walk->depth;
+	memcpy(place->slots, walk->slots, walk->depth * sizeof(place->slots[0]));
+	memcpy(place->returns, walk->returns, walk->depth * sizeof(place->returns[0]));
+	atomic_signal_fence(memory_order_seq_cst);
+	place->id = id;
+}
+
+/* With this frame address the thread's stack reaches at least as far as it did then. */
+static bool still_there(const struct kept *stack)
+{
+	for (unsigned i = 0; i < stack->depth; i++) {
+		if (*stack->slots[i] != stack->returns[i]) {
+			return false;
+		}
+	}
+	return true;
 }
 
 uint32_t recall_find(const struct recall_key *key)
 {
-	if (kept.id == 0 || kept.key.frame != key->frame || kept.key.caller != key->caller ||
-	    kept.key.depth != key->depth || kept.key.modules != key->modules) {
-		return 0;
-	}
-	/* With this frame address the thread's stack reaches at least as far as it did then. */
-	for (unsigned i = 0; i < kept.depth; i++) {
-		if (*kept.slots[i] != kept.returns[i]) {
-			return 0;
+	for (unsigned i = 0; i < STACKS_MAX; i++) {
+		const struct kept *stack = &kept[i];
+
+		if (stack->id != 0 && is_same(&stack->key, key) && still_there(stack)) {
+			return stack->id;
 		}
 	}
-	return kept.id;
+	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The stack that a thread captured last, recognised without unwinding: a program that
- * connects for every request does so from the same place again and again, and unwinding
+ * The stacks that a thread captured last, recognised without unwinding: a program that
+ * connects for every request does so from the same places again and again, and unwinding
  * costs a hundred times what the comparison does.
  *
  * A stack is the same if it is captured with the same frame address, and each return address

@@ -167,6 +167,10 @@ static void unwind(const void *caller, unsigned depth, bool scripts, struct capt
 		_Unwind_Backtrace(note_frame, &walk);
 	}
 	if (capture->depth == 0) {
+		/* Not met by the unwinder, or not looked for: then it alone is the stack. */
+		if (walk.max > 1 || scripts) {
+			recall_give_up(recall);
+		}
 		capture->addresses[capture->depth++] = (uintptr_t)caller - 1;
 	}
 	if (scripts && !capture->scripted) {
