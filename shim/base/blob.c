@@ -44,12 +44,19 @@ void blob_bytes(struct blob *b, const void *bytes, size_t n)
 
 void blob_field(struct blob *b, const char *text)
 {
+	size_t n;
+
 	if (text == NULL) {
 		blob_bytes(b, "\1", 1);
-	} else {
-		blob_bytes(b, "\2", 1);
-		blob_bytes(b, text, strlen(text) + 1);
+		return;
 	}
+	n = strlen(text) + 1;
+	if (b->failed || (n + 1 > b->size - b->len && !grow(b, b->len + n + 1))) {
+		return;
+	}
+	b->data[b->len] = '\2';
+	memcpy(b->data + b->len + 1, text, n);
+	b->len += n + 1;
 }
 
 void blob_text(struct blob *b, const char *text)

@@ -8,6 +8,7 @@
 #include "base/dl.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -96,6 +97,40 @@ void *dl_symbol(void *handle, const char *name)
 void *dl_next(const char *name)
 {
 	return dl_symbol(RTLD_NEXT, name);
+}
+
+static int read_changes(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	unsigned long long *changes = arg;
+
+	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof(info->dlpi_subs)) {
+		*changes = info->dlpi_adds + info->dlpi_subs;
+	}
+	return 1;
+}
+
+unsigned long long dl_changes(void)
+{
+	unsigned long long changes = 0;
+
+	dl_iterate_phdr(read_changes, &changes);
+	return changes;
+}
+
+static _Thread_local struct {
+	const void *caller; /* NULL: none */
+	unsigned long long changes;
+} call;
+
+void dl_note_call(const void *caller, unsigned long long changes)
+{
+	call.caller = caller;
+	call.changes = changes;
+}
+
+unsigned long long dl_changes_of_call(const void *caller)
+{
+	return caller != NULL && call.caller == caller ? call.changes : dl_changes();
 }
 
 void dl_forget_error(void)

@@ -30,6 +30,20 @@ void *dl_symbol(void *handle, const char *name);
 /* The next definition in the global scope after the shim's; NULL if there is none. */
 void *dl_next(const char *name);
 
+/*
+ * How many objects the process has loaded and unloaded so far; 0: the C library does not
+ * say. As long as that stays, an address means what it meant.
+ */
+unsigned long long dl_changes(void);
+
+/*
+ * The same while a call of the program's is answered, whose return address is `caller`: as
+ * of when it came in, if dl_note_call was called then. Asking anew takes the loader's lock,
+ * and what is on the thread's stack cannot be unloaded meanwhile.
+ */
+unsigned long long dl_changes_of_call(const void *caller);
+void dl_note_call(const void *caller, unsigned long long changes);
+
 /* Takes back an error text of ours, and with it one that the program did not ask for. */
 void dl_forget_error(void);
 

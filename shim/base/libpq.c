@@ -48,21 +48,6 @@ static _Atomic(const struct libpq *) common;
 /* A function that every libpq defines; we do not, and other wrappers hardly will. */
 static const char *const landmark = "PQconninfoFree";
 
-static int read_changes(struct dl_phdr_info *info, size_t size, void *changes)
-{
-	(void)size;
-	*(unsigned long long *)changes = info->dlpi_adds + info->dlpi_subs;
-	return 1;
-}
-
-static unsigned long long count_changes(void)
-{
-	unsigned long long changes = 0;
-
-	dl_iterate_phdr(read_changes, &changes);
-	return changes;
-}
-
 /* The object that holds `address`, NULL if none does. */
 static struct link_map *object_of(const void *address)
 {
@@ -445,17 +430,57 @@ static void remember(const void *return_address, unsigned long long changes,
 	free(fresh);
 }
 
+/*
+ * A thread calls from the same few sites over and over, which then takes no lock. In a
+ * signal handler, too: what it may change is looked at last, and changed first.
+ */
+struct recent {
+	const void *return_address;
+	unsigned long long changes;
+	struct libpq_caller caller;
+};
+
+#define RECENT_SITES 8
+
+static bool recall_recent(const struct recent *recent, const void *return_address,
+                          unsigned long long changes, struct libpq_caller *caller)
+{
+	*caller = recent->caller;
+	atomic_signal_fence(memory_order_seq_cst);
+	return recent->return_address == return_address && recent->changes == changes;
+}
+
+static void note_recent(struct recent *recent, const void *return_address,
+                        unsigned long long changes, const struct libpq_caller *caller)
+{
+	recent->return_address = NULL;
+	atomic_signal_fence(memory_order_seq_cst);
+	recent->changes = changes;
+	recent->caller = *caller;
+	atomic_signal_fence(memory_order_seq_cst);
+	recent->return_address = return_address;
+}
+
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
+	static _Thread_local struct recent sites_here[RECENT_SITES];
+	struct recent *recent = &sites_here[((uintptr_t)return_address >> 4) % RECENT_SITES];
 	int saved_errno = errno;
-	unsigned long long changes = count_changes();
+	unsigned long long changes = dl_changes();
 	struct libpq_caller caller;
 
+	dl_note_call(return_address, changes);
+	if (recall_recent(recent, return_address, changes, &caller)) {
+		return caller;
+	}
 	if (!recall(return_address, changes, &caller)) {
 		caller = resolve(return_address);
 		if (caller.libpq != NULL) {
 			remember(return_address, changes, &caller);
 		}
+	}
+	if (caller.libpq != NULL) {
+		note_recent(recent, return_address, changes, &caller);
 	}
 	errno = saved_errno;
 	return caller;

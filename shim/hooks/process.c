@@ -150,6 +150,7 @@ static enum mode start_locked(void)
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
 	}
+	self_mark();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_open(config.log, config.log_level, program_invocation_short_name);
 	suppress_load(config.suppress, complain, NULL);
@@ -178,7 +179,7 @@ bool process_enter(struct guard *guard)
 {
 	guard->saved_errno = errno;
 	guard->nested = depth > 0;
-	if (started() != POOLING || self_pid() != getpid()) {
+	if (started() != POOLING || !self_is_marked()) {
 		errno = guard->saved_errno;
 		return false;
 	}
@@ -195,6 +196,7 @@ bool process_is_inside(void)
 void process_leave(const struct guard *guard)
 {
 	depth--;
+	dl_note_call(NULL, 0);
 	pthread_setcancelstate(guard->cancel_state, NULL);
 	errno = guard->saved_errno;
 }
@@ -205,7 +207,8 @@ static void at_exit(void)
 {
 	struct guard guard;
 
-	if (process_enter(&guard)) {
+	/* A vfork child that calls exit() must not close its parent's sessions. */
+	if (self_pid() == getpid() && process_enter(&guard)) {
 		/* From a signal handler within a call of ours: a lock may be held. */
 		if (!guard.nested && !lock_held_here()) {
 			broker_shutdown();

@@ -15,9 +15,9 @@
  * becomes another one is in exec.c.
  *
  * Fork. All locks are taken in rank order before, dropped after, in parent and child,
- * which then has no pool and no leases of its own. A vfork child shares our memory and
- * is recognised by its pid: for it, and for children of a raw clone, everything is passed
- * through.
+ * which then has no pool and no leases of its own. For a child of a raw clone, which has
+ * come past that, everything is passed through. One that shares our memory, as of vfork, is
+ * recognised by its pid where it execs or ends; it may not call libpq.
  */
 #ifndef PQPOOL_HOOKS_PROCESS_H
 #define PQPOOL_HOOKS_PROCESS_H

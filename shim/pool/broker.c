@@ -194,7 +194,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 		reset_check(session, &lending_settings.care, clock_monotonic_ns());
 
 	if (why == DROP_NONE) {
-		pool_lent(pool, slot);
+		pool_lent(slot);
 		return lending_begin(a, session);
 	}
 	journal_check_failed(session, why);

@@ -236,7 +236,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 		}
 		return start_clearing(a, slot, why);
 	}
-	pool_lent(&a->lender->pool, slot);
+	pool_lent(slot);
 	lending_begin(a, session);
 	lending_answered(a);
 	return session->conn;

@@ -33,9 +33,25 @@ void identity_configure(const struct identity_settings *wanted)
 	settings = *wanted;
 }
 
-#define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
+/* The second letter here: most that have the first in common differ in that. */
+#define BEGINS_WITH(variable, prefix)                                                          \
+	((variable)[1] == (prefix)[1] && strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
 
-/* At each connect, of each variable there is: most are sorted out by their first letter. */
+#define LETTER(c) (UINT32_C(1) << ((c) - '@'))
+
+/*
+ * Whether one that steers may begin so: asked at each connect of each variable there is.
+ * Nothing of the environment is remembered from one call to the next, because a string that
+ * putenv(3) has put there may be changed in place, name and all.
+ */
+static inline bool may_steer(char first)
+{
+	static const uint32_t letters = LETTER('P') | LETTER('K') | LETTER('S') | LETTER('O') |
+	                                LETTER('R') | LETTER('L') | LETTER('H');
+
+	return first >= '@' && first < '@' + 32 && (letters >> (first - '@') & 1) != 0;
+}
+
 static bool steers(const char *variable)
 {
 	switch (variable[0]) {
@@ -58,6 +74,12 @@ static bool steers(const char *variable)
 	}
 }
 
+/*
+ * The effective ids matter to nearly every identity: whether a socket may be connected to
+ * and who its peer is, which files can be read, whose tickets Kerberos uses, even though the
+ * program says neither; only a password over TCP with no file and no TLS is beyond them, and
+ * that the server does not ask for tickets is not known before.
+ */
 static void put_process(struct blob *b, const struct libpq *libpq)
 {
 	uid_t uid = geteuid();
@@ -95,7 +117,7 @@ static void put_inputs(struct blob *b, const struct libpq *libpq,
 	/* What client_encoding=auto stands for follows the program's locale. */
 	blob_field(b, nl_langinfo(CODESET));
 	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		if (steers(*e)) {
+		if (may_steer(**e) && steers(*e)) {
 			blob_field(b, *e);
 		}
 	}

@@ -24,11 +24,19 @@ void pool_init(struct pool *pool, const struct pool_limits *limits)
 	lock_init(&pool->lock, LOCK_POOL);
 }
 
-static void show_locked(const struct pool *pool)
+static bool near_limit_locked(const struct pool *pool)
+{
+	return pool->limits.warn_at > 0 &&
+	       pool->used - pool->idle_count >= pool->limits.warn_at;
+}
+
+static void show_locked(struct pool *pool)
 {
 	/* A backend on its way out is nobody's. */
 	uint32_t in_use = pool->used - pool->idle_count - pool->closing_count;
 
+	atomic_store_explicit(&pool->any_closing, pool->closing != NULL, memory_order_relaxed);
+	atomic_store_explicit(&pool->near_limit, near_limit_locked(pool), memory_order_relaxed);
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
@@ -59,12 +67,6 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 		pthread_cond_signal(&first->cond);
 	}
 	return true;
-}
-
-static bool near_limit_locked(const struct pool *pool)
-{
-	return pool->limits.warn_at > 0 &&
-	       pool->used - pool->idle_count >= pool->limits.warn_at;
 }
 
 /* One session less is in use. */
@@ -118,6 +120,16 @@ enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot
 	return why == DROP_NONE ? DROP_IDLE_TIMEOUT : why;
 }
 
+static uint64_t tend_at(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->tend_at_ns, memory_order_relaxed);
+}
+
+static void set_tend_at(struct pool *pool, uint64_t at_ns)
+{
+	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
+}
+
 static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 {
 	uint64_t at;
@@ -127,8 +139,8 @@ static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 	pool->idle_count++;
 	note_fall_locked(pool);
 	at = expiry(pool, slot);
-	if (at < pool->tend_at_ns) {
-		pool->tend_at_ns = at;
+	if (at < tend_at(pool)) {
+		set_tend_at(pool, at);
 	}
 }
 
@@ -272,11 +284,10 @@ void pool_open_failed(struct pool *pool)
 	leave(pool);
 }
 
-void pool_lent(struct pool *pool, struct pool_slot *slot)
+/* As long as it is nobody else's the state is not looked at. */
+void pool_lent(struct pool_slot *slot)
 {
-	lock_take(&pool->lock);
 	slot->state = SLOT_LEASED;
-	lock_drop(&pool->lock);
 }
 
 enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
@@ -338,7 +349,7 @@ static void invalidate_locked(struct pool *pool, uint64_t now_ns)
 	if (now_ns > pool->invalid_before_ns) {
 		pool->invalid_before_ns = now_ns;
 	}
-	pool->tend_at_ns = 0;
+	set_tend_at(pool, 0);
 }
 
 void pool_invalidate(struct pool *pool, uint64_t now_ns)
@@ -372,15 +383,15 @@ static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 	struct pool_slot *slot;
 	struct pool_slot *after;
 
-	pool->tend_at_ns = UINT64_MAX;
+	set_tend_at(pool, UINT64_MAX);
 	DL_FOREACH_SAFE (pool->idle, slot, after) {
 		uint64_t at = expiry(pool, slot);
 
 		if (now_ns >= at || fate(pool, slot, now_ns) != DROP_NONE) {
 			take_out_locked(pool, slot, SLOT_CLOSING);
 			LL_PREPEND(doomed, slot);
-		} else if (at < pool->tend_at_ns) {
-			pool->tend_at_ns = at;
+		} else if (at < tend_at(pool)) {
+			set_tend_at(pool, at);
 		}
 	}
 	return doomed;
@@ -394,8 +405,12 @@ void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot
 
 	*doomed = NULL;
 	*ended = NULL;
+	if (now_ns < tend_at(pool) &&
+	    !atomic_load_explicit(&pool->any_closing, memory_order_relaxed)) {
+		return;
+	}
 	lock_take(&pool->lock);
-	if (now_ns >= pool->tend_at_ns) {
+	if (now_ns >= tend_at(pool)) {
 		*doomed = expire_locked(pool, now_ns);
 	}
 	DL_FOREACH_SAFE (pool->closing, slot, after) {
@@ -443,7 +458,7 @@ bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64
 {
 	bool tell = false;
 
-	if (pool->limits.warn_at == 0) {
+	if (!atomic_load_explicit(&pool->near_limit, memory_order_relaxed)) {
 		return false;
 	}
 	lock_take(&pool->lock);

@@ -22,12 +22,13 @@
  * waits there is no idle slot, no free room, and no closing slot, because each is
  * handed to the first in line the moment it comes to be.
  *
- * Locks: one per pool, LOCK_POOL, taken by every function here.
+ * Locks: one per pool, LOCK_POOL, taken by every function here that has something to do.
  */
 #ifndef PQPOOL_POOL_POOL_H
 #define PQPOOL_POOL_POOL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -103,9 +104,13 @@ struct pool {
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
 	uint64_t place;             /* where the last connect landed; 0 = nowhere yet */
 	uint64_t landed_ns;         /* since when they land there */
-	uint64_t tend_at_ns;        /* an idle slot may want closing from then on */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
 	bool near_told;
+
+	/* written under lock; read without it, to see that there is nothing to take it for */
+	_Atomic uint64_t tend_at_ns; /* an idle slot may want closing from then on */
+	atomic_bool any_closing;
+	atomic_bool near_limit;
 };
 
 struct pool_counts {
@@ -157,7 +162,7 @@ void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uin
 void pool_open_failed(struct pool *pool);
 
 /* checking → leased: it passed the check. */
-void pool_lent(struct pool *pool, struct pool_slot *slot);
+void pool_lent(struct pool_slot *slot);
 
 /*
  * leased → returning, or the reason why the pool does not want it back; then it

@@ -426,13 +426,13 @@ static bool report_again(struct session *session)
 	return drain(session) == DROP_NONE;
 }
 
-/* True if libpq's process-wide state is what a connect would have made of it. */
+/*
+ * True if libpq's process-wide state is what a connect would have made of it. What the
+ * session's own settings make of the probe is known: learn_escaping has been here.
+ */
 static bool escapes_as_process(const struct session *session)
 {
-	const struct libpq *pq = session->libpq;
-
-	return escaping_holds(&session->escaping, pq, session->conn) &&
-	       escaping_of_process(pq) == session->escaping.print;
+	return escaping_of_process(session->libpq) == session->escaping.print;
 }
 
 /*
@@ -442,6 +442,7 @@ static bool escapes_as_process(const struct session *session)
 static bool make_process_escape(struct session *session, const struct session_care *care)
 {
 	return __libc_single_threaded && resets_wholly(care) && report_again(session) &&
+	       escaping_holds(&session->escaping, session->libpq, session->conn) &&
 	       escapes_as_process(session);
 }
 

@@ -106,9 +106,15 @@ enum drop_reason standing_note(struct standing *standing, const struct libpq *li
 bool standing_satisfied(const struct standing *standing, const struct libpq *libpq,
                         const PGconn *conn)
 {
-	bool standby = is_on(libpq, conn, standby_parameter);
-	bool read_only = standby || is_on(libpq, conn, read_only_parameter);
+	bool standby;
+	bool read_only;
 
+	/* Nearly always, and what the server reports takes long to look up. */
+	if (standing->attributes == STANDING_ANY) {
+		return true;
+	}
+	standby = is_on(libpq, conn, standby_parameter);
+	read_only = standby || is_on(libpq, conn, read_only_parameter);
 	switch (standing->attributes) {
 	case STANDING_ANY:
 		return true;

@@ -414,7 +414,7 @@ static PostgresPollingStatusType go_on_checking(struct session *session)
 	case CHECK_FIT:
 		break;
 	}
-	pool_lent(&session->lender->pool, &session->slot);
+	pool_lent(&session->slot);
 	return succeed(session);
 }
 

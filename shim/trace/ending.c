@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "base/dl.h"
 #include "trace/image.h"
 #include "trace/script.h"
 
@@ -102,5 +103,5 @@ static bool is_in_exit(const void *caller)
 
 bool ending_now(const void *caller)
 {
-	return is_in_exit(caller) || script_interpreter_ending();
+	return is_in_exit(caller) || script_interpreter_ending(dl_changes_of_call(caller));
 }

@@ -215,23 +215,3 @@ bool image_find(const struct image *image, const struct image_symbols *symbols,
 	}
 	return false;
 }
-
-/* ---- all of them ---- */
-
-static int note_changes(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	unsigned long long *changes = arg;
-
-	if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof(info->dlpi_subs)) {
-		*changes = info->dlpi_adds + info->dlpi_subs;
-	}
-	return 1;
-}
-
-unsigned long long image_changes(void)
-{
-	unsigned long long changes = 0;
-
-	dl_iterate_phdr(note_changes, &changes);
-	return changes;
-}

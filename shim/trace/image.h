@@ -55,7 +55,4 @@ bool image_symbols(const struct image *image, struct image_symbols *symbols);
 bool image_find(const struct image *image, const struct image_symbols *symbols,
                 const char *name, uintptr_t *value);
 
-/* How many modules have come and gone so far, a number that changes when they do. */
-unsigned long long image_changes(void);
-
 #endif

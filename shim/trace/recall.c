@@ -75,9 +75,11 @@ uint32_t recall_find(const struct recall_key *key)
 {
 	for (unsigned i = 0; i < STACKS_MAX; i++) {
 		const struct kept *stack = &kept[i];
+		uint32_t id = stack->id;
 
-		if (stack->id != 0 && is_same(&stack->key, key) && still_there(stack)) {
-			return stack->id;
+		atomic_signal_fence(memory_order_seq_cst);
+		if (id != 0 && is_same(&stack->key, key) && still_there(stack)) {
+			return id;
 		}
 	}
 	return 0;

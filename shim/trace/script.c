@@ -566,12 +566,12 @@ bool script_called_from(uintptr_t low, uintptr_t high)
 	return looking.found;
 }
 
-bool script_interpreter_ending(void)
+bool script_interpreter_ending(unsigned long long changes)
 {
 	bool ending = false;
 	struct table *now;
 
-	if (!script_present(image_changes())) {
+	if (!script_present(changes)) {
 		return false;
 	}
 	now = atomic_load_explicit(&table, memory_order_acquire);

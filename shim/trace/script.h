@@ -46,7 +46,7 @@ struct script_interpreter;
 
 /*
  * True if an interpreter is loaded: whoever captures a stack should look for its frames.
- * `changes` is image_changes(), as of now.
+ * `changes` is dl_changes(), as of now.
  */
 bool script_present(unsigned long long changes);
 
@@ -67,8 +67,8 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 /*
  * True if what the calling thread does now is the end of its interpreter, which tidies
  * up what the script still holds: exit handlers of the script, destruction of objects
- * after its last statement.
+ * after its last statement. `changes` as for script_present.
  */
-bool script_interpreter_ending(void);
+bool script_interpreter_ending(unsigned long long changes);
 
 #endif

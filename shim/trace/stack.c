@@ -29,6 +29,7 @@
 #include <unwind.h>
 
 #include "base/build_id.h"
+#include "base/dl.h"
 #include "base/lock.h"
 #include "base/table.h"
 #include "base/text.h"
@@ -450,7 +451,7 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 		.frame = __builtin_frame_address(0),
 		.caller = caller,
 		.depth = depth,
-		.modules = image_changes(),
+		.modules = dl_changes_of_call(caller),
 	};
 	/* A script may have gone on to another line meanwhile. */
 	bool scripts = script_present(key.modules);
@@ -461,7 +462,9 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	if (id == 0) {
 		unwind(caller, depth, scripts, &capture, &recall);
 		id = intern(&capture, key.modules);
-		recall_keep(&key, &recall, id);
+		if (!scripts) {
+			recall_keep(&key, &recall, id);
+		}
 	}
 	errno = saved_errno;
 	return id;

@@ -45,7 +45,7 @@ static void take_idle(void)
 	struct pool_waiter waiter;
 
 	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_LEND);
-	pool_lent(&pool, waiter.slot);
+	pool_lent(waiter.slot);
 }
 
 /* Told or not, after `seconds` more. */

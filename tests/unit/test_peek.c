@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/dl.h"
 #include "trace/image.h"
 #include "trace/peek.h"
 
@@ -202,18 +203,18 @@ static void finds_thread_local_ones(void **state)
 
 static void notices_modules_that_come_and_go(void **state)
 {
-	unsigned long long before = image_changes();
+	unsigned long long before = dl_changes();
 	void *handle;
 
 	(void)state;
-	assert_int_equal(image_changes(), before);
+	assert_int_equal(dl_changes(), before);
 	handle = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
-	if (handle == NULL || image_changes() == before) {
+	if (handle == NULL || dl_changes() == before) {
 		skip(); /* a sanitizer had it loaded */
 	}
-	before = image_changes();
+	before = dl_changes();
 	dlclose(handle);
-	assert_true(image_changes() != before);
+	assert_true(dl_changes() != before);
 }
 
 int main(void)

@@ -46,7 +46,7 @@ static struct pool_slot *take_idle(void)
 	struct pool_waiter waiter;
 
 	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_LEND);
-	pool_lent(&pool, waiter.slot);
+	pool_lent(waiter.slot);
 	return waiter.slot;
 }
 
@@ -371,7 +371,7 @@ static void serves_in_order_of_arrival(void **state)
 	assert_int_equal(pool_count(&pool).waiting, 4);
 	give_back(&slots[0]);
 	expect(&first, POOL_LEND, &slots[0]);
-	pool_lent(&pool, &slots[0]);
+	pool_lent(&slots[0]);
 	pool_drop(&pool, &slots[1]);
 	expect(&second, POOL_REPLACE, &slots[1]);
 	pool_opened(&pool, &slots[2], now, 0);
@@ -456,7 +456,7 @@ static void random_acquire(struct crowd *c)
 		assert_int_equal(pool_leave(&pool, &waiter), POOL_FULL);
 		return;
 	case POOL_LEND:
-		pool_lent(&pool, waiter.slot);
+		pool_lent(waiter.slot);
 		slot = waiter.slot;
 		break;
 	case POOL_REPLACE:
