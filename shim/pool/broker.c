@@ -343,7 +343,6 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 	uint32_t stack = note_end(session, caller);
 	unsigned alterations;
 	enum drop_reason why;
-	uint64_t now_ns;
 
 	note_lateness(session, ended, caller);
 	if (session->altered) {
@@ -354,12 +353,11 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 	}
 	alterations = lending_alterations();
 	why = reset_examine(session, ended);
-	now_ns = clock_monotonic_ns();
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}
 	if (why == DROP_NONE) {
-		why = pool_return(&lender->pool, &session->slot, now_ns);
+		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);
 	}
 	if (why == DROP_NONE) {
 		why = reset_send(session, &lending_settings.care);
@@ -370,7 +368,7 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 		drop_leased(session, why);
 		return;
 	}
-	pool_keep(&lender->pool, &session->slot, now_ns);
+	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* It came back too late to be closed with the others. */
 	if (lending_alterations() != alterations) {
 		lending_tend_all(clock_monotonic_ns());
@@ -380,7 +378,7 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 /* What a finish gives occasion to look at. */
 static void note_hold(const struct session *session, const struct lease *ended)
 {
-	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t now_ns = ended->ended_ns;
 
 	watchdog_ended(ended, now_ns);
 	watchdog_look(now_ns);

@@ -2,7 +2,6 @@
 /* What the log says of lending: one function per event, each one line, and counted. */
 #include "pool/journal.h"
 
-#include "base/clock.h"
 #include "trace/record.h"
 #include "trace/status.h"
 
@@ -109,7 +108,7 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 		return;
 	}
 	put_lease(&r, ended);
-	record_us(&r, "hold_us", clock_monotonic_ns() - ended->began_ns);
+	record_us(&r, "hold_us", ended->ended_ns - ended->began_ns);
 	record_str(&r, "kept", why == DROP_NONE ? "yes" : "no");
 	if (why != DROP_NONE) {
 		record_str(&r, "reason", drop_reason_name(why));

@@ -259,9 +259,11 @@ bool lending_enter(struct session *session, struct lender *lender)
 
 PGconn *lending_begin(const struct acquisition *a, struct session *session)
 {
+	uint64_t now_ns = clock_monotonic_ns();
 	struct lease_origin origin = {
 		.backend_pid = session->backend_pid,
-		.wait_ns = clock_monotonic_ns() - a->began_ns,
+		.now_ns = now_ns,
+		.wait_ns = now_ns - a->began_ns,
 		.stack = a->stack,
 		.at_exit = a->at_exit,
 	};

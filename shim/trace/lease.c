@@ -34,13 +34,39 @@ static uint64_t last_id;
 static struct lease *late; /* LEASE_LATE_MAX of them, mapped with the first */
 static size_t late_count;
 
-/* How often the answer to lease_find has changed for any connection; never 0. */
-static atomic_uint_fast64_t changes = 1;
+/*
+ * How often the answer to lease_find has changed for any connection whose address falls to
+ * this count, from 1 on. Many of them, and each in a cache line of its own, so that a thread
+ * hardly notices what the others do; changed with the lock held.
+ */
+#define CHANGE_COUNTS 64
+#define CACHE_LINE    64
 
-static void note_change(void)
+static struct {
+	_Alignas(CACHE_LINE) atomic_uint_fast64_t changes;
+} counts[CHANGE_COUNTS];
+
+static atomic_uint_fast64_t *changes_of(const void *conn)
 {
-	atomic_fetch_add_explicit(&changes, 1, memory_order_release);
+	uint64_t spread = (uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL;
+
+	return &counts[spread >> 32 & (CHANGE_COUNTS - 1)].changes;
 }
+
+static void note_change(const struct lease *lease)
+{
+	atomic_fetch_add_explicit(changes_of(lease->conn), 1, memory_order_release);
+}
+
+/* What a thread was told last; of `conn` NULL: nothing. */
+struct told {
+	const void *conn;
+	struct lease *lease;
+	enum lease_state state;
+	uint_fast64_t changes;
+};
+
+static _Thread_local struct told told;
 
 /* ---- activity ---- */
 
@@ -135,7 +161,7 @@ static struct lease *find_locked(const void *conn)
 static void take_out(struct lease *lease)
 {
 	HASH_DEL(table, lease);
-	note_change();
+	note_change(lease);
 	status_free_session(lease->row);
 	lease->row = 0;
 	memset(&lease->hh, 0, sizeof(lease->hh));
@@ -150,7 +176,7 @@ static void forget_locked(struct lease *lease)
 {
 	if (is_own_locked(lease)) {
 		sums.ended++;
-		status_lease_ended(lease);
+		status_lease_ended(lease, clock_monotonic_ns());
 	}
 	take_out(lease);
 }
@@ -167,7 +193,7 @@ bool lease_register(struct lease *lease, struct lease **vanished)
 	}
 	HASH_ADD_PTR(table, conn, lease);
 	added = lease->hh.tbl != NULL;
-	note_change();
+	note_change(lease);
 	lock_drop(&table_lock);
 	*vanished = old != lease ? old : NULL;
 	return added;
@@ -184,7 +210,6 @@ void lease_forget(struct lease *lease)
 
 uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
-	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t now_us = clock_wall_us();
 	pid_t tid = self_tid();
 	uint64_t id;
@@ -202,7 +227,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->backend_pid = origin->backend_pid;
 	lease->pid = self_pid();
 	lease->tid = tid;
-	lease->began_ns = now_ns;
+	lease->began_ns = origin->now_ns;
 	lease->began_us = now_us;
 	lease->wait_ns = origin->wait_ns;
 	lease->stack = origin->stack;
@@ -212,7 +237,10 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->end_stack = 0;
 	lease->misuses = 0;
 	status_lease_begun(lease);
-	note_change();
+	note_change(lease);
+	/* What the program does next is to use it. */
+	told = (struct told){lease->conn, lease, LEASE_OPEN,
+	                     atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
 	lock_drop(&table_lock);
 	return id;
 }
@@ -230,6 +258,7 @@ static void copy_out(struct lease *to, const struct lease *from)
 enum lease_state lease_end(const void *conn, struct lease **entry, struct lease *ended)
 {
 	enum lease_state state = LEASE_UNKNOWN;
+	uint64_t now_ns = clock_monotonic_ns();
 	struct lease *lease;
 
 	lock_take(&table_lock);
@@ -238,14 +267,15 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 		state = LEASE_OPEN;
 		if (ended != NULL) {
 			copy_out(ended, lease);
+			ended->ended_ns = now_ns;
 		}
 		if (is_own_locked(lease)) {
 			sums.ended++;
-			status_lease_ended(lease);
+			status_lease_ended(lease, now_ns);
 		}
 		lease->open = false;
 		lease->finished = true;
-		note_change();
+		note_change(lease);
 	} else if (lease != NULL) {
 		state = LEASE_IDLE;
 	}
@@ -261,29 +291,23 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
  */
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
-	static _Thread_local struct {
-		const void *conn;
-		struct lease *lease;
-		enum lease_state state;
-		uint_fast64_t changes;
-	} last;
-	uint_fast64_t now = atomic_load_explicit(&changes, memory_order_acquire);
+	uint_fast64_t now = atomic_load_explicit(changes_of(conn), memory_order_acquire);
 	struct lease *lease;
 
-	if (last.conn != conn || last.changes != now) {
+	if (told.conn != conn || told.changes != now) {
 		lock_take(&table_lock);
 		lease = find_locked(conn);
-		last.state = LEASE_UNKNOWN;
+		told.state = LEASE_UNKNOWN;
 		if (lease != NULL) {
-			last.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
+			told.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
 		}
 		lock_drop(&table_lock);
-		last.conn = conn;
-		last.lease = lease;
-		last.changes = now;
+		told.conn = conn;
+		told.lease = lease;
+		told.changes = now;
 	}
-	*entry = last.lease;
-	return last.state;
+	*entry = told.lease;
+	return told.state;
 }
 
 void lease_reclaim(struct lease *lease)
@@ -378,7 +402,6 @@ void lease_keep_late(const struct lease *ended)
 	struct lease copy = *ended;
 
 	copy.at_exit = true;
-	copy.ended_ns = clock_monotonic_ns();
 	copy.activity = NULL;
 	lock_take(&table_lock);
 	if (late == NULL) {

@@ -87,9 +87,9 @@ struct lease {
 	uint32_t end_stack; /* where; 0 = unknown */
 	uint32_t misuses;   /* of the stale pointer, so far */
 
-	/* Only in copies: it was released, but by the program's end alone, and when. */
-	bool at_exit;
+	/* Only in copies: when it was released, and whether by the program's end alone. */
 	uint64_t ended_ns;
+	bool at_exit;
 	bool suppressed; /* report.c's */
 	/* Only in copies of open leases: what the activity said. */
 	enum lease_transaction transaction;
@@ -101,6 +101,7 @@ struct lease {
 /* Where and how a lease began. */
 struct lease_origin {
 	int backend_pid;
+	uint64_t now_ns;
 	uint64_t wait_ns;
 	uint32_t stack;
 	bool at_exit;
@@ -126,7 +127,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin);
 /*
  * Ends the lease on `conn` if one is open: exactly one of several callers gets
  * LEASE_OPEN. `*entry` is set to the registered entry (NULL if LEASE_UNKNOWN) and
- * `*ended`, if not NULL, to a copy of it as it was while open.
+ * `*ended`, if not NULL, to a copy of it as it was while open, with its end.
  */
 enum lease_state lease_end(const void *conn, struct lease **entry, struct lease *ended);
 

@@ -424,7 +424,7 @@ void status_lease_begun(const struct lease *lease)
 	}
 }
 
-void status_lease_ended(const struct lease *lease)
+void status_lease_ended(const struct lease *lease, uint64_t now_ns)
 {
 	char *base = page_now();
 	uint32_t pool;
@@ -441,7 +441,7 @@ void status_lease_ended(const struct lease *lease)
 	if (pool != 0) {
 		count(&pool_row(base, pool)->released, 1);
 		count(&pool_row(base, pool)->held_us,
-		      (clock_monotonic_ns() - lease->began_ns) / NS_PER_US);
+		      (now_ns - lease->began_ns) / NS_PER_US);
 	}
 }
 

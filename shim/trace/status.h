@@ -56,7 +56,7 @@ void status_free_session(uint32_t row);
 /* The lease has begun, as it tells itself. */
 void status_lease_begun(const struct lease *lease);
 /* And ended: the row tells of an idle session. */
-void status_lease_ended(const struct lease *lease);
+void status_lease_ended(const struct lease *lease, uint64_t now_ns);
 void status_backend(uint32_t row, int backend_pid);
 
 /*

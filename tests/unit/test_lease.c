@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "trace/lease.h"
 
 #define MANY 200
@@ -40,7 +41,10 @@ static struct lease *make(size_t i, const char *pool)
 
 static uint64_t begin(struct lease *lease)
 {
-	const struct lease_origin origin = {.backend_pid = 4711, .wait_ns = 12, .stack = 3};
+	const struct lease_origin origin = {.backend_pid = 4711,
+	                                    .now_ns = clock_monotonic_ns(),
+	                                    .wait_ns = 12,
+	                                    .stack = 3};
 
 	return lease_begin(lease, &origin);
 }

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/pagedir.h"
 #include "base/self.h"
 #include "trace/status.h"
@@ -171,7 +172,7 @@ static void tell_a_life(void)
 	status_closed(pool, 1);
 	status_waited(pool, 3000, true);
 	status_waited(pool, 2000, false);
-	status_lease_ended(&lease);
+	status_lease_ended(&lease, clock_monotonic_ns());
 	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
 	MUST(pread(fd, &told, sizeof(told), STATUS_POOLS_AT) == sizeof(told));
 	MUST(strcmp(told.label, "app@db:5432/shop") == 0 && told.limit == 30);
@@ -204,7 +205,7 @@ static void speak(void)
 	MUST(session_at(fd, row).spoken == 0);
 	status_statement(&lease, secret);
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
-	status_lease_ended(&lease);
+	status_lease_ended(&lease, clock_monotonic_ns());
 	status_lease_begun(&lease);
 	MUST(session_at(fd, row).spoken == 0);
 	status_statement(&lease, secret); /* the same, told in another way */
@@ -255,7 +256,7 @@ static void *churn(void *arg)
 
 		MUST(lease.row != 0);
 		status_lease_begun(&lease);
-		status_lease_ended(&lease);
+		status_lease_ended(&lease, clock_monotonic_ns());
 		status_free_session(lease.row);
 	}
 	return NULL;
@@ -365,7 +366,7 @@ static void fork_once(void)
 	if (child == 0) {
 		self_renew();
 		status_fork_child(true);
-		status_lease_ended(&lease); /* nothing happens */
+		status_lease_ended(&lease, clock_monotonic_ns()); /* nothing happens */
 		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
 		MUST(status_take_session(2, 2, 0) != 0);
 		MUST(files(".page", path) == 2);
