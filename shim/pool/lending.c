@@ -126,14 +126,11 @@ void lending_tend(struct lender *lender, uint64_t now_ns)
 /* Pools that nobody calls any more have idle sessions that grow old, too. */
 void lending_tend_all(uint64_t now_ns)
 {
-	size_t count;
-	struct lender **all = registry_hold_all(&count);
+	struct lender *lender = NULL;
 
-	for (size_t i = 0; i < count; i++) {
-		lending_tend(all[i], now_ns);
-		lender_release(all[i]);
+	while ((lender = registry_next(lender)) != NULL) {
+		lending_tend(lender, now_ns);
 	}
-	free((void *)all);
 }
 
 /* Pools that nobody calls any more have idle sessions that grow old, too. */
@@ -149,15 +146,12 @@ void lending_tend_others(uint64_t now_ns)
 
 void lending_invalidate_all(void)
 {
-	size_t count;
-	struct lender **all = registry_hold_all(&count);
 	uint64_t now_ns = clock_monotonic_ns();
+	struct lender *lender = NULL;
 
-	for (size_t i = 0; i < count; i++) {
-		pool_invalidate(&all[i]->pool, now_ns);
-		lender_release(all[i]);
+	while ((lender = registry_next(lender)) != NULL) {
+		pool_invalidate(&lender->pool, now_ns);
 	}
-	free((void *)all);
 	atomic_fetch_add(&alterations, 1);
 }
 
@@ -168,12 +162,11 @@ unsigned lending_alterations(void)
 
 bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
 {
-	size_t count;
-	struct lender **all = registry_hold_all(&count);
+	struct lender *lender = NULL;
 	bool any = false;
 
-	for (size_t i = 0; i < count; i++) {
-		struct pool_slot *slot = pool_drain(&all[i]->pool);
+	while ((lender = registry_next(lender)) != NULL) {
+		struct pool_slot *slot = pool_drain(&lender->pool);
 
 		while (slot != NULL) {
 			struct session *session = session_of_slot(slot);
@@ -184,12 +177,10 @@ bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool awa
 			if (await_end) {
 				session_await_end(session, deadline_ns);
 			}
-			pool_forget(&all[i]->pool, &session->slot);
+			pool_forget(&lender->pool, &session->slot);
 			lending_write_off(session);
 		}
-		lender_release(all[i]);
 	}
-	free((void *)all);
 	return any;
 }
 

@@ -118,25 +118,20 @@ void lender_release(struct lender *lender)
 	lock_drop(&lock);
 }
 
-struct lender **registry_hold_all(size_t *count)
+struct lender *registry_next(struct lender *lender)
 {
-	struct lender **all = NULL;
-	struct lender *lender;
-	struct lender *after;
+	struct lender *next;
 
-	*count = 0;
 	lock_take(&lock);
-	if (lenders != NULL) {
-		all = calloc(HASH_COUNT(lenders), sizeof(struct lender *));
+	next = lender != NULL ? lender->hh.next : lenders;
+	if (next != NULL) {
+		next->users++;
 	}
-	if (all != NULL) {
-		HASH_ITER (hh, lenders, lender, after) {
-			lender->users++;
-			all[(*count)++] = lender;
-		}
+	if (lender != NULL) {
+		lender->users--;
 	}
 	lock_drop(&lock);
-	return all;
+	return next;
 }
 
 void registry_fork_prepare(void)

@@ -43,10 +43,10 @@ void lender_hold(struct lender *lender);
 void lender_release(struct lender *lender);
 
 /*
- * All lenders, each counted once more, in a malloc'ed array of `*count`; NULL if there
- * are none or memory is short. Release each, and free the array.
+ * Goes through all lenders: the first for NULL, after the last NULL. The one it returns is
+ * held until it is passed back for the next; who does not go on releases it.
  */
-struct lender **registry_hold_all(size_t *count);
+struct lender *registry_next(struct lender *lender);
 
 /* Takes the registry's lock and those of all pools. */
 void registry_fork_prepare(void);

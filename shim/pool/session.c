@@ -258,6 +258,7 @@ void session_free(struct session *session)
 	forget_end(session);
 	cancel_close_scope(session);
 	free(session->refusal);
+	free(session->spare);
 	free(session);
 }
 

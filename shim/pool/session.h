@@ -95,6 +95,7 @@ struct session {
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */
 	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
+	struct handshake *spare;     /* memory of the one before, for the next; or NULL */
 	char *refusal;               /* a connect that we failed: its message, else NULL */
 	/* Its PGconn was freed past us: gives up what its state has; NULL = the slot's room. */
 	void (*vanished)(struct session *session);

@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "base/clock.h"
@@ -48,11 +49,16 @@ static void ring(struct pool_waiter *waiter)
 bool steps_begin(struct session *session, const struct acquisition *a,
                  enum handshake_state state)
 {
-	struct handshake *h = calloc(1, sizeof(*h));
+	struct handshake *h = session->spare;
 
+	if (h == NULL) {
+		h = malloc(sizeof(*h));
+	}
 	if (h == NULL) {
 		return false;
 	}
+	session->spare = NULL;
+	memset(h, 0, sizeof(*h));
 	h->state = state;
 	h->bell = DOORBELL_NONE;
 	chime_init(&h->chime);
@@ -74,7 +80,7 @@ void steps_end(struct session *session)
 	doorbell_close(&h->bell);
 	chime_close(&h->chime);
 	lending_answered(&h->a);
-	free(h);
+	session->spare = h;
 }
 
 void steps_let_go(struct session *session)
