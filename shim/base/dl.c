@@ -8,9 +8,10 @@
 #include "base/dl.h"
 
 #include <dlfcn.h>
-#include <link.h>
 #include <stdatomic.h>
-#include <stddef.h>
+#include <stdbool.h>
+
+#include "base/lock.h"
 
 typedef void *(*symbol_function)(void *handle, const char *name);
 typedef void *(*open_function)(const char *name, int mode);
@@ -99,6 +100,37 @@ void *dl_next(const char *name)
 	return dl_symbol(RTLD_NEXT, name);
 }
 
+static struct lock loader_lock = LOCK_INITIALIZER(LOCK_LOADER);
+
+int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg)
+{
+	/* In a signal handler the lock may be this thread's already, as the loader's may. */
+	static _Thread_local bool inside;
+	bool nested = inside;
+	int result;
+
+	if (!nested) {
+		inside = true;
+		lock_take(&loader_lock);
+	}
+	result = dl_iterate_phdr(each, arg);
+	if (!nested) {
+		lock_drop(&loader_lock);
+		inside = false;
+	}
+	return result;
+}
+
+void dl_fork_prepare(void)
+{
+	lock_take(&loader_lock);
+}
+
+void dl_fork_done(void)
+{
+	lock_drop(&loader_lock);
+}
+
 static int read_changes(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	unsigned long long *changes = arg;
@@ -113,7 +145,7 @@ unsigned long long dl_changes(void)
 {
 	unsigned long long changes = 0;
 
-	dl_iterate_phdr(read_changes, &changes);
+	dl_iterate(read_changes, &changes);
 	return changes;
 }
 

@@ -8,10 +8,15 @@
  *
  * Like the originals these leave an error text behind when they fail and may change
  * errno; the program must see neither: whoever looks something up in a call of the
- * program's ends with dl_forget_error(). No locks but the linker's.
+ * program's ends with dl_forget_error(). No locks but the linker's, and LOCK_LOADER around
+ * dl_iterate_phdr(3): the lock which that takes is not seen to by fork(2), so that a child
+ * would wait for ever for a thread that was in it. None of ours is, while one forks.
  */
 #ifndef PQPOOL_BASE_DL_H
 #define PQPOOL_BASE_DL_H
+
+#include <link.h>
+#include <stddef.h>
 
 /* The machines for which there are thunks in hooks/loader.c. Elsewhere nothing of the
  * linker's is interposed, and plain calls are the C library's. */
@@ -29,6 +34,12 @@ void *dl_symbol(void *handle, const char *name);
 
 /* The next definition in the global scope after the shim's; NULL if there is none. */
 void *dl_next(const char *name);
+
+/* dl_iterate_phdr(3). `each` takes no lock. */
+int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);
+
+void dl_fork_prepare(void);
+void dl_fork_done(void); /* in the parent and in the child */
 
 /*
  * How many objects the process has loaded and unloaded so far; 0: the C library does not

@@ -135,7 +135,7 @@ static void *only_landmark(void)
 	if (objects.names == NULL) {
 		return NULL;
 	}
-	dl_iterate_phdr(collect_name, &objects);
+	dl_iterate(collect_name, &objects);
 	for (size_t i = 0; i < objects.count; i++) {
 		void *candidate = landmark_defined_by(objects.names[i]);
 

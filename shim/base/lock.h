@@ -32,6 +32,7 @@ enum lock_rank {
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_STATUS,   /* status.c: making and growing the status page */
 	LOCK_RECORD,   /* record.c: the log */
+	LOCK_LOADER,   /* dl.c: going through the loader's list */
 	LOCK_RANKS
 };
 

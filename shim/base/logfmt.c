@@ -36,7 +36,7 @@ bool logfmt_needs_quotes(const char *value)
 	for (const char *s = value; *s != '\0'; s++) {
 		unsigned char c = (unsigned char)*s;
 
-		if (c <= ' ' || c == 0x7f || strchr("\"\\=", c) != NULL) {
+		if (c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=') {
 			return true;
 		}
 	}

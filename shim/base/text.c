@@ -31,7 +31,12 @@ void text_bytes(struct text *t, const char *s, size_t n)
 
 void text_char(struct text *t, char c)
 {
-	text_bytes(t, &c, 1);
+	if (t->len + 1 >= t->size) {
+		t->cut = true;
+		return;
+	}
+	t->buf[t->len++] = c;
+	t->buf[t->len] = '\0';
 }
 
 void text_str(struct text *t, const char *s)

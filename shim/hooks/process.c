@@ -78,6 +78,7 @@ static void before_fork(void)
 	stack_fork_prepare();
 	status_fork_prepare();
 	record_fork_prepare();
+	dl_fork_prepare();
 }
 
 static void after_fork_in_parent(void)
@@ -85,6 +86,7 @@ static void after_fork_in_parent(void)
 	if (forked_inside) {
 		return;
 	}
+	dl_fork_done();
 	record_fork_parent();
 	status_fork_parent();
 	stack_fork_parent();
@@ -102,6 +104,7 @@ static void after_fork_in_child(void)
 		atomic_store(&mode, ASIDE);
 		return;
 	}
+	dl_fork_done();
 	record_fork_child();
 	status_fork_child(true);
 	stack_fork_child();

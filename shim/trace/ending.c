@@ -73,7 +73,7 @@ static uintptr_t address_of_exit(void)
 	uintptr_t address = atomic_load_explicit(&known, memory_order_relaxed);
 
 	if (address == 0) {
-		dl_iterate_phdr(look_at_module, &address);
+		dl_iterate(look_at_module, &address);
 		atomic_store_explicit(&known, address, memory_order_relaxed);
 	}
 	return address;

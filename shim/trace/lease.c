@@ -239,8 +239,9 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	status_lease_begun(lease);
 	note_change(lease);
 	/* What the program does next is to use it. */
-	told = (struct told){lease->conn, lease, LEASE_OPEN,
-	                     atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
+	told = (struct told){
+		lease->conn, lease, LEASE_OPEN,
+		atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
 	lock_drop(&table_lock);
 	return id;
 }

@@ -191,44 +191,55 @@ void record_pairs(struct record *r, const char *pairs)
 	}
 }
 
-/* Days since 1970-01-01 to a date, in years that begin in March so that leap days come last. */
-static void put_date(struct text *t, uint64_t days)
+/* Exactly so many; returns where to go on. */
+static char *put_digits(char *at, unsigned value, unsigned width)
 {
-	uint64_t since_0000_03_01 = days + 719468;
-	uint64_t era = since_0000_03_01 / 146097;
-	uint64_t day_of_era = since_0000_03_01 % 146097;
-	uint64_t year_of_era =
+	for (unsigned i = width; i-- > 0; value /= 10) {
+		at[i] = (char)('0' + value % 10);
+	}
+	return at + width;
+}
+
+/* Days since 1970-01-01 to a date, in years that begin in March so that leap days come last. */
+static char *put_date(char *at, unsigned days)
+{
+	unsigned since_0000_03_01 = days + 719468;
+	unsigned era = since_0000_03_01 / 146097;
+	unsigned day_of_era = since_0000_03_01 % 146097;
+	unsigned year_of_era =
 		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
 		365;
-	uint64_t day_of_year =
+	unsigned day_of_year =
 		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	uint64_t month_from_march = (5 * day_of_year + 2) / 153;
-	uint64_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-	uint64_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+	unsigned month_from_march = (5 * day_of_year + 2) / 153;
+	unsigned day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+	unsigned month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
 
-	text_padded(t, era * 400 + year_of_era + (month <= 2), 4);
-	text_char(t, '-');
-	text_padded(t, month, 2);
-	text_char(t, '-');
-	text_padded(t, day, 2);
+	at = put_digits(at, era * 400 + year_of_era + (month <= 2), 4);
+	*at++ = '-';
+	at = put_digits(at, month, 2);
+	*at++ = '-';
+	return put_digits(at, day, 2);
 }
 
 /* gmtime(3) and its like may take the lock of the time zone, so it is done here. */
 static void put_time(struct text *t, uint64_t wall_us)
 {
-	uint64_t seconds = wall_us / 1000000;
+	unsigned second = (unsigned)(wall_us / 1000000 % 86400);
+	char buf[32];
+	char *at = put_date(buf, (unsigned)(wall_us / 1000000 / 86400));
 
+	*at++ = 'T';
+	at = put_digits(at, second / 3600, 2);
+	*at++ = ':';
+	at = put_digits(at, second / 60 % 60, 2);
+	*at++ = ':';
+	at = put_digits(at, second % 60, 2);
+	*at++ = '.';
+	at = put_digits(at, (unsigned)(wall_us % 1000000), 6);
+	*at++ = 'Z';
 	text_str(t, "time=");
-	put_date(t, seconds / 86400);
-	text_char(t, 'T');
-	text_padded(t, seconds / 3600 % 24, 2);
-	text_char(t, ':');
-	text_padded(t, seconds / 60 % 60, 2);
-	text_char(t, ':');
-	text_padded(t, seconds % 60, 2);
-	text_char(t, '.');
-	text_padded(t, wall_us % 1000000, 6);
-	text_char(t, 'Z');
+	text_bytes(t, buf, (size_t)(at - buf));
 }
 
 bool record_wants(enum config_level level)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "base/dl.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "trace/image.h"
@@ -144,7 +145,7 @@ static void search(unsigned long long changes)
 	struct table fresh = {0};
 	struct table *made;
 
-	dl_iterate_phdr(consider, &fresh);
+	dl_iterate(consider, &fresh);
 	leave_out_unknown(&fresh);
 	if (old != NULL || fresh.count > 0) {
 		if (!is_same(old, &fresh)) {

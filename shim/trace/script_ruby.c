@@ -14,6 +14,7 @@
 
 #include <string.h>
 
+#include "base/dl.h"
 #include "base/self.h"
 
 enum symbol { CURRENT_CONTEXT, API_VERSION, LINE_NUMBER, FINALIZE, CLEANUP };
@@ -89,7 +90,7 @@ static bool begin(struct script_cursor *cursor)
 	struct peek *p = &cursor->peek;
 	uintptr_t context;
 
-	dl_iterate_phdr(find_local, &local);
+	dl_iterate(find_local, &local);
 	if (local.at == 0) {
 		return false;
 	}

@@ -285,7 +285,7 @@ static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
 	struct image images[STACK_MAX_DEPTH] = {0};
 	struct placing placing = {addresses, images, stack->depth};
 
-	dl_iterate_phdr(place, &placing);
+	dl_iterate(place, &placing);
 	for (uint32_t i = 0; i < stack->depth; i++) {
 		struct stack_frame *frame = &stack->frames[i];
 		const char *symbol;

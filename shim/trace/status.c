@@ -440,8 +440,7 @@ void status_lease_ended(const struct lease *lease, uint64_t now_ns)
 	pool = pool_of[lease->row - 1];
 	if (pool != 0) {
 		count(&pool_row(base, pool)->released, 1);
-		count(&pool_row(base, pool)->held_us,
-		      (now_ns - lease->began_ns) / NS_PER_US);
+		count(&pool_row(base, pool)->held_us, (now_ns - lease->began_ns) / NS_PER_US);
 	}
 }
 

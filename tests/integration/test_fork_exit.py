@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from running import same
 from server import wait_until
 from tls import TlsServer
 
@@ -102,6 +103,11 @@ def test_lease_that_crossed_a_fork_is_not_lent_again(on):
 def test_fork_among_threads(on, way):
     done = on(way, ["forks", "among_threads"])
     assert (done.stdout, done.stderr) == ("50 children ended well\n", "")
+
+
+def test_fork_while_others_look(run, program):
+    done = same(run, [program("forks"), "while_looking"])
+    assert done.stdout == "100 children ended well\n"
 
 
 # ---- exit ----------------------------------------------------------------------------

@@ -237,6 +237,45 @@ static void among_threads(void)
 	printf("%d children ended well\n", good);
 }
 
+/* ---- a thread is in the middle of a call, of whatever kind ------------------------------ */
+
+static void *look(void *conn)
+{
+	while (!stop) {
+		PQstatus(conn);
+	}
+	return NULL;
+}
+
+static void while_looking(void)
+{
+	PGconn *conn = open_database();
+	pthread_t threads[4];
+	int good = 0;
+
+	for (int i = 0; i < 4; i++) {
+		pthread_create(&threads[i], NULL, look, conn);
+	}
+	for (int i = 0; i < 100; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			alarm(20);
+			_exit(PQstatus(conn) != CONNECTION_OK);
+		}
+		if (status_of(child) != 0) {
+			break;
+		}
+		good++;
+	}
+	stop = 1;
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+	}
+	PQfinish(conn);
+	printf("%d children ended well\n", good);
+}
+
 /* ---- other ways to start a program ----------------------------------------------------- */
 
 static int by_vfork(char **argv)
@@ -298,7 +337,7 @@ static const struct {
 	{"inherited", inherited},   {"not_finished", not_finished},
 	{"crossed", crossed},       {"parent_first", parent_first},
 	{"prefork", prefork},       {"among_threads", among_threads},
-	{"spawn", spawn},
+	{"spawn", spawn},           {"while_looking", while_looking},
 };
 
 int main(int argc, char **argv)

@@ -41,10 +41,8 @@ static struct lease *make(size_t i, const char *pool)
 
 static uint64_t begin(struct lease *lease)
 {
-	const struct lease_origin origin = {.backend_pid = 4711,
-	                                    .now_ns = clock_monotonic_ns(),
-	                                    .wait_ns = 12,
-	                                    .stack = 3};
+	const struct lease_origin origin = {
+		.backend_pid = 4711, .now_ns = clock_monotonic_ns(), .wait_ns = 12, .stack = 3};
 
 	return lease_begin(lease, &origin);
 }
