@@ -206,18 +206,27 @@ void process_leave(const struct guard *guard)
 
 /* ---- exit ---------------------------------------------------------------------- */
 
+/* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
+static bool may_act(void)
+{
+	return atomic_load(&mode) == POOLING && depth == 0 && !lock_held_here() &&
+	       self_pid() == getpid();
+}
+
+/* What a handler interrupted may be in the middle of malloc, which closing needs. */
 static void at_exit(void)
 {
 	struct guard guard;
 
-	/* A vfork child that calls exit() must not close its parent's sessions. */
-	if (self_pid() == getpid() && process_enter(&guard)) {
-		/* From a signal handler within a call of ours: a lock may be held. */
-		if (!guard.nested && !lock_held_here()) {
-			broker_shutdown();
-		}
-		process_leave(&guard);
+	if (!may_act() || !process_enter(&guard)) {
+		return;
 	}
+	if (interrupted_here()) {
+		broker_leave();
+	} else {
+		broker_shutdown();
+	}
+	process_leave(&guard);
 }
 
 void process_connected(const struct libpq *libpq, PGconn *conn)
@@ -230,13 +239,6 @@ void process_connected(const struct libpq *libpq, PGconn *conn)
 	    !atomic_flag_test_and_set(&tls_exit_handler_set)) {
 		atexit(at_exit);
 	}
-}
-
-/* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
-static bool may_act(void)
-{
-	return atomic_load(&mode) == POOLING && depth == 0 && !lock_held_here() &&
-	       self_pid() == getpid();
 }
 
 /*
@@ -311,9 +313,7 @@ static _Noreturn void really_exit(const char *function, int status)
 
 static int status_after_report(int status)
 {
-	if (may_act()) {
-		broker_leave();
-	}
+	at_exit();
 	if (report() && config.leak_exitcode != 0) {
 		status = (int)config.leak_exitcode;
 	}

@@ -42,7 +42,7 @@ static const char finished_before[] = "pqpool: the connection was finished befor
 /* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
 static pid_t forked_from;
 
-/* What a program that ends by _exit waits for at most, and for how many sessions. */
+/* What a program that ends in a signal handler waits for at most, for how many sessions. */
 #define LEAVE_NS  NS_PER_SEC
 #define LEAVE_MAX 256
 

@@ -82,8 +82,8 @@ bool broker_pause(void);
 void broker_resume(void);
 
 /*
- * The program ends by _exit, without a farewell to anybody: sees to it that the server finds
- * nothing to complain of in the idle sessions. A second at most; no malloc, as
+ * The program ends from a signal handler, without a farewell to anybody: sees to it that the
+ * server finds nothing to complain of in the idle sessions. A second at most; no malloc, as
  * it may be in the middle of it.
  */
 void broker_leave(void);

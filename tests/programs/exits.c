@@ -142,6 +142,30 @@ static void by_term(void)
 	raise(SIGTERM);
 }
 
+static void end_here(int number)
+{
+	(void)number;
+	exit(status);
+}
+
+static void end_suddenly_here(int number)
+{
+	(void)number;
+	_exit(status);
+}
+
+static void by_handler_exit(void)
+{
+	signal(SIGUSR1, end_here);
+	raise(SIGUSR1);
+}
+
+static void by_handler__exit(void)
+{
+	signal(SIGUSR1, end_suddenly_here);
+	raise(SIGUSR1);
+}
+
 /* A thread waits, in a pool that is full, for a connection that never comes. */
 static void *wait_in_line(void *arg)
 {
@@ -303,6 +327,8 @@ static const struct choice ways[] = {{"return", by_return},
                                      {"abort", by_abort},
                                      {"kill", by_kill},
                                      {"term", by_term},
+                                     {"handler_exit", by_handler_exit},
+                                     {"handler__exit", by_handler__exit},
                                      {"exit_while_waiting", by_exit_while_waiting},
                                      {"atexit_after", by_atexit_after},
                                      {"atexit_before", by_atexit_before},
