@@ -13,6 +13,7 @@
 #include "base/glob.h"
 #include "base/text.h"
 #include "trace/place.h"
+#include "trace/script.h"
 #include "trace/stack.h"
 
 #define FILE_MAX      (1 << 20)
@@ -255,12 +256,23 @@ static bool frame_matches(const struct stack_frame *frame)
 	       (module != NULL && any_fits(MODULE, module, strlen(module)));
 }
 
+/* A part of a script's frame, as people know it: a blank in a path is a blank. */
+static bool part_fits(enum subject subject, const char *part, size_t len)
+{
+	char buf[SCRIPT_FRAMES_MAX];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf));
+	place_put_script(&t, part, len);
+	return any_fits(subject, t.buf, t.len);
+}
+
 static bool script_matches(const struct place_script *script)
 {
-	return any_fits(SCRIPT, script->line, script->line_len) ||
-	       any_fits(SCRIPT, script->line, script->file_len) ||
+	return part_fits(SCRIPT, script->line, script->line_len) ||
+	       part_fits(SCRIPT, script->line, script->file_len) ||
 	       (script->function_len > 0 &&
-	        any_fits(FUNCTION, script->function, script->function_len));
+	        part_fits(FUNCTION, script->function, script->function_len));
 }
 
 bool suppress_matches(uint32_t id)

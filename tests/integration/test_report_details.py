@@ -226,6 +226,18 @@ def test_by_script(suppress, tmp_path, pattern, left):
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize("pattern", ["script:*/my (old) scripts/forget me.py:4", "forget me.py:4",
+                                     "script:forget me.py"])
+def test_by_script_with_blanks_in_its_path(suppress, tmp_path, pattern):
+    path = tmp_path / "my (old) scripts" / "forget me.py"
+    path.parent.mkdir()
+    path.write_text(SCRIPT)
+    left = {"%s:6" % path} if ":4" in pattern else set()
+    done = suppress(pattern, [PYTHON, str(path)])
+    assert len(done.events("leak", suppressed="yes")) == 2 - len(left)
+    assert {p.script for p in read_report(done.stderr).places} == left if left else not done.stderr
+
+
 def test_file_is_read_at_the_start(run, tmp_path):
     (tmp_path / "known").write_text("module:_psycopg*")
     program = ("import os, psycopg2; kept = psycopg2.connect(''); os.remove('known'); "
