@@ -27,7 +27,7 @@ static void print_help(void)
 	     "\n"
 	     "Tells which connections were never given back, and where they were taken: the\n"
 	     "report that a program makes at its end, also of one that had no end to make it\n"
-	     "at (kill -9, _exit), and with source files and lines.\n"
+	     "at (kill -9, exec), and with source files and lines.\n"
 	     "\n"
 	     "LOG is a file that PQPOOL_LOG named, written at level info, or what a program\n"
 	     "wrote to stderr or syslog. Its rotated files (LOG.1, LOG.2 and so on) are read\n"
@@ -73,7 +73,7 @@ static void close_accounts(const struct ledger *ledger)
 		uint64_t end_us;
 
 		process->running =
-			!process->ended && process->held != NULL &&
+			!process->ended && !process->replaced && process->held != NULL &&
 			living_is(process->owner.pid, process->program, process->first_us);
 		end_us = process->running ? now_us : process->last_us;
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {

@@ -58,8 +58,9 @@ struct process {
 	uint64_t lost; /* lines that the process could not write */
 	uint64_t acquired;
 	uint64_t released;
-	bool ended;   /* another one has its pid, or it has reported its leaks */
-	bool running; /* as far as can be told from here */
+	bool ended;    /* another one has its pid, or it has reported its leaks */
+	bool replaced; /* by exec, as far as is known */
+	bool running;  /* as far as can be told from here */
 
 	struct numbered *stacks;
 	struct held *held;    /* leases open or leaked, by number */

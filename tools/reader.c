@@ -4,7 +4,8 @@
  *
  * Of each process: acquire opens a lease; release and given_away close it; leak, and
  * release with at_exit=yes, say that it was never closed in time. What is open when all
- * is read is up to the caller: the process may live.
+ * is read is up to the caller: the process may live. After exec it does not, whatever has
+ * its pid: unless it says something after that, for then the exec failed.
  *
  * A torn line, and one that others wrote, is skipped. Where a whole line stands behind a
  * torn one, or behind what syslog puts before it, it is found by its beginning.
@@ -209,6 +210,7 @@ static bool take_line(struct ledger *ledger, unsigned family, const struct logli
 	}
 	process->last_us = now_us > process->last_us ? now_us : process->last_us;
 	process->program = ledger_word(ledger, program);
+	process->replaced = strcmp(event, "exec") == 0;
 	process->lost += logline_u64(line, "lost", &lost) ? lost : 0;
 	if (strcmp(event, "stack") == 0) {
 		take_stack(ledger, process, now_us, line);

@@ -97,12 +97,14 @@ static bool is_there(const struct program *p)
 /* Returns only if the program could not be started. */
 static int become(const struct program *p)
 {
-	bool gone = process_has_pool() && is_there(p) && process_exec_begin();
-	int result = call(p);
+	struct departure departure = {0};
+	int result;
 
-	if (gone) {
-		process_exec_failed();
+	if (process_has_pool() && is_there(p)) {
+		departure = process_exec_begin();
 	}
+	result = call(p);
+	process_exec_failed(&departure);
 	return result;
 }
 

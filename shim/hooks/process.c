@@ -326,26 +326,46 @@ bool process_has_pool(void)
 	return atomic_load_explicit(&mode, memory_order_relaxed) == POOLING;
 }
 
-bool process_exec_begin(void)
+static void tell_exec(const char *event)
 {
+	struct record r;
+
+	if (record_begin(&r, LEVEL_INFO, event)) {
+		record_end(&r);
+	}
+}
+
+struct departure process_exec_begin(void)
+{
+	struct departure departure = {0};
 	struct guard guard;
-	bool closed = false;
 
 	if (!may_act() || !process_enter(&guard)) {
-		return false;
+		return departure;
 	}
+	departure.begun = true;
 	if (interrupted_here()) {
 		broker_leave();
 	} else {
-		closed = broker_pause();
+		departure.paused = broker_pause();
 	}
+	/* Who reads the log is to know that nobody has the open leases any more. */
+	tell_exec("exec");
 	process_leave(&guard);
-	return closed;
+	return departure;
 }
 
-void process_exec_failed(void)
+void process_exec_failed(const struct departure *departure)
 {
-	broker_resume();
+	struct guard guard;
+
+	if (departure->paused) {
+		broker_resume();
+	}
+	if (departure->begun && process_enter(&guard)) {
+		tell_exec("exec_failed");
+		process_leave(&guard);
+	}
 }
 
 ENTRY _Noreturn void _exit(int status)

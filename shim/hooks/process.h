@@ -48,14 +48,20 @@ bool process_is_inside(void);
 /* True once the program has connected and is pooled. A load, for functions of anybody's. */
 bool process_has_pool(void);
 
+/* What was done for an exec that may fail yet. */
+struct departure {
+	bool begun;
+	bool paused; /* the pool was emptied, and fills again */
+};
+
 /*
  * Before the program becomes another one by exec: closes the idle sessions, where that is
  * to be done in this process and now. In a signal handler, which may be called in the middle
- * of malloc, their answers are only taken, and nothing is pooled from then on. True: if it
- * fails process_exec_failed is due, and the program goes on with an empty pool.
+ * of malloc, their answers are only taken, and nothing is pooled from then on.
  */
-bool process_exec_begin(void);
-void process_exec_failed(void);
+struct departure process_exec_begin(void);
+/* It is still this one. */
+void process_exec_failed(const struct departure *departure);
 
 /* After the first connect, and after the first over TLS, exit handlers are registered. */
 void process_connected(const struct libpq *libpq, PGconn *conn);

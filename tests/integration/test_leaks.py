@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """pqpool leaks: the report made anew from a log or a status page, with source lines."""
+import contextlib
 import json
 import os
 import re
@@ -146,18 +147,32 @@ def test_nothing_leaked(run, program, leaks, tmp_path):
 
 
 @pytest.fixture
-def living(program, shim, server, tmp_path):
+def alive(shim, server, tmp_path):
+    """alive(argv): starts a pooled program that ends with its input; the process, and its
+    log."""
+    with contextlib.ExitStack() as stack:
+        def start(argv):
+            env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
+                   "PQPOOL_LOG": str(tmp_path / "log"), "XDG_RUNTIME_DIR": str(tmp_path)}
+            process = stack.enter_context(subprocess.Popen(
+                argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True))
+            stack.callback(process.stdin.close)
+            return process, env["PQPOOL_LOG"]
+
+        yield start
+
+
+def await_events(log, name, count):
+    assert wait_until(lambda: len([e for e in read_log(log) if e["event"] == name]) == count)
+
+
+@pytest.fixture
+def living(alive, program):
     """A holds that waits, its log; ended with the test."""
-    env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
-           "PQPOOL_LOG": str(tmp_path / "log"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    with subprocess.Popen([program("holds"), "wait"], env=env, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True) as process:
-        assert wait_until(lambda: len([e for e in read_log(env["PQPOOL_LOG"])
-                                       if e["event"] == "release"]) == 2)
-        yield process, env["PQPOOL_LOG"]
-        process.stdin.close()
-        process.wait(30)
+    process, log = alive([program("holds"), "wait"])
+    await_events(log, "release", 2)
+    return process, log
 
 
 @pytest.mark.parametrize("source", ["log", "page"])
@@ -180,6 +195,24 @@ def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
     """Ours lives, and is older than the log, but has no pool in it."""
     said = leaks(write_log(tmp_path, acquire(1, pid=os.getpid(), at=time.time())))
     assert said.document["leaked"] == 1 and not said.document["processes"][0]["running"]
+
+
+@pytest.mark.parametrize("name, leaked, held", [("cat", 2, 0), ("holds", 2, 7), ("no", 0, 2)])
+def test_what_was_open_at_exec_is_lost(alive, program, leaks, tmp_path, name, leaked, held):
+    """Whether the program it became uses libpq or not; but not if it could not become it."""
+    no_program = tmp_path / "no"
+    no_program.write_bytes(b"\x7fELF")
+    no_program.chmod(0o755)
+    become = {"cat": ["/bin/cat"], "holds": [program("holds"), "wait"], "no": [str(no_program)]}
+    process, log = alive([program("execs"), "execv", "leaking", *become[name]])
+    await_events(log, "exec", 1)
+    await_events(log, "exec_failed", 1 if name == "no" else 0)
+    await_events(log, "acquire", {"cat": 4, "holds": 13, "no": 4}[name])
+    if name == "cat":
+        assert wait_until(lambda: os.readlink("/proc/%d/exe" % process.pid).endswith("cat"))
+    said = leaks(log)
+    assert (said.document["leaked"], said.document["held"]) == (leaked, held)
+    assert said.returncode == (1 if leaked else 0)
 
 
 def test_process_without_a_page(leaks):

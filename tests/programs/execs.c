@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * execs FUNCTION [CASE]: leaves two connections finished and becomes another program,
- * /bin/echo, by one of exec's functions.
+ * execs FUNCTION [CASE [FILE [ARGUMENT]]]: leaves two connections finished and becomes another
+ * program, /bin/echo, by one of exec's functions.
  *
  * CASE: plain     (the default)
  *       handler   from a signal handler, and unblocks the signal first
@@ -10,6 +10,8 @@
  *       failed    it cannot be started; connects again and goes on
  *       child     fork: the child does it; the parent goes on
  *       vchild    vfork, likewise
+ *       leaking   with two connections open, FILE, which ARGUMENT is given to; if it cannot
+ *                 be started, waits for the end of its input
  */
 #define _GNU_SOURCE
 #include "plain.h"
@@ -26,7 +28,7 @@ extern char **environ;
 static const char *function;
 static const char *path = "/bin/echo";
 
-static char *const argv[] = {"echo", "one", "two", NULL};
+static char *argv[] = {"echo", "one", "two", NULL};
 static char *const own_environ[] = {"EXECS=1", NULL};
 
 static int become(void)
@@ -112,6 +114,15 @@ static void fail_and_go_on(void)
 	exit(0);
 }
 
+static void leak(int argc, char **arguments)
+{
+	open_database();
+	open_database();
+	path = argc > 3 ? arguments[3] : path;
+	argv[1] = argc > 4 ? arguments[4] : NULL;
+	argv[2] = NULL;
+}
+
 static void in_child(pid_t child)
 {
 	int status = -1;
@@ -147,6 +158,12 @@ int main(int argc, char **arguments)
 		in_child(fork());
 	} else if (strcmp(how, "vchild") == 0) {
 		in_child(vfork());
+	}
+	if (strcmp(how, "leaking") == 0) {
+		leak(argc, arguments);
+		become();
+		getchar();
+		return 67;
 	}
 	return become();
 }
