@@ -2,8 +2,10 @@
 """Driving tests/programs/script.c or stepwise.c, step by step, and building modules.
 
 script      script(pooled=True, env={...}, server=..., name=..., user=...): starts the program
+leaks       leaks(log, ...): what `pqpool leaks` says of it
 module      module("source", "name.so", flags...): builds tests/programs/modules/source.c
 """
+import json
 import os
 import select
 import signal
@@ -155,6 +157,39 @@ def tool(run):
                               capture_output=True, check=False, timeout=60, **options)
 
     return start
+
+
+class Leaks:
+    """What `pqpool leaks` said."""
+
+    def __init__(self, done, as_json):
+        self.returncode, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+        self.document = json.loads(done.stdout.decode("utf-8")) if as_json else None
+
+    @property
+    def places(self):
+        return self.document["places"]
+
+    @property
+    def backends(self):
+        return {lease["backend"] for place in self.places for lease in place["leases"]}
+
+    def lines(self, place):
+        """The source lines of a place, the innermost first."""
+        return [(os.path.basename(f.get("file", "")), f.get("line"), f.get("function"),
+                 f["inlined"]) for f in place["frames"]]
+
+
+@pytest.fixture
+def leaks():
+    def run_tool(*argv, as_json=True, env=None, timeout=60):
+        whole = {**os.environ, **(env or {})}
+        done = subprocess.run([built("pqpool"), "leaks", *(["--json"] if as_json else []),
+                               *map(str, argv)], env=whole, capture_output=True,
+                              timeout=timeout, check=False)
+        return Leaks(done, as_json and done.returncode in (0, 1))
+
+    return run_tool
 
 
 @pytest.fixture

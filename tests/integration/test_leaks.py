@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """pqpool leaks: the report made anew from a log or a status page, with source lines."""
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -13,46 +11,11 @@ from collections import Counter
 import pytest
 
 from conftest import built
-from running import read_log
-from server import bare_environ, wait_until
 
 SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                       "programs", "holds.c")
 TIME = "time=2026-01-02T03:04:%02d.%06dZ"
 DEBUG_FOLDER = "/usr/lib/debug/.build-id"
-
-
-class Leaks:
-    """What `pqpool leaks` said."""
-
-    def __init__(self, done, as_json):
-        self.returncode, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
-        self.document = json.loads(done.stdout.decode("utf-8")) if as_json else None
-
-    @property
-    def places(self):
-        return self.document["places"]
-
-    @property
-    def backends(self):
-        return {lease["backend"] for place in self.places for lease in place["leases"]}
-
-    def lines(self, place):
-        """The source lines of a place, the innermost first."""
-        return [(os.path.basename(f.get("file", "")), f.get("line"), f.get("function"),
-                 f["inlined"]) for f in place["frames"]]
-
-
-@pytest.fixture
-def leaks():
-    def run_tool(*argv, as_json=True, env=None, timeout=60):
-        whole = {**os.environ, **(env or {})}
-        done = subprocess.run([built("pqpool"), "leaks", *(["--json"] if as_json else []),
-                               *map(str, argv)], env=whole, capture_output=True,
-                              timeout=timeout, check=False)
-        return Leaks(done, as_json and done.returncode in (0, 1))
-
-    return run_tool
 
 
 def line_of(place):
@@ -143,83 +106,6 @@ def test_nothing_leaked(run, program, leaks, tmp_path):
     assert said.stdout.startswith(b"pqpool: no connection leaked (leaks ")
 
 
-# ---- a process that lives ----------------------------------------------------------------
-
-
-@pytest.fixture
-def alive(shim, server, tmp_path):
-    """alive(argv): starts a pooled program that ends with its input; the process, and its
-    log."""
-    with contextlib.ExitStack() as stack:
-        def start(argv):
-            env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
-                   "PQPOOL_LOG": str(tmp_path / "log"), "XDG_RUNTIME_DIR": str(tmp_path)}
-            process = stack.enter_context(subprocess.Popen(
-                argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True))
-            stack.callback(process.stdin.close)
-            return process, env["PQPOOL_LOG"]
-
-        yield start
-
-
-def await_events(log, name, count):
-    assert wait_until(lambda: len([e for e in read_log(log) if e["event"] == name]) == count)
-
-
-@pytest.fixture
-def living(alive, program):
-    """A holds that waits, its log; ended with the test."""
-    process, log = alive([program("holds"), "wait"])
-    await_events(log, "release", 2)
-    return process, log
-
-
-@pytest.mark.parametrize("source", ["log", "page"])
-def test_what_a_running_process_holds_is_no_leak(living, leaks, source):
-    process, log = living
-    own = {"XDG_RUNTIME_DIR": os.path.dirname(log)}
-    said = leaks(log if source == "log" else process.pid, env=own)
-    assert said.returncode == 0, said.stderr
-    assert (said.document["leaked"], said.document["held"]) == (0, 7)
-    assert {p["kind"] for p in said.places} == {"held"}
-    assert said.document["processes"][0]["running"]
-    ordinary = leaks(log, as_json=False).stdout.decode()
-    assert "pqpool: 7 connections held by a running process, taken at 3 places" in ordinary
-    process.kill()
-    process.wait()
-    assert leaks(log if source == "log" else process.pid, env=own).document["leaked"] == 7
-
-
-def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
-    """Ours lives, and is older than the log, but has no pool in it."""
-    said = leaks(write_log(tmp_path, acquire(1, pid=os.getpid(), at=time.time())))
-    assert said.document["leaked"] == 1 and not said.document["processes"][0]["running"]
-
-
-@pytest.mark.parametrize("name, leaked, held", [("cat", 2, 0), ("holds", 2, 7), ("no", 0, 2)])
-def test_what_was_open_at_exec_is_lost(alive, program, leaks, tmp_path, name, leaked, held):
-    """Whether the program it became uses libpq or not; but not if it could not become it."""
-    no_program = tmp_path / "no"
-    no_program.write_bytes(b"\x7fELF")
-    no_program.chmod(0o755)
-    become = {"cat": ["/bin/cat"], "holds": [program("holds"), "wait"], "no": [str(no_program)]}
-    process, log = alive([program("execs"), "execv", "leaking", *become[name]])
-    await_events(log, "exec", 1)
-    await_events(log, "exec_failed", 1 if name == "no" else 0)
-    await_events(log, "acquire", {"cat": 4, "holds": 13, "no": 4}[name])
-    if name == "cat":
-        assert wait_until(lambda: os.readlink("/proc/%d/exe" % process.pid).endswith("cat"))
-    said = leaks(log)
-    assert (said.document["leaked"], said.document["held"]) == (leaked, held)
-    assert said.returncode == (1 if leaked else 0)
-
-
-def test_process_without_a_page(leaks):
-    said = leaks(os.getpid())
-    assert said.returncode == 125 and b"has no status page" in said.stderr
-
-
 # ---- logs made up ------------------------------------------------------------------------
 
 
@@ -299,6 +185,17 @@ def test_processes_of_one_log_are_told_apart(leaks, tmp_path):
     text = leaks(tmp_path / "log", as_json=False).stdout.decode()
     assert "(2 processes: 3 acquired, 1 released)" in text
     assert "lease 2 of app 7: backend 1002" in text
+
+
+def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
+    """Ours lives, and is older than the log, but has no pool in it."""
+    said = leaks(write_log(tmp_path, acquire(1, pid=os.getpid(), at=time.time())))
+    assert said.document["leaked"] == 1 and not said.document["processes"][0]["running"]
+
+
+def test_process_without_a_page(leaks):
+    said = leaks(os.getpid())
+    assert said.returncode == 125 and b"has no status page" in said.stderr
 
 
 def test_two_logs_are_of_two_machines(leaks, tmp_path):
