@@ -12,6 +12,8 @@ enum finding_kind finding_kind(const struct held *held)
 	switch (held->holding) {
 	case HOLDING_RELEASED_BY_EXIT:
 		return FINDING_RELEASED_BY_EXIT;
+	case HOLDING_NEVER_FINISHED:
+		return FINDING_NEVER_FINISHED;
 	case HOLDING_SUPPRESSED:
 		return FINDING_SUPPRESSED;
 	case HOLDING_OPEN:
@@ -25,7 +27,8 @@ enum finding_kind finding_kind(const struct held *held)
 size_t findings_leaked(const struct findings *findings)
 {
 	return findings->leases[FINDING_NEVER_RELEASED] +
-	       findings->leases[FINDING_RELEASED_BY_EXIT];
+	       findings->leases[FINDING_RELEASED_BY_EXIT] +
+	       findings->leases[FINDING_NEVER_FINISHED];
 }
 
 static int compare(uint64_t a, uint64_t b)

@@ -13,6 +13,7 @@
 static const char *const kind_names[] = {
 	[FINDING_NEVER_RELEASED] = "never_released",
 	[FINDING_RELEASED_BY_EXIT] = "released_by_exit",
+	[FINDING_NEVER_FINISHED] = "never_finished",
 	[FINDING_SUPPRESSED] = "suppressed",
 	[FINDING_HELD] = "held",
 };
@@ -121,7 +122,9 @@ static void put_lease(struct json *json, const struct held *held)
 	json_i64(json, "pid", held->process->owner.pid);
 	json_str(json, "program", held->process->program);
 	json_u64(json, "session", held->session);
-	json_i64(json, "backend", held->backend);
+	if (held->holding != HOLDING_NEVER_FINISHED) {
+		json_i64(json, "backend", held->backend);
+	}
 	json_i64(json, "thread", held->thread);
 	json_bool(json, "pooled", held->pooled);
 	json_str(json, "pool", held->pool);

@@ -147,12 +147,17 @@ static const char *transaction(const char *state)
 
 static void show_lease(const struct held *held, bool several)
 {
-	printf("    lease %" PRIu64, held->lease);
+	bool connecting = held->holding == HOLDING_NEVER_FINISHED;
+
+	printf("    %s %" PRIu64, connecting ? "connect" : "lease", held->lease);
 	if (several) {
 		put(" of ", held->process->program, "");
 		printf(" %" PRId64, held->process->owner.pid);
 	}
-	printf(": backend %" PRId64 ", thread %" PRId64, held->backend, held->thread);
+	if (!connecting) {
+		printf(": backend %" PRId64 ",", held->backend);
+	}
+	printf("%s thread %" PRId64, connecting ? ":" : "", held->thread);
 	put_span(", held ", held->hold_us);
 	put(held->pooled ? ", pool " : ", not pooled: ", held->pool, "");
 	fputs(transaction(held->transaction), stdout);
@@ -239,6 +244,7 @@ void leaks_report_text(const struct findings *findings, const struct ledger *led
 	static const char *const titles[] = {
 		[FINDING_NEVER_RELEASED] = "leaked",
 		[FINDING_RELEASED_BY_EXIT] = "released only by exit",
+		[FINDING_NEVER_FINISHED] = "never finished while connecting",
 		[FINDING_HELD] = "held by a running process",
 	};
 	bool several = ledger->processes != 1;

@@ -22,7 +22,8 @@ enum holding {
 	HOLDING_OPEN,           /* when what is known ends; a leak unless the process lives */
 	HOLDING_NEVER_RELEASED, /* said by the process itself */
 	HOLDING_RELEASED_BY_EXIT,
-	HOLDING_SUPPRESSED /* a leak, but one that is known and not to be told of */
+	HOLDING_NEVER_FINISHED, /* a connect in steps, which never became a lease */
+	HOLDING_SUPPRESSED      /* a leak, but one that is known and not to be told of */
 };
 
 /* A call stack as the log spells it out; one for all processes that have it. */

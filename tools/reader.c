@@ -134,6 +134,7 @@ static void take_leak(struct ledger *ledger, struct process *process, uint64_t l
 	}
 	held->holding = has_word(line, "suppressed", "yes")          ? HOLDING_SUPPRESSED
 	                : has_word(line, "kind", "released_by_exit") ? HOLDING_RELEASED_BY_EXIT
+	                : has_word(line, "kind", "never_finished")   ? HOLDING_NEVER_FINISHED
 	                                                             : HOLDING_NEVER_RELEASED;
 	take_details(ledger, held, line);
 	take_origin(held, line);

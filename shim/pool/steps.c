@@ -49,6 +49,8 @@ static void ring(struct pool_waiter *waiter)
 bool steps_begin(struct session *session, const struct acquisition *a,
                  enum handshake_state state)
 {
+	const struct lease_origin origin = {
+		.now_ns = clock_monotonic_ns(), .stack = a->stack, .at_exit = a->at_exit};
 	struct handshake *h = session->spare;
 
 	if (h == NULL) {
@@ -66,7 +68,7 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
-	lease_reclaim(&session->lease);
+	lease_pend(&session->lease, &origin);
 	return true;
 }
 
@@ -119,6 +121,7 @@ void steps_refuse(struct session *session, char *message)
 		return;
 	}
 	steps_end(session);
+	lease_fail(&session->lease);
 	session->refusal = message;
 	session->vanished = lending_forget_refused;
 	connecting_give_up(session->libpq, session->conn);

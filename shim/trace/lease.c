@@ -208,10 +208,35 @@ void lease_forget(struct lease *lease)
 	lock_drop(&table_lock);
 }
 
+struct moment {
+	uint64_t wall_us;
+	pid_t tid;
+};
+
+static struct moment look_around(void)
+{
+	return (struct moment){.wall_us = clock_wall_us(), .tid = self_tid()};
+}
+
+/* Who took it, where and when. */
+static void note_origin_locked(struct lease *lease, const struct lease_origin *origin,
+                               const struct moment *now)
+{
+	lease->crossed_fork = false;
+	lease->backend_pid = origin->backend_pid;
+	lease->pid = self_pid();
+	lease->tid = now->tid;
+	lease->began_ns = origin->now_ns;
+	lease->began_us = now->wall_us;
+	lease->wait_ns = origin->wait_ns;
+	lease->stack = origin->stack;
+	lease->begun_at_exit = origin->at_exit;
+	lease->finished = false;
+}
+
 uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
-	uint64_t now_us = clock_wall_us();
-	pid_t tid = self_tid();
+	struct moment now = look_around();
 	uint64_t id;
 
 	if (lease->activity != NULL) {
@@ -222,18 +247,10 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	id = ++last_id;
 	sums.begun++;
 	lease->open = true;
-	lease->crossed_fork = false;
+	lease->pending = false;
 	lease->id = id;
-	lease->backend_pid = origin->backend_pid;
-	lease->pid = self_pid();
-	lease->tid = tid;
-	lease->began_ns = origin->now_ns;
-	lease->began_us = now_us;
-	lease->wait_ns = origin->wait_ns;
-	lease->stack = origin->stack;
-	lease->begun_at_exit = origin->at_exit;
+	note_origin_locked(lease, origin, &now);
 	lease->named = false;
-	lease->finished = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
 	status_lease_begun(lease);
@@ -311,10 +328,20 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return told.state;
 }
 
-void lease_reclaim(struct lease *lease)
+void lease_pend(struct lease *lease, const struct lease_origin *origin)
+{
+	struct moment now = look_around();
+
+	lock_take(&table_lock);
+	lease->pending = true;
+	note_origin_locked(lease, origin, &now);
+	lock_drop(&table_lock);
+}
+
+void lease_fail(struct lease *lease)
 {
 	lock_take(&table_lock);
-	lease->finished = false;
+	lease->pending = false;
 	lock_drop(&table_lock);
 }
 
@@ -377,12 +404,19 @@ static int compare_age(const void *a, const void *b)
 	return by_age(a, b);
 }
 
-static size_t count_own_locked(void)
+/* An open lease or, if such count, one that is still to begin. */
+static bool is_taken_locked(const struct lease *lease, bool or_pending)
+{
+	return is_own_locked(lease) ||
+	       (or_pending && lease->pending && lease->pid == self_pid());
+}
+
+static size_t count_taken_locked(bool or_pending)
 {
 	size_t n = 0;
 
 	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
-		n += is_own_locked(lease);
+		n += is_taken_locked(lease, or_pending);
 	}
 	return n;
 }
@@ -414,20 +448,30 @@ void lease_keep_late(const struct lease *ended)
 	lock_drop(&table_lock);
 }
 
-static size_t copy_open_locked(struct lease *copies)
+/* What is noted of a connection in its steps is of the lease before. */
+static void copy_taken(struct lease *to, const struct lease *from)
+{
+	copy_out(to, from);
+	if (!from->open) {
+		to->id = ++last_id;
+		to->activity = NULL;
+	}
+	lease_read_activity(to);
+}
+
+static size_t copy_all_locked(struct lease *copies, bool or_pending)
 {
 	size_t n = 0;
 
 	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
-		if (is_own_locked(lease)) {
-			copy_out(&copies[n], lease);
-			lease_read_activity(&copies[n++]);
+		if (is_taken_locked(lease, or_pending)) {
+			copy_taken(&copies[n++], lease);
 		}
 	}
 	return n;
 }
 
-static struct lease *snapshot(bool with_late, size_t *count, struct lease_totals *totals)
+static struct lease *snapshot(bool for_report, size_t *count, struct lease_totals *totals)
 {
 	struct lease *copies;
 	size_t kept;
@@ -435,11 +479,11 @@ static struct lease *snapshot(bool with_late, size_t *count, struct lease_totals
 
 	lock_take(&table_lock);
 	*totals = sums;
-	kept = with_late ? late_count : 0;
-	*count = count_own_locked() + kept;
+	kept = for_report ? late_count : 0;
+	*count = count_taken_locked(for_report) + kept;
 	copies = map(*count);
 	if (copies != NULL) {
-		n = copy_open_locked(copies);
+		n = copy_all_locked(copies, for_report);
 		for (size_t i = 0; i < kept; i++) {
 			copies[n + i] = late[i];
 		}
@@ -542,7 +586,7 @@ size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
 static void mark_crossed(void)
 {
 	for (struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
-		if (lease->open) {
+		if (lease->open || lease->pending) {
 			lease->crossed_fork = true;
 		}
 	}

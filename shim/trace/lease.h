@@ -68,8 +68,9 @@ struct lease {
 	uint32_t row;     /* on the status page, 0 = none; taken back by lease_forget */
 	struct lease_activity *activity; /* the owner's; NULL = nobody notes it */
 
-	/* Guarded by LOCK_LEASE; meaningful while open. */
+	/* Guarded by LOCK_LEASE; meaningful while open, or pending as far as it goes. */
 	bool open;
+	bool pending;      /* the program connects in steps and has not come to the end */
 	bool crossed_fork; /* a fork happened while it was open: never pool it again */
 	uint64_t id;       /* number of the lease, from 1; a forked child counts on */
 	int backend_pid;
@@ -167,8 +168,12 @@ const char *lease_transaction_name(enum lease_transaction transaction);
 #define LEASE_LATE_MAX 4096
 void lease_keep_late(const struct lease *ended);
 
-/* The program has the idle connection in hand again, though not on a lease yet. */
-void lease_reclaim(struct lease *lease);
+/*
+ * The program has the idle connection in hand, though not on a lease yet: it connects in
+ * steps, by the calling thread. lease_begin and lease_forget end that, and lease_fail.
+ */
+void lease_pend(struct lease *lease, const struct lease_origin *origin);
+void lease_fail(struct lease *lease);
 
 /* Notes where a lease that has just ended was given back. */
 void lease_note_end(struct lease *lease, uint32_t end_stack);
@@ -202,7 +207,10 @@ struct lease_totals {
  */
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
 
-/* The same, and behind them what lease_keep_late kept: all that a report is about. */
+/*
+ * The same, and those that are pending, which get their numbers here, and behind them what
+ * lease_keep_late kept: all that a report is about.
+ */
 struct lease *lease_leaks(size_t *count, struct lease_totals *totals);
 
 void lease_snapshot_free(struct lease *snapshot, size_t count);

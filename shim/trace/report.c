@@ -125,14 +125,19 @@ static void put_count(struct text *t, uint64_t n, const char *noun)
 /* ---- sorting ---- */
 
 /* The parts of a report, in this order. */
-enum section { NEVER_RELEASED, RELEASED_BY_EXIT, SUPPRESSED, SECTIONS };
+enum section { NEVER_RELEASED, RELEASED_BY_EXIT, NEVER_FINISHED, SUPPRESSED, SECTIONS };
+
+static enum section kind_of(const struct lease *lease)
+{
+	if (lease->pending) {
+		return NEVER_FINISHED;
+	}
+	return lease->at_exit ? RELEASED_BY_EXIT : NEVER_RELEASED;
+}
 
 static enum section section_of(const struct lease *lease)
 {
-	if (lease->suppressed) {
-		return SUPPRESSED;
-	}
-	return lease->at_exit ? RELEASED_BY_EXIT : NEVER_RELEASED;
+	return lease->suppressed ? SUPPRESSED : kind_of(lease);
 }
 
 static int by_stack(const void *left, const void *right)
@@ -316,11 +321,15 @@ static void show_lease(struct page *page, const struct lease *lease, uint64_t no
 	};
 	struct text *t = line_start(page);
 
-	text_str(t, "    lease ");
+	text_str(t, lease->pending ? "    connect " : "    lease ");
 	text_u64(t, lease->id);
-	text_str(t, ": backend ");
-	text_i64(t, lease->backend_pid);
-	text_str(t, ", thread ");
+	text_str(t, ": ");
+	if (!lease->pending) {
+		text_str(t, "backend ");
+		text_i64(t, lease->backend_pid);
+		text_str(t, ", ");
+	}
+	text_str(t, "thread ");
 	text_i64(t, lease->tid);
 	text_str(t, ", held ");
 	text_span(t, held_ns(lease, now_ns));
@@ -367,6 +376,7 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 static const char *const headings[] = {
 	[NEVER_RELEASED] = " leaked, taken at ",
 	[RELEASED_BY_EXIT] = " released only by exit, taken at ",
+	[NEVER_FINISHED] = " never finished while connecting, taken at ",
 };
 
 /* How many leases the process had is said once, by the first section there is. */
@@ -507,6 +517,12 @@ static void show_report(struct lease *leaks, size_t count, const struct lease_to
 	page_flush(&page);
 }
 
+static const char *const kinds[] = {
+	[NEVER_RELEASED] = "never_released",
+	[RELEASED_BY_EXIT] = "released_by_exit",
+	[NEVER_FINISHED] = "never_finished",
+};
+
 static void log_leak(const struct lease *lease, uint64_t now_ns)
 {
 	struct record r;
@@ -516,13 +532,15 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 	}
 	record_u64(&r, "lease", lease->id);
 	record_u64(&r, "session", lease->session);
-	record_i64(&r, "backend", lease->backend_pid);
+	if (!lease->pending) {
+		record_i64(&r, "backend", lease->backend_pid);
+	}
 	record_i64(&r, "thread", lease->tid);
 	record_str(&r, "pool", lease->pool);
 	if (!lease->pooled) {
 		record_str(&r, "pooled", "no");
 	}
-	record_str(&r, "kind", lease->at_exit ? "released_by_exit" : "never_released");
+	record_str(&r, "kind", kinds[kind_of(lease)]);
 	if (lease->suppressed) {
 		record_str(&r, "suppressed", "yes");
 	}

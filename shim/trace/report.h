@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The leak report, of two kinds of leases:
+ * The leak report, of three kinds:
  *
  *   never_released     still open when the program ended
  *   released_by_exit   held to the end, and released by nothing but it (ending.h)
+ *   never_finished     a connect in steps that was neither brought to its end nor finished
  *
  * each grouped by the stack that took them, the largest group first; and totals of the
  * process. Leaks that are to be suppressed (suppress.h) are only counted.

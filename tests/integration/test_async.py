@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from reports import CONNECTING, read_report
 from running import stopped
 from server import HBA, wait_until
 from tls import TlsServer
@@ -616,6 +617,45 @@ def test_exit_in_the_middle(in_state, state, server):
         result = s.end()
         assert (result.returncode, result.stdout) == (3, "")
         assert "x" not in {x["application_name"] for x in server.sessions()}
+        check_unfinished(result)
+
+
+def check_unfinished(result):
+    """One connect that never came to its end, in log and report."""
+    report = read_report(result.stderr)
+    place, = [p for p in report.places if p.kind == CONNECTING]
+    leak, = result.events("leak", kind="never_finished")
+    assert report.leaked[CONNECTING] == place.count == 1 and "main" in place.functions
+    assert [x["lease"] for x in place.leases] == [leak["lease"]]
+    assert leak["lease"] not in {e["lease"] for e in result.events("acquire")}
+    assert "backend" not in leak and place.leases[0]["backend"] is None
+
+
+def test_failed_and_never_finished(stepwise):
+    """There is nothing left but memory."""
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"})
+    s.connect("a")
+    s.start("b")
+    assert "no session became free" in s.do("drive", "b")
+    s.start("c")
+    s.finish("c", "a")
+    assert s.do("start", "d", "host=/no/such/folder") != ""
+    assert s.end().stderr == ""
+
+
+def test_unfinished_from_the_log(stepwise, leaks):
+    s = stepwise()
+    s.start("x")
+    s.do("fork", "x")
+    s.connect("y")
+    assert s.end().returncode == 0
+    said = leaks(s.script.log_name)
+    assert [(p["kind"], p["count"]) for p in said.places] == [
+        ("never_released", 1), ("never_finished", 1)]
+    assert said.document["leaked"] == 2 and "backend" not in said.places[1]["leases"][0]
+    text = leaks(s.script.log_name, as_json=False).stdout.decode()
+    assert "pqpool: 1 connection never finished while connecting, taken at 1 place\n" in text
+    assert re.search(r"^    connect \d+: thread \d+, held ", text, re.M)
 
 
 @pytest.mark.parametrize("how", ["resetstart", "reset"])
