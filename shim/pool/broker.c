@@ -576,7 +576,7 @@ static void close_copy_of_idle(struct lease *lease)
 
 	if (session->handshake != NULL) {
 		handshake_fork_child(session);
-	} else if (session->refusal == NULL) {
+	} else {
 		session_close_copy(session);
 	}
 }
@@ -584,7 +584,7 @@ static void close_copy_of_idle(struct lease *lease)
 void broker_fork_child(void)
 {
 	forked_from = getppid();
-	lease_fork_child(close_copy_of_idle);
+	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child(close_copy_of_closing);
 	identity_fork_child();

@@ -422,6 +422,12 @@ bool handshake_retry(PGconn *conn, const void *caller, int *started)
 	if (session == NULL || session->refusal == NULL) {
 		return false;
 	}
+	/* It came over a fork, and from now on is a stranger. */
+	if (session->lender == NULL) {
+		lease_forget(&session->lease);
+		lending_write_off(session);
+		return false;
+	}
 	a = (struct acquisition){
 		.libpq = session->libpq,
 		.lender = session->lender,

@@ -66,7 +66,8 @@ bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
 bool handshake_reset_start(PGconn *conn, int *started);
 /*
  * The same for one that was refused: it asks the pool again. `caller` is the program's
- * return address. False: it is no such one, and nothing was done.
+ * return address. False: it is no such one, or was refused in a process that forked this
+ * one, and is libpq's alone.
  */
 bool handshake_retry(PGconn *conn, const void *caller, int *started);
 /* PQreset: blocks until the connect, begun anew, is over. */

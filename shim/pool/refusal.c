@@ -143,3 +143,14 @@ struct session *refusal_make(const struct spelling *spelling, const struct postm
 	session->lease.pool = p->lender->identity->label;
 	return session;
 }
+
+bool refusal_fork_child(struct lease *lease)
+{
+	struct session *session = session_of_lease(lease);
+
+	if (session->refusal == NULL) {
+		return false;
+	}
+	session->lender = NULL;
+	return true;
+}

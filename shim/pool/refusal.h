@@ -26,4 +26,10 @@ char *refusal_by_error(const struct lender *lender, int error);
  */
 struct session *refusal_make(const struct spelling *spelling, const struct postmortem *p);
 
+/*
+ * Child of a fork: true if the lease's session is one. It says why in the child, too, but the
+ * pool that it might ask again is the parent's.
+ */
+bool refusal_fork_child(struct lease *lease);
+
 #endif

@@ -237,18 +237,16 @@ static void note_origin_locked(struct lease *lease, const struct lease_origin *o
 uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
 	struct moment now = look_around();
-	uint64_t id;
 
 	if (lease->activity != NULL) {
 		lease_note_statement(lease->activity, "");
 		lease_note_transaction(lease->activity, LEASE_TRANSACTION_IDLE);
 	}
 	lock_take(&table_lock);
-	id = ++last_id;
 	sums.begun++;
 	lease->open = true;
 	lease->pending = false;
-	lease->id = id;
+	lease->id = ++last_id;
 	note_origin_locked(lease, origin, &now);
 	lease->named = false;
 	lease->end_stack = 0;
@@ -260,7 +258,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 		lease->conn, lease, LEASE_OPEN,
 		atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
 	lock_drop(&table_lock);
-	return id;
+	return lease->id;
 }
 
 /*
@@ -448,25 +446,20 @@ void lease_keep_late(const struct lease *ended)
 	lock_drop(&table_lock);
 }
 
-/* What is noted of a connection in its steps is of the lease before. */
-static void copy_taken(struct lease *to, const struct lease *from)
-{
-	copy_out(to, from);
-	if (!from->open) {
-		to->id = ++last_id;
-		to->activity = NULL;
-	}
-	lease_read_activity(to);
-}
-
-static size_t copy_all_locked(struct lease *copies, bool or_pending)
+static size_t copy_taken_locked(struct lease *copies, bool or_pending)
 {
 	size_t n = 0;
 
 	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
-		if (is_taken_locked(lease, or_pending)) {
-			copy_taken(&copies[n++], lease);
+		if (!is_taken_locked(lease, or_pending)) {
+			continue;
 		}
+		copy_out(&copies[n], lease);
+		if (!lease->open) {
+			copies[n].id = ++last_id;
+			copies[n].activity = NULL; /* of the lease before */
+		}
+		lease_read_activity(&copies[n++]);
 	}
 	return n;
 }
@@ -483,7 +476,7 @@ static struct lease *snapshot(bool for_report, size_t *count, struct lease_total
 	*count = count_taken_locked(for_report) + kept;
 	copies = map(*count);
 	if (copies != NULL) {
-		n = copy_all_locked(copies, for_report);
+		n = copy_taken_locked(copies, for_report);
 		for (size_t i = 0; i < kept; i++) {
 			copies[n + i] = late[i];
 		}
@@ -608,7 +601,7 @@ void lease_fork_parent(void)
  * Lease numbers go on from the parent's, because a cancel object that came over the
  * fork remembers one and must never find it again on another lease.
  */
-void lease_fork_child(void (*each)(struct lease *lease))
+void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lease *lease))
 {
 	struct lease *lease;
 	struct lease *next;
@@ -620,7 +613,7 @@ void lease_fork_child(void (*each)(struct lease *lease))
 	mark_crossed();
 	HASH_ITER (hh, table, lease, next) {
 		lease->row = 0;
-		if (!lease->open) {
+		if (!lease->open && !keep(lease)) {
 			take_out(lease);
 			each(lease);
 		}

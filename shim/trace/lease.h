@@ -242,8 +242,9 @@ void lease_fork_prepare(void);
 void lease_fork_parent(void);
 /*
  * Child: marks them as well and sets the totals to nothing; takes out every entry
- * that was idle and hands it to `each`, which closes its descriptor and may free it.
+ * that was idle, unless `keep` says otherwise of it, and hands it to `each`, which closes
+ * its descriptor and may free it.
  */
-void lease_fork_child(void (*each)(struct lease *lease));
+void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lease *lease));
 
 #endif

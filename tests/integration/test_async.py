@@ -444,6 +444,20 @@ def test_refused_and_asked_again(stepwise, server, loop, how, tcp):
     assert s.end().stderr == ""
 
 
+def test_refused_and_forked(stepwise):
+    """The child is told why as the parent is, and what it connects anew is its own."""
+    s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"})
+    s.connect("a")
+    s.start("b")
+    why = s.do("drive", "b").removeprefix("b FAILED 1 0: ").strip()
+    assert "no session became free" in why
+    assert s.do("forkasks", "b").split("\n") == [BAD + " " + why, OK + " "]
+    assert s.state("b")["error"].strip() == why
+    s.finish("a", "b")
+    s.lends(1)
+    assert s.end().stderr == ""
+
+
 def test_refused_and_the_server_is_gone(stepwise, script, new_server):
     own = new_server()
     s = stepwise({**ONE, "PQPOOL_TIMEOUT": "300ms"}, server=own)

@@ -15,6 +15,7 @@
  *   reset NAME          cancel NAME (gets an object)    docancel (uses it)
  *   send NAME SQL       result NAME
  *   fork NAME           a child finishes its copy and exits
+ *   forkasks NAME       a child says how it stands, resets it, says so again, and finishes it
  *   thread finish NAME  by another thread
  *   fds                 how many are open       longest   the longest call so far, in ms
  *   dummies N           opens N further descriptors      spare N  lets it have N more
@@ -390,6 +391,22 @@ static void fork_and_finish(struct client *c)
 	printf("%d", status);
 }
 
+static void fork_and_ask(struct client *c)
+{
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		printf("%d %s", PQstatus(c->conn), PQerrorMessage(c->conn));
+		PQreset(c->conn);
+		printf("%d %s", PQstatus(c->conn), PQerrorMessage(c->conn));
+		PQfinish(c->conn);
+		exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
 static int open_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -488,6 +505,8 @@ static void on_client(const char *command, struct client *c, char *rest)
 		tell_result(c);
 	} else if (strcmp(command, "fork") == 0) {
 		fork_and_finish(c);
+	} else if (strcmp(command, "forkasks") == 0) {
+		fork_and_ask(c);
 	} else if (strcmp(command, "kind") == 0) {
 		printf("%s", kind_of(c));
 	} else if (strcmp(command, "watch") == 0) {

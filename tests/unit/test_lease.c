@@ -166,6 +166,11 @@ static void snapshots_oldest_first(void **state)
 
 static size_t seen_idle;
 
+static bool keep_third(struct lease *lease)
+{
+	return lease->conn == &conns[3];
+}
+
 static void count_idle(struct lease *lease)
 {
 	struct lease *entry;
@@ -184,14 +189,15 @@ static int judge_child(uint64_t parent_id)
 	struct lease *entry;
 	struct lease ended;
 
-	lease_fork_child(count_idle);
+	lease_fork_child(keep_third, count_idle);
 	if (seen_idle != 2 || open_count(&totals) != 0 || totals.begun != 0) {
 		return 1;
 	}
 	if (lease_find(&conns[1], &entry) != LEASE_OPEN || !entry->crossed_fork) {
 		return 2;
 	}
-	if (lease_find(&conns[0], &entry) != LEASE_UNKNOWN) {
+	if (lease_find(&conns[0], &entry) != LEASE_UNKNOWN ||
+	    lease_find(&conns[3], &entry) != LEASE_IDLE) {
 		return 3;
 	}
 	if (!lease_register(&fresh, &vanished) || lease_begin(&fresh, &origin) <= parent_id) {
@@ -220,6 +226,7 @@ static void survives_a_fork(void **state)
 	make(0, pool_a);
 	id = begin(make(1, pool_a));
 	make(2, pool_a);
+	make(3, pool_a);
 	lease_fork_prepare();
 	child = fork();
 	if (child == 0) {
