@@ -157,6 +157,22 @@ static void put_finding(struct json *json, const struct finding *finding)
 	json_close(json, '}');
 }
 
+static void put_totals(struct json *json, const struct totals *totals)
+{
+	json_open(json, "totals", '{');
+	json_u64(json, "processes", totals->processes);
+	json_u64(json, "opened", totals->opened);
+	json_u64(json, "closed", totals->closed);
+	json_u64(json, "peak", totals->peak);
+	if (totals->limit != 0) {
+		json_u64(json, "limit", totals->limit);
+	}
+	json_u64(json, "waits", totals->waits);
+	json_u64(json, "longest_us", totals->longest_us);
+	json_u64(json, "timeouts", totals->timeouts);
+	json_close(json, '}');
+}
+
 void leaks_report_json(const struct findings *findings, const struct ledger *ledger)
 {
 	const struct process *process;
@@ -170,6 +186,9 @@ void leaks_report_json(const struct findings *findings, const struct ledger *led
 		put_process(&json, process);
 	}
 	json_close(&json, ']');
+	if (ledger->totals.processes > 0) {
+		put_totals(&json, &ledger->totals);
+	}
 	json_open(&json, "places", '[');
 	for (size_t i = 0; i < findings->count; i++) {
 		put_finding(&json, &findings->all[i]);

@@ -222,6 +222,37 @@ static void show_totals(const struct ledger *ledger)
 	printf(": %" PRIu64 " acquired, %" PRIu64 " released)\n", sums.acquired, sums.released);
 }
 
+/* As the program's own report has it. */
+static void show_work(const struct ledger *ledger)
+{
+	const struct totals *totals = &ledger->totals;
+
+	if (totals->processes == 0) {
+		return;
+	}
+	printf("pqpool: in all %" PRIu64 " session%s opened, %" PRIu64 " closed",
+	       totals->opened, plural(totals->opened), totals->closed);
+	if (totals->processes == 1 && totals->reasons != NULL) {
+		put(" (", totals->reasons, ")");
+	}
+	if (totals->peak > 0) {
+		printf("; at most %" PRIu64, totals->peak);
+		if (totals->limit > 0) {
+			printf(" of %" PRIu64, totals->limit);
+		}
+		fputs(" in use at once", stdout);
+	}
+	printf("; %" PRIu64 " wait%s", totals->waits, plural(totals->waits));
+	if (totals->waits > 0) {
+		put_span(", the longest ", totals->longest_us);
+	}
+	printf(", %" PRIu64 " timeout%s", totals->timeouts, plural(totals->timeouts));
+	if (totals->processes != ledger->processes) {
+		printf(" (said by %" PRIu64 " of the processes)", totals->processes);
+	}
+	putchar('\n');
+}
+
 static void show_kind(const struct findings *findings, enum finding_kind kind, bool several)
 {
 	for (size_t i = 0; i < findings->count; i++) {
@@ -268,6 +299,7 @@ void leaks_report_text(const struct findings *findings, const struct ledger *led
 		}
 		show_kind(findings, kind, several);
 	}
+	show_work(ledger);
 	if (findings->leases[FINDING_SUPPRESSED] > 0) {
 		printf("pqpool: %zu leak%s suppressed by the program's configuration\n",
 		       findings->leases[FINDING_SUPPRESSED],

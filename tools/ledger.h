@@ -89,12 +89,26 @@ struct held {
 	UT_hash_handle hh; /* ledger.c's */
 };
 
+/* What processes said of themselves at their ends, added up. */
+struct totals {
+	uint64_t processes; /* that did; those that were killed do not */
+	uint64_t opened;
+	uint64_t closed;
+	const char *reasons; /* why they were closed, if it was one process */
+	uint64_t peak;       /* the highest */
+	uint64_t limit;      /* of that pool; 0 = none */
+	uint64_t waits;
+	uint64_t longest_us;
+	uint64_t timeouts;
+};
+
 struct ledger {
 	struct process *all;
 	struct process *by_pid;
 	uint64_t processes;          /* that ever were */
 	uint64_t forgotten_acquired; /* by those that ended with nothing held */
 	uint64_t forgotten_released;
+	struct totals totals;
 	struct place *places;
 	struct word *words;
 };

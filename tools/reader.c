@@ -187,6 +187,34 @@ static void take_stack(struct ledger *ledger, struct process *process, uint64_t 
 	}
 }
 
+static uint64_t number(const struct logline *line, const char *key)
+{
+	uint64_t value = 0;
+
+	logline_u64(line, key, &value);
+	return value;
+}
+
+static void take_totals(struct ledger *ledger, const struct logline *line)
+{
+	struct totals *all = &ledger->totals;
+	const char *reasons = logline_get(line, "reasons");
+	uint64_t peak = number(line, "peak");
+	uint64_t longest_us = number(line, "longest_us");
+
+	all->processes++;
+	all->opened += number(line, "opened");
+	all->closed += number(line, "closed");
+	all->reasons = reasons != NULL ? ledger_word(ledger, reasons) : NULL;
+	if (peak > all->peak) {
+		all->peak = peak;
+		all->limit = number(line, "limit");
+	}
+	all->waits += number(line, "waits");
+	all->longest_us = longest_us > all->longest_us ? longest_us : all->longest_us;
+	all->timeouts += number(line, "timeouts");
+}
+
 /* False if it is not a line of ours, however well it is written. */
 static bool take_line(struct ledger *ledger, unsigned family, const struct logline *line)
 {
@@ -215,6 +243,8 @@ static bool take_line(struct ledger *ledger, unsigned family, const struct logli
 	process->lost += logline_u64(line, "lost", &lost) ? lost : 0;
 	if (strcmp(event, "stack") == 0) {
 		take_stack(ledger, process, now_us, line);
+	} else if (strcmp(event, "totals") == 0) {
+		take_totals(ledger, line);
 	} else {
 		take_lease(ledger, process, event, now_us, line);
 	}

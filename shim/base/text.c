@@ -89,6 +89,14 @@ void text_hex(struct text *t, uint64_t v)
 	text_bytes(t, digits + at, sizeof(digits) - at);
 }
 
+void text_count(struct text *t, uint64_t n, const char *noun)
+{
+	text_u64(t, n);
+	text_char(t, ' ');
+	text_str(t, noun);
+	text_str(t, n != 1 ? "s" : NULL);
+}
+
 void text_span(struct text *t, uint64_t ns)
 {
 	uint64_t unit = NS_PER_SEC;

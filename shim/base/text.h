@@ -33,6 +33,8 @@ void text_i64(struct text *t, int64_t v);
 void text_hex(struct text *t, uint64_t v);
 /* Decimal with leading zeros, at least `width` digits. */
 void text_padded(struct text *t, uint64_t v, unsigned width);
+/* "1 place", "2 places". */
+void text_count(struct text *t, uint64_t n, const char *noun);
 /* A span of time for people: "850 us", "12.3 ms", "4.0 s". */
 void text_span(struct text *t, uint64_t ns);
 

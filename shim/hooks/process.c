@@ -32,6 +32,7 @@
 #include "trace/status.h"
 #include "trace/suppress.h"
 #include "trace/tally.h"
+#include "trace/totals.h"
 
 /* The C library's; what atexit() is made of. */
 int __cxa_atexit(void (*function)(void *), void *arg, void *object);
@@ -285,6 +286,7 @@ static bool report(void)
 	}
 	depth++;
 	leaks = lease_leaks(&count, &totals);
+	totals_log(&totals);
 	if (leaks != NULL) {
 		kept = without_given_away(leaks, count);
 	}

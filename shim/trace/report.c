@@ -21,7 +21,7 @@
 #include "trace/record.h"
 #include "trace/stack.h"
 #include "trace/suppress.h"
-#include "trace/tally.h"
+#include "trace/totals.h"
 
 #define PLACES_SHOWN 50
 #define LEASES_SHOWN 8
@@ -111,15 +111,6 @@ static void line_end(struct page *page)
 		page_flush(page);
 	}
 	text_bytes(&page->chunk, page->line.buf, page->line.len);
-}
-
-/* "1 place", "2 places". */
-static void put_count(struct text *t, uint64_t n, const char *noun)
-{
-	text_u64(t, n);
-	text_char(t, ' ');
-	text_str(t, noun);
-	text_str(t, n != 1 ? "s" : NULL);
 }
 
 /* ---- sorting ---- */
@@ -349,7 +340,7 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 	struct text *t = line_start(page);
 
 	text_str(t, "  ");
-	put_count(t, group->count, "connection");
+	text_count(t, group->count, "connection");
 	text_str(t, group->count > 1 ? ", oldest held " : ", held ");
 	text_span(t, held_ns(group->first, now_ns));
 	text_str(t, ", taken at");
@@ -386,9 +377,9 @@ static void show_heading(struct page *page, enum section section, size_t count, 
 	struct text *t = line_start(page);
 
 	text_str(t, "pqpool: ");
-	put_count(t, count, "connection");
+	text_count(t, count, "connection");
 	text_str(t, headings[section]);
-	put_count(t, places, "place");
+	text_count(t, places, "place");
 	if (totals != NULL) {
 		text_str(t, " (");
 		text_str(t, program);
@@ -414,70 +405,17 @@ static void show_groups(struct page *page, const struct lease *leaks, size_t cou
 		struct text *t = line_start(page);
 
 		text_str(t, "  and ");
-		put_count(t, places - PLACES_SHOWN, "more place");
+		text_count(t, places - PLACES_SHOWN, "more place");
 		line_end(page);
 	}
 }
 
-static uint64_t count_of(const atomic_uint_fast64_t *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-/* "4 closed (surplus 3, aged 1)" */
-static void put_closed(struct text *t)
-{
-	uint64_t all = 0;
-	const char *separator = " (";
-
-	for (unsigned i = 0; i < TALLY_REASONS; i++) {
-		all += count_of(&tally.closed[i]);
-	}
-	text_u64(t, all);
-	text_str(t, " closed");
-	for (unsigned i = 0; i < TALLY_REASONS; i++) {
-		const char *name = tally_reason_name(i);
-		uint64_t n = count_of(&tally.closed[i]);
-
-		if (n > 0 && name != NULL) {
-			text_str(t, separator);
-			text_str(t, name);
-			text_char(t, ' ');
-			text_u64(t, n);
-			separator = ", ";
-		}
-	}
-	text_str(t, separator[0] == ',' ? ")" : NULL);
-}
-
 static void show_totals(struct page *page)
 {
-	uint64_t peak = count_of(&tally.peak);
-	uint64_t limit = count_of(&tally.limit);
-	uint64_t waits = count_of(&tally.waits);
 	struct text *t = line_start(page);
 
 	text_str(t, "pqpool: in all ");
-	put_count(t, count_of(&tally.opened), "session");
-	text_str(t, " opened, ");
-	put_closed(t);
-	text_str(t, "; ");
-	if (peak > 0) {
-		text_str(t, "at most ");
-		text_u64(t, peak);
-		if (limit > 0) {
-			text_str(t, " of ");
-			text_u64(t, limit);
-		}
-		text_str(t, " in use at once; ");
-	}
-	put_count(t, waits, "wait");
-	if (waits > 0) {
-		text_str(t, ", the longest ");
-		text_span(t, count_of(&tally.longest_ns));
-	}
-	text_str(t, ", ");
-	put_count(t, count_of(&tally.timeouts), "timeout");
+	totals_put(t);
 	line_end(page);
 }
 
@@ -486,7 +424,7 @@ static void show_suppressed(struct page *page, size_t count)
 	struct text *t = line_start(page);
 
 	text_str(t, "pqpool: ");
-	put_count(t, count, "leak");
+	text_count(t, count, "leak");
 	text_str(t, " suppressed by ");
 	text_str(t, suppress_file());
 	line_end(page);

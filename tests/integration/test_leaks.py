@@ -246,6 +246,21 @@ def test_the_two_kinds(leaks, tmp_path):
     assert "pqpool: 1 leak suppressed" in text
 
 
+def test_totals(run, program, leaks, tmp_path):
+    """Of one process as it reported them; of several, those that came to their end."""
+    log = tmp_path / "log"
+    once = run([program("holds"), "return"], env={"PQPOOL_LOG": log})
+    told = [line.split("== ")[1] for line in once.stderr.splitlines() if "in all" in line]
+    text = leaks(log, as_json=False).stdout.decode()
+    assert [line for line in text.splitlines() if "in all" in line] == told
+    run([program("holds"), "kill"], check_leases=False, env={"PQPOOL_LOG": log})
+    run([program("holds"), "return"], check_leases=False, env={"PQPOOL_LOG": log})
+    text = leaks(log, as_json=False).stdout.decode()
+    assert re.search(r"^pqpool: in all 16 sessions opened, \d+ closed; at most 8 of 30 in use at "
+                     r"once; 0 waits, 0 timeouts \(said by 2 of the processes\)$", text, re.M), text
+    assert leaks(log).document["totals"]["processes"] == 2
+
+
 def test_places_with_most_come_first(leaks, tmp_path):
     said = leaks(write_log(tmp_path, *[acquire(n, stack=1 + (n > 1) + (n > 3)) for n in range(1, 9)],
                            stack(1, "/bin/a+0x1"), stack(2, "/bin/a+0x2"),

@@ -141,6 +141,27 @@ def test_totals(script):
     for reason, count in reasons.items():
         assert int(count) == len(done.events("session_close", reason=reason))
     assert sum(map(int, reasons.values())) == int(totals["closed"])
+    told, = done.events("totals")
+    for key in ("opened", "closed", "reasons", "peak", "limit", "waits", "timeouts"):
+        assert told.get(key) == totals[key]
+    assert (told["acquired"], told["released"]) == tuple(map(str, report.head[1:]))
+    assert 300_000 <= int(told["longest_us"]) <= int(told["waited_us"])
+
+
+@pytest.mark.parametrize("way", ["return", "_exit", "quick_exit"])
+@pytest.mark.parametrize("report", ["on", "off"])
+def test_totals_are_logged_if_nothing_leaked(run, program, way, report):
+    done = run([program("exits"), way, "0", "idle"], env={"PQPOOL_REPORT": report})
+    told, = done.events("totals")
+    assert (told["acquired"], told["released"], told["opened"]) == ("2", "2", "2")
+    assert (told["closed"], told["reasons"]) == ("2", "exit 2") and done.stderr == ""
+
+
+def test_totals_of_children_that_did_something(run, program):
+    done = run([program("leaks"), "forked"])
+    assert len({e["pid"] for e in done.events("totals")}) == len(done.events("totals")) == 1
+    done = run([program("leaks"), "in_child"])
+    assert [e["acquired"] for e in done.events("totals")] == ["2", "1"]
 
 
 def test_drops_by_reason(script):
