@@ -475,6 +475,9 @@ bool handshake_reset(PGconn *conn)
 void handshake_fork_child(struct session *session)
 {
 	session_deaden(session);
+	if (session->handshake->other != NULL) {
+		session_close_copy(session->handshake->other);
+	}
 	doorbell_close(&session->handshake->bell);
 	chime_close(&session->handshake->chime);
 }

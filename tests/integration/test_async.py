@@ -10,10 +10,12 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 
+from conftest import built
 from reports import CONNECTING, read_report
 from running import stopped
 from server import HBA, wait_until
@@ -622,6 +624,86 @@ def test_forked_in_the_middle(in_state, state):
             s.connect("z")
     s.lends(2)
     assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_child_has_none_of_our_descriptors(in_state, state):
+    """Neither idle sessions nor what a connect waits with; a socket's number is its own."""
+    with in_state(state) as s:
+        ours = s.do("files").splitlines()
+        theirs = s.do("forkfiles").splitlines()
+        leased = len(s.events("acquire")) - len(s.events("release"))
+        assert len([f for f in ours if f in theirs and f.startswith("socket:")]) == leased
+        assert not [f for f in theirs if f.startswith("anon_inode:")]
+        s.finish("x")
+    s.lends(2)
+
+
+@pytest.fixture(scope="module")
+def past_us():
+    """How far PQfinish is from PQlibVersion in the libpq that the program has."""
+    libpq = re.search(r"libpq\.so\S* => (\S+)", subprocess.check_output(
+        ["ldd", built("tests/programs/stepwise")], text=True)).group(1)
+    table = subprocess.check_output(["nm", "-D", libpq], text=True)
+    at = {name: int(re.search(r"^(\w+) T %s$" % name, table, re.M).group(1), 16)
+          for name in ("PQfinish", "PQlibVersion")}
+    return at["PQfinish"] - at["PQlibVersion"]
+
+
+@pytest.fixture
+def with_allocator(shim, module):
+    return "%s:%s" % (shim, module("allocator", "allocator.so"))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_freed_past_us(in_state, state, past_us, with_allocator):
+    """It shows when another connection comes to lie at its address; its room is free then."""
+    with in_state(state, LD_PRELOAD=with_allocator) as s:
+        s.do("vanish", "x", past_us)
+        names = ["v%d" % i for i in range(4)]
+        for name in names:
+            s.start(name)
+        assert s.events("session_close", reason="descriptor"), "its address did not come again"
+        s.finish(*names)
+    s.lends(2)
+    assert "anon_inode:" not in s.do("files"), "what it waited with is still there"
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("way", ["new", "idle", "full", "dead"])
+def test_out_of_memory(stepwise, with_allocator, server, way):
+    """Each allocation on the way fails in its turn: the connect does, or goes on without."""
+    s = stepwise({"LD_PRELOAD": with_allocator, **TWO})
+    s.lends(2)
+    for n in range(1, 200):
+        left = one_short_of_memory(s, server, way, n)
+        s.lends(2)
+        if left > 0:
+            break
+    assert n > 1 and left > 0
+    assert s.end().stderr == ""
+
+
+def one_short_of_memory(s, server, way, n):
+    """How many allocations the way was short of the n-th."""
+    if way == "new":
+        s.conninfo = "application_name=a%d" % n
+    held = ["y", "z"] if way == "full" else []
+    for name in held:
+        s.connect(name)
+    if way == "dead":
+        pid = s.connect("y")
+        s.finish("y")
+        server.terminate("pid = %s" % pid)
+    s.do("scarce", str(n))
+    told = s.do("start", "x", s.conninfo)
+    s.finish(*held)
+    told += s.do("drive", "x")
+    left = int(s.do("scarce", "0"))
+    if told == "x OK":
+        assert "PGRES_TUPLES_OK" in s.do("exec", "x", PID)
+    s.finish("x")
+    return left
 
 
 @pytest.mark.parametrize("state", STATES)

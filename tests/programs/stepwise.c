@@ -20,9 +20,15 @@
  *   fds                 how many are open       longest   the longest call so far, in ms
  *   dummies N           opens N further descriptors      spare N  lets it have N more
  *   kind NAME           of descriptor: socket or other    watch NAME  registers it with epoll
+ *   vanish NAME OFFSET  frees it by a PQfinish that lies so far from PQlibVersion; the next
+ *                       connection comes to lie in its place (modules/allocator.c)
+ *   files               what is open            forkfiles   in a child
+ *   scarce N            has the N-th allocation fail (modules/allocator.c); how many of those
+ *                       that were asked for before are still to come
  *   exit                in the middle
  */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -419,6 +425,59 @@ static int open_descriptors(void)
 	return n;
 }
 
+static void tell_files(void)
+{
+	char path[64];
+	char target[256];
+
+	for (int fd = 3; fd < 1024; fd++) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n > 0) {
+			target[n] = '\0';
+			printf("%s\n", target);
+		}
+	}
+}
+
+static void fork_and_tell_files(void)
+{
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		tell_files();
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+/* As code does that has libpq's own function, not the one that everybody is given. */
+static void vanish(struct client *c, long offset)
+{
+	void (*finish_past_all)(PGconn *);
+	void (*hoard)(void *);
+
+	*(void **)&finish_past_all = (char *)PQlibVersion + offset;
+	*(void **)&hoard = dlsym(RTLD_DEFAULT, "hoard");
+	hoard(c->conn);
+	finish_past_all(c->conn);
+	c->conn = NULL;
+	c->name[0] = '\0';
+}
+
+static void scarce(int n)
+{
+	int (*arm)(int);
+
+	*(void **)&arm = dlsym(RTLD_DEFAULT, "scarce_arm");
+	printf("%d", arm(n));
+}
+
 static void open_dummies(int n)
 {
 	struct rlimit limit;
@@ -507,6 +566,8 @@ static void on_client(const char *command, struct client *c, char *rest)
 		fork_and_finish(c);
 	} else if (strcmp(command, "forkasks") == 0) {
 		fork_and_ask(c);
+	} else if (strcmp(command, "vanish") == 0) {
+		vanish(c, atol(rest));
 	} else if (strcmp(command, "kind") == 0) {
 		printf("%s", kind_of(c));
 	} else if (strcmp(command, "watch") == 0) {
@@ -533,6 +594,12 @@ static int obey(char *line)
 		drive(rest);
 	} else if (strcmp(line, "fds") == 0) {
 		printf("%d", open_descriptors());
+	} else if (strcmp(line, "files") == 0) {
+		tell_files();
+	} else if (strcmp(line, "forkfiles") == 0) {
+		fork_and_tell_files();
+	} else if (strcmp(line, "scarce") == 0) {
+		scarce(atoi(rest));
 	} else if (strcmp(line, "dummies") == 0) {
 		open_dummies(atoi(rest));
 	} else if (strcmp(line, "spare") == 0) {
