@@ -7,8 +7,8 @@ import shutil
 from measure import Table
 from whole import FAST
 
-THREADS = (1, 4, 16, 64)
-STATEMENTS = {"": "nothing asked", "SELECT 1": "SELECT 1"}
+# What is asked -> how it is called, and by how many threads.
+STATEMENTS = {"": ("nothing asked", (1, 4, 16, 64)), "SELECT 1": ("SELECT 1", (4, 16))}
 JARS = ["HikariCP.jar", "postgresql.jar", "slf4j-api.jar", "slf4j-nop.jar"]
 ALCHEMY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "alchemy.py")
 # As much as it can do without: no round trip, no record.
@@ -56,12 +56,12 @@ def _measure(bench, threads, statement):
 
 def cycles(bench):
     tables = []
-    for statement, title in STATEMENTS.items():
+    for statement, (title, counts) in STATEMENTS.items():
         many = Table("cycles" + ("-select" if statement else ""),
                      "Connect, %s, finish; TCP" % title, "cycles per second", "HikariCP, checked")
         wait = Table(many.name + "-wait", "What a connect takes at 16 threads; %s; TCP" % title,
                      "µs", digits=1)
-        for threads in THREADS:
+        for threads in counts:
             found = _measure(bench, threads, statement)
             for row, results in found.items():
                 many.add(row, "%d threads" % threads, [r[0] for r, _ in results])
