@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * Asynchronous connects, told step by step what to do: a line of input is a command, an
- * answer ends with a line that holds EOT alone.
+ * answer ends with a line that holds EOT alone. This long because each command is a small
+ * thing that one program does to its connections.
  *
  *   loop HOW            how drive waits: poll, select, epoll, or once (epoll, registering
  *                       again only where the descriptor's number or direction has changed)
