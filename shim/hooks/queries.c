@@ -66,6 +66,9 @@ static bool begin_parsing(struct work *work, PGconn *conn, const char *name, con
 	}
 	if (work->entered && is_unnamed(name)) {
 		work_note_unnamed(work);
+	} else if (work->entered) {
+		/* Whatever its text does, the name is taken. */
+		work_note_doubted(work);
 	}
 	work_by_name(work, name, text);
 	return true;
