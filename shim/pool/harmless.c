@@ -170,7 +170,7 @@ static const struct entry {
 #undef WORD
 };
 
-#define LONGEST_WORD 31
+#define LONGEST_WORD 35
 
 static int compare(const void *name, const void *entry)
 {
@@ -210,9 +210,11 @@ static bool is_word(const struct token *token, const char *word)
 	return i == token->len && word[i] == '\0';
 }
 
-static bool is_type(const struct token *token)
+/* Not a schema's name before that of somebody's own. */
+static bool is_type(const struct reader *reader)
 {
-	return token->kind == TOKEN_WORD && (flags_of(token) & TYPE) != 0;
+	return reader->token.kind == TOKEN_WORD && (flags_of(&reader->token) & TYPE) != 0 &&
+	       !is_sign(&reader->next, '.');
 }
 
 /* B'...', X'...', N'...': constants whose type is known. */
@@ -228,6 +230,7 @@ struct nesting {
 	unsigned depth;
 	uint64_t casts;
 	bool cast_opens;
+	bool casting;   /* a type is due */
 	bool qualified; /* the token before was a dot */
 };
 
@@ -247,11 +250,10 @@ static bool judge_word(const struct reader *reader, struct nesting *nesting)
 		return !nesting->qualified && (flags & CALLED) != 0;
 	}
 	if (next->kind == TOKEN_STRING) {
-		return (flags & (QUOTES | TYPE)) != 0 || (next->adjacent && is_prefix(word));
+		return !nesting->qualified &&
+		       ((flags & (QUOTES | TYPE)) != 0 || (next->adjacent && is_prefix(word)));
 	}
-	if (is_word(word, "as") && (nesting->casts >> nesting->depth & 1) != 0) {
-		return is_type(next);
-	}
+	nesting->casting = is_word(word, "as") && (nesting->casts >> nesting->depth & 1) != 0;
 	return true;
 }
 
@@ -262,6 +264,12 @@ static bool judge_quoted(const struct reader *reader)
 
 	return !is_sign(&reader->next, '(') && reader->next.kind != TOKEN_STRING &&
 	       (flags_of(name) & NEVER) == 0;
+}
+
+/* A parameter may be a row, and $1.name a function of it. */
+static bool judge_number(const struct reader *reader)
+{
+	return *reader->token.text != '$' || !is_sign(&reader->next, '.');
 }
 
 static bool judge_sign(const struct reader *reader, struct nesting *nesting)
@@ -292,20 +300,21 @@ static bool judge_sign(const struct reader *reader, struct nesting *nesting)
 static bool judge_query(struct reader *reader)
 {
 	struct nesting nesting = {0};
-	bool casting = false;
 
 	do {
 		const struct token *token = &reader->token;
 		bool harmless = true;
 
-		if (casting && !is_type(token)) {
+		if (nesting.casting && !is_type(reader)) {
 			return false;
 		}
-		casting = false;
+		nesting.casting = false;
 		if (token->kind == TOKEN_WORD) {
 			harmless = judge_word(reader, &nesting);
 		} else if (token->kind == TOKEN_QUOTED) {
 			harmless = judge_quoted(reader);
+		} else if (token->kind == TOKEN_NUMBER) {
+			harmless = judge_number(reader);
 		} else if (token->kind == TOKEN_SIGN) {
 			harmless = judge_sign(reader, &nesting);
 		}
@@ -315,7 +324,7 @@ static bool judge_query(struct reader *reader)
 		nesting.qualified = is_sign(token, '.');
 		if (is_sign(token, ':') && is_sign(&reader->next, ':')) {
 			advance(reader);
-			casting = true;
+			nesting.casting = true;
 		}
 	} while (advance(reader));
 	return reader->token.kind == TOKEN_END;

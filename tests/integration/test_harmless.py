@@ -3,7 +3,7 @@
 
 The judge (shim/pool/harmless.c) is asked about statements put together at random, valid and
 mangled ones; those it calls harmless are run, and the session is looked at before and after.
-Nothing here hides what it does, as a trigger, an operator or f(t) written as t.f would.
+Nothing here hides what it does, as a trigger, an operator or one's own f(t) written as t.f would.
 """
 import ctypes
 import os
@@ -23,6 +23,11 @@ CREATE SEQUENCE fuzz_seq;
 CREATE FUNCTION leaves(int) RETURNS int LANGUAGE sql AS
     $$SELECT set_config('fuzz.mark', 'called', false)::text::int$$;
 CREATE TYPE pair AS (x int, y int);
+CREATE FUNCTION next(text) RETURNS text LANGUAGE sql AS
+    $$SELECT set_config('fuzz.mark', $1, false)$$;
+CREATE FUNCTION conflict(text) RETURNS text LANGUAGE sql AS $$SELECT next($1)$$;
+CREATE SCHEMA text;
+CREATE DOMAIN text.int4 AS text CHECK (next(value) <> '');
 CREATE FUNCTION fuzz_lastval() RETURNS text LANGUAGE plpgsql AS
     $$BEGIN RETURN lastval(); EXCEPTION WHEN OTHERS THEN RETURN 'none'; END$$;
 """
@@ -61,6 +66,14 @@ LEAVING = [
     "SELECT count(*) FROM fuzz WHERE set_config('fuzz.mark', b, false) = ''",
     "SELECT lower(set_config('fuzz.mark', 'x', false))",
     "EXPLAIN ANALYZE SELECT set_config('fuzz.mark', 'x', false)",
+    # A function called like a column of another one's value.
+    "SELECT g.pg_advisory_lock FROM generate_series(1, 1) g",
+    "SELECT g . \"pg_try_advisory_lock_shared\" FROM generate_series(1, 1) AS g",
+    "SELECT n.nextval FROM unnest(ARRAY['fuzz_seq']::regclass[]) n",
+    "SELECT t.ts_stat FROM concat('SELECT set_config(''fuzz.mark'', ''x'', false)::tsvector') t",
+    # Types of somebody's own that are called like built-in ones, and functions like key words.
+    "SELECT text.int4 'x'", "SELECT CAST('x' AS text.int4)", "SELECT 'x'::text.int4",
+    "SELECT next('x')", "SELECT conflict('x')",
 ]
 
 HARMLESS = [
@@ -79,7 +92,7 @@ HARMLESS = [
 
 SCRAPS = ["'", '"', "\\", ";", "--", "\n", "/*", "*/", "(", ")", "::", ".", "$$", "$1", "E'", "U&",
           "set_config('fuzz.mark', 'x', false)", "leaves(1)", "leaves", "INTO TEMP t", "DEFAULT", "AS",
-          "nextval('fuzz_seq')", "SELECT", "1", "x", ",", "\u00e4", " ", "pair", "''", "\t"]
+          "nextval('fuzz_seq')", "SELECT", "1", "x", ",", "\u00e4", " ", "pair", "text", ".pg_advisory_lock", ".nextval", "next", "int4", "''", "\t"]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +147,8 @@ def subject(server):
     yield subject
     subject.connection.close()
     server.sql("DROP TABLE fuzz CASCADE; DROP SEQUENCE fuzz_seq; DROP TYPE pair;"
-               "DROP FUNCTION leaves(int); DROP FUNCTION fuzz_lastval()")
+               "DROP FUNCTION leaves(int); DROP FUNCTION fuzz_lastval(); DROP SCHEMA text CASCADE;"
+               "DROP FUNCTION next(text); DROP FUNCTION conflict(text)")
 
 
 def mangled(source, statement):
@@ -223,6 +237,18 @@ def test_nothing_sent_nothing_reset(script, server):
     s = script(env={"PQPOOL_PRE_PING": "off"})
     assert lease(s) == lease(s)
     assert last_query(server, s.connect("a")) == ""
+    s.finish("a")
+
+
+def test_prepared_by_protocol_only(script):
+    """Its text leaves nothing, but its name is there."""
+    s = script(env={"PQPOOL_PRE_PING": "off", **AUTO})
+    pid = s.connect("a")
+    assert s.do("prepare", "a", "SELECT 1") == "PGRES_COMMAND_OK"
+    assert s.do("prepare", "a", "SELECT 1").startswith("PGRES_FATAL_ERROR"), "it is not there"
+    s.finish("a")
+    assert s.connect("a") == pid
+    assert s.do("prepare", "a", "SELECT 1") == "PGRES_COMMAND_OK"
     s.finish("a")
 
 
