@@ -108,6 +108,13 @@ class Runner:
                 pytest.fail("sessions left on the server: %s" % left, pytrace=False)
 
 
+def find_library(name):
+    """The path of a library that the linker knows."""
+    lines = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True,
+                           check=True).stdout
+    return re.search(r"^\s*%s .*=> (\S+)$" % re.escape(name), lines, re.M).group(1)
+
+
 def same(run, argv, status=0, **options):
     """Runs it bare and pooled; returns the pooled result."""
     bare = run(argv, pooled=False, **options)

@@ -560,6 +560,16 @@ void libpq_note_key_hook(const struct libpq *libpq)
 	atomic_store(&((struct libpq *)libpq)->key_hook, true);
 }
 
+bool libpq_calls_itself(const struct libpq *libpq)
+{
+	return atomic_load_explicit(&libpq->symbolic, memory_order_relaxed);
+}
+
+void libpq_note_calls_itself(const struct libpq *libpq)
+{
+	atomic_store(&((struct libpq *)libpq)->symbolic, true);
+}
+
 void libpq_fork_prepare(void)
 {
 	lock_take(&lock);

@@ -71,6 +71,7 @@ struct libpq {
 	uintptr_t base; /* the load address of its object, which names it */
 	bool can_pipeline;
 	atomic_bool key_hook; /* the program has set one of its own, now or before */
+	atomic_bool symbolic; /* it was seen to call its own functions past us */
 	struct libpq *next;
 };
 
@@ -113,6 +114,11 @@ bool libpq_global_is(const char *name);
 
 /* The program set a hook of its own that answers for the key's password. */
 void libpq_note_key_hook(const struct libpq *libpq);
+
+/* Was it linked with -Bsymbolic, so that it calls its own functions past us? As far as noted.
+ */
+bool libpq_calls_itself(const struct libpq *libpq);
+void libpq_note_calls_itself(const struct libpq *libpq);
 
 void libpq_fork_prepare(void);
 void libpq_fork_parent(void);

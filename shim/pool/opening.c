@@ -2,7 +2,17 @@
 /* Seeing the notices of a connect. */
 #include "pool/opening.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+
+/* libpq waits no shorter for a host. */
+#define LEAST_TIMEOUT_S 2
 
 static _Thread_local struct opening *current;
 
@@ -14,7 +24,7 @@ static void count_and_pass_on(void *arg, const PGresult *result)
 	opening->receiver(opening->receiver_arg, result);
 }
 
-void opening_begin(struct opening *opening)
+static void begin(struct opening *opening)
 {
 	*opening = (struct opening){.outer = current};
 	current = opening;
@@ -84,12 +94,102 @@ void opening_detach(struct opening *opening)
 	put(opening, opening->receiver, opening->receiver_arg);
 }
 
-void opening_end(struct opening *opening, const PGconn *conn)
+static void end(struct opening *opening, const PGconn *conn)
 {
 	current = opening->outer;
 	if (conn != NULL) {
 		opening_detach(opening);
 	}
+}
+
+/* ---- connecting ---- */
+
+/* When a host that says nothing is given up; in steps libpq leaves that to its caller. */
+static uint64_t deadline_of(const struct libpq *libpq, PGconn *conn)
+{
+	PQconninfoOption *options = libpq->PQconninfo(conn);
+	long timeout_s = 0;
+
+	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		if (strcmp(o->keyword, "connect_timeout") == 0 && o->val != NULL) {
+			timeout_s = strtol(o->val, NULL, 10);
+		}
+	}
+	libpq->PQconninfoFree(options);
+	if (timeout_s <= 0 || timeout_s > INT32_MAX) {
+		return DEADLINE_NEVER;
+	}
+	timeout_s = timeout_s < LEAST_TIMEOUT_S ? LEAST_TIMEOUT_S : timeout_s;
+	return clock_monotonic_ns() + (uint64_t)timeout_s * NS_PER_SEC;
+}
+
+/* False at the deadline. A signal does not make the socket ready. */
+static bool wait_for(int fd, short events, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now_ns = clock_monotonic_ns();
+	int ready = -1;
+
+	lock_assert_none();
+	while (ready < 0 && now_ns < deadline_ns) {
+		ready = poll(&p, 1, clock_ms_until(now_ns, deadline_ns));
+		if (ready < 0 && errno != EINTR) {
+			return false;
+		}
+		now_ns = clock_monotonic_ns();
+	}
+	return ready > 0;
+}
+
+/*
+ * NULL: no memory, or no host has answered in time. libpq would go on to the next one, which
+ * in steps cannot be asked of it.
+ */
+static PGconn *connect_in_steps(struct opening *opening, const struct libpq *libpq,
+                                const char *conninfo)
+{
+	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+	PGconn *conn = libpq->PQconnectStart(conninfo);
+	uint64_t deadline_ns;
+
+	*opening = (struct opening){0};
+	if (conn == NULL) {
+		return NULL;
+	}
+	opening_attach(opening, libpq, conn);
+	deadline_ns = deadline_of(libpq, conn);
+	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
+	       wants != PGRES_POLLING_FAILED) {
+		if (!wait_for(libpq->PQsocket(conn),
+		              wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
+			opening_detach(opening);
+			libpq->PQfinish(conn);
+			return NULL;
+		}
+		wants = libpq->PQconnectPoll(conn);
+	}
+	opening_detach(opening);
+	return conn;
+}
+
+PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
+                        const char *conninfo)
+{
+	PGconn *conn = NULL;
+
+	if (libpq_calls_itself(libpq)) {
+		conn = connect_in_steps(opening, libpq, conninfo);
+	}
+	if (conn == NULL) {
+		begin(opening);
+		conn = libpq->PQconnectdb(conninfo);
+		end(opening, conn);
+		if (opening->conn == NULL && conn != NULL &&
+		    libpq->PQstatus(conn) == CONNECTION_OK) {
+			libpq_note_calls_itself(libpq);
+		}
+	}
+	return conn;
 }
 
 enum drop_reason opening_verdict(const struct opening *opening)

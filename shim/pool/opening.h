@@ -9,8 +9,9 @@
  * linker, and so through us, with the connection in hand: the first such call installs a
  * receiver that counts and passes on.
  *
- * A libpq that was linked with -Bsymbolic never comes by; then nothing is known and the
- * session is not lent again either.
+ * A libpq that was linked with -Bsymbolic never comes by. Its first connect tells: nothing
+ * is known of it and its session is not lent again either. From then on its connects are
+ * made in steps, as a program's own would be.
  */
 #ifndef PQPOOL_POOL_OPENING_H
 #define PQPOOL_POOL_OPENING_H
@@ -32,9 +33,12 @@ struct opening {
 	struct opening *outer; /* the one this is nested in, e.g. in a key-password hook */
 };
 
-void opening_begin(struct opening *opening);
-/* What the connect came to: NULL, if libpq had no memory for a PGconn. */
-void opening_end(struct opening *opening, const PGconn *conn);
+/*
+ * A connect that blocks, seen from its beginning to its end: what libpq's PQconnectdb would
+ * give, NULL if it has no memory.
+ */
+PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
+                        const char *conninfo);
 
 /* After the end or the detaching: may the session be lent again? */
 enum drop_reason opening_verdict(const struct opening *opening);

@@ -82,9 +82,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo)
 	if (session == NULL) {
 		return NULL;
 	}
-	opening_begin(&opening);
-	session->conn = libpq->PQconnectdb(conninfo);
-	opening_end(&opening, session->conn);
+	session->conn = opening_connect(&opening, libpq, conninfo);
 	session->lease.conn = session->conn;
 	session->taint = opening_verdict(&opening);
 	if (session->conn != NULL) {

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from conftest import built
-from running import Result, kill_group, read_log
+from running import Result, find_library, kill_group, read_log
 from server import bare_environ, wait_until
 
 MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -128,6 +128,11 @@ class Script:
             self.process.send_signal(signal.SIGKILL)
         kill_group(self.process)
         self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def libpq():
+    return os.path.realpath(find_library("libpq.so.5"))
 
 
 @pytest.fixture

@@ -10,27 +10,18 @@ import subprocess
 
 import pytest
 
+from running import find_library
+
 PYTHON, PHP = "/usr/bin/python3", "/usr/bin/php"
 # As long as the other, for it is put in its place.
 LIBPQ, OTHER_LIBPQ = b"libpq.so.5", b"libpq-x.so"
 NO_CONNECTION, OTHER_NO_CONNECTION = b"connection to server on", b"Connection to server on"
 
 
-def find_library(name):
-    lines = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True,
-                           check=True).stdout
-    return re.search(r"^\s*%s .*=> (\S+)$" % re.escape(name), lines, re.M).group(1)
-
-
 def offset_of(library, symbol):
     lines = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True,
                            text=True, check=True).stdout
     return re.search(r"^(\w+) T %s(@|$)" % symbol, lines, re.M).group(1)
-
-
-@pytest.fixture(scope="session")
-def libpq():
-    return os.path.realpath(find_library("libpq.so.5"))
 
 
 @pytest.fixture

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: PostgreSQL
+"""A libpq that was linked with -Bsymbolic, or -Bsymbolic-functions as some distributions do:
+it calls its own functions past us."""
+import os
+import socket
+import struct
+
+import pytest
+
+from server import wait_until
+
+DT_NULL, DT_FLAGS, DF_SYMBOLIC = 0, 30, 2
+PT_DYNAMIC = 2
+
+
+def dynamic_entries(image):
+    """Where each entry of an ELF file's dynamic section is, its tag and its value."""
+    table, size, count = struct.unpack_from("<Q", image, 32)[0], *struct.unpack_from(
+        "<HH", image, 54)
+    for i in range(count):
+        kind, _, offset = struct.unpack_from("<IIQ", image, table + i * size)
+        while kind == PT_DYNAMIC:
+            tag, value = struct.unpack_from("<QQ", image, offset)
+            if tag == DT_NULL:
+                return
+            yield offset, tag, value
+            offset += 16
+
+
+@pytest.fixture
+def symbolic(libpq, tmp_path):
+    """The environment for a program that is to have such a libpq."""
+    with open(libpq, "rb") as file:
+        image = bytearray(file.read())
+    flags = [(at, value) for at, tag, value in dynamic_entries(image) if tag == DT_FLAGS]
+    if not flags:
+        pytest.skip("this libpq has no flags to set")
+    struct.pack_into("<Q", image, flags[0][0] + 8, flags[0][1] | DF_SYMBOLIC)
+    (tmp_path / "symbolic").mkdir()
+    with open(tmp_path / "symbolic" / "libpq.so.5", "wb") as file:
+        file.write(image)
+    return {"LD_LIBRARY_PATH": str(tmp_path / "symbolic")}
+
+
+@pytest.fixture
+def settled(script, symbolic):
+    """settled(env): a script whose libpq is known for what it is, after one connect."""
+    def start(env=None, **options):
+        s = script(env={**(env or {}), **symbolic}, **options)
+        s.lease()
+        with open("/proc/%d/maps" % s.process.pid) as maps:
+            assert os.path.join(symbolic["LD_LIBRARY_PATH"], "libpq.so.5") in maps.read()
+        return s
+
+    return start
+
+
+def test_sessions_are_kept(settled):
+    s = settled()
+    assert s.events("release", reason="connect_unseen"), "it is like any other libpq"
+    assert s.lease() == s.lease() == s.lease()
+
+
+def test_notice_at_connect(settled, server):
+    server.sql("CREATE ROLE loud LOGIN; ALTER ROLE loud SET default_tablespace = 'no_such'")
+    s = settled(user="loud", database="app")
+    assert s.lease() != s.lease()
+    assert len(s.events("release", reason="connect_notice")) == 2
+    assert s.end().stderr.count("WARNING") == 3
+    assert wait_until(lambda: not server.sessions("usename = 'loud'"))
+    server.sql("DROP ROLE loud")
+
+
+@pytest.mark.parametrize("conninfo", ["dbname=no_such", "host=/nowhere", "port=x",
+                                      "host=/nowhere,/elsewhere"])
+def test_failed_connect(settled, script, conninfo):
+    assert settled().refused("a", conninfo) == script(pooled=False).refused("a", conninfo)
+
+
+def test_silent_host_is_given_up(settled, server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        env = server.env()
+        conninfo = "host=127.0.0.1,%s port=%d,%s connect_timeout=2" % (
+            env["PGHOST"], silent.getsockname()[1], env["PGPORT"])
+        s = settled()
+        s.connect("a", conninfo)
+        s.finish("a")
+        silent.settimeout(30)
+        for _ in range(2):
+            silent.accept()[0].close()
+
+
+@pytest.mark.parametrize("reset", ["discard", "auto"])
+def test_client_encoding(settled, reset):
+    s = settled({"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": reset})
+    pid = s.connect("a")
+    before = s.exec("a", "SHOW client_encoding")
+    s.finish("a")
+    assert s.connect("a") == pid
+    assert s.do("encoding", "a", "LATIN1") == "0"
+    s.finish("a")
+    assert s.connect("a") == pid
+    assert s.exec("a", "SHOW client_encoding") == before
+    s.finish("a")
