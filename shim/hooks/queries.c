@@ -11,7 +11,8 @@
  * - the statement may do what no reset undoes, or want the idle sessions out of the way.
  *
  * lo_*, PQputline and their like are not here: libpq makes them of PQfn, PQexec and
- * PQputCopyData, which come by here if its own calls do so at all.
+ * PQputCopyData, which come by here if its own calls do so at all; and what they do leaves
+ * nothing in the session but with the transaction or the COPY around it.
  */
 #include "base/libpq.h"
 #include "hooks/entry.h"
@@ -196,6 +197,19 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 		}
 		result = work.libpq->PQfn(conn, fnid, result_buf, result_len, result_is_int,
 		                          args, nargs);
+		end(&work);
+	}
+	return result;
+}
+
+/* libpq makes the statement, and may not come by here with it. */
+ENTRY int PQsetClientEncoding(PGconn *conn, const char *encoding)
+{
+	struct work work;
+	int result = -1;
+
+	if (begin(&work, conn, "SET client_encoding", CALLER, __func__)) {
+		result = work.libpq->PQsetClientEncoding(conn, encoding);
 		end(&work);
 	}
 	return result;
