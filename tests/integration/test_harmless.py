@@ -92,7 +92,8 @@ HARMLESS = [
 
 SCRAPS = ["'", '"', "\\", ";", "--", "\n", "/*", "*/", "(", ")", "::", ".", "$$", "$1", "E'", "U&",
           "set_config('fuzz.mark', 'x', false)", "leaves(1)", "leaves", "INTO TEMP t", "DEFAULT", "AS",
-          "nextval('fuzz_seq')", "SELECT", "1", "x", ",", "\u00e4", " ", "pair", "text", ".pg_advisory_lock", ".nextval", "next", "int4", "''", "\t"]
+          "nextval('fuzz_seq')", "SELECT", "1", "x", ",", "\u00e4", " ", "pair", "''", "\t",
+          "text", "int4", "next", ".pg_advisory_lock", ".nextval"]
 
 
 @pytest.fixture(scope="module")
