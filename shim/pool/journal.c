@@ -4,12 +4,12 @@
 
 #include "trace/record.h"
 #include "trace/status.h"
+#include "trace/tally.h"
 
 static uint32_t row_of(const struct lender *lender)
 {
 	return lender != NULL ? lender->pool.row : 0;
 }
-#include "trace/tally.h"
 
 static void put_session(struct record *r, const struct session *session)
 {
