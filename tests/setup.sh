@@ -18,6 +18,7 @@ set -eu
 python=/usr/bin/python3
 
 has_program() { command -v "$1" >/dev/null 2>&1; }
+has_system_program() { has_program "$1" || [ -x "/usr/sbin/$1" ]; }
 has_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 has_module() { "$python" -c 'import sys, importlib.util as u; sys.exit(not u.find_spec(sys.argv[1]))' "$1"; }
 has_library() { PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -F "$1" >/dev/null; }
@@ -84,13 +85,12 @@ need_bench() {
 	need openssl has_program openssl
 	need python3-psycopg2 has_module psycopg2
 	need python3-sqlalchemy has_module sqlalchemy
-	need pgbouncer has_bouncer
+	need pgbouncer has_system_program pgbouncer
 	need default-jdk-headless has_program javac
 	need libhikaricp-java has_jar HikariCP.jar
 	need libpostgresql-jdbc-java has_jar postgresql.jar
 	need libslf4j-java has_jar slf4j-nop.jar
 }
-has_bouncer() { has_program pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 
 need_check() {
 	need_sanitize
@@ -98,6 +98,7 @@ need_check() {
 	need clang has_program clang
 	need clang-format has_program clang-format
 	need groff-base has_program groff
+	need logrotate has_system_program logrotate
 	need git has_program git
 	need openssl has_program openssl
 	need strace has_program strace
@@ -152,18 +153,9 @@ install_packages() { # install_packages PREFIX-COMMAND...
 		-o DPkg::Lock::Timeout=300 $missing >/dev/null
 }
 
-main() {
-	local level=${1:-check}
-	case $level in
-	demo | check | sanitize | valgrind | bench) "need_$level" 2>/dev/null ;;
-	*)
-		echo "usage: $0 [demo|check|sanitize|valgrind|bench]" >&2
-		exit 2
-		;;
-	esac
-	if [ "$level" = check ]; then
-		fetch_promtool
-	fi
+install_missing() { # install_missing LEVEL
+	missing=""
+	"need_$1" 2>/dev/null
 	if [ -z "$missing" ]; then
 		return
 	fi
@@ -176,10 +168,28 @@ main() {
 		exit 1
 	fi
 	missing=""
-	"need_$level"
+	"need_$1"
 	if [ -n "$missing" ]; then
 		echo "setup: still not found after installing:$missing" >&2
 		exit 1
+	fi
+}
+
+main() {
+	local level=${1:-check}
+	case $level in
+	demo | check | sanitize | valgrind | bench) ;;
+	*)
+		echo "usage: $0 [demo|check|sanitize|valgrind|bench]" >&2
+		exit 2
+		;;
+	esac
+	# The rest may ask which PostgreSQL there is.
+	install_missing demo
+	install_missing "$level"
+	# Last, when there are lists of packages to find it in.
+	if [ "$level" = check ]; then
+		fetch_promtool
 	fi
 }
 
