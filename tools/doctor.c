@@ -224,8 +224,12 @@ int doctor_main(int argc, char **argv)
 		print_help();
 		return 0;
 	}
-	if (value != -1 || argc - optind != 1) {
-		fputs("Usage: pqpool doctor PROGRAM; see pqpool doctor --help\n", stderr);
+	if (value != -1) {
+		fputs("Try 'pqpool doctor --help'.\n", stderr);
+		return STATUS_USAGE;
+	}
+	if (argc - optind != 1) {
+		warnx("doctor: name one program; see pqpool doctor --help");
 		return STATUS_USAGE;
 	}
 	path = program_find(argv[optind], buf, sizeof(buf));
