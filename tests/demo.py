@@ -10,6 +10,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 
 from server import Interrupted, Server, ServerError, bare_environ, interrupt_on_signals
 
@@ -28,10 +29,11 @@ def say(text=""):
 def run(server, argv, pooled=False):
     """Runs a program to its end; the shim, if any, is loaded into that program only."""
     env = {**bare_environ(), **server.env()}
-    if pooled:
-        env["LD_PRELOAD"] = SHIM
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=60, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        if pooled:
+            env.update(LD_PRELOAD=SHIM, XDG_RUNTIME_DIR=folder)  # for the status page
+        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, check=False)
     if done.returncode:
         sys.exit("demo: %s failed:\n%s%s" % (" ".join(argv), done.stdout, done.stderr))
     return done

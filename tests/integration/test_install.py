@@ -50,7 +50,8 @@ def test_installed_tool_runs(installed, server, tmp_path):
     done = subprocess.run(
         [str(installed / "bin/pqpool"), "run", "--log", str(log), "--",
          os.path.join(bindir(), "psql"), "-XAtc", "SELECT 'it works'"],
-        env={**bare_environ(), **server.env()}, text=True, capture_output=True, check=False)
+        env={**bare_environ(), **server.env(), "XDG_RUNTIME_DIR": str(tmp_path)}, text=True,
+        capture_output=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("it works\n", "", 0)
     assert "event=acquire" in log.read_text(encoding="utf-8")
 
