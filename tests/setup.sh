@@ -48,6 +48,11 @@ has_pgxs() {
 	done
 	return 1
 }
+# What a program needs that has libpq linked into it.
+has_static_libpq() {
+	local dir
+	dir=$(pg_config --pkglibdir) && [ -e "$dir/libpgcommon.a" ] && [ -e "$dir/libpgport.a" ]
+}
 server_major() { pg_config --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/'; }
 
 missing=""
@@ -124,7 +129,8 @@ need_clients() {
 	need odbc-postgresql has_odbc_driver
 	need unixodbc has_program isql
 	need unixodbc-dev has_header sql.h
-	need "postgresql-server-dev-$(server_major)" has_pgxs
+	need "postgresql-client-$(server_major)" has_pgxs
+	need "postgresql-server-dev-$(server_major)" has_static_libpq
 }
 
 # The package prometheus would start a server on this machine, so it is only unpacked, for
