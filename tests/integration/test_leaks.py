@@ -77,7 +77,7 @@ def test_the_same_as_the_report_at_exit(run, program, leaks, tmp_path):
                        run([program("holds"), "return"]).stderr, re.M)
     run([program("holds"), "kill"], check_leases=False, env={"PQPOOL_LOG": log})
     said = leaks(log)
-    outermost = [[f["function"] for f in p["frames"] if not f["inlined"]][0] for p in said.places]
+    outermost = [next(f["function"] for f in p["frames"] if not f["inlined"]) for p in said.places]
     assert len(ended) == 3 and ended == [
         (str(p["count"]), function) for p, function in zip(said.places, outermost)]
     ordinary = leaks(log, as_json=False)

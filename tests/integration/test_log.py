@@ -248,7 +248,7 @@ class Disk:
         if self.holder.stdout.readline() != "mounted\n":
             pytest.skip("no mounting here: " + self.holder.stderr.read())
         self.filler = self.path("filler")
-        self.inside = ["nsenter", "--target", str(self.holder.pid), "--mount",
+        self.inside = ["nsenter", "--target", str(self.holder.pid), "--mount", "--root",
                        *(["--user"] if os.geteuid() else [])]
 
     def path(self, name):
