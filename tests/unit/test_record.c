@@ -258,11 +258,19 @@ static int no_torn_lines(void)
 	snprintf(number, sizeof(number), "%d", child);
 	p = contents_of(log_name);
 	CHECK(count_lines(p) == 2 * 6 * 400);
-	while (*p != '\0') {
+	for (size_t left = strlen(p); left > 0;) {
+		/* One line by itself: a sanitizer measures all of a string that is read. */
+		char line[RECORD_MAX + 1];
+		const char *newline = memchr(p, '\n', left);
+		size_t bytes = newline != NULL ? (size_t)(newline + 1 - p) : sizeof(line);
 		unsigned *next;
 
-		p = parse_line(p);
-		CHECK(p != NULL);
+		CHECK(bytes < sizeof(line));
+		memcpy(line, p, bytes);
+		line[bytes] = '\0';
+		CHECK(parse_line(line) != NULL);
+		p += bytes;
+		left -= bytes;
 		next = &seen[has("pid", number)][atoi(value_of("thread"))];
 		CHECK((unsigned)atoi(value_of("i")) == (*next)++);
 		CHECK(strlen(value_of("value")) == (size_t)atoi(value_of("n")));
