@@ -5,6 +5,8 @@ import subprocess
 
 from server import Server
 
+# How the server's log tells of a session that did not end as it should.
+ROUGH = r"unexpected (EOF|eof)|could not receive data|could not send data|reset by peer"
 SETTINGS = {"ssl": "on", "log_min_messages": "debug1"}
 
 

@@ -230,8 +230,8 @@ size_t lease_oldest(const char *pool, struct lease *out, size_t max);
 /*
  * Copies up to `max` open leases of this process that began at `before_ns` or earlier,
  * each once in its life, into `out`; returns how many. `*oldest_ns` gets the begin of the
- * oldest one that is still to come, LEASE_NONE if there is none. Fewer than `max`: that is
- * all for now.
+ * oldest one that is still to come, LEASE_NONE if there is none. If fewer than `max` are
+ * returned no other one is due.
  */
 size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
                           uint64_t *oldest_ns);

@@ -17,6 +17,7 @@ import pytest
 from conftest import built
 from running import Result, find_library, kill_group, read_log
 from server import bare_environ, wait_until
+from tls import TlsServer
 
 MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                        "programs", "modules")
@@ -133,6 +134,12 @@ class Script:
 @pytest.fixture(scope="session")
 def libpq():
     return os.path.realpath(find_library("libpq.so.5"))
+
+
+@pytest.fixture(scope="module")
+def tls_server():
+    with TlsServer() as server:
+        yield server
 
 
 @pytest.fixture

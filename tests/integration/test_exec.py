@@ -5,17 +5,10 @@ import re
 import pytest
 
 from server import wait_until
-from tls import TlsServer
+from tls import ROUGH
 
 FUNCTIONS = ["execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
              "execle"]
-ROUGH = r"unexpected (EOF|eof)|could not receive data|could not send data|reset by peer"
-
-
-@pytest.fixture(scope="module")
-def tls_server():
-    with TlsServer() as server:
-        yield server
 
 
 @pytest.fixture

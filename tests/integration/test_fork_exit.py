@@ -7,16 +7,9 @@ import pytest
 
 from running import same
 from server import wait_until
-from tls import TlsServer
+from tls import ROUGH
 
 WAYS = ["unix", "tcp", "tls"]
-ROUGH = r"unexpected (EOF|eof)|could not receive data|could not send data|reset by peer"
-
-
-@pytest.fixture(scope="module")
-def tls_server():
-    with TlsServer() as server:
-        yield server
 
 
 @pytest.fixture

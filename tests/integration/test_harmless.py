@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 
+import psycopg2
 import pytest
 
 AUTO = {"PQPOOL_RESET": "auto"}
@@ -113,7 +114,6 @@ class Subject:
     """A session that statements are tried on."""
 
     def __init__(self, server):
-        psycopg2 = pytest.importorskip("psycopg2")
         self.errors = psycopg2.Error
         self.connection = psycopg2.connect(server.dsn(user="postgres"))
         self.connection.autocommit = True
