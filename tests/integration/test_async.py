@@ -19,19 +19,12 @@ from conftest import built
 from reports import CONNECTING, read_report
 from running import stopped
 from server import HBA, wait_until
-from tls import TlsServer
 
 PYTHON = "/usr/bin/python3"
 PID = "SELECT pg_backend_pid()"
 LOOPS = ["poll", "select", "epoll", "once"]
 ONE = {"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}
 OK, BAD = "0", "1"
-
-
-@pytest.fixture(scope="module")
-def tls_server():
-    with TlsServer() as server:
-        yield server
 
 
 class Steps:

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 
 from running import PYTHON, same
-from tls import TlsServer
 
 # What happened to the sessions, where it is known; three rounds each.
 SESSIONS = {
@@ -25,12 +24,6 @@ SESSIONS = {
     "reset": None,
     "cancel": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def tls_server():
-    with TlsServer() as server:
-        yield server
 
 
 @pytest.mark.parametrize("mode", SESSIONS)
