@@ -707,7 +707,11 @@ def test_exit_in_the_middle(in_state, state, server):
         result = s.end()
         assert (result.returncode, result.stdout) == (3, "")
         assert "x" not in {x["application_name"] for x in server.sessions()}
-        check_unfinished(result)
+        # The step may have found the answer there: then it is a lease as any other.
+        if state == "checking, stepped" and result.events("leak", kind="never_released"):
+            assert not result.events("leak", kind="never_finished")
+        else:
+            check_unfinished(result)
 
 
 def check_unfinished(result):
