@@ -50,6 +50,9 @@ typedef struct pg_cancel_conn PGcancelConn;
 PGcancelConn *PQcancelCreate(PGconn *conn);
 #endif
 
+/* PQclientEncoding's number for it: part of the protocol of servers and clients, and fixed. */
+#define LIBPQ_UTF8 6
+
 /*
  * One real libpq: its functions by their own names. Immortal once found, and the
  * library stays loaded: we hold a reference.

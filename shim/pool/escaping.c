@@ -13,8 +13,19 @@
 static const char probe[] = "\\\xa0\x80\xa1~\x80\x8e\xa1~\xe3\x81\x82~"
 			    "\x81\x30''~\x8f''~\x8e'''~\xa1'~\xe0''~";
 
-#define PROBE_LEN    (sizeof(probe) - 1)
-#define ESCAPED_SIZE (2 * PROBE_LEN + 1)
+/*
+ * Enough to tell UTF-8 from all others: newer libpqs replace what is no character by bytes
+ * that they use for UTF-8 alone, and to older ones only there three are announced by the
+ * first.
+ */
+static const char probe_of_utf8[] = "\\\xe0''";
+
+#define ESCAPED_SIZE (2 * sizeof(probe))
+
+static const char *probe_for(const struct escaping *escaping)
+{
+	return escaping->encoding == LIBPQ_UTF8 ? probe_of_utf8 : probe;
+}
 
 /* FNV-1a. */
 static uint64_t print_of(const char *escaped, size_t len)
@@ -46,6 +57,7 @@ bool escaping_holds(const struct escaping *escaping, const struct libpq *libpq,
 bool escaping_learn(struct escaping *escaping, const struct libpq *libpq, PGconn *conn)
 {
 	char escaped[ESCAPED_SIZE];
+	const char *text;
 	size_t len;
 	int error;
 
@@ -53,17 +65,20 @@ bool escaping_learn(struct escaping *escaping, const struct libpq *libpq, PGconn
 		return false;
 	}
 	*escaping = escaping_settings(libpq, conn);
-	len = libpq->PQescapeStringConn(conn, escaped, probe, PROBE_LEN, &error);
+	text = probe_for(escaping);
+	len = libpq->PQescapeStringConn(conn, escaped, text, strlen(text), &error);
 	escaping->print = print_of(escaped, len);
 	escaping->known = true;
 	return true;
 }
 
-uint64_t escaping_of_process(const struct libpq *libpq)
+bool escaping_is_of_process(const struct escaping *escaping, const struct libpq *libpq)
 {
 	char escaped[ESCAPED_SIZE];
+	const char *text = probe_for(escaping);
+	size_t len = libpq->PQescapeString(escaped, text, strlen(text));
 
-	return print_of(escaped, libpq->PQescapeString(escaped, probe, PROBE_LEN));
+	return print_of(escaped, len) == escaping->print;
 }
 
 bool escaping_must_not_return(const struct escaping *opened, const struct libpq *libpq,

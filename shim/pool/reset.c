@@ -426,13 +426,10 @@ static bool report_again(struct session *session)
 	return drain(session) == DROP_NONE;
 }
 
-/*
- * True if libpq's process-wide state is what a connect would have made of it. What the
- * session's own settings make of the probe is known: learn_escaping has been here.
- */
+/* The session's own settings are known: learn_escaping has been here. */
 static bool escapes_as_process(const struct session *session)
 {
-	return escaping_of_process(session->libpq) == session->escaping.print;
+	return escaping_is_of_process(&session->escaping, session->libpq);
 }
 
 /*

@@ -19,9 +19,6 @@
 
 #define LEFT ((uintptr_t)1)
 
-/* PQclientEncoding's number for it: part of the protocol of servers and clients, and fixed. */
-#define ENCODING_UTF8 6
-
 /* Constant once configured. */
 static bool judging;
 
@@ -108,7 +105,7 @@ static void judge(struct session *session, const char *text)
 		session->leaves =
 			!judging ||
 			!statement_is_harmless(text, session->libpq->PQclientEncoding(
-							     session->conn) == ENCODING_UTF8);
+							     session->conn) == LIBPQ_UTF8);
 	}
 }
 
