@@ -19,7 +19,7 @@ endif
 
 PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
 CPPFLAGS  += -D_GNU_SOURCE -Ishim -isystem $(PGINCLUDE)
-OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden -fno-omit-frame-pointer
+OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
