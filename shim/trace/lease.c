@@ -218,6 +218,23 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 	return state;
 }
 
+/* Asks the table, and remembers the answer as of the count of changes that was read first. */
+static void ask(const void *conn, uint_fast64_t now)
+{
+	struct lease *lease;
+
+	lock_take(&table_lock);
+	lease = find_locked(conn);
+	told.state = LEASE_UNKNOWN;
+	if (lease != NULL) {
+		told.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
+	}
+	lock_drop(&table_lock);
+	told.conn = conn;
+	told.lease = lease;
+	told.changes = now;
+}
+
 /*
  * Every call that sends work comes by here, most of them for the connection that the
  * thread asked for last. That answer holds while nothing has changed: the count is read
@@ -226,19 +243,9 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
 	uint_fast64_t now = atomic_load_explicit(changes_of(conn), memory_order_acquire);
-	struct lease *lease;
 
 	if (told.conn != conn || told.changes != now) {
-		lock_take(&table_lock);
-		lease = find_locked(conn);
-		told.state = LEASE_UNKNOWN;
-		if (lease != NULL) {
-			told.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
-		}
-		lock_drop(&table_lock);
-		told.conn = conn;
-		told.lease = lease;
-		told.changes = now;
+		ask(conn, now);
 	}
 	*entry = told.lease;
 	return told.state;
