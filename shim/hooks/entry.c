@@ -261,9 +261,14 @@ ENTRY char *PQerrorMessage(const PGconn *conn)
 /* Not CONNECTION_OK while a connect of ours is in progress. */
 ENTRY ConnStatusType PQstatus(const PGconn *conn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	const struct libpq *own = broker_leased_from(conn);
 	ConnStatusType status = CONNECTION_BAD;
+	struct libpq_caller from;
 
+	if (own != NULL) {
+		return own->PQstatus(conn);
+	}
+	from = libpq_of_caller(CALLER);
 	if (from.libpq != NULL && (from.inside || !handshake_status(conn, &status))) {
 		status = from.libpq->PQstatus(conn);
 	}
@@ -273,9 +278,14 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 /* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
 ENTRY int PQsocket(const PGconn *conn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
+	const struct libpq *own = broker_leased_from(conn);
+	struct libpq_caller from;
 	int fd = -1;
 
+	if (own != NULL) {
+		return own->PQsocket(conn);
+	}
+	from = libpq_of_caller(CALLER);
 	if (from.libpq != NULL && (from.inside || !handshake_socket(conn, &fd))) {
 		fd = from.libpq->PQsocket(conn);
 	}
