@@ -11,18 +11,23 @@ void blob_init(struct blob *b, char *buf, size_t size)
 }
 
 /* Moves to memory of twice the size; the old place is wiped, not just freed. */
-static bool grow(struct blob *b, size_t needed)
+bool blob_make_room(struct blob *b, size_t n)
 {
 	size_t size = b->size * 2;
 	struct blob old = *b;
 	char *data;
 
-	while (size < needed) {
+	if (b->failed) {
+		return false;
+	}
+	while (size < b->len + n) {
 		size *= 2;
 	}
 	data = malloc(size);
 	if (data == NULL) {
 		b->failed = true;
+		/* So that whoever adds something need not look at anything else. */
+		b->size = b->len;
 		return false;
 	}
 	memcpy(data, b->data, b->len);
@@ -31,32 +36,6 @@ static bool grow(struct blob *b, size_t needed)
 	b->size = size;
 	b->owned = true;
 	return true;
-}
-
-void blob_bytes(struct blob *b, const void *bytes, size_t n)
-{
-	if (b->failed || n == 0 || (n > b->size - b->len && !grow(b, b->len + n))) {
-		return;
-	}
-	memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-}
-
-void blob_field(struct blob *b, const char *text)
-{
-	size_t n;
-
-	if (text == NULL) {
-		blob_bytes(b, "\1", 1);
-		return;
-	}
-	n = strlen(text) + 1;
-	if (b->failed || (n + 1 > b->size - b->len && !grow(b, b->len + n + 1))) {
-		return;
-	}
-	b->data[b->len] = '\2';
-	memcpy(b->data + b->len + 1, text, n);
-	b->len += n + 1;
 }
 
 void blob_text(struct blob *b, const char *text)

@@ -25,6 +25,7 @@
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
 static struct spelling *spellings;
+static struct spelling *latest; /* found; most programs have but one */
 static struct identity *identities;
 static struct identity_settings settings;
 
@@ -33,9 +34,7 @@ void identity_configure(const struct identity_settings *wanted)
 	settings = *wanted;
 }
 
-/* The second letter here: most that have the first in common differ in that. */
-#define BEGINS_WITH(variable, prefix)                                                          \
-	((variable)[1] == (prefix)[1] && strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
+#define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
 
 #define LETTER(c) (UINT32_C(1) << ((c) - '@'))
 
@@ -44,12 +43,18 @@ void identity_configure(const struct identity_settings *wanted)
  * Nothing of the environment is remembered from one call to the next, because a string that
  * putenv(3) has put there may be changed in place, name and all.
  */
-static inline bool may_steer(char first)
+static inline bool may_steer(const char *variable)
 {
-	static const uint32_t letters = LETTER('P') | LETTER('K') | LETTER('S') | LETTER('O') |
-	                                LETTER('R') | LETTER('L') | LETTER('H');
+	/* By the first letter: what the second may be. */
+	static const char seconds[32][2] = {
+		['P' - '@'] = "GG", ['K' - '@'] = "RR", ['S' - '@'] = "SS", ['O' - '@'] = "PP",
+		['R' - '@'] = "EE", ['L' - '@'] = "DO", ['H' - '@'] = "OO"};
+	static const uint32_t firsts = LETTER('P') | LETTER('K') | LETTER('S') | LETTER('O') |
+	                               LETTER('R') | LETTER('L') | LETTER('H');
+	unsigned letter = (unsigned char)variable[0] - (unsigned)'@';
 
-	return first >= '@' && first < '@' + 32 && (letters >> (first - '@') & 1) != 0;
+	return letter < 32 && (firsts >> letter & 1) != 0 &&
+	       (variable[1] == seconds[letter][0] || variable[1] == seconds[letter][1]);
 }
 
 static bool steers(const char *variable)
@@ -82,12 +87,25 @@ static bool steers(const char *variable)
  */
 static void put_process(struct blob *b, const struct libpq *libpq)
 {
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
+	struct {
+		const struct libpq *libpq;
+		uid_t uid;
+		gid_t gid;
+	} process = {libpq, geteuid(), getegid()};
 
-	blob_bytes(b, &libpq, sizeof(libpq));
-	blob_bytes(b, &uid, sizeof(uid));
-	blob_bytes(b, &gid, sizeof(gid));
+	blob_bytes(b, &process, sizeof(process));
+}
+
+static void put_environment(struct blob *b)
+{
+	char **next = environ;
+	const char *variable;
+
+	while (next != NULL && (variable = *next++) != NULL) {
+		if (may_steer(variable) && steers(variable)) {
+			blob_field(b, variable);
+		}
+	}
 }
 
 /* Everything one call depends on, but for files, in a form that is cheap to compare. */
@@ -116,11 +134,7 @@ static void put_inputs(struct blob *b, const struct libpq *libpq,
 	blob_bytes(b, "", 1);
 	/* What client_encoding=auto stands for follows the program's locale. */
 	blob_field(b, nl_langinfo(CODESET));
-	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		if (may_steer(**e) && steers(*e)) {
-			blob_field(b, *e);
-		}
-	}
+	put_environment(b);
 }
 
 static bool is_option_variable(const struct conninfo *ci, const char *variable)
@@ -441,7 +455,7 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 		conninfo_free(&ci);
 		return NULL;
 	}
-	spelling->refs = 1;
+	atomic_init(&spelling->refs, 1);
 	spelling->inputs_len = inputs->len;
 	memcpy(spelling->inputs, inputs->data, inputs->len);
 	watch_files(&spelling->watches, &ci);
@@ -457,12 +471,25 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 	return spelling;
 }
 
+/* Gives one reference back; true if it was the last. */
+static bool let_go(struct spelling *spelling)
+{
+	return atomic_fetch_sub_explicit(&spelling->refs, 1, memory_order_acq_rel) == 1;
+}
+
 /* Takes a spelling out of the table, which holds one reference; returns it to free. */
 static struct spelling *unlist_locked(struct spelling *spelling)
 {
 	HASH_DEL(spellings, spelling);
 	spelling->hh.tbl = NULL;
-	return --spelling->refs == 0 ? spelling : NULL;
+	latest = latest == spelling ? NULL : latest;
+	return let_go(spelling) ? spelling : NULL;
+}
+
+static bool is_spelled(const struct spelling *spelling, const struct blob *inputs)
+{
+	return spelling->inputs_len == inputs->len &&
+	       memcmp(spelling->inputs, inputs->data, inputs->len) == 0;
 }
 
 static struct spelling *recall(const struct blob *inputs)
@@ -470,9 +497,13 @@ static struct spelling *recall(const struct blob *inputs)
 	struct spelling *spelling;
 
 	lock_take(&lock);
-	HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
+	spelling = latest;
+	if (spelling == NULL || !is_spelled(spelling, inputs)) {
+		HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
+	}
 	if (spelling != NULL) {
-		spelling->refs++;
+		latest = spelling;
+		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 	}
 	lock_drop(&lock);
 	return spelling;
@@ -497,7 +528,7 @@ static void remember(struct spelling *spelling)
 	}
 	HASH_ADD_KEYPTR(hh, spellings, spelling->inputs, spelling->inputs_len, spelling);
 	if (spelling->hh.tbl != NULL) {
-		spelling->refs++;
+		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 	}
 	lock_drop(&lock);
 	for (size_t i = 0; i < 2; i++) {
@@ -537,12 +568,7 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 
 void spelling_release(struct spelling *spelling)
 {
-	bool last;
-
-	lock_take(&lock);
-	last = --spelling->refs == 0;
-	lock_drop(&lock);
-	if (last) {
+	if (let_go(spelling)) {
 		free_spelling(spelling);
 	}
 }

@@ -16,12 +16,13 @@
  *
  * An identity holds passwords in its key and shows none in its label.
  *
- * Locks: LOCK_IDENTITY, for look-ups and reference counts. Both kinds of object
+ * Locks: LOCK_IDENTITY, for look-ups and an identity's references. Both kinds of object
  * are counted; a spelling is forgotten when there are too many or a file changed.
  */
 #ifndef PQPOOL_POOL_IDENTITY_H
 #define PQPOOL_POOL_IDENTITY_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,7 +47,7 @@ struct spelling {
 	const char *conninfo; /* for PQconnectdb, means the same as the call */
 
 	/* identity.c's */
-	uint32_t refs;
+	atomic_uint refs; /* the table's is one of them; raised from there under the lock */
 	struct watch_list watches;
 	size_t inputs_len;
 	UT_hash_handle hh;

@@ -18,6 +18,16 @@ void registry_configure(const struct pool_limits *wanted)
 	limits = *wanted;
 }
 
+void lender_hold(struct lender *lender)
+{
+	atomic_fetch_add_explicit(&lender->users, 1, memory_order_relaxed);
+}
+
+void lender_release(struct lender *lender)
+{
+	atomic_fetch_sub_explicit(&lender->users, 1, memory_order_release);
+}
+
 /* Takes out one lender that nobody uses; NULL if all are in use. */
 static struct lender *evict_locked(void)
 {
@@ -25,7 +35,7 @@ static struct lender *evict_locked(void)
 	struct lender *after;
 
 	HASH_ITER (hh, lenders, lender, after) {
-		if (lender->users == 0) {
+		if (atomic_load_explicit(&lender->users, memory_order_acquire) == 0) {
 			HASH_DEL(lenders, lender);
 			return lender;
 		}
@@ -60,7 +70,7 @@ static struct lender *find(struct identity *identity)
 	lock_take(&lock);
 	HASH_FIND_PTR(lenders, &identity, lender);
 	if (lender != NULL) {
-		lender->users++;
+		lender_hold(lender);
 	}
 	lock_drop(&lock);
 	return lender;
@@ -92,7 +102,7 @@ struct lender *registry_lender(struct identity *identity)
 		}
 	}
 	if (lender != NULL) {
-		lender->users++;
+		lender_hold(lender);
 	}
 	lock_drop(&lock);
 	if (fresh != NULL) {
@@ -104,20 +114,6 @@ struct lender *registry_lender(struct identity *identity)
 	return lender;
 }
 
-void lender_hold(struct lender *lender)
-{
-	lock_take(&lock);
-	lender->users++;
-	lock_drop(&lock);
-}
-
-void lender_release(struct lender *lender)
-{
-	lock_take(&lock);
-	lender->users--;
-	lock_drop(&lock);
-}
-
 struct lender *registry_next(struct lender *lender)
 {
 	struct lender *next;
@@ -125,10 +121,10 @@ struct lender *registry_next(struct lender *lender)
 	lock_take(&lock);
 	next = lender != NULL ? lender->hh.next : lenders;
 	if (next != NULL) {
-		next->users++;
+		lender_hold(next);
 	}
 	if (lender != NULL) {
-		lender->users--;
+		lender_release(lender);
 	}
 	lock_drop(&lock);
 	return next;

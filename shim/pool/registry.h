@@ -6,7 +6,7 @@
  * One that nobody counts has no session; it is forgotten when there are too many, so that
  * a program whose password changes every hour does not grow for ever.
  *
- * Locks: LOCK_REGISTRY for look-ups and counts; a pool's own lock ranks above it.
+ * Locks: LOCK_REGISTRY for look-ups; a pool's own lock ranks above it.
  */
 #ifndef PQPOOL_POOL_REGISTRY_H
 #define PQPOOL_POOL_REGISTRY_H
@@ -29,7 +29,7 @@ struct lender {
 	atomic_uint_fast64_t holders_due_ns; /* not listed before */
 
 	/* registry.c's */
-	uint32_t users;
+	atomic_uint users; /* from 0 on it is raised with the lock held */
 	UT_hash_handle hh;
 };
 
