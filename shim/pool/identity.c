@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * Arguments and environment into a pool key.
- *
- * The environment is read as it is at each call, because programs change it between
- * connects. Only variables that can matter are looked at: libpq's own, and those of the
- * libraries behind it (Kerberos, OpenSSL, LDAP, the resolver).
- */
+/* Arguments and environment into a pool key. */
 #include "pool/identity.h"
 
 #include <errno.h>
@@ -19,6 +13,7 @@
 #include "base/blob.h"
 #include "base/lock.h"
 #include "base/text.h"
+#include "pool/environment.h"
 
 /* A program that never spells a connect the same way twice must not grow for ever. */
 #define SPELLINGS_MAX 1024
@@ -32,51 +27,6 @@ static struct identity_settings settings;
 void identity_configure(const struct identity_settings *wanted)
 {
 	settings = *wanted;
-}
-
-#define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
-
-#define LETTER(c) (UINT32_C(1) << ((c) - '@'))
-
-/*
- * Whether one that steers may begin so: asked at each connect of each variable there is.
- * Nothing of the environment is remembered from one call to the next, because a string that
- * putenv(3) has put there may be changed in place, name and all.
- */
-static inline bool may_steer(const char *variable)
-{
-	/* By the first letter: what the second may be. */
-	static const char seconds[32][2] = {
-		['P' - '@'] = "GG", ['K' - '@'] = "RR", ['S' - '@'] = "SS", ['O' - '@'] = "PP",
-		['R' - '@'] = "EE", ['L' - '@'] = "DO", ['H' - '@'] = "OO"};
-	static const uint32_t firsts = LETTER('P') | LETTER('K') | LETTER('S') | LETTER('O') |
-	                               LETTER('R') | LETTER('L') | LETTER('H');
-	unsigned letter = (unsigned char)variable[0] - (unsigned)'@';
-
-	return letter < 32 && (firsts >> letter & 1) != 0 &&
-	       (variable[1] == seconds[letter][0] || variable[1] == seconds[letter][1]);
-}
-
-static bool steers(const char *variable)
-{
-	switch (variable[0]) {
-	case 'P':
-		return variable[1] == 'G';
-	case 'K':
-		return BEGINS_WITH(variable, "KRB5");
-	case 'S':
-		return BEGINS_WITH(variable, "SSL_CERT_");
-	case 'O':
-		return BEGINS_WITH(variable, "OPENSSL_CONF");
-	case 'R':
-		return BEGINS_WITH(variable, "RES_OPTIONS=");
-	case 'L':
-		return BEGINS_WITH(variable, "LDAP") || BEGINS_WITH(variable, "LOCALDOMAIN=");
-	case 'H':
-		return BEGINS_WITH(variable, "HOME=") || BEGINS_WITH(variable, "HOSTALIASES=");
-	default:
-		return false;
-	}
 }
 
 /*
@@ -94,18 +44,6 @@ static void put_process(struct blob *b, const struct libpq *libpq)
 	} process = {libpq, geteuid(), getegid()};
 
 	blob_bytes(b, &process, sizeof(process));
-}
-
-static void put_environment(struct blob *b)
-{
-	char **next = environ;
-	const char *variable;
-
-	while (next != NULL && (variable = *next++) != NULL) {
-		if (may_steer(variable) && steers(variable)) {
-			blob_field(b, variable);
-		}
-	}
 }
 
 /* Everything one call depends on, but for files, in a form that is cheap to compare. */
@@ -134,7 +72,7 @@ static void put_inputs(struct blob *b, const struct libpq *libpq,
 	blob_bytes(b, "", 1);
 	/* What client_encoding=auto stands for follows the program's locale. */
 	blob_field(b, nl_langinfo(CODESET));
-	put_environment(b);
+	environment_put(b);
 }
 
 static bool is_option_variable(const struct conninfo *ci, const char *variable)
@@ -224,7 +162,7 @@ static void put_meaning(struct blob *b, const struct libpq *libpq, const struct 
 		blob_field(b, nl_langinfo(CODESET));
 	}
 	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		if (steers(*e) && !is_option_variable(ci, *e)) {
+		if (environment_steers(*e) && !is_option_variable(ci, *e)) {
 			blob_field(b, *e);
 		}
 	}

@@ -37,7 +37,8 @@ static struct watch_print take_print(const char *path)
 	return print;
 }
 
-void watch_add(struct watch_list *list, const char *path)
+static void add_print(struct watch_list *list, const char *path,
+                      const struct watch_print *print)
 {
 	char *copy;
 
@@ -52,10 +53,49 @@ void watch_add(struct watch_list *list, const char *path)
 		return;
 	}
 	list->files[list->count].path = copy;
-	list->files[list->count].print = take_print(path);
+	list->files[list->count].print = *print;
 	list->count++;
+}
+
+/*
+ * Shortens the path of a file that does not exist to that of the first folder on the way to
+ * it that does not: one look at that is enough for all the files that might be in it.
+ */
+static void find_gap(char *path, struct watch_print *print)
+{
+	char *slash;
+
+	while (print->error == ENOENT && (slash = strrchr(path, '/')) != NULL &&
+	       slash != path) {
+		struct watch_print above;
+
+		*slash = '\0';
+		above = take_print(path);
+		if (above.error != ENOENT) {
+			*slash = '/';
+			return;
+		}
+		*print = above;
+	}
+}
+
+void watch_add(struct watch_list *list, const char *path)
+{
+	struct watch_print print = take_print(path);
+	char shortened[PATH_MAX];
+	struct text t;
+
+	text_init(&t, shortened, sizeof(shortened));
+	text_str(&t, path);
+	if (t.cut) {
+		list->failed = true;
+		return;
+	}
+	find_gap(shortened, &print);
+	add_print(list, shortened, &print);
 	if (path[0] != '/') {
-		watch_add(list, ".");
+		print = take_print(".");
+		add_print(list, ".", &print);
 	}
 }
 

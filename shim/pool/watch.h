@@ -38,7 +38,10 @@ struct watch_list {
 	} files[WATCH_MAX];
 };
 
-/* Adds a file, taking its print now; twice the same is once. */
+/*
+ * Adds a file, taking its print now; twice the same is once. In place of one that does not
+ * exist the first folder that is missing on the way to it.
+ */
 void watch_add(struct watch_list *list, const char *path);
 
 /* The same for "dir/name". */

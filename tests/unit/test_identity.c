@@ -230,6 +230,27 @@ static void files_tell_apart(void **state)
 	unsetenv("PGSERVICEFILE");
 }
 
+/* Of all the files that may be in ~/.postgresql none is, as long as there is no such folder. */
+static void a_missing_folder_is_one_look(void **state)
+{
+	char inner[256];
+	char key[300];
+	struct spelling *before = by_string(plain);
+	size_t looks = before->watches.count;
+
+	(void)state;
+	snprintf(inner, sizeof(inner), "%s/.postgresql", folder);
+	snprintf(key, sizeof(key), "%s/postgresql.key", inner);
+	assert_int_equal(mkdir(inner, 0700), 0);
+	assert_false(same(before, by_string(plain)));
+	before = by_string(plain);
+	assert_true(before->watches.count > looks + 2);
+	write_file(key, "a key");
+	assert_false(same(before, by_string(plain)));
+	unlink(key);
+	rmdir(inner);
+}
+
 static void the_effective_user_tells_apart(void **state)
 {
 	struct spelling *before = by_string(plain);
@@ -371,6 +392,7 @@ int main(void)
 		cmocka_unit_test(every_option_tells_apart),
 		cmocka_unit_test(variables_tell_apart),
 		cmocka_unit_test(files_tell_apart),
+		cmocka_unit_test(a_missing_folder_is_one_look),
 		cmocka_unit_test(the_effective_user_tells_apart),
 		cmocka_unit_test(what_is_not_pooled),
 		cmocka_unit_test(the_string_repeats_the_call),
