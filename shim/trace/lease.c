@@ -42,11 +42,14 @@ static struct {
 	_Alignas(CACHE_LINE) atomic_uint_fast64_t changes;
 } counts[CHANGE_COUNTS];
 
+static size_t spread(const void *conn)
+{
+	return (size_t)((uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> 32);
+}
+
 static atomic_uint_fast64_t *changes_of(const void *conn)
 {
-	uint64_t spread = (uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL;
-
-	return &counts[spread >> 32 & (CHANGE_COUNTS - 1)].changes;
+	return &counts[spread(conn) % CHANGE_COUNTS].changes;
 }
 
 static void note_change(const struct lease *lease)
@@ -54,7 +57,10 @@ static void note_change(const struct lease *lease)
 	atomic_fetch_add_explicit(changes_of(lease->conn), 1, memory_order_release);
 }
 
-/* What a thread was told last; of `conn` NULL: nothing. */
+/*
+ * What a thread was told last of the connections whose address falls to this place: a program
+ * with an event loop goes from one to the other. `conn` NULL: nothing.
+ */
 struct told {
 	const void *conn;
 	struct lease *lease;
@@ -62,7 +68,14 @@ struct told {
 	uint_fast64_t changes;
 };
 
-static _Thread_local struct told told;
+#define TOLD_PLACES 8
+
+static _Thread_local struct told told[TOLD_PLACES];
+
+static struct told *told_of(const void *conn)
+{
+	return &told[spread(conn) % TOLD_PLACES];
+}
 
 /* ---- the table ---- */
 
@@ -172,7 +185,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	status_lease_begun(lease);
 	note_change(lease);
 	/* What the program does next is to use it. */
-	told = (struct told){
+	*told_of(lease->conn) = (struct told){
 		lease->conn, lease, LEASE_OPEN,
 		atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
 	lock_drop(&table_lock);
@@ -218,37 +231,35 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 	return state;
 }
 
-/* Asks the table, and remembers the answer as of the count of changes that was read first. */
-static void ask(const void *conn, uint_fast64_t now)
+/* Asks the table, as of the count of changes that was read first. */
+static struct told ask(const void *conn, uint_fast64_t changes)
 {
-	struct lease *lease;
+	struct told answer = {.conn = conn, .state = LEASE_UNKNOWN, .changes = changes};
 
 	lock_take(&table_lock);
-	lease = find_locked(conn);
-	told.state = LEASE_UNKNOWN;
-	if (lease != NULL) {
-		told.state = lease->open ? LEASE_OPEN : LEASE_IDLE;
+	answer.lease = find_locked(conn);
+	if (answer.lease != NULL) {
+		answer.state = answer.lease->open ? LEASE_OPEN : LEASE_IDLE;
 	}
 	lock_drop(&table_lock);
-	told.conn = conn;
-	told.lease = lease;
-	told.changes = now;
+	return answer;
 }
 
 /*
- * Every call that sends work comes by here, most of them for the connection that the
+ * Every call that sends work comes by here, most of them for one of the connections that the
  * thread asked for last. That answer holds while nothing has changed: the count is read
  * before the table is, so an answer is never taken for newer than it is.
  */
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
 	uint_fast64_t now = atomic_load_explicit(changes_of(conn), memory_order_acquire);
+	struct told *last = told_of(conn);
 
-	if (told.conn != conn || told.changes != now) {
-		ask(conn, now);
+	if (last->conn != conn || last->changes != now) {
+		*last = ask(conn, now);
 	}
-	*entry = told.lease;
-	return told.state;
+	*entry = last->lease;
+	return last->state;
 }
 
 void lease_pend(struct lease *lease, const struct lease_origin *origin)
