@@ -24,7 +24,7 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
-	needs.c pagedir.c symbol.c build_id.c)
+	decimal.c needs.c pagedir.c symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
 PREFIX  ?= /usr/local

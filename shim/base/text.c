@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 
 void text_init(struct text *t, char *buf, size_t size)
 {
@@ -46,24 +47,11 @@ void text_str(struct text *t, const char *s)
 	}
 }
 
-void text_padded(struct text *t, uint64_t v, unsigned width)
-{
-	char digits[32];
-	size_t at = sizeof(digits);
-
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	while (sizeof(digits) - at < width && at > 0) {
-		digits[--at] = '0';
-	}
-	text_bytes(t, digits + at, sizeof(digits) - at);
-}
-
 void text_u64(struct text *t, uint64_t v)
 {
-	text_padded(t, v, 1);
+	char digits[DECIMAL_MAX];
+
+	text_bytes(t, digits, (size_t)(decimal_put(digits, v) - digits));
 }
 
 void text_i64(struct text *t, int64_t v)

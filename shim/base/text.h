@@ -31,12 +31,25 @@ void text_u64(struct text *t, uint64_t v);
 void text_i64(struct text *t, int64_t v);
 /* Lower-case hexadecimal after "0x". */
 void text_hex(struct text *t, uint64_t v);
-/* Decimal with leading zeros, at least `width` digits. */
-void text_padded(struct text *t, uint64_t v, unsigned width);
 /* "1 place", "2 places". */
 void text_count(struct text *t, uint64_t n, const char *noun);
 /* A span of time for people: "850 us", "12.3 ms", "4.0 s". */
 void text_span(struct text *t, uint64_t ns);
+
+/*
+ * Where up to `n` bytes may be put by hand, which text_until then makes part of the text;
+ * NULL if they do not fit, or something before them did not.
+ */
+static inline char *text_room(const struct text *t, size_t n)
+{
+	return !t->cut && n < t->size - t->len ? t->buf + t->len : NULL;
+}
+
+static inline void text_until(struct text *t, char *end)
+{
+	t->len = (size_t)(end - t->buf);
+	*end = '\0';
+}
 
 /*
  * Writes the whole text to `fd`, going on after EINTR and short writes; false if the
