@@ -12,6 +12,7 @@
 
 #include "base/blob.h"
 #include "base/lock.h"
+#include "base/logfmt.h"
 #include "base/text.h"
 #include "pool/environment.h"
 
@@ -323,6 +324,7 @@ static struct identity *intern(const struct libpq *libpq, const struct blob *key
 	fresh->key_len = key->len;
 	memcpy(fresh->key, key->data, key->len);
 	fresh->label = memcpy(fresh->key + key->len, label, label_size);
+	fresh->label_plain = !logfmt_needs_quotes(label);
 	lock_take(&lock);
 	HASH_FIND(hh, identities, key->data, key->len, identity);
 	if (identity == NULL) {

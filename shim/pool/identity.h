@@ -23,6 +23,7 @@
 #define PQPOOL_POOL_IDENTITY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@
 
 struct identity {
 	const char *label; /* "user@host:port/dbname", for people */
+	bool label_plain;  /* it needs no quotes in the log */
 	const struct libpq *libpq;
 
 	/* identity.c's */

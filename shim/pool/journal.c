@@ -11,11 +11,20 @@ static uint32_t row_of(const struct lender *lender)
 	return lender != NULL ? lender->pool.row : 0;
 }
 
+static void put_pool(struct record *r, const struct lease *lease)
+{
+	if (lease->pool_plain) {
+		record_word(r, "pool", lease->pool);
+	} else {
+		record_str(r, "pool", lease->pool);
+	}
+}
+
 static void put_session(struct record *r, const struct session *session)
 {
 	record_u64(r, "session", session->id);
 	record_i64(r, "backend", session->backend_pid);
-	record_str(r, "pool", session->lease.pool);
+	put_pool(r, &session->lease);
 }
 
 static void put_lease(struct record *r, const struct lease *lease)
@@ -23,9 +32,9 @@ static void put_lease(struct record *r, const struct lease *lease)
 	record_u64(r, "lease", lease->id);
 	record_u64(r, "session", lease->session);
 	record_i64(r, "backend", lease->backend_pid);
-	record_str(r, "pool", lease->pool);
+	put_pool(r, lease);
 	if (!lease->pooled) {
-		record_str(r, "pooled", "no");
+		record_word(r, "pooled", "no");
 	}
 }
 
@@ -65,7 +74,7 @@ void journal_session_close(const struct session *session, enum drop_reason why)
 		return;
 	}
 	put_session(&r, session);
-	record_str(&r, "reason", drop_reason_name(why));
+	record_word(&r, "reason", drop_reason_name(why));
 	record_end(&r);
 }
 
@@ -109,12 +118,14 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 	}
 	put_lease(&r, ended);
 	record_us(&r, "hold_us", ended->ended_ns - ended->began_ns);
-	record_str(&r, "kept", why == DROP_NONE ? "yes" : "no");
-	if (why != DROP_NONE) {
-		record_str(&r, "reason", drop_reason_name(why));
+	if (why == DROP_NONE) {
+		record_word(&r, "kept", "yes");
+	} else {
+		record_word(&r, "kept", "no");
+		record_word(&r, "reason", drop_reason_name(why));
 	}
 	if (ended->at_exit) {
-		record_str(&r, "at_exit", "yes");
+		record_word(&r, "at_exit", "yes");
 	}
 	record_stack(&r, "stack", stack);
 	record_end(&r);
@@ -164,9 +175,9 @@ void journal_timeout(const struct lender *lender, struct pool_counts counts,
 	}
 	put_counts(&r, lender, counts);
 	record_us(&r, "wait_us", known->waited_ns);
-	record_str(&r, "verdict", verdict_name(verdict));
+	record_word(&r, "verdict", verdict_name(verdict));
 	if (known->proven) {
-		record_str(&r, "proven", "yes");
+		record_word(&r, "proven", "yes");
 	}
 	record_end(&r);
 }
@@ -177,7 +188,7 @@ static void put_hold(struct record *r, const struct lease *lease, uint64_t hold_
 	put_lease(r, lease);
 	record_us(r, "hold_us", hold_ns);
 	record_i64(r, "thread", lease->tid);
-	record_str(r, "transaction", lease_transaction_name(lease->transaction));
+	record_word(r, "transaction", lease_transaction_name(lease->transaction));
 	if (lease->statement[0] != '\0') {
 		record_str(r, "statement", lease->statement);
 	}
@@ -197,7 +208,7 @@ void journal_holder(const struct lease *lease, enum holder_thread thread, uint64
 	}
 	put_hold(&r, lease, held_ns(lease, now_ns));
 	if (thread != THREAD_AT_LARGE) {
-		record_str(&r, "thread_state", thread == THREAD_ENDED ? "ended" : "waiting");
+		record_word(&r, "thread_state", thread == THREAD_ENDED ? "ended" : "waiting");
 	}
 	record_stack(&r, "stack", lease->stack);
 	record_end(&r);

@@ -223,6 +223,7 @@ bool lending_enter(struct session *session, struct lender *lender)
 	bool entered;
 
 	session->lease.pool = lender != NULL ? lender->identity->label : "not pooled";
+	session->lease.pool_plain = lender != NULL && lender->identity->label_plain;
 	session->lease.pooled = lender != NULL;
 	entered = lease_register(&session->lease, &vanished);
 	if (vanished != NULL) {

@@ -63,6 +63,7 @@ struct lease {
 	/* Set by the owner before lease_register, constant afterwards. */
 	const void *conn; /* the PGconn; never looked into here */
 	const char *pool; /* "user@host:port/db", or why it is not pooled; owner's */
+	bool pool_plain;  /* it needs no quotes in the log */
 	bool pooled;      /* false = passed through, tracked for the report only */
 	uint64_t session; /* number of the session in this process */
 	uint32_t row;     /* on the status page, 0 = none; taken back by lease_forget */

@@ -2,12 +2,16 @@
 /*
  * The log: lines of logfmt, each handed over whole to the sink.
  *
+ * What all lines of a level have in common is put together once for each process, and most
+ * pairs are written in place (record.h): here is what takes longer, or has to be cut.
+ *
  * A line is built in its struct record, of whose buffer the first bytes are the sink's
  * and the last SINK_TAIL are kept back for what the sink adds. What does not fit is
  * left out pair by pair; only a string is cut in the middle, and its quote is closed
  * all the same.
  *
- * Locks: none of its own. Everything static is constant after record_open.
+ * Locks: none of its own. Everything static is constant after record_open, but for the pid,
+ * which a forked child puts right while it has one thread.
  */
 #include "trace/record.h"
 
@@ -16,18 +20,32 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/logfmt.h"
 #include "base/self.h"
 #include "trace/sink.h"
 #include "trace/stack.h"
+#include "trace/stamp.h"
 
 static const char *const level_names[] = {
 	[LEVEL_OFF] = "off",   [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning",
 	[LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug",
 };
 
-static enum config_level threshold = LEVEL_OFF;
-static char program_name[NAME_MAX + 1];
+enum config_level record_threshold = LEVEL_OFF;
+
+/* " level=info pid=71 tid=", for each level: copied as a whole, whatever it uses of it. */
+static struct opening {
+	size_t len;
+	char text[48];
+} openings[LEVEL_DEBUG + 1];
+
+/* " program=app event=", each byte of the name up to four long in quotes. */
+static struct {
+	size_t len;
+	char name[NAME_MAX + 1];
+	char text[4 * NAME_MAX + 32];
+} program;
 
 static void undo(struct text *t, size_t len)
 {
@@ -127,7 +145,7 @@ void record_str(struct record *r, const char *key, const char *value)
 	put_str(&r->line, key, value);
 }
 
-void record_u64(struct record *r, const char *key, uint64_t value)
+void record_tight_u64(struct record *r, const char *key, uint64_t value)
 {
 	size_t start = r->line.len;
 
@@ -137,7 +155,7 @@ void record_u64(struct record *r, const char *key, uint64_t value)
 	}
 }
 
-void record_i64(struct record *r, const char *key, int64_t value)
+void record_negative(struct record *r, const char *key, int64_t value)
 {
 	size_t start = r->line.len;
 
@@ -145,11 +163,6 @@ void record_i64(struct record *r, const char *key, int64_t value)
 		text_i64(&r->line, value);
 		pair_end(&r->line, start);
 	}
-}
-
-void record_us(struct record *r, const char *key, uint64_t ns)
-{
-	record_u64(r, key, ns / NS_PER_US);
 }
 
 /* The length of the first pair in `s`: up to a space outside quotes. */
@@ -191,76 +204,20 @@ void record_pairs(struct record *r, const char *pairs)
 	}
 }
 
-/* Exactly so many; returns where to go on. */
-static char *put_digits(char *at, unsigned value, unsigned width)
+void record_start(struct record *r, enum config_level level, const char *event, size_t n)
 {
-	for (unsigned i = width; i-- > 0; value /= 10) {
-		at[i] = (char)('0' + value % 10);
-	}
-	return at + width;
-}
+	const struct opening *opening = &openings[level];
+	char *at = r->buf + SINK_HEAD;
 
-/* Days since 1970-01-01 to a date, in years that begin in March so that leap days come last. */
-static char *put_date(char *at, unsigned days)
-{
-	unsigned since_0000_03_01 = days + 719468;
-	unsigned era = since_0000_03_01 / 146097;
-	unsigned day_of_era = since_0000_03_01 % 146097;
-	unsigned year_of_era =
-		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
-		365;
-	unsigned day_of_year =
-		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	unsigned month_from_march = (5 * day_of_year + 2) / 153;
-	unsigned day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-	unsigned month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-
-	at = put_digits(at, era * 400 + year_of_era + (month <= 2), 4);
-	*at++ = '-';
-	at = put_digits(at, month, 2);
-	*at++ = '-';
-	return put_digits(at, day, 2);
-}
-
-/* gmtime(3) and its like may take the lock of the time zone, so it is done here. */
-static void put_time(struct text *t, uint64_t wall_us)
-{
-	unsigned second = (unsigned)(wall_us / 1000000 % 86400);
-	char buf[32];
-	char *at = put_date(buf, (unsigned)(wall_us / 1000000 / 86400));
-
-	*at++ = 'T';
-	at = put_digits(at, second / 3600, 2);
-	*at++ = ':';
-	at = put_digits(at, second / 60 % 60, 2);
-	*at++ = ':';
-	at = put_digits(at, second % 60, 2);
-	*at++ = '.';
-	at = put_digits(at, (unsigned)(wall_us % 1000000), 6);
-	*at++ = 'Z';
-	text_str(t, "time=");
-	text_bytes(t, buf, (size_t)(at - buf));
-}
-
-bool record_wants(enum config_level level)
-{
-	return level != LEVEL_OFF && level <= threshold;
-}
-
-bool record_begin(struct record *r, enum config_level level, const char *event)
-{
-	if (!record_wants(level)) {
-		return false;
-	}
+	text_init(&r->line, at, sizeof(r->buf) - SINK_HEAD - SINK_TAIL);
 	r->level = level;
-	text_init(&r->line, r->buf + SINK_HEAD, sizeof(r->buf) - SINK_HEAD - SINK_TAIL);
-	put_time(&r->line, clock_wall_us());
-	record_str(r, "level", level_names[level]);
-	record_u64(r, "pid", (uint64_t)self_pid());
-	record_u64(r, "tid", (uint64_t)self_tid());
-	record_str(r, "program", program_name);
-	record_str(r, "event", event);
-	return true;
+	memcpy(at, "time=", 5);
+	at = stamp_put(at + 5, clock_wall_us());
+	memcpy(at, opening->text, sizeof(opening->text));
+	at = decimal_put(at + opening->len, (uint64_t)self_tid());
+	memcpy(at, program.text, program.len);
+	text_until(&r->line, at + program.len);
+	text_bytes(&r->line, event, n);
 }
 
 /* Frames are parted by spaces, so a space in a path is written \x20. */
@@ -447,18 +404,46 @@ static void complain(const char *log, int error)
 	sink_put_on_stderr(&t);
 }
 
-void record_open(const char *log, enum config_level level, const char *program)
+static void make_openings(void)
 {
-	struct text name;
+	for (enum config_level level = LEVEL_OFF; level <= LEVEL_DEBUG; level++) {
+		struct opening *opening = &openings[level];
+		struct text t;
+
+		text_init(&t, opening->text, sizeof(opening->text));
+		text_str(&t, " level=");
+		text_str(&t, level_names[level]);
+		text_str(&t, " pid=");
+		text_u64(&t, (uint64_t)self_pid());
+		text_str(&t, " tid=");
+		opening->len = t.len;
+	}
+}
+
+static void set_program(const char *name)
+{
+	struct text t;
+
+	text_init(&t, program.name, sizeof(program.name));
+	text_str(&t, name);
+	text_init(&t, program.text, sizeof(program.text));
+	text_str(&t, " program=");
+	logfmt_value(&t, program.name);
+	text_str(&t, " event=");
+	program.len = t.len;
+}
+
+void record_open(const char *log, enum config_level level, const char *name)
+{
 	int error;
 
-	text_init(&name, program_name, sizeof(program_name));
-	text_str(&name, program);
-	error = sink_open(level == LEVEL_OFF ? "stderr" : log, program_name);
-	threshold = level;
+	set_program(name);
+	make_openings();
+	error = sink_open(level == LEVEL_OFF ? "stderr" : log, program.name);
+	record_threshold = level;
 	if (error != 0) {
 		complain(log, error);
-		threshold = level < LEVEL_WARNING ? level : LEVEL_WARNING;
+		record_threshold = level < LEVEL_WARNING ? level : LEVEL_WARNING;
 	}
 }
 
@@ -475,5 +460,6 @@ void record_fork_parent(void)
 void record_fork_child(void)
 {
 	self_renew();
+	make_openings();
 	sink_fork_child();
 }

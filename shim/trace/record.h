@@ -13,10 +13,13 @@
  *           record_end(&r);
  *   }
  *
- * record_begin costs a comparison when the level is not wanted. Keys are words;
- * values are quoted where they need it (space, quote, '=', control characters,
+ * record_begin costs a comparison when the level is not wanted. Events and keys are
+ * words; values are quoted where they need it (space, quote, '=', control characters,
  * empty), with \" \\ \n \t and \xNN inside the quotes. A line too long for RECORD_MAX
  * ends with the last pair that fits, or within a string, whose quote is closed.
+ *
+ * Two lines are written for each lease, so the commonest pairs are put in place where they
+ * are called for, with keys whose length the compiler knows.
  *
  * The descriptor of a log file is ours alone: high, close-on-exec, and compared by
  * device and inode before each write, because programs close descriptors they do
@@ -33,8 +36,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "base/config.h"
+#include "base/decimal.h"
 #include "base/text.h"
 
 #define RECORD_MAX 4096
@@ -61,17 +67,88 @@ void record_open(const char *log, enum config_level level, const char *program);
  */
 void record_describe_stack(struct text *t, const struct stack *stack);
 
+/* For record_wants. */
+extern enum config_level record_threshold;
+
 /* True if lines of this level are written anywhere. */
-bool record_wants(enum config_level level);
+static inline bool record_wants(enum config_level level)
+{
+	return level != LEVEL_OFF && level <= record_threshold;
+}
+
+/* For record_begin: starts a line about an event whose name is `n` bytes long. */
+void record_start(struct record *r, enum config_level level, const char *event, size_t n);
 
 /* Starts a line; false (and nothing to end) if the level is not wanted. */
-bool record_begin(struct record *r, enum config_level level, const char *event);
+static inline bool record_begin(struct record *r, enum config_level level, const char *event)
+{
+	if (!record_wants(level)) {
+		return false;
+	}
+	record_start(r, level, event, strlen(event));
+	return true;
+}
+
+/* For those below: " key=", for which there is room; the key is `n` bytes long. */
+static inline char *record_key(char *at, const char *key, size_t n)
+{
+	*at = ' ';
+	memcpy(at + 1, key, n);
+	at[1 + n] = '=';
+	return at + n + 2;
+}
 
 void record_str(struct record *r, const char *key, const char *value);
-void record_u64(struct record *r, const char *key, uint64_t value);
-void record_i64(struct record *r, const char *key, int64_t value);
+
+/* A value of which the caller knows that it needs no quotes. */
+static inline void record_word(struct record *r, const char *key, const char *word)
+{
+	size_t n = strlen(key);
+	size_t m = strlen(word);
+	char *at = text_room(&r->line, n + 2 + m);
+
+	if (at == NULL) {
+		record_str(r, key, word);
+		return;
+	}
+	at = record_key(at, key, n);
+	memcpy(at, word, m);
+	text_until(&r->line, at + m);
+}
+
+/* For record_u64, where the line is nearly full. */
+void record_tight_u64(struct record *r, const char *key, uint64_t value);
+
+static inline void record_u64(struct record *r, const char *key, uint64_t value)
+{
+	size_t n = strlen(key);
+	char *at = text_room(&r->line, n + 2 + DECIMAL_MAX);
+
+	if (at == NULL) {
+		record_tight_u64(r, key, value);
+		return;
+	}
+	text_until(&r->line, decimal_put(record_key(at, key, n), value));
+}
+
+/* For record_i64. */
+void record_negative(struct record *r, const char *key, int64_t value);
+
+static inline void record_i64(struct record *r, const char *key, int64_t value)
+{
+	if (value < 0) {
+		record_negative(r, key, value);
+	} else {
+		record_u64(r, key, (uint64_t)value);
+	}
+}
+
 /* A span given in nanoseconds, written as whole microseconds: key it "…_us". */
-void record_us(struct record *r, const char *key, uint64_t ns);
+static inline void record_us(struct record *r, const char *key, uint64_t ns)
+{
+	record_u64(r, key, ns / NS_PER_US);
+}
+
 /*
  * key=ID of an interned stack; nothing for 0. `key` is "stack" or ends in it. Where a
  * script made the call its place follows: script="/srv/app.py:12", or whatever the key

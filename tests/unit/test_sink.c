@@ -164,7 +164,7 @@ static int strangers_torn_line(void)
 	CHECK(put_file(log_name, half));
 	record_open(log_name, LEVEL_INFO, "app");
 	CHECK((locked = open(log_name, O_RDONLY)) >= 0 && flock(locked, LOCK_EX) == 0);
-	put_line("is being mended");
+	put_line("too_soon");
 	CHECK(strlen(contents_of(log_name)) == 1024);
 	close(locked);
 	put_line("one");
@@ -340,7 +340,7 @@ static int fifo(void)
 	put_line("two");
 	CHECK((reader = open(log_name, O_RDONLY | O_NONBLOCK)) >= 0);
 	for (int i = 0; i < 10000; i++) {
-		put_line("filled up");
+		put_line("filling");
 	}
 	memset(buf, 0, sizeof(buf));
 	CHECK(read(reader, buf, sizeof(buf) - 1) > 0);
@@ -394,7 +394,7 @@ static int syslog_lines(void)
 	CHECK(parse_line(buf + strlen(tag)) != NULL && has("lost", "2") &&
 	      has("event", "four"));
 	for (int i = 0; i < 10000; i++) {
-		put_line("nobody reads");
+		put_line("unread");
 	}
 	return 0;
 }
