@@ -10,7 +10,8 @@
  * elsewhere is the same stack. For that, strings and modules are interned, too, so
  * that equal frames are equal bytes.
  *
- * Locks: LOCK_STACK guards everything static. The unwinding comes before it.
+ * Locks: LOCK_STACK guards everything static, but `by_id` is read without it: an entry is set
+ * once, to what is whole by then and stays. The unwinding comes before it.
  *
  * Not dladdr(3): it takes the loader's big lock, which dlopen(3) keeps while it runs
  * constructors, and those may wait for whatever the program likes, a session of ours
@@ -23,6 +24,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,7 +54,7 @@ struct module {
 
 struct known {
 	struct stack *stack;
-	unsigned logged; /* in which part of the log, by this process */
+	atomic_uint logged; /* in which part of the log, by this process */
 	UT_hash_handle hh;
 };
 
@@ -74,7 +76,7 @@ static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
 static struct string *strings;
 static struct module *modules;
 static struct known *stacks;
-static struct known *by_id[STACK_MAX + 1];
+static _Atomic(struct known *) by_id[STACK_MAX + 1];
 static uint32_t last_id;
 static struct sight *seen;
 static unsigned long long seen_changes; /* the loader's counts when `seen` was begun */
@@ -333,7 +335,7 @@ static uint32_t keep_locked(struct stack *stack)
 		return 0;
 	}
 	stack->id = ++last_id;
-	by_id[stack->id] = known;
+	atomic_store_explicit(&by_id[stack->id], known, memory_order_release);
 	return stack->id;
 }
 
@@ -470,29 +472,25 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	return id;
 }
 
+static struct known *known_by(uint32_t id)
+{
+	return id <= STACK_MAX ? atomic_load_explicit(&by_id[id], memory_order_acquire) : NULL;
+}
+
 const struct stack *stack_get(uint32_t id)
 {
-	const struct stack *stack = NULL;
+	const struct known *known = known_by(id);
 
-	lock_take(&tables_lock);
-	if (id != 0 && id <= last_id) {
-		stack = by_id[id]->stack;
-	}
-	lock_drop(&tables_lock);
-	return stack;
+	return known != NULL ? known->stack : NULL;
 }
 
 bool stack_claim_for_log(uint32_t id, unsigned part)
 {
-	bool claimed = false;
+	struct known *known = known_by(id);
 
-	lock_take(&tables_lock);
-	if (id != 0 && id <= last_id) {
-		claimed = by_id[id]->logged != part;
-		by_id[id]->logged = part;
-	}
-	lock_drop(&tables_lock);
-	return claimed;
+	return known != NULL &&
+	       atomic_load_explicit(&known->logged, memory_order_relaxed) != part &&
+	       atomic_exchange(&known->logged, part) != part;
 }
 
 void stack_fork_prepare(void)
@@ -509,6 +507,6 @@ void stack_fork_child(void)
 {
 	lock_drop(&tables_lock);
 	for (uint32_t id = 1; id <= last_id; id++) {
-		by_id[id]->logged = 0;
+		atomic_store_explicit(&known_by(id)->logged, 0, memory_order_relaxed);
 	}
 }

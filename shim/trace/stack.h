@@ -11,8 +11,8 @@
  * dlopen libgcc_s into the program on its first call.
  *
  * Locks: LOCK_STACK, held for a hash look-up, or for the look-up of modules when a
- * stack is new. Stacks and modules are never freed; at most STACK_MAX distinct
- * ones are kept, later ones are 0, "unknown".
+ * stack is new; none to find a stack by its number. Stacks and modules are never freed;
+ * at most STACK_MAX distinct ones are kept, later ones are 0, "unknown".
  */
 #ifndef PQPOOL_TRACE_STACK_H
 #define PQPOOL_TRACE_STACK_H
