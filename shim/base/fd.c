@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /*
@@ -13,15 +14,38 @@
  */
 #define HIGHEST_FD 4095
 
+#define WANTED                                                                                 \
+	(STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID | STATX_INO | STATX_SIZE)
+
+static bool look(int fd, struct stat *st)
+{
+	struct statx seen;
+
+	/* A filter on system calls may not know the newer one. */
+	if (statx(fd, "", AT_EMPTY_PATH, WANTED, &seen) != 0) {
+		return fstat(fd, st) == 0;
+	}
+	*st = (struct stat){
+		.st_dev = makedev(seen.stx_dev_major, seen.stx_dev_minor),
+		.st_ino = seen.stx_ino,
+		.st_mode = seen.stx_mode,
+		.st_nlink = seen.stx_nlink,
+		.st_uid = seen.stx_uid,
+		.st_gid = seen.stx_gid,
+		.st_size = (off_t)seen.stx_size,
+	};
+	return true;
+}
+
 bool fd_is(int fd, const struct fd_id *id, struct stat *st)
 {
-	return id->known && fd >= 0 && fstat(fd, st) == 0 && st->st_dev == id->dev &&
+	return id->known && fd >= 0 && look(fd, st) && st->st_dev == id->dev &&
 	       st->st_ino == id->ino;
 }
 
 void fd_identify(int fd, struct fd_id *id, struct stat *st)
 {
-	id->known = fstat(fd, st) == 0;
+	id->known = look(fd, st);
 	id->dev = id->known ? st->st_dev : 0;
 	id->ino = id->known ? st->st_ino : 0;
 }

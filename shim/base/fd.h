@@ -18,10 +18,14 @@ struct fd_id {
 	ino_t ino;
 };
 
-/* Notes what `fd` is; `*st` gets the rest. */
+/*
+ * Notes what `fd` is; `*st` gets what else there is to know of it, its times and its disk use
+ * excepted: where somebody has asked for a file's times, the kernel has to note a new one in
+ * the file system at the next write.
+ */
 void fd_identify(int fd, struct fd_id *id, struct stat *st);
 
-/* True if `fd` is that file still; `*st` gets how it is now. */
+/* True if `fd` is that file still; `*st` gets how it is now, with the same exceptions. */
 bool fd_is(int fd, const struct fd_id *id, struct stat *st);
 
 /*

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "trace/record.h"
@@ -23,13 +24,29 @@ static struct {
 } rest;
 static uint64_t given_up;
 
-bool append_has_room(const struct stat *st, size_t n)
+/*
+ * The limit on file sizes, asked for anew before each write: the program, or anybody, may
+ * have changed it since. The C library would ask by prlimit64, which looks for the process
+ * first and takes half as long again.
+ */
+static rlim_t size_limit(void)
 {
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-	       ((uint64_t)st->st_size <= limit.rlim_cur &&
-	        n <= limit.rlim_cur - (uint64_t)st->st_size);
+#if defined(SYS_getrlimit) && defined(__LP64__)
+	if (syscall(SYS_getrlimit, RLIMIT_FSIZE, &limit) == 0) {
+		return limit.rlim_cur;
+	}
+#endif
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+bool append_has_room(const struct stat *st, size_t n)
+{
+	rlim_t limit = size_limit();
+
+	return limit == RLIM_INFINITY ||
+	       ((uint64_t)st->st_size <= limit && n <= limit - (uint64_t)st->st_size);
 }
 
 /* Bytes written. Once only: somebody may append between the two halves of a line. */

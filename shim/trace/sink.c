@@ -190,26 +190,12 @@ static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
 	}
 }
 
-/*
- * Rotates a full file, and goes over to the file that the name leads to if that is another:
- * somebody rotated it, moved it away or removed it. `st` then describes the new one. False
- * if the old one is removed and no new one is to be had.
- */
-static bool follow_name_locked(struct stat *st, bool room)
+/* Whether the file is `due` to be rotated, and who the name leads to by now. */
+static bool look_at_name_locked(struct stat *st, bool due, uint64_t now)
 {
-	uint64_t now = clock_coarse_ns();
-	bool due = rotate_is_due(st, room) && now >= sink.rotate_at_ns;
 	char buf[PATH_MAX];
 	struct text name;
 
-	if (st->st_size < sink.size) {
-		/* Truncated: what was written so far is elsewhere, or nowhere. */
-		atomic_fetch_add(&part, 1);
-	}
-	sink.size = st->st_size;
-	if (!due && now < sink.look_at_ns && st->st_nlink > 0) {
-		return true;
-	}
 	sink.look_at_ns = now + LOOK_NS;
 	text_init(&name, buf, sizeof(buf));
 	if (!logname_put(&name)) {
@@ -219,6 +205,25 @@ static bool follow_name_locked(struct stat *st, bool room)
 		rotate_locked(buf, st, now);
 	}
 	return rotate_is_named(buf, st) || reopen_locked(st);
+}
+
+/*
+ * Rotates a full file, and goes over to the file that the name leads to if that is another:
+ * somebody rotated it, moved it away or removed it. `st` then describes the new one. False
+ * if the old one is removed and no new one is to be had.
+ */
+static bool follow_name_locked(struct stat *st, bool room)
+{
+	uint64_t now = clock_coarse_ns();
+	bool due = rotate_is_due(st, room) && now >= sink.rotate_at_ns;
+
+	if (st->st_size < sink.size) {
+		/* Truncated: what was written so far is elsewhere, or nowhere. */
+		atomic_fetch_add(&part, 1);
+	}
+	sink.size = st->st_size;
+	return (!due && now < sink.look_at_ns && st->st_nlink > 0) ||
+	       look_at_name_locked(st, due, now);
 }
 
 /* `lines` are lost if this one is. */
@@ -313,9 +318,10 @@ static bool put(const struct text *line, enum config_level level, uint64_t lines
 void sink_put(struct text *line, enum config_level level)
 {
 	int saved_errno = errno;
-	uint64_t untold = atomic_exchange(&lost, 0);
+	uint64_t untold = atomic_load_explicit(&lost, memory_order_relaxed);
 
 	if (untold > 0) {
+		untold = atomic_exchange(&lost, 0);
 		text_str(line, " lost=");
 		text_u64(line, untold);
 	}

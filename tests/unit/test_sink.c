@@ -13,10 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -179,20 +182,66 @@ static int strangers_torn_line(void)
 	return 0;
 }
 
+/* Not by the C library, lest that be all that is noticed. */
+static bool limit_file_size(uint64_t bytes)
+{
+	struct rlimit limit = {.rlim_cur = bytes, .rlim_max = RLIM_INFINITY};
+
+	return syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, &limit, NULL) == 0;
+}
+
 static int limited_file_size(void)
 {
-	struct rlimit limit = {.rlim_cur = 300, .rlim_max = RLIM_INFINITY};
-
 	record_open(log_name, LEVEL_INFO, "app");
-	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CHECK(limit_file_size(300));
 	for (int i = 0; i < 5; i++) {
 		put_line("one");
 	}
-	limit.rlim_cur = RLIM_INFINITY;
-	CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CHECK(limit_file_size(RLIM_INFINITY));
 	put_line("two");
 	CHECK(parse_last(log_name) && has("event", "two") && atoi(value_of("lost")) > 0);
 	CHECK(count_lines(contents) + (size_t)atoi(value_of("lost")) == 6);
+	CHECK(limit_file_size(10));
+	put_line("three");
+	CHECK(limit_file_size(RLIM_INFINITY));
+	put_line("four");
+	CHECK(parse_last(log_name) && has("event", "four") && has("lost", "1"));
+	return 0;
+}
+
+/* As in a sandbox that was made for what an older C library calls. */
+static bool refuse_calls(void)
+{
+	static struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_statx, 2, 0),
+#ifdef SYS_getrlimit
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getrlimit, 1, 0),
+#endif
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	struct sock_fprog filter = {sizeof(steps) / sizeof(steps[0]), steps};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static int refused_calls(void)
+{
+	record_open(log_name, LEVEL_INFO, "app");
+	put_line("one");
+	CHECK(refuse_calls());
+	put_line("two");
+	CHECK(count_lines(contents_of(log_name)) == 2);
+	CHECK(limit_file_size(10));
+	put_line("three");
+	CHECK(limit_file_size(RLIM_INFINITY));
+	put_line("four");
+	CHECK(parse_last(log_name) && has("event", "four") && has("lost", "1"));
+	CHECK(close_range(3, UINT_MAX, 0) == 0);
+	put_line("five");
+	CHECK(parse_last(log_name) && has("event", "five") && has("lost", "(none)"));
 	return 0;
 }
 
@@ -414,6 +463,7 @@ CHILD_TEST(completes_torn_lines, torn_lines)
 CHILD_TEST(counts_overtaken_lines, overtaken_lines)
 CHILD_TEST(ends_a_strangers_torn_line, strangers_torn_line)
 CHILD_TEST(respects_the_file_size_limit, limited_file_size)
+CHILD_TEST(makes_do_with_older_calls, refused_calls)
 CHILD_TEST(makes_do_with_few_descriptors, few_descriptors)
 CHILD_TEST(opens_a_childs_own_file, forked_child)
 CHILD_TEST(keeps_off_foreign_stderr, foreign_stderr)
@@ -433,6 +483,7 @@ int main(void)
 		cmocka_unit_test(counts_overtaken_lines),
 		cmocka_unit_test(ends_a_strangers_torn_line),
 		cmocka_unit_test(respects_the_file_size_limit),
+		cmocka_unit_test(makes_do_with_older_calls),
 		cmocka_unit_test(makes_do_with_few_descriptors),
 		cmocka_unit_test(opens_a_childs_own_file),
 		cmocka_unit_test(keeps_off_foreign_stderr),
