@@ -96,4 +96,5 @@ void tally_fork_child(void)
 	clear(&tally.longest_ns);
 	clear(&tally.timeouts);
 	clear(&tally.peak);
+	clear(&tally.limit);
 }

@@ -157,6 +157,13 @@ def test_totals_are_logged_if_nothing_leaked(run, program, way, report):
     assert (told["closed"], told["reasons"]) == ("2", "exit 2") and done.stderr == ""
 
 
+def test_totals_of_a_process_that_could_not_connect(script):
+    program = script()
+    program.refused("a", "dbname=nowhere")
+    told, = program.end().events("totals")
+    assert (told["opened"], told["open_failed"], told["acquired"]) == ("0", "1", "0")
+
+
 def test_totals_of_children_that_did_something(run, program):
     done = run([program("leaks"), "forked"])
     assert len({e["pid"] for e in done.events("totals")}) == len(done.events("totals")) == 1

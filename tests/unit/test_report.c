@@ -26,7 +26,6 @@
 #include "trace/report.h"
 #include "trace/stack.h"
 #include "trace/suppress.h"
-#include "trace/tally.h"
 
 #define NOW      (100 * NS_PER_SEC)
 #define NOTHING  "pqpool: in all 0 sessions opened, 0 closed; 0 waits, 0 timeouts"
@@ -431,47 +430,6 @@ static void leaves_out_what_is_suppressed(void **state)
 	known = NULL;
 }
 
-static const char *name_reason(unsigned reason)
-{
-	return reason == 1 ? "aged" : "broken";
-}
-
-static void tells_totals(void **state)
-{
-	struct lease one = leak(1, 0, NS_PER_MS);
-	char *at = text;
-	const char *line = "";
-
-	(void)state;
-	tally_name_reasons(name_reason, 3);
-	for (int i = 0; i < 5; i++) {
-		tally_opened();
-		tally_wait();
-		tally_closed(1 + i / 4);
-		tally_waited((uint64_t)i % 4 * NS_PER_SEC);
-	}
-	tally_closed(TALLY_REASONS);
-	tally_timeout();
-	tally_in_use(3, 30);
-	tally_in_use(2, 20);
-	report(&one, 1, log_name, true);
-	contents_of(err_name);
-	while (*at != '\0') {
-		line = next_line(&at);
-	}
-	assert_string_equal(line,
-	                    "pqpool: in all 5 sessions opened, 5 closed (aged 4, broken 1); "
-	                    "at most 3 of 30 in use at once; 5 waits, the longest 3.0 s, "
-	                    "1 timeout");
-	tally_fork_child();
-	report(&one, 1, log_name, true);
-	contents_of(err_name);
-	for (at = text; *at != '\0';) {
-		line = next_line(&at);
-	}
-	assert_string_equal(line, NOTHING);
-}
-
 static int make_folder(void **state)
 {
 	(void)state;
@@ -505,7 +463,6 @@ int main(void)
 		cmocka_unit_test(tells_the_kinds_apart),
 		cmocka_unit_test(says_whose_they_are_if_all_are_late),
 		cmocka_unit_test(leaves_out_what_is_suppressed),
-		cmocka_unit_test(tells_totals),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
