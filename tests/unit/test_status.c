@@ -271,7 +271,8 @@ static void *watch(void *arg)
 	atomic_bool *over = arg;
 	int fd = open_page();
 
-	while (!atomic_load(over)) {
+	/* However late it comes, in the end the row is still. */
+	while (!atomic_load(over) || good == 0) {
 		struct status_session a = session_at(fd, 1);
 		struct status_session b = session_at(fd, 1);
 
