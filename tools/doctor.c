@@ -52,7 +52,7 @@ static void print_help(void)
 static char *next_word(char **rest)
 {
 	char *word = *rest + strspn(*rest, " \t");
-	size_t len = strcspn(word, " \t\n");
+	size_t len = strcspn(word, " \t");
 
 	*rest = word + len + (word[len] != '\0');
 	word[len] = '\0';

@@ -86,6 +86,20 @@ static void real_path(const char *path, char buf[PATH_MAX])
 	}
 }
 
+/* From the root, so that there are directories above it; what is a link itself stays one. */
+static void whole_path(const char *path, char buf[PATH_MAX])
+{
+	const char *name = base_name(path);
+	char folder[PATH_MAX];
+	char real[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(name - path), path);
+	if (realpath(folder, real) == NULL ||
+	    snprintf(buf, PATH_MAX, "%s/%s", real, name) >= PATH_MAX) {
+		snprintf(buf, PATH_MAX, "%s", path);
+	}
+}
+
 static bool is_named(const char *path, const char *name)
 {
 	return strncmp(base_name(path), name, strlen(name)) == 0;
@@ -206,9 +220,6 @@ static void look_above(const char *file, int levels, const struct finding *findi
 		const char *slash = memrchr(file, '/', len);
 
 		if (slash == NULL) {
-			if (levels == 1) {
-				look_in(".", 1, finding);
-			}
 			return;
 		}
 		len = (size_t)(slash - file);
@@ -253,16 +264,18 @@ static void look_at(const struct finding *finding, const char *called, const cha
 
 void modules_find(const char *interpreter, const char *script, modules_each *each, void *arg)
 {
+	char called[PATH_MAX];
 	char real[PATH_MAX];
 	char version[VERSION_BYTES];
 
+	whole_path(interpreter, called);
 	real_path(interpreter, real);
 	version_of(real, version);
 	for (size_t i = 0; i < PLACES; i++) {
 		struct finding finding = {&places[i], version, each, arg};
 
 		if (is_named(real, places[i].interpreter)) {
-			look_at(&finding, interpreter, real, script);
+			look_at(&finding, called, real, script);
 		}
 	}
 }

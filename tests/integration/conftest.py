@@ -4,6 +4,8 @@
 script      script(pooled=True, env={...}, server=..., name=..., user=...): starts the program
 leaks       leaks(log, ...): what `pqpool leaks` says of it
 module      module("source", "name.so", flags...): builds tests/programs/modules/source.c
+compiled    compiled("C text", flags...): builds that
+doctor      doctor(program): what `pqpool doctor` says of it
 """
 import json
 import os
@@ -157,6 +159,34 @@ def module(tmp_path):
         return str(path)
 
     return build_module
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """compiled(source, *flags, name=...): a program or library made of it."""
+    def make(source, *flags, name="program"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["gcc", "-w", "-x", "c", "-", "-x", "none", "-o", path, *flags],
+                       input=source, text=True, check=True)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """doctor(program, env={...}): status, and lines without their indentation."""
+    def ask(program, env=None, cwd=None, before=()):
+        done = subprocess.run(
+            [*before, built("pqpool"), "doctor", str(program)], text=True, cwd=cwd,
+            capture_output=True, check=False,
+            env={**bare_environ(), "XDG_RUNTIME_DIR": str(tmp_path), **(env or {})})
+        complaints = [line for line in done.stderr.splitlines() if "from LD_PRELOAD" not in line]
+        assert not complaints or done.returncode > 2, done
+        return done.returncode, [line.strip() for line in done.stdout.splitlines()]
+
+    return ask
 
 
 @pytest.fixture

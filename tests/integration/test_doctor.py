@@ -1,70 +1,22 @@
 # SPDX-License-Identifier: PostgreSQL
 """`pqpool doctor`: what it tells of a program must be what happens to it."""
 import ctypes.util
-import glob
 import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 import house
-from running import PYTHON
-from server import bare_environ, bindir
+from diagnoses import (CALLS, CLASS, MACHINE, NOT_POOLED, POOLED, REQUIRED, USE, alter, ldd, libpqs,
+                       one_reason, stub, troubles)
+from running import SPAWN_NAMESPACE
+from server import bindir
 
-POOLED, NOT_POOLED = 0, 1
 FUNCTIONS = "void *PQconnectdb(const char *s) { return 0; } void PQfinish(void *c) {}\n"
-CALLS = """void *PQconnectdb(const char *s);
-void PQfinish(void *c);
-int main(void) { PQfinish(PQconnectdb("")); return 0; }
-"""
-
-
-@pytest.fixture
-def doctor(build, tmp_path):
-    """doctor(program, env={...}): status, and lines without their indentation."""
-    def ask(program, env=None, cwd=None):
-        done = subprocess.run(
-            [os.path.join(build, "pqpool"), "doctor", str(program)], text=True, cwd=cwd,
-            capture_output=True, check=False,
-            env={**bare_environ(), "XDG_RUNTIME_DIR": str(tmp_path), **(env or {})})
-        complaints = [line for line in done.stderr.splitlines() if "from LD_PRELOAD" not in line]
-        assert not complaints or done.returncode > 2, done
-        return done.returncode, [line.strip() for line in done.stdout.splitlines()]
-
-    return ask
-
-
-@pytest.fixture
-def compiled(tmp_path):
-    """compiled(source, *flags, name=...): a program or library made of it."""
-    def make(source, *flags, name="program"):
-        path = tmp_path / name
-        subprocess.run(["gcc", "-w", "-x", "c", "-", "-x", "none", "-o", path, *flags],
-                       input=source, text=True, check=True)
-        return path
-
-    return make
-
-
-def libpqs(lines):
-    """The libpqs that it says will be found, with the road to each."""
-    found = [re.match(r"ok: (\S+), which (.+) needs as (\S+), found by (.+)", line)
-             for line in lines]
-    return {match.group(1): match.group(4) for match in found if match}
-
-
-def ldd(program, env=None):
-    """Where the linker itself finds libpq. (Of programs that we trust.)"""
-    out = subprocess.run(["ldd", str(program)], env={**bare_environ(), **(env or {})}, text=True,
-                         capture_output=True, check=True).stdout
-    return os.path.realpath(re.search(r"libpq[.-]\S* => (\S+)", out).group(1))
-
-
-def troubles(lines):
-    return [line for line in lines if line.startswith("! ")]
+# For root: it, too, may not read what its mode forbids.
+AS_OTHERS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] * (os.geteuid() == 0)
 
 
 # -- roads -------------------------------------------------------------------------------
@@ -76,6 +28,7 @@ def test_server_programs(doctor, name):
     status, lines = doctor(program)
     assert status == POOLED and libpqs(lines) == {ldd(program): "/etc/ld.so.cache"}
     assert lines[-1] == "Verdict: %s would be pooled" % program
+    assert any(line.startswith("Never pooled, but passed through:") for line in lines)
 
 
 def test_through_another_library(doctor, build):
@@ -100,17 +53,65 @@ def test_roads(doctor, compiled, own_libpq, tmp_path):
     """Each is what the linker takes; DT_RPATH goes before LD_LIBRARY_PATH, DT_RUNPATH after."""
     other = tmp_path / "other"
     shutil.copytree(own_libpq, other)
-    env = {"LD_LIBRARY_PATH": "/nowhere:%s" % other}
+    env = {"LD_LIBRARY_PATH": "/nowhere;%s" % other}
     plain = compiled(CALLS, "-lpq")
     new = compiled(CALLS, "-lpq", "-Wl,--enable-new-dtags,-rpath,$ORIGIN/own", name="new")
     old = compiled(CALLS, "-lpq", "-Wl,--disable-new-dtags,-rpath,${ORIGIN}/own", name="old")
+    lib = compiled(CALLS, "-lpq", "-Wl,--enable-new-dtags,-rpath,/usr/$LIB", name="lib")
+    link = other / "link"
+    link.symlink_to(new)
     for program, environment, road in [
             (plain, {}, "/etc/ld.so.cache"), (plain, env, "LD_LIBRARY_PATH"),
-            (new, {}, "DT_RUNPATH"), (new, env, "LD_LIBRARY_PATH"),
-            (old, {}, "DT_RPATH"), (old, env, "DT_RPATH")]:
-        status, lines = doctor(program, environment)
+            (plain, {"LD_LIBRARY_PATH": ":/nowhere"}, "LD_LIBRARY_PATH"),
+            (new, {}, "DT_RUNPATH"), (new, env, "LD_LIBRARY_PATH"), (link, {}, "DT_RUNPATH"),
+            (old, {}, "DT_RPATH"), (old, env, "DT_RPATH"), (lib, {}, "DT_RUNPATH")]:
+        status, lines = doctor(program, environment, cwd=own_libpq)
         assert status == POOLED
-        assert libpqs(lines) == {ldd(program, environment): road}
+        # ldd(1) would take a link's folder for $ORIGIN, which it is not when it is executed.
+        assert libpqs(lines) == {ldd(program.resolve(), environment, own_libpq): road}
+
+
+def test_roads_of_what_a_library_needs(doctor, compiled, own_libpq):
+    """A program's DT_RPATH serves for its libraries, too, if they have no DT_RUNPATH."""
+    compiled(USE, "-shared", "-fPIC", "-lpq", name="lib/libplain.so")
+    compiled(USE, "-shared", "-fPIC", "-lpq", "-Wl,--enable-new-dtags,-rpath,/nowhere",
+             name="lib/libother.so")
+    for name, tags, road in [
+            ("plain", "disable", "DT_RPATH"), ("plain", "enable", "/etc/ld.so.cache"),
+            ("other", "disable", "/etc/ld.so.cache")]:
+        program = compiled(
+            "void *use(void); int main(void) { return !use(); }", "-L%s/lib" % own_libpq.parent,
+            "-l" + name, "-Wl,--%s-new-dtags,-rpath,$ORIGIN/lib:$ORIGIN/own" % tags)
+        status, lines = doctor(program)
+        assert status == POOLED and libpqs(lines) == {ldd(program): road}
+
+
+@pytest.mark.parametrize("at, value", [(CLASS, 1), (MACHINE, 183)])
+def test_libpq_of_another_machine_is_passed_over(doctor, compiled, own_libpq, at, value):
+    alter(own_libpq / "libpq.so.5", at, value)
+    program = compiled(CALLS, "-lpq")
+    env = {"LD_LIBRARY_PATH": str(own_libpq)}
+    assert libpqs(doctor(program, env)[1]) == {ldd(program, env): "/etc/ld.so.cache"}
+
+
+def test_libpq_is_told_once(doctor, compiled):
+    """By whatever many ways it is needed."""
+    lib = compiled(USE, "-shared", "-fPIC", "-lpq", name="libuse.so")
+    program = compiled(CALLS, "-lpq", str(lib))
+    assert set(libpqs(doctor(program)[1])) == {ldd(program)}
+
+
+def test_libpq_by_another_name(doctor, compiled, own_libpq, tmp_path):
+    """By its file's name alone, by its own alone, and not by that of the program."""
+    nameless = stub(compiled, "libpq.so.5")
+    lines = doctor(compiled(CALLS, str(nameless)))[1]
+    assert libpqs(lines) == {str(nameless): "its path"}
+    hidden = stub(compiled, "libhidden.so")
+    program = compiled(CALLS, "-L%s" % tmp_path, "-lhidden", "-Wl,-rpath,%s" % tmp_path)
+    shutil.copy(own_libpq / "libpq.so.5", hidden)
+    assert libpqs(doctor(program)[1]) == {str(hidden): "DT_RUNPATH"}
+    called_so = compiled(CALLS, "-lpq", name="bin/libpq.so.5")
+    assert set(libpqs(doctor(called_so)[1])) == {ldd(called_so)}
 
 
 def test_missing_libpq(doctor, compiled):
@@ -119,103 +120,47 @@ def test_missing_libpq(doctor, compiled):
     os.unlink(stub)
     status, lines = doctor(program)
     assert status == NOT_POOLED
-    assert troubles(lines)[0].endswith("needs libpq-gone.so.9, which is nowhere")
+    assert one_reason(lines).endswith("needs libpq-gone.so.9, which is nowhere")
 
 
-def test_libpq_that_lacks_functions(doctor, compiled, tmp_path):
-    stub = compiled(FUNCTIONS, "-shared", "-fPIC", "-Wl,-soname,libpq.so.5", name="libpq.so.5")
-    program = compiled(CALLS, str(stub), "-Wl,-rpath,%s" % tmp_path)
+def test_missing_library(doctor, compiled):
+    """Another one: somebody may yet say where it is."""
+    gone = compiled("int gone(void) { return 0; }", "-shared", "-fPIC", name="libgone.so")
+    program = compiled("int gone(void); int main(void) { return gone(); }", "-Wl,--no-as-needed",
+                       "-lpq", "-L%s" % gone.parent, "-lgone")
+    os.unlink(gone)
     status, lines = doctor(program)
-    assert status == NOT_POOLED and re.search("libpq.so.5 has no PQ", troubles(lines)[0])
+    assert status == POOLED
+    assert "note: %s needs libgone.so, which is nowhere" % program in lines
 
 
-@pytest.mark.parametrize("flags", [[], ["-rdynamic"]])
+def test_nothing_by_default(doctor, compiled):
+    program = compiled(CALLS, "-lpq", "-Wl,-z,nodefaultlib")
+    status, lines = doctor(program)
+    assert status == NOT_POOLED
+    assert "needs libpq.so.5, which is nowhere" in one_reason(lines)
+
+
+@pytest.mark.parametrize("missing", ["PQfinish", "PQbackendPID"])
+def test_libpq_that_lacks_a_function(doctor, compiled, tmp_path, missing):
+    """One that we answer, one that we call."""
+    lib = stub(compiled, "libpq.so.5", "-Wl,-soname,libpq.so.5",
+               functions=[f for f in REQUIRED if f != missing])
+    program = compiled(CALLS, str(lib), "-Wl,--unresolved-symbols=ignore-all,-rpath,%s" % tmp_path)
+    status, lines = doctor(program)
+    assert status == NOT_POOLED and "libpq.so.5 has no %s: " % missing in one_reason(lines)
+
+
+@pytest.mark.parametrize("flags", [[], ["-rdynamic"], ["-rdynamic", "-s"]])
 def test_libpq_inside(doctor, compiled, flags):
     status, lines = doctor(compiled(FUNCTIONS + CALLS, *flags))
-    assert status == NOT_POOLED and "has a libpq linked into it" in troubles(lines)[0]
+    assert status == NOT_POOLED and "has a libpq linked into it" in one_reason(lines)
 
 
 def test_no_libpq(doctor):
     status, lines = doctor("/bin/ls")
-    assert status == NOT_POOLED and "no way to a libpq is to be seen" in troubles(lines)[0]
-    assert lines[-1] == "Verdict: /bin/ls would not be pooled: 1 reason above"
-
-
-# -- interpreters ---------------------------------------------------------------------------
-
-
-def module_of(language):
-    import psycopg2
-    return {
-        "python3": glob.glob(os.path.dirname(psycopg2.__file__) + "/_psycopg.cpython*.so"),
-        "perl": glob.glob("/usr/lib/*/perl5/*/auto/DBD/Pg/Pg.so"),
-        "php": glob.glob("/usr/lib/php/2*/pgsql.so"),
-        "ruby": glob.glob("/usr/lib/*/ruby/vendor_ruby/*/pg_ext.so"),
-    }[language][0]
-
-
-@pytest.mark.parametrize("language", ["python3", "perl", "php", "ruby"])
-def test_interpreters(doctor, language):
-    module = module_of(language)
-    status, lines = doctor("/usr/bin/" + language)
-    assert status == POOLED
-    assert "ok: %s, if the program uses it" % module in lines, lines
-    assert set(libpqs(lines)) == {ldd(module)}
-    deepbound = any("RTLD_DEEPBIND" in line for line in lines)
-    assert deepbound == (language == "php")
-
-
-def test_functions_looked_up(doctor):
-    """Debian's psycopg 3 uses ctypes."""
-    lines = doctor(PYTHON)[1]
-    assert any("pq_ctypes.py looks libpq's functions up by dlsym" in line for line in lines)
-
-
-@pytest.mark.parametrize("first", ["#!/usr/bin/python3 -u", "#! /usr/bin/env python3",
-                                   "#!/usr/bin/env -S A=b /usr/bin/python3 -u"])
-def test_script(doctor, tmp_path, first):
-    script = tmp_path / "script"
-    proof = tmp_path / "it ran"
-    script.write_text("%s\nopen(%r, 'w')\n" % (first, str(proof)))
-    script.chmod(0o755)
-    status, lines = doctor(script, {"PATH": "/usr/bin:/bin"})
-    assert status == POOLED and set(libpqs(lines)) == {ldd(module_of("python3"))}
-    assert "ok: %s is a script, /usr/bin/python3 can be preloaded into" % script in lines
-    assert not proof.exists()
-
-
-def test_virtual_environment(doctor, tmp_path):
-    """A wheel's module, with the libpq that came with it."""
-    folder = tmp_path / "venv"
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder], check=True)
-    version = "python%d.%d" % sys.version_info[:2]
-    packages = folder / "lib" / version / "site-packages"
-    if not packages.is_dir():
-        pytest.skip("%s is of another version than we" % PYTHON)
-    (packages / "psycopg2").mkdir()
-    (packages / "psycopg2_binary.libs").mkdir()
-    required = re.findall(r"^(?:HOOK|CALL)\((\w+)\)", house.read("shim/base/hooks.def"), re.M)
-    stub = packages / "psycopg2_binary.libs" / "libpq-0a1b2c3d.so.5.16"
-    subprocess.run(["gcc", "-w", "-shared", "-fPIC", "-x", "c", "-", "-o", stub,
-                    "-Wl,-soname,libpq-0a1b2c3d.so.5.16"], text=True, check=True,
-                   input="".join("int %s(void) { return 0; }\n" % name for name in required))
-    name = os.path.basename(module_of("python3"))
-    subprocess.run(["gcc", "-w", "-shared", "-fPIC", "-x", "c", "-", "-x", "none", "-o",
-                    packages / "psycopg2" / name, stub, "-Wl,--enable-new-dtags,-rpath,"
-                    "$ORIGIN/../psycopg2_binary.libs"], text=True, check=True,
-                   input="int PQconnectdb(void); int use(void) { return PQconnectdb(); }\n")
-    status, lines = doctor(folder / "bin" / "python3")
-    assert status == POOLED
-    assert libpqs(lines)[str(stub)] == "DT_RUNPATH"
-    assert any("it is older than 14" in line for line in lines)
-
-
-def test_driver_without_libpq(doctor, tmp_path):
-    (tmp_path / "asyncpg").mkdir()
-    (tmp_path / "asyncpg" / "__init__.py").write_text("")
-    lines = doctor(PYTHON, {"PYTHONPATH": str(tmp_path)})[1]
-    assert "note: %s/asyncpg/__init__.py speaks to the server without libpq: its connections " \
-           "are not pooled" % tmp_path in lines
+    assert status == NOT_POOLED and "no way to a libpq is to be seen" in one_reason(lines)
+    assert not any(line.startswith("Never pooled") for line in lines)
 
 
 # -- what stands against preloading ---------------------------------------------------------
@@ -223,7 +168,24 @@ def test_driver_without_libpq(doctor, tmp_path):
 
 def test_static(doctor, compiled):
     status, lines = doctor(compiled("int main(void) { return 0; }", "-static"))
-    assert status == NOT_POOLED and "statically linked" in troubles(lines)[0]
+    assert status == NOT_POOLED and "statically linked" in one_reason(lines)
+
+
+@pytest.mark.parametrize("at, value", [(CLASS, 1), (MACHINE, 183)])
+def test_another_machine(doctor, compiled, at, value):
+    program = compiled(CALLS, "-lpq")
+    alter(program, at, value)
+    status, lines = doctor(program)
+    assert status == NOT_POOLED
+    assert "is built for another machine than libpqpool.so" in one_reason(lines)
+
+
+def test_program_that_may_not_be_read(doctor, compiled):
+    program = compiled(CALLS, "-lpq")
+    program.chmod(0o111)
+    status, lines = doctor(program, before=AS_OTHERS)
+    assert status == NOT_POOLED
+    assert one_reason(lines) == "! %s cannot be read" % program
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a setuid program")
@@ -232,7 +194,7 @@ def test_setuid(doctor, compiled):
     os.chown(program, 65534, 65534)
     os.chmod(program, 0o4755)
     status, lines = doctor(program)
-    assert status == NOT_POOLED and "raised privileges" in troubles(lines)[0]
+    assert status == NOT_POOLED and "raised privileges" in one_reason(lines)
 
 
 def test_musl(doctor, compiled):
@@ -248,6 +210,7 @@ def test_old_libc(doctor, compiled):
     assert status == NOT_POOLED
     assert any("libpqpool.so needs GLIBC_2." in line and "too old" in line
                for line in troubles(lines))
+    assert not any("libpqpool.so fits" in line for line in lines)
 
 
 def test_sanitized(doctor, compiled):
@@ -269,6 +232,20 @@ def test_preloads(doctor, compiled, shim):
     status, lines = doctor(psql, {"LD_PRELOAD": str(other)})
     assert status == NOT_POOLED
     assert "%s in LD_PRELOAD answers libpq's functions, too (PQfinish)" % other in troubles(lines)[0]
+
+
+def test_preload_file(doctor, compiled, tmp_path):
+    if subprocess.run([*SPAWN_NAMESPACE, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no mount namespaces for this user")
+    other = compiled("void PQfinish(void *c) {}", "-shared", "-fPIC", name="other.so")
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    shutil.copy("/etc/ld.so.cache", etc)
+    (etc / "ld.so.preload").write_text("%s\n" % other)
+    status, lines = doctor(os.path.join(bindir(), "psql"), before=[
+        *SPAWN_NAMESPACE, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc])
+    assert status == NOT_POOLED
+    assert "%s in /etc/ld.so.preload answers libpq's functions, too" % other in troubles(lines)[0]
 
 
 def test_another_pqpool(doctor, shim, tmp_path):
@@ -314,12 +291,29 @@ def test_unknown_variable(doctor):
 
 
 @pytest.mark.parametrize("log, said", [
-    ("/nowhere/x.log", "which cannot be made (No such file or directory): stderr instead"),
-    ("stderr", "log: stderr"),
+    ("/nowhere/x.log", "/nowhere/x.log, which cannot be made (No such file or directory): "
+                       "stderr instead"),
+    ("stderr", "stderr"), ("syslog", "syslog"),
+    ("%h%%%n", "{host}%psql, to be made"), ("there", "there, there and writable"),
+    ("locked", "locked, there but not writable: stderr instead"),
 ])
-def test_log(doctor, log, said):
-    lines = doctor(os.path.join(bindir(), "psql"), {"PQPOOL_LOG": log})[1]
-    assert any(line.startswith("log: ") and line.endswith(said) for line in lines)
+def test_log(doctor, tmp_path, log, said):
+    (tmp_path / "there").touch()
+    (tmp_path / "locked").touch(mode=0o400)
+    lines = doctor(os.path.join(bindir(), "psql"), {"PQPOOL_LOG": log}, cwd=tmp_path,
+                   before=AS_OTHERS)[1]
+    assert "log: " + said.format(host=os.uname().nodename) in lines
+
+
+def test_status_page(doctor, tmp_path):
+    place = tmp_path / "pqpool"
+    psql = os.path.join(bindir(), "psql")
+    place.mkdir(mode=0o700)
+    assert "status page: in %s" % place in doctor(psql)[1]
+    place.rmdir()
+    place.touch()
+    found, = [line for line in doctor(psql)[1] if line.startswith("status page: ")]
+    assert re.fullmatch("status page: in /tmp/pqpool-%d(, to be made)?" % os.geteuid(), found)
 
 
 # -- usage -----------------------------------------------------------------------------------
@@ -334,6 +328,11 @@ def test_usage(build, tmp_path):
     assert status("--help") == 0
     assert status() == status("a", "b") == status("--no") == 2
     assert status("/nowhere/at all") == status("no such program") == 127
+    assert status(str(tmp_path / "plain")) == 126
+    (tmp_path / "plain").chmod(0o755)
+    (tmp_path / "plain").write_text("#!/nowhere/interpreter\n")
+    assert status(str(tmp_path / "plain")) == 127
+    (tmp_path / "plain").write_bytes(b"\x7fELF")
     assert status(str(tmp_path / "plain")) == 126
 
 
