@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/pagedir.h"
 #include "base/self.h"
+#include "trace/stack.h"
 #include "trace/status.h"
 #include "trace/status_format.h"
 
@@ -139,6 +140,23 @@ static struct status_session session_at(int fd, uint32_t row)
 	return shown;
 }
 
+static struct status_pool pool_at(int fd, uint32_t row)
+{
+	struct status_pool told;
+
+	MUST(pread(fd, &told, sizeof(told),
+	           (off_t)(STATUS_POOLS_AT + (row - 1) * sizeof(told))) == sizeof(told));
+	return told;
+}
+
+static struct status_head head_of(int fd)
+{
+	struct status_head head;
+
+	MUST(pread(fd, &head, sizeof(head), 0) == sizeof(head));
+	return head;
+}
+
 static struct lease lease_in(uint32_t row, uint64_t id)
 {
 	return (struct lease){.row = row, .id = id, .began_us = id, .began_ns = id, .tid = 5};
@@ -148,6 +166,7 @@ static struct lease lease_in(uint32_t row, uint64_t id)
 
 static void tell_a_life(void)
 {
+	uint64_t before_us = clock_wall_us();
 	uint32_t pool = status_take_pool("app@db:5432/shop", 30, 10);
 	uint32_t row = status_take_session(3, 4711, pool);
 	struct lease lease = lease_in(row, 12);
@@ -160,6 +179,10 @@ static void tell_a_life(void)
 	shown = session_at(fd, row);
 	MUST(shown.state == STATUS_SESSION_IDLE && shown.backend == 4711 && shown.id == 3);
 	lease.backend_pid = 4712;
+	lease.began_us = 31;
+	lease.began_ns = 32;
+	lease.wait_ns = 33;
+	lease.stack = 34;
 	status_lease_begun(&lease);
 	status_statement(&lease, "SELECT 1 FROM t");
 	status_transaction(&lease, LEASE_TRANSACTION_FAILED);
@@ -167,21 +190,28 @@ static void tell_a_life(void)
 	MUST(shown.state == STATUS_SESSION_LEASED && shown.lease == 12 && shown.spoken == 1);
 	MUST(shown.backend == 4712 && shown.transaction == STATUS_TRANSACTION_FAILED);
 	MUST(shown.generation % 2 == 0 && strcmp(shown.statement, "SELECT ...") == 0);
+	MUST(shown.began_us == 31 && shown.began_ns == 32 && shown.wait_ns == 33);
+	MUST(shown.stack == 34 && shown.tid == 5);
+	status_backend(row, 4713);
+	MUST(session_at(fd, row).backend == 4713);
+	status_opened(pool);
 	status_pool(pool, 5, 2, 1);
 	status_pool(pool, 1, 6, 0);
 	status_closed(pool, 1);
 	status_waited(pool, 3000, true);
 	status_waited(pool, 2000, false);
-	status_lease_ended(&lease, clock_monotonic_ns());
+	status_lease_ended(&lease, lease.began_ns + 9 * NS_PER_US);
 	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
-	MUST(pread(fd, &told, sizeof(told), STATUS_POOLS_AT) == sizeof(told));
+	told = pool_at(fd, pool);
 	MUST(strcmp(told.label, "app@db:5432/shop") == 0 && told.limit == 30);
 	MUST(told.in_use == 1 && told.idle == 6 && told.waiting == 0 && told.peak == 5);
 	MUST(told.waits == 2 && told.wait_us == 5 && told.wait_max_us == 3);
 	MUST(told.timeouts == 1 && told.closed[1] == 1);
-	MUST(told.acquired == 1 && told.released == 1);
-	MUST(pread(fd, &head, sizeof(head), 0) == sizeof(head) && status_is_page(&head));
+	MUST(told.acquired == 1 && told.released == 1 && told.held_us == 9 && told.opened == 1);
+	head = head_of(fd);
+	MUST(status_is_page(&head));
 	MUST(head.acquired == 1 && head.released == 1 && head.pid == getpid());
+	MUST(head.created_us >= before_us && head.created_us <= clock_wall_us());
 	MUST(strncmp(head.config, "profile=none size=7 ", 20) == 0);
 	MUST(strcmp(head.reasons[1], "aged") == 0 && strcmp(head.program, "test") == 0);
 	status_free_session(row);
@@ -194,9 +224,39 @@ static void tells_a_life(void **state)
 	in_child(tell_a_life);
 }
 
+/* A row that is taken again tells nothing of the pool before. */
+static void take_pool_again(void)
+{
+	uint32_t row = status_take_pool("app@db:5432/before", 30, 10);
+	struct status_pool told;
+	int fd = open_page();
+
+	status_pool(row, 3, 2, 1);
+	status_opened(row);
+	status_closed(row, 1);
+	status_waited(row, 5000, false);
+	status_free_pool(row);
+	MUST(pool_at(fd, row).state == STATUS_POOL_FREE);
+	MUST(status_take_pool("app@db:5432/now", 3, 1) == row);
+	told = pool_at(fd, row);
+	MUST(told.generation % 2 == 0 && told.state == STATUS_POOL_USED);
+	MUST(strcmp(told.label, "app@db:5432/now") == 0 && told.limit == 3 && told.size == 1);
+	MUST(told.in_use + told.idle + told.waiting + told.peak == 0);
+	MUST(told.waits + told.wait_us + told.wait_max_us + told.timeouts == 0);
+	MUST(told.opened + told.closed[1] == 0);
+}
+
+static void a_row_of_a_pool_begins_anew(void **state)
+{
+	(void)state;
+	in_child(take_pool_again);
+}
+
 static void speak(void)
 {
 	static const char secret[] = "ALTER ROLE app PASSWORD 'hunter2'";
+	static const char long_one[] =
+		"SELECT b, c FROM only_so_much_of_it_is_looked_at, there";
 	uint32_t row = status_take_session(1, 1, 0);
 	struct lease lease = lease_in(row, 1);
 	int fd = open_page();
@@ -214,6 +274,9 @@ static void speak(void)
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app") == 0);
 	status_statement(&lease, "");
 	MUST(session_at(fd, row).statement[0] == '\0');
+	status_statement(&lease, long_one);
+	MUST(strcmp(session_at(fd, row).statement,
+	            "SELECT b, c FROM only_so_much_of_it_is_looked_at...") == 0);
 }
 
 static void shows_first_words_only(void **state)
@@ -235,9 +298,11 @@ static void take_all(void)
 	}
 	MUST(n == STATUS_SESSIONS_MAX);
 	status_lease_begun(&lease); /* without a row it is counted all the same */
-	MUST(pread(open_page(), &head, sizeof(head), 0) == sizeof(head));
+	head = head_of(open_page());
 	MUST(head.acquired == 1 && head.untold == 1 && head.sessions == n);
 	status_free_session(77);
+	status_free_session(777); /* where it looks first the next time */
+	MUST(status_take_session(1, 0, 0) == 777);
 	MUST(status_take_session(1, 0, 0) == 77);
 }
 
@@ -308,6 +373,55 @@ static void is_read_while_it_is_written(void **state)
 {
 	(void)state;
 	in_child(churn_in_threads);
+}
+
+/* ---- stacks ---- */
+
+/* Walks through the stacks: each is a whole one, their numbers are 1, 2, ...; how many. */
+static uint32_t count_stacks(int fd, uint32_t bytes)
+{
+	struct status_stack entry;
+	uint32_t n = 0;
+	uint32_t at = 0;
+	char begin[8];
+
+	while (at < bytes) {
+		off_t place = (off_t)STATUS_STACKS_AT + at;
+
+		MUST(pread(fd, &entry, sizeof(entry), place) == sizeof(entry));
+		MUST(pread(fd, begin, 8, place + (off_t)sizeof(entry)) == 8);
+		MUST(entry.id == ++n && memcmp(begin, "frames=\"", 8) == 0);
+		at += (uint32_t)(sizeof(entry) + entry.bytes + 7) & ~7U;
+	}
+	MUST(at == bytes);
+	return n;
+}
+
+/* One for each address in this program, until there is no more room. */
+static void tell_stacks(void)
+{
+	int fd = status_take_session(1, 1, 0) != 0 ? open_page() : -1;
+	uint32_t before = 0;
+	uint32_t now = 0;
+
+	for (uintptr_t i = 0; i == 0 || before < now; i++) {
+		uint32_t stack = stack_capture((const char *)(uintptr_t)tell_stacks + i, 0);
+
+		before = now;
+		MUST(stack == i + 1);
+		status_stack(stack);
+		now = head_of(fd).stack_bytes;
+		status_stack(stack);
+		MUST(head_of(fd).stack_bytes == now); /* once is enough */
+		MUST(i != 100 || count_stacks(fd, now) == 101);
+	}
+	MUST(now <= STATUS_STACKS_BYTES && now > STATUS_STACKS_BYTES - 8192);
+}
+
+static void stacks_are_told_while_there_is_room(void **state)
+{
+	(void)state;
+	in_child(tell_stacks);
 }
 
 /* ---- the file ---- */
@@ -388,6 +502,45 @@ static void a_child_has_its_own(void **state)
 	in_child(fork_once);
 }
 
+/* The numbers and the words of before are the parent's. */
+static void fork_with_rows(void)
+{
+	struct lease lease = lease_in(status_take_session(1, 1, 0), 1);
+	int status = -1;
+	pid_t child;
+
+	status_lease_begun(&lease);
+	status_statement(&lease, "SELECT 1");
+	for (int i = 0; i < 100; i++) {
+		MUST(status_take_session(2, 2, 0) != 0 && status_take_pool("one", 1, 1) != 0);
+	}
+	status_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		char path[512];
+		int fd;
+
+		self_renew();
+		status_fork_child(true);
+		MUST(files(".page", path) == 1 && unlink(path) == 0); /* the parent's */
+		MUST(status_take_session(3, 3, 0) == 1 && status_take_pool("two", 1, 1) == 1);
+		fd = open_page();
+		status_lease_begun(&lease);
+		status_statement(&lease, "SELECT 1");
+		MUST(strcmp(session_at(fd, 1).statement, "SELECT ...") == 0);
+		status_remove();
+		_exit(0);
+	}
+	status_fork_parent();
+	MUST(waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void a_child_has_all_rows_free(void **state)
+{
+	(void)state;
+	in_child(fork_with_rows);
+}
+
 /* A page as a killed process leaves it. */
 static void leave_page(int leases)
 {
@@ -411,29 +564,16 @@ static void leave_page(int leases)
 
 static void tidy_up(void)
 {
-	const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
 	char path[512];
-	int fd;
 
 	leave_page(0);
 	MUST(files(".page", path) == 1);
-	leave_page(2); /* removes the one before, and stays */
+	strcpy(strrchr(path, '/'), "/garbage.page");
+	MUST(close(creat(path, 0600)) == 0);
+	leave_page(2); /* removes both, and stays */
 	MUST(files(".page", path) == 1);
 	MUST(status_take_session(1, 1, 0) != 0);
 	MUST(files(".page", path) == 1 && files(".dead", path) == 1);
-	MUST(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
-	strcpy(strrchr(path, '/'), "/garbage.page");
-	fd = open(path, O_CREAT | O_WRONLY, 0600);
-	MUST(fd >= 0 && write(fd, "garbage", 7) == 7);
-	strcpy(strrchr(path, '/'), "/started.new");
-	fd = open(path, O_CREAT | O_WRONLY, 0600);
-	leave_page(0);
-	MUST(files(".dead", path) == 0 && files(".page", path) == 2);
-	MUST(files(".new", path) == 1);
-	MUST(futimens(fd, long_ago) == 0);
-	leave_page(0);
-	MUST(files(".new", path) == 0);
-	leave_page(0);
 }
 
 static void what_is_left_is_cleared_out(void **state)
@@ -446,12 +586,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_a_life),
+		cmocka_unit_test(a_row_of_a_pool_begins_anew),
 		cmocka_unit_test(shows_first_words_only),
 		cmocka_unit_test(has_an_end),
 		cmocka_unit_test(is_read_while_it_is_written),
+		cmocka_unit_test(stacks_are_told_while_there_is_room),
 		cmocka_unit_test(a_full_disk_is_survived),
 		cmocka_unit_test(a_limit_on_files_is_heeded),
 		cmocka_unit_test(a_child_has_its_own),
+		cmocka_unit_test(a_child_has_all_rows_free),
 		cmocka_unit_test(what_is_left_is_cleared_out),
 	};
 
