@@ -2,6 +2,7 @@
 """The status page: what is in it, whose it is, and what becomes of it."""
 import glob
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -142,6 +143,14 @@ def test_a_hostile_directory_is_left_alone(run, program, tmp_path, trap):
     assert trap != "open to all" or os.listdir(place) == []
 
 
+def test_elsewhere_if_the_directory_is_not_to_be_trusted(lives, tool, tmp_path):
+    (tmp_path / "pqpool").touch()
+    program = lives(env={"XDG_RUNTIME_DIR": tmp_path})
+    program.do("take", "-", 1)
+    pid = program.process.pid
+    assert " lives " in tool("top", pid, env={"XDG_RUNTIME_DIR": str(tmp_path)}).stdout
+
+
 def test_nothing_without_libpq(run, program, folder):
     assert run([program("exits"), "return", "0", "none"]).returncode == 0
     assert not os.path.exists(os.path.join(folder, "pqpool"))
@@ -205,8 +214,28 @@ def test_each_process_has_its_own(lives, folder):
     assert set(after) == {program.process.pid, child}
     assert after[program.process.pid] == parents
     assert [str(lease["backend"]) for lease in after[child].leases] == [backend]
+    assert all("/lives+0x" in after[child].stacks[s["stack"]] for s in after[child].leases)
     program.do("give", "-", 2)
     assert pages.read_page(parents.path) == parents
+
+
+def test_parent_that_is_killed_is_not_kept_alive_by_its_child(lives, folder, tool):
+    program = lives()
+    program.do("take", "-", 1)
+    child = int(program.do("fork"))
+    os.kill(program.process.pid, signal.SIGKILL)
+    program.process.wait()
+    program.do("take", "-", 1)
+    assert re.findall(r"(\d+) lives ", tool("top").stdout) == [str(child)]
+    assert [pages.read_page(p).pid for p in pages.in_folder(folder)
+            if p.endswith(".dead")] == [program.process.pid]
+
+
+def test_outlives_a_child_in_the_same_memory(lives, folder):
+    program = lives()
+    program.do("take", "-", 1)
+    program.do("vfork")
+    assert only_page(folder).pid == program.process.pid
 
 
 def test_exec_leaves_a_page_that_is_nobodys(lives, folder, tool):
@@ -224,7 +253,8 @@ def test_a_program_that_closes_all_descriptors_lives(lives, folder, tool):
     program = lives(env={"PQPOOL_SIZE": 0})
     program.do("take", "-", 1)
     path = only_page(folder).path
-    assert opens(program.process.pid, path)
+    [number] = opens(program.process.pid, path)
+    assert number > 100  # out of the program's way
     program.do("closeall")
     assert not opens(program.process.pid, path)  # the fault is there
     other = lives()
@@ -236,8 +266,21 @@ def test_a_program_that_closes_all_descriptors_lives(lives, folder, tool):
 
 
 def opens(pid, path):
+    """The descriptors that it has of that file."""
     folder = "/proc/%d/fd" % pid
-    return path in [os.readlink(os.path.join(folder, fd)) for fd in os.listdir(folder)]
+    return [int(fd) for fd in os.listdir(folder) if os.readlink(os.path.join(folder, fd)) == path]
+
+
+def test_a_stranger_in_its_place_is_left_alone(lives, folder):
+    program = lives(env={"PQPOOL_SIZE": 0})
+    program.do("take", "-", 1)
+    program.do("replace")
+    before = program.do("look")
+    assert int(before.split()[0]) > 2 and before.endswith(" 0")
+    program.do("take", "-", 50)
+    assert len(only_page(folder).leases) == 51 and program.do("look") == before
+    program.do("fork")
+    assert program.do("look") == before
 
 
 # ---- a full disk ---------------------------------------------------------------------
@@ -246,28 +289,40 @@ FULL = ('mount -t tmpfs -o size=32k,mode=700 tmpfs "$XDG_RUNTIME_DIR" && '
         'head -c 1M /dev/zero >"$XDG_RUNTIME_DIR/fill" 2>/dev/null; exec "$0" "$@"')
 
 
+# One that gives no blocks beforehand, in both places.
+UNRELIABLE = ('mkdir -p -m 700 /tmp/pqpool-$(id -u) && '
+              'for place in "$XDG_RUNTIME_DIR" /tmp/pqpool-$(id -u); do '
+              'mount -t ramfs -o mode=700 ramfs "$place" || exit 1; done; exec "$0" "$@"')
+
+
 @pytest.fixture
-def full(run, program, tmp_path):
-    """Runs the cycle program with its status pages on a full file system."""
+def mounted(run, program, tmp_path):
+    """mounted(command): runs the cycle program with its status pages on what that mounts."""
     if subprocess.run([*SPAWN_NAMESPACE, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no mount namespaces for this user")
 
     place = tmp_path / "run"
     place.mkdir()
 
-    def start(**env):
-        return run([*SPAWN_NAMESPACE, "sh", "-c", FULL, program("cycle")],
+    def start(command, **env):
+        return run([*SPAWN_NAMESPACE, "sh", "-c", command, program("cycle")],
                    env={"XDG_RUNTIME_DIR": place, **env}, check_leases=False)
 
     return start
 
 
-def test_full_disk(full, shim, tmp_path):
+def test_file_system_that_promises_nothing(mounted, tmp_path):
+    done = mounted(UNRELIABLE, PQPOOL_LOG=tmp_path / "log", PQPOOL_LOG_LEVEL="debug")
+    [told] = done.events("status")
+    assert done.returncode == 0 and told["error"] == "Operation not supported"
+
+
+def test_full_disk(mounted, shim, tmp_path):
     module = tmp_path / "unallocated.so"
     source = os.path.join(os.path.dirname(__file__), "../programs/modules/unallocated.c")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", module, source], check=True)
-    assert full(LD_PRELOAD="%s:%s" % (shim, module)).returncode == -signal.SIGBUS
-    done = full(PQPOOL_LOG=tmp_path / "log", PQPOOL_LOG_LEVEL="debug")
+    assert mounted(FULL, LD_PRELOAD="%s:%s" % (shim, module)).returncode == -signal.SIGBUS
+    done = mounted(FULL, PQPOOL_LOG=tmp_path / "log", PQPOOL_LOG_LEVEL="debug")
     assert done.returncode == 0 and done.events("acquire")
     [told] = done.events("status")
     assert told["error"] == "No space left on device"

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "plain.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,6 +46,49 @@ static void close_all(int unused)
 	}
 }
 
+static int own = -1; /* a file of the program's */
+
+/* Puts it in the place of every descriptor: those that it does not know are lost. */
+static void replace_all(int unused)
+{
+	(void)unused;
+	own = memfd_create("own", 0);
+	for (int fd = 3; fd < 65536; fd++) {
+		if (fd != own && fcntl(fd, F_GETFD) >= 0) {
+			dup2(own, fd);
+		}
+	}
+}
+
+/* How many descriptors of that file there are, and how long it is. */
+static void look(int unused)
+{
+	struct stat file;
+	struct stat st;
+	int count = 0;
+
+	(void)unused;
+	fstat(own, &file);
+	for (int fd = 3; fd < 65536; fd++) {
+		count += fstat(fd, &st) == 0 && st.st_ino == file.st_ino &&
+		         st.st_dev == file.st_dev;
+	}
+	printf("%d %lld\n", count, (long long)file.st_size);
+}
+
+/* A child that shares our memory ends at once. */
+static void vfork_child(int unused)
+{
+	int status;
+	pid_t child = vfork();
+
+	(void)unused;
+	if (child == 0) {
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+}
+
 /* A child takes over, whose status is then the program's; its parent stays. */
 static void fork_child(int unused)
 {
@@ -74,8 +119,9 @@ static const struct {
 	const char *word;
 	void (*run)(int argument);
 } commands[] = {
-	{"take", take},          {"give", give},       {"umask", set_umask},
-	{"closeall", close_all}, {"fork", fork_child}, {"execute", execute},
+	{"take", take},           {"give", give},       {"umask", set_umask},
+	{"closeall", close_all},  {"fork", fork_child}, {"execute", execute},
+	{"replace", replace_all}, {"look", look},       {"vfork", vfork_child},
 };
 
 int main(void)
