@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Status pages as shim/trace/status_format.h lays them out, read without the tools."""
+"""Status pages as shim/trace/status_format.h lays them out, read and made without the tools."""
+import contextlib
+import fcntl
 import glob
 import os
 import struct
+import time
 from dataclasses import dataclass
 
 import logfmt
@@ -13,8 +16,10 @@ STACKS_AT = SESSIONS_AT + 8192 * 256
 HEAD = struct.Struct("<8sIiQQIIII3Q64s1536s")
 POOL = struct.Struct("<8I8Q48Q544s")
 SESSION = struct.Struct("<IIQIiQQQQiIII184s")
-LEASED = 2
-NO_POOL = 0xffffffff
+REASON_BYTES = 24
+IDLE, LEASED = 1, 2
+NO_POOL = NO_LIMIT = 0xffffffff
+F_OFD_SETLK = 37
 
 
 def text(raw):
@@ -81,6 +86,49 @@ def read_stacks(data, length):
         number, size = struct.unpack_from("<II", data, at)
         yield number, pairs(data[at + 8:at + 8 + size].decode())["frames"]
         at += (8 + size + 7) // 8 * 8
+
+
+# ---- made ----------------------------------------------------------------------------
+
+
+def made_pool(label, generation=2, state=1, limit=0, size=0, in_use=0, idle=0, waiting=0, peak=0,
+              acquired=0, released=0, held_us=0, waits=0, wait_us=0, wait_max_us=0, timeouts=0,
+              opened=0, closed=()):
+    return POOL.pack(generation, state, limit, size, in_use, idle, waiting, peak, acquired, released,
+                     held_us, waits, wait_us, wait_max_us, timeouts, opened,
+                     *closed, *[0] * (48 - len(closed)), label.encode())
+
+
+def made_session(held=0, generation=2, state=LEASED, number=1, pool=0, backend=0, lease=1, tid=0,
+                 stack=0, transaction=1, spoken=1, statement=""):
+    """A row of the page; the lease was taken `held` seconds ago."""
+    began_us = int((time.time() - held) * 1e6)
+    return SESSION.pack(generation, state, number, pool, backend, lease, began_us, 0, 0, tid, stack,
+                        transaction, spoken, statement.encode())
+
+
+def made_stack(number, pairs):
+    data = struct.pack("<II", number, len(pairs)) + pairs.encode()
+    return data + bytes(-len(data) % 8)
+
+
+def made_page(pid, pools=(), sessions=(), stacks=(), program="made", acquired=0, released=0,
+              untold=0, created_us=0, reasons=()):
+    """The bytes of a page with such rows."""
+    stacks = b"".join(stacks)
+    head = HEAD.pack(b"pqpool\x1a\n", 1, pid, created_us, 0, len(pools), len(sessions), len(stacks), 0,
+                     acquired, released, untold, program.encode(), b"")
+    head += b"".join(word.encode().ljust(REASON_BYTES, b"\0") for word in reasons)
+    data = head.ljust(POOLS_AT, b"\0") + b"".join(pools)
+    return (data.ljust(SESSIONS_AT, b"\0") + b"".join(sessions)).ljust(STACKS_AT, b"\0") + stacks
+
+
+@contextlib.contextmanager
+def living(path):
+    """The page of that path is as of a process that lives, which we are then."""
+    with open(path, "rb+") as f:
+        fcntl.fcntl(f, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        yield
 
 
 def in_folder(folder):

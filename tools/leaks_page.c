@@ -4,11 +4,9 @@
 
 #include <err.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "logline.h"
 #include "memory.h"
 #include "pages.h"
 
@@ -19,14 +17,15 @@ static const char *const transactions[] = {
 	[STATUS_TRANSACTION_FAILED] = "failed",
 };
 
-static const struct page *last_page(const struct pages *pages, pid_t pid)
+/* All are of processes of one number: the last that had it. */
+static const struct page *last_page(const struct pages *pages)
 {
 	const struct page *last = NULL;
 
 	for (size_t i = 0; i < pages->count; i++) {
 		const struct page *page = &pages->all[i];
 
-		if (page->pid == pid && (last == NULL || page->created_us > last->created_us)) {
+		if (last == NULL || page->created_us > last->created_us) {
 			last = page;
 		}
 	}
@@ -76,15 +75,10 @@ static void tell_gaps(const struct page *page)
 static void enter_stack(struct ledger *ledger, struct process *process,
                         const struct page_stack *stack)
 {
-	const char *texts[LEDGER_TEXTS] = {stack->frames, stack->build_ids, stack->script};
-	char *copy = memory_copy(stack->text, strlen(stack->text));
-	struct logline line;
+	const char *const texts[LEDGER_TEXTS] = {stack->frames, stack->build_ids, stack->script,
+	                                         stack->script_frames};
 
-	if (logline_parse(&line, copy)) {
-		texts[3] = logline_get(&line, "script_frames");
-	}
 	ledger_number(process, stack->id, ledger_place(ledger, texts));
-	free(copy);
 }
 
 static void enter(struct ledger *ledger, const struct page *page)
@@ -116,7 +110,7 @@ bool leaks_page_read(struct ledger *ledger, pid_t pid)
 	const struct page *page = NULL;
 
 	if (pages_read(&pages, pid, pages_warn)) {
-		page = last_page(&pages, pid);
+		page = last_page(&pages);
 		if (page != NULL) {
 			enter(ledger, page);
 		} else {

@@ -23,19 +23,6 @@ void pages_warn(const char *path, const char *what)
 	warnx("%s: %s", path, what);
 }
 
-const char *pages_transaction(uint32_t transaction)
-{
-	static const char *const names[] = {
-		[STATUS_TRANSACTION_UNKNOWN] = "",
-		[STATUS_TRANSACTION_IDLE] = "idle",
-		[STATUS_TRANSACTION_ACTIVE] = "active",
-		[STATUS_TRANSACTION_OPEN] = "in transaction",
-		[STATUS_TRANSACTION_FAILED] = "failed transaction",
-	};
-
-	return transaction < sizeof(names) / sizeof(names[0]) ? names[transaction] : "";
-}
-
 /* Of an ended process only wall clocks are left to compare: it may be of another boot. */
 uint64_t pages_held_ns(const struct page *page, const struct page_session *session)
 {
@@ -53,9 +40,8 @@ struct search {
 	pages_complain *complain;
 };
 
-static void reject(struct search *search, const char *path, const char *what)
+static void reject(const struct search *search, const char *path, const char *what)
 {
-	search->pages->bad++;
 	if (search->complain != NULL) {
 		search->complain(path, what);
 	}
@@ -170,13 +156,7 @@ static int compare_pages(const void *a, const void *b)
 	const struct page *x = a;
 	const struct page *y = b;
 
-	if (x->live != y->live) {
-		return x->live ? -1 : 1;
-	}
-	if (x->pid != y->pid) {
-		return x->pid < y->pid ? -1 : 1;
-	}
-	return x->created_us < y->created_us ? -1 : x->created_us > y->created_us;
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
 bool pages_read(struct pages *pages, pid_t pid, pages_complain *complain)

@@ -57,7 +57,6 @@ struct page {
 	uint64_t untold; /* leases begun for which the page had no room */
 	size_t torn;     /* rows left out because they were being written */
 	char *program;
-	char *config;                                      /* logfmt pairs */
 	char reasons[STATUS_REASONS][STATUS_REASON_BYTES]; /* "" = not in use */
 
 	struct page_pool *pools;
@@ -69,9 +68,8 @@ struct page {
 };
 
 struct pages {
-	struct page *all; /* by pid; live ones before those of ended processes */
+	struct page *all; /* by pid */
 	size_t count;
-	size_t bad; /* files that were no pages */
 };
 
 /* Told of each file that cannot be read, in words without a newline. */
@@ -90,9 +88,6 @@ void pages_free(struct pages *pages);
 
 /* Takes what ended processes left out of the way, as far as it is nobody's any more. */
 void pages_tidy(void);
-
-/* The word for a transaction state: "in transaction"; "" = unknown. */
-const char *pages_transaction(uint32_t transaction);
 
 /*
  * How long the lease has been held by the time the page was read, in nanoseconds; of an

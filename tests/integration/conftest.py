@@ -195,7 +195,8 @@ def tool(run):
     CompletedProcess."""
     def start(*arguments, **options):
         env = {**bare_environ(), "XDG_RUNTIME_DIR": run.folder, **options.pop("env", {})}
-        return subprocess.run([built("pqpool"), *map(str, arguments)], env=env, text=True,
+        return subprocess.run([*options.pop("before", ()), built("pqpool"), *map(str, arguments)],
+                              env=env, text=True,
                               capture_output=True, check=False, timeout=60, **options)
 
     return start

@@ -418,7 +418,8 @@ def test_other_server(check, pooled, connect, tmp_path, tcp):
         write_at(file, row + BACKEND, struct.pack("i", namesake))
         lines = check()[1]
         write_at(file, row + BACKEND, struct.pack("i", pid))
-    assert held(lines) == {} and "Held through pqpool, but not here: 1 connections" in lines
+    assert held(lines) == {}
+    assert any(re.match("Held through pqpool, but not here: [1-9]", line) for line in lines)
     program.finish("a")
 
 

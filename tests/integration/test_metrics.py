@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """pqpool metrics: what Prometheus makes of it."""
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -10,22 +9,7 @@ import pytest
 
 from conftest import BUILD
 from server import wait_until
-
-SAMPLE = re.compile(r'(\w+)\{((?:\w+="(?:[^"\\]|\\[\\"n])*",?)*)\} ([0-9.]+)')
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\[\\"n])*)"')
-
-
-def samples(text):
-    """{(name, value of `reason` or None): value} of one pool's samples."""
-    found = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            name, labels, value = SAMPLE.fullmatch(line).groups()
-            labels = dict(LABEL.findall(labels))
-            assert labels.keys() - {"reason"} == {"program", "pid", "pool"}
-            found.setdefault(labels["pid"], {})[name, labels.get("reason")] = float(value)
-    return found
-
+from tables import samples
 
 def checked(text):
     """Has promtool, which knows names, types and the format, look at it."""
@@ -46,7 +30,6 @@ def test_no_pools(tool):
     done = tool("metrics")
     assert done.returncode == 0 and not done.stderr
     assert done.stdout.endswith("# EOF\n")
-    assert samples(done.stdout) == {}
     checked(done.stdout)
 
 
@@ -66,7 +49,7 @@ def test_numbers(script, tool):
     program.finish("c")
     done = tool("metrics")
     checked(done.stdout)
-    [found] = samples(done.stdout).values()
+    found = samples(done.stdout)[str(program.process.pid)]
     for name, value in {"sessions_in_use": 1, "sessions_limit": 2, "sessions_in_use_peak": 2,
                         "waiting": 0, "leases_total": 3, "leases_ended_total": 2,
                         "waits_total": 1, "timeouts_total": 0}.items():
@@ -96,7 +79,7 @@ def test_pools_of_one_name_are_added_up(script, tool):
     program.connect("b", "application_name=two")  # another pool, called the same
     done = tool("metrics")
     checked(done.stdout)
-    [found] = samples(done.stdout).values()
+    found = samples(done.stdout)[str(program.process.pid)]
     assert found["pqpool_sessions_in_use", None] == 2
 
 
@@ -115,6 +98,16 @@ def test_written_in_one_moment(script, tool, tmp_path):
     umask = os.umask(0o022)
     os.umask(umask)
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
+
+
+def test_all_of_it_or_nothing(script, tool, tmp_path):
+    script().connect("a")
+    target = tmp_path / "pqpool.prom"
+    target.write_text("of yesterday")
+    done = tool("metrics", "-o", target, before=[
+        "sh", "-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+    assert done.returncode == 125 and "File too large" in done.stderr
+    assert target.read_text() == "of yesterday" and os.listdir(tmp_path) == ["pqpool.prom"]
 
 
 def test_where_it_cannot_write(tool, tmp_path):

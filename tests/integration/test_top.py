@@ -10,20 +10,7 @@ import pytest
 
 from conftest import built
 from server import bare_environ, wait_until
-
-
-def rows(text):
-    """The table's lines as dicts by their titles."""
-    lines = text.splitlines()
-    titles = re.split(r"  ?(?=[A-Z])", lines[1].strip()) if len(lines) > 1 else []
-    titles = re.findall(r"IN USE|TAKEN AT|\w+", lines[1]) if titles else []
-    found = []
-    for line in lines[2:]:
-        match = re.fullmatch(r" *(\d+) (\S+) +(\d+) +(\d+|-) +(\d+|-) +(\d+|none|-) +(\d+|-)"
-                             r" +(\d+|-) +(-|[\d.]+ \w+) (not pooled|\S+) *(\S*) *", line)
-        assert match, line
-        found.append(dict(zip(titles, match.groups())))
-    return found
+from tables import rows
 
 
 # ---- piped ---------------------------------------------------------------------------
@@ -34,7 +21,7 @@ def test_a_table(script, tool):
     program.connect("a")
     program.connect("b")
     program.finish("b")
-    done = tool("top")
+    done = tool("top", program.process.pid)
     assert done.returncode == 0 and not done.stderr and "\033" not in done.stdout
     assert re.match(r"pqpool \d\d:\d\d:\d\d  1 program, 1 pool, 1 in use, 0 waiting\n",
                     done.stdout)
@@ -49,7 +36,8 @@ def test_of_some_processes(script, tool):
     one, other = script(), script()
     one.connect("a")
     other.connect("a")
-    assert len(rows(tool("top").stdout)) == 2
+    everybody = [row["PID"] for row in rows(tool("top").stdout)]
+    assert {str(one.process.pid), str(other.process.pid)} <= set(everybody)
     [row] = rows(tool("top", other.process.pid).stdout)
     assert row["PID"] == str(other.process.pid)
     done = tool("top", one.process.pid, os.getpid())
@@ -60,10 +48,11 @@ def test_of_some_processes(script, tool):
 def test_not_pooled_and_ended(script, tool):
     program = script()
     program.connect("a", "replication=database user=postgres")
-    [row] = rows(tool("top").stdout)
+    [row] = rows(tool("top", program.process.pid).stdout)
     assert (row["POOL"], row["IN USE"], row["LIMIT"]) == ("not pooled", "1", "-")
     program.kill()
-    assert tool("top").stdout.count("\n") == 1
+    done = tool("top", program.process.pid)
+    assert done.returncode == 1 and done.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["--interval", "0"], ["-i", "soon"], ["12x"], ["-1", "0"],
