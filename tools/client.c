@@ -285,7 +285,6 @@ bool client_begin(struct client *client)
 	       do_without_rows(client,
 	                       "SELECT pg_catalog.set_config('search_path', '', true),"
 	                       " pg_catalog.set_config('statement_timeout', $1, true),"
-	                       " pg_catalog.set_config('lock_timeout', $1, true),"
 	                       " pg_catalog.set_config('client_encoding', 'UTF8', true)",
 	                       1, values);
 }

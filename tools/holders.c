@@ -308,9 +308,11 @@ static void tell(const struct pages *pages, const struct rows *backends,
 		const struct page *page = &pages->all[p];
 
 		for (size_t s = 0; page->live && s < page->session_count; s++) {
-			if (page->sessions[s].row.state == STATUS_SESSION_LEASED) {
-				look_up(page, &page->sessions[s], backends, client, &symbols,
-				        &holders);
+			const struct page_session *session = &page->sessions[s];
+
+			/* Where one leads that is not pooled, its page does not say. */
+			if (session->row.state == STATUS_SESSION_LEASED && session->pool != NULL) {
+				look_up(page, session, backends, client, &symbols, &holders);
 			}
 		}
 	}

@@ -215,6 +215,10 @@ def test_what_it_goes_by(advice, server, build):
     lines = advice[1]
     assert "Advice for the database advice, by statistics that were never reset" in lines
     assert "autovacuum is off on this server." in lines
+    assert not any("This is a standby" in line or "track_counts" in line for line in lines)
+    options = {"PGUSER": "postgres", "PGOPTIONS": "-c track_counts=off"}
+    assert "track_counts is off on this server: there is nothing to judge by." in overview(
+        build, server, "advice", options)[1]
     server.sql("SELECT pg_stat_reset()", "advice")
     lines = overview(build, server, "advice")[1]
     assert any(re.match("Advice for the database advice, by statistics gathered since 20", line)

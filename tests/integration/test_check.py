@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """`pqpool check`: each state caused for real, and who holds what."""
+import contextlib
 import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import time
 
@@ -12,6 +12,8 @@ import psycopg2
 import pytest
 
 import house
+import pages
+from conftest import built
 from running import PYTHON
 from server import Server, bare_environ, wait_until
 
@@ -23,7 +25,8 @@ USABLE = 17
 def small():
     """A server with few connections: 17 for ordinary users."""
     with Server({"max_connections": 20, "superuser_reserved_connections": 3,
-                 "log_statement": "all", "max_wal_senders": 2}) as server:
+                 "log_statement": "all", "max_wal_senders": 2,
+                 "max_prepared_transactions": 2}) as server:
         server.sql("CREATE ROLE watcher LOGIN")
         server.sql("CREATE ROLE monitor LOGIN IN ROLE pg_monitor")
         yield server
@@ -63,6 +66,7 @@ def check(build, small, tmp_path):
 def finished(process):
     out, err = process.communicate(timeout=60)
     lines = out.splitlines()
+    assert err == "" or process.returncode == UNKNOWN
     assert lines and lines[0].startswith("POOL "), (out, err)
     words = ["OK", "WARNING", "CRITICAL", "UNKNOWN"]
     assert lines[0].split()[1] == words[process.returncode], (out, err)
@@ -83,16 +87,23 @@ def test_counts(check, connect):
         connect(application_name="reader")
     busy = connect(application_name="writer")
     busy.cursor().execute("SELECT 1")
+    connect(application_name="")
     state, lines = check("--idle-warning", "-1")
     assert state == OK
-    assert lines[0].startswith("POOL OK - 4 of 17 connections in use, 1 idle in transaction")
+    assert lines[0].startswith("POOL OK - 5 of 17 connections in use, 1 idle in transaction")
+    assert lines[1] == "max_connections 20, less 3 reserved: 17 for ordinary users, 12 left"
     seen = figures(lines[0])
-    assert seen["connections"] == ["4", "13", "16", "0", "17"]
-    assert seen["idle"][0] == "3" and seen["idle_in_transaction"][0] == "1"
-    assert "By state: 3 idle, 1 idle in transaction" in lines
+    assert seen["connections"] == ["5", "13", "16", "0", "17"]
+    assert seen["idle"][0] == "4" and seen["idle_in_transaction"][0] == "1"
+    assert seen["longest_idle_in_transaction"][1:] == ["", "", "0"]
+    assert "By state: 4 idle, 1 idle in transaction" in lines
+    assert not any(line.startswith("Idle in transaction") for line in lines)
     rows = [line.split() for line in lines]
-    assert ["4", "0", "3", "1", "app"] in rows
+    assert ["5", "0", "4", "1", "app"] in rows and ["1", "0", "1", "0", "(none)"] in rows
     assert ["3", "0", "3", "0", "reader"] in rows and ["1", "0", "0", "1", "writer"] in rows
+    for options, limits in {(): ["300.000", ""], ("--idle-critical", "20min"): [
+            "300.000", "1200.000"]}.items():
+        assert figures(check(*options)[1][0])["longest_idle_in_transaction"][1:3] == limits
     assert not any("pqpool check" in line for line in lines), "it counts itself"
 
 
@@ -115,10 +126,10 @@ def test_full_server(check, connect):
     assert "53300" not in lines[0] and "FATAL" in lines[0]
 
 
-def test_many_users_and_applications(check, connect):
-    for i in range(12):
-        connect(application_name="app%02d" % i)
-    assert any(re.fullmatch(r" +2  of 2 others", line) for line in check()[1])
+def test_many_users_and_applications(check, connect, server):
+    for i in range(24):
+        connect(server, application_name="app%02d" % (i % 12))
+    assert any(re.fullmatch(r" +4  of 2 others", line) for line in check(server=server)[1])
 
 
 # -- sustained -----------------------------------------------------------------------------
@@ -146,10 +157,21 @@ def test_threshold_exceeded_all_the_time(check, connect, small):
     assert len(re.findall("BEGIN TRANSACTION READ ONLY", small.log_text(marker))) == 1
 
 
+def test_every_sample_counts_for_each_of_the_two(check, connect, small):
+    """In the first one nobody is idle in transaction, in all there are too many."""
+    connection = connect()
+    process = check("-w", "0", "--idle-warning", "-1", "--idle-critical", "1ms", "--samples", "100",
+                    "--interval", "10ms", start=True)
+    assert wait_until(lambda: small.sessions(
+        "application_name = 'pqpool check' AND state = 'idle' AND query = 'COMMIT'"))
+    connection.cursor().execute("SELECT 1")
+    assert finished(process)[0] == WARNING
+
+
 # -- idle in transaction, locks ---------------------------------------------------------------
 
 
-def test_idle_in_transaction(check, connect):
+def test_idle_in_transaction(check, connect, small):
     connection = connect(application_name="forgetful")
     connection.cursor().execute("SELECT 1")
     pid = connection.info.backend_pid
@@ -157,30 +179,60 @@ def test_idle_in_transaction(check, connect):
     state, lines = wait_until(lambda: (lambda r: r if r[0] == WARNING else None)(
         check("--idle-warning", "200ms")))
     assert "Idle in transaction for longer than 200 ms:" in lines
-    assert any(re.search(r"backend %d for .*: app@app, forgetful" % pid, line) for line in lines)
-    assert check("--idle-critical", "200ms")[0] == CRITICAL
+    other = connect(tcp=True)
+    with pytest.raises(psycopg2.Error):
+        other.cursor().execute("SELECT 1/0")
+    lines = check("--idle-warning", "0")[1]
+    begin = lines.index("Idle in transaction for longer than 0 ms:")
+    assert re.fullmatch(r"  backend %d for .*: app@app, forgetful" % pid, lines[begin + 1])
+    assert re.fullmatch(r"  backend %d for .*: app@app, from 127.0.0.1" % other.info.backend_pid,
+                        lines[begin + 2])
+    assert figures(lines[0])["idle_in_transaction"][0] == "2"
+    assert float(figures(lines[0])["longest_idle_in_transaction"][0].rstrip("s")) > 0.2
+    for options in ([], ["--idle-warning", "-1"], ["-w", "0"]):
+        state, lines = check("--idle-critical", "200ms", *options)
+        assert state == CRITICAL and "Idle in transaction for longer than 200 ms:" in lines
+    marker = small.marker()
+    assert check("--idle-warning", "1ms", "--samples", "3", "--interval", "10ms")[0] == WARNING
+    assert small.log_text(marker).count("BEGIN TRANSACTION READ ONLY") == 3
     assert check("--idle-warning", "-1")[0] == OK
     connection.rollback()
+    other.rollback()
     assert check("--idle-warning", "200ms")[0] == OK
 
 
+@contextlib.contextmanager
+def waiter(server, key):
+    """The pid of a backend that waits for that advisory lock, which somebody has."""
+    with subprocess.Popen(
+            [os.path.join(server.bindir, "psql"), "-Xqc", "SELECT pg_advisory_xact_lock(%d)" % key],
+            env={**bare_environ(), **server.env()}, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert wait_until(lambda: server.sessions("wait_event_type = 'Lock'"))
+            yield server.sessions("wait_event_type = 'Lock'")[0]["pid"]
+        finally:
+            process.kill()
+
+
 def test_who_waits_for_whom(check, connect, small):
-    holder, waiter = connect(), connect()
+    holder = connect()
+    connect()
     holder.cursor().execute("SELECT pg_advisory_xact_lock(1)")
-    pids = holder.info.backend_pid, waiter.info.backend_pid
-    process = subprocess.Popen(
-        [os.path.join(small.bindir, "psql"), "-Xqc", "SELECT pg_advisory_xact_lock(1)"],
-        env={**bare_environ(), **small.env()}, stdout=subprocess.DEVNULL)
-    try:
-        assert wait_until(lambda: small.sessions("wait_event_type = 'Lock'"))
-        waiting = small.sessions("wait_event_type = 'Lock'")[0]["pid"]
-        line = "  backend %s waits for backend %d (app@app)" % (waiting, pids[0])
+    with waiter(small, 1) as waiting:
+        line = "  backend %s waits for backend %d (app@app)" % (waiting, holder.info.backend_pid)
         for user in ("postgres", "watcher"):
             lines = check(user=user)[1]
             assert line in lines and figures(lines[0])["waiting"][0] == "1"
+        assert figures(check()[1][0])["active"][0] == "1"
+
+
+def test_a_prepared_transaction_is_waited_for(check, small):
+    small.sql("BEGIN; SELECT pg_advisory_xact_lock(2); PREPARE TRANSACTION 'held'", "app", "app")
+    try:
+        with waiter(small, 2) as waiting:
+            assert "  backend %s waits for a prepared transaction" % waiting in check()[1]
     finally:
-        process.kill()
-        process.wait()
+        small.sql("ROLLBACK PREPARED 'held'", "app", "app")
 
 
 # -- who may see what ---------------------------------------------------------------------
@@ -218,6 +270,14 @@ def test_what_could_not_be_had(check, small):
         assert any(line.startswith("Overdue") for line in lines)
     finally:
         small.sql("GRANT SELECT ON pg_constraint TO PUBLIC", "app")
+    small.sql("REVOKE EXECUTE ON FUNCTION pg_blocking_pids FROM PUBLIC", "app")
+    try:
+        state, lines = check("--advice", user="app")
+        assert state == OK
+        assert lines[-1] == "The rest could not be had: ERROR:  permission denied for function " \
+                            "pg_blocking_pids"
+    finally:
+        small.sql("GRANT EXECUTE ON FUNCTION pg_blocking_pids TO PUBLIC", "app")
     small.sql("REVOKE SELECT ON pg_locks FROM PUBLIC")
     try:
         assert check(user="watcher", database="postgres")[0] == UNKNOWN
@@ -225,17 +285,34 @@ def test_what_could_not_be_had(check, small):
         small.sql("GRANT SELECT ON pg_locks TO PUBLIC")
 
 
+def test_no_statement_takes_long(check, connect):
+    connection = connect(user="postgres", database="app")
+    connection.cursor().execute("LOCK TABLE pg_constraint")
+    state, lines = check("--advice", "-t", "300ms")
+    assert state == OK
+    assert lines[-1] == "The rest could not be had: ERROR:  canceling statement due to " \
+                        "statement timeout"
+
+
+def test_notices_are_not_shown(check, small):
+    small.sql("ALTER ROLE watcher SET default_tablespace = 'no_such'")
+    try:
+        assert check(user="watcher")[0] == OK
+    finally:
+        small.sql("ALTER ROLE watcher RESET default_tablespace")
+
+
 def test_names_cannot_act(check, connect, small):
-    name = "e\x1b[31m|x=1\nPOOL OK"
+    name = "\xe9\x1b[31m|x=1\nPOOL OK"
     small.sql("CREATE ROLE \"%s\" LOGIN" % name)
     try:
         connect(user=name, database="app")
-        out = "\n".join(check()[1])
+        out = "\n".join(check(env={"PGCLIENTENCODING": "LATIN1"})[1])
         assert "\x1b" not in out and out.count("|") == 1
-        assert r"e\x1b[31m\x7cx=1\nPOOL OK" in out
+        assert "\xe9" + r"\x1b[31m\x7cx=1\nPOOL OK" in out
     finally:
-        small.terminate("usename LIKE 'e%'")
-        wait_until(lambda: not small.sessions("usename LIKE 'e%'"))
+        small.terminate("usename LIKE '\xe9%'")
+        wait_until(lambda: not small.sessions("usename LIKE '\xe9%'"))
         small.sql("DROP ROLE \"%s\"" % name)
 
 
@@ -290,9 +367,25 @@ def test_stopped_server(new_server, check):
 @pytest.mark.parametrize("arguments", [
     ["-w", "x"], ["-w", "101%"], ["-c", "-1"], ["--samples", "0"], ["--interval", "soon"],
     ["--nothing"], ["a", "b"], ["nonsense=1"], ["--idle-warning", "-2"],
+    ["-w", "18446744073709551616"],
 ])
 def test_bad_usage(check, arguments):
     assert check(*arguments)[0] == UNKNOWN
+
+
+def test_spans(compiled):
+    program = compiled("""
+        #include "tools/shown.h"
+        #include <stdlib.h>
+        int main(int n, char **ms) {
+            for (int i = 1; i < n; i++) { shown_span(stdout, atoll(ms[i])); puts(""); }
+            return 0;
+        }""", "-I" + house.ROOT, *(built("tools/%s.tool.o" % name)
+                                   for name in ("shown", "printable", "memory")))
+    spans = {0: "0 ms", 999: "999 ms", 1000: "1 s", 59999: "59 s", 60000: "1 min 0 s",
+             3599999: "59 min 59 s", 3600000 + 61000: "1 h 1 min", 86400000 * 3 - 1: "2 d 23 h"}
+    out = subprocess.run([program, *map(str, spans)], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines() == list(spans.values())
 
 
 def test_help(build):
@@ -302,31 +395,6 @@ def test_help(build):
 
 
 # -- joined with the status pages ------------------------------------------------------------
-
-
-# Of struct status_session.
-BACKEND, BEGAN_US, ROW = 20, 32, 256
-
-
-def read_at(file, at, size):
-    file.seek(at)
-    return file.read(size)
-
-
-def write_at(file, at, data):
-    file.seek(at)
-    file.write(data)
-    file.flush()
-
-
-def page_row(file, backend):
-    """Where the row with that backend is in a status page."""
-    first = 4096 + 1024 * int(re.search(r"STATUS_POOLS_MAX +(\d+)", house.read(
-        "shim/trace/status_format.h")).group(1))
-    for row in range(first, first + 100 * ROW, ROW):
-        if read_at(file, row + BACKEND, 4) == struct.pack("i", backend):
-            return row
-    raise AssertionError("no row with backend %d" % backend)
 
 
 def held(lines):
@@ -384,18 +452,12 @@ def test_whom_it_keeps_waiting(check, pooled, server):
     program = pooled()
     pid = program.connect("a")
     program.exec("a", "BEGIN", "SELECT pg_advisory_xact_lock(8)")
-    waiter = subprocess.Popen(
-        [os.path.join(server.bindir, "psql"), "-Xqc", "SELECT pg_advisory_xact_lock(8)"],
-        env={**bare_environ(), **server.env()}, stdout=subprocess.DEVNULL)
-    try:
-        assert wait_until(lambda: server.sessions("wait_event_type = 'Lock'"))
-        waiting = server.sessions("wait_event_type = 'Lock'")[0]["pid"]
-        line = held(check(server=server)[1])[pid]
-        assert line.endswith("; keeps waiting: backend " + waiting)
-    finally:
-        waiter.kill()
-        waiter.wait()
-    program.finish("a")
+    other = program.connect("b")
+    with waiter(server, 8) as waiting:
+        lines = held(check(server=server)[1])
+        assert lines[pid].endswith("; keeps waiting: backend " + waiting)
+        assert "keeps waiting" not in lines[other]
+    program.finish("a", "b")
 
 
 def test_other_spellings_of_the_server(check, pooled, server):
@@ -405,22 +467,50 @@ def test_other_spellings_of_the_server(check, pooled, server):
     program.finish("a")
 
 
-@pytest.mark.parametrize("tcp", [False, True])
-def test_other_server(check, pooled, connect, tmp_path, tcp):
-    """Where by chance a backend of the same user and database has the same number: the
-    directory of the socket tells them apart, or the port."""
-    namesake = connect().info.backend_pid
-    program = pooled(tcp=tcp)
-    pid = int(program.connect("a"))
-    page, = (tmp_path / "run" / "pqpool").glob("*.page")
-    with open(page, "r+b") as file:
-        row = page_row(file, pid)
-        write_at(file, row + BACKEND, struct.pack("i", namesake))
-        lines = check()[1]
-        write_at(file, row + BACKEND, struct.pack("i", pid))
-    assert held(lines) == {}
-    assert any(re.match("Held through pqpool, but not here: [1-9]", line) for line in lines)
-    program.finish("a")
+HERE = ["app@{dir}:{port}/app", "app@local:{port}/app", "app@localhost:{port}/app",
+        "app@127.0.0.9:{port}/app", "app@::1:{port}/app", "app@db.a,{dir}:1,{port}/app",
+        "app@{dir},db.a:{port}/app", "app@{dir}:{port}/app service=shop"]
+ELSEWHERE = ["app@/elsewhere:{port}/app", "app@db.a:{port}/app", "app@db.a,db.b:{port}/app",
+             "app@{dir}:1/app", "app@{dir}:{port}0/app", "app@{dir}:{most_of_port}/app",
+             "app@{dir}:1,2/app", "ap@{dir}:{port}/app", "fox@{dir}:{port}/app",
+             "app@{dir}:{port}/apple", "app@{dir}:{port}/bapp", "app@{dir}:{port}/fox"]
+BY_TCP = ["host=127.0.0.1"]
+
+
+@pytest.mark.parametrize("label, arguments, here", [
+    *((label, [], True) for label in HERE), *((label, [], False) for label in ELSEWHERE),
+    ("app@{dir}:{port}/app", BY_TCP, True), ("apple@localhost:{port}/app", BY_TCP, False),
+    ("app@db.a:{port}/app", BY_TCP, False)])
+def test_by_the_name_of_the_pool(check, connect, small, tmp_path, label, arguments, here):
+    """User, host, port and database must be the server's, in whatever words."""
+    backend = connect().info.backend_pid
+    pool = pages.made_pool(label.format(dir=small.folder.path, port=small.port,
+                                        most_of_port=str(small.port)[:-1]))
+    with page(tmp_path, pool, pages.made_session(backend=backend)):
+        found = held(check(*arguments, user="app", env={"PGPASSWORD": small.password})[1])
+    assert set(found) == ({str(backend)} if here else set())
+
+
+@pytest.mark.parametrize("name, options", [
+    ("made.page", {"state": pages.IDLE}), ("made.page", {"pool": pages.NO_POOL}), ("made.dead", {})])
+def test_what_is_no_lease_of_a_pool(check, connect, small, tmp_path, name, options):
+    """Idle; not pooled, which may lead anywhere; of a process that has ended."""
+    session = pages.made_session(backend=connect().info.backend_pid, **options)
+    pool = pages.made_pool("app@%s:%d/app" % (small.folder.path, small.port))
+    before = [line for line in check()[1] if line.startswith("Held")]  # by whoever else there is
+    with page(tmp_path, pool, session, name):
+        assert [line for line in check()[1] if line.startswith("Held")] == before
+
+
+@contextlib.contextmanager
+def page(tmp_path, pool, session, name="made.page"):
+    """The page of a process that lives, if that is its name, where `check` looks."""
+    path = tmp_path / "run" / "pqpool" / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(pages.made_page(2**31 - 9, [pool], [session]))
+    with pages.living(path):
+        yield
+    path.unlink()
 
 
 def test_backend_that_ended(check, pooled, small):
@@ -433,20 +523,13 @@ def test_backend_that_ended(check, pooled, small):
     program.finish("a")
 
 
-def test_younger_backend_is_another(check, pooled, small, tmp_path):
+def test_younger_backend_is_another(check, connect, small, tmp_path):
     """A number is used again: the backend cannot have been lent before it began."""
-    program = pooled(server=small)
-    pid = program.connect("a")
-    assert set(held(check()[1])) == {pid}
-    page, = (tmp_path / "run" / "pqpool").glob("*.page")
-    with open(page, "r+b") as file:
-        row = page_row(file, int(pid))
-        began_us, = struct.unpack("Q", read_at(file, row + BEGAN_US, 8))
-        write_at(file, row + BEGAN_US, struct.pack("Q", began_us - 5 * 10**6))
-        assert held(check()[1]) == {}
-        write_at(file, row + BEGAN_US, struct.pack("Q", began_us))
-    assert set(held(check()[1])) == {pid}
-    program.finish("a")
+    backend = connect().info.backend_pid
+    pool = pages.made_pool(HERE[0].format(dir=small.folder.path, port=small.port))
+    for age, found in ((0, {str(backend)}), (15, set())):
+        with page(tmp_path, pool, pages.made_session(age, backend=backend)):
+            assert set(held(check()[1])) == found
 
 
 def test_nothing_is_claimed_without_rights(check, pooled, server):
