@@ -36,7 +36,7 @@ def test_interpreters(doctor, language):
 def test_functions_looked_up(doctor):
     """Debian's psycopg 3 uses ctypes."""
     lines = doctor(PYTHON)[1]
-    assert any("pq_ctypes.py looks libpq's functions up by dlsym" in line for line in lines)
+    assert sum("pq_ctypes.py looks libpq's functions up by dlsym" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("first", ["#!/usr/bin/python3 -u", "#!\t/usr/bin/env python3",
