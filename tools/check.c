@@ -88,9 +88,10 @@ static void print_help(void)
 
 static bool take_time(const char *option, const char *s, int64_t min, int64_t *ms)
 {
-	const struct value_rule rule = {.min = min, .max = TIME_LIMIT_MS};
+	const struct value_rule rule = {
+		.kind = VALUE_DURATION, .min = min, .max = TIME_LIMIT_MS};
 
-	if (value_parse_duration(&rule, s, ms)) {
+	if (value_parse(&rule, s, ms)) {
 		return true;
 	}
 	warnx("--%s=\"%s\": must be a time such as 30, 500ms, 5min or 1h%s", option, s,
@@ -100,9 +101,9 @@ static bool take_time(const char *option, const char *s, int64_t min, int64_t *m
 
 static bool take_number(const char *option, const char *s, int64_t *number)
 {
-	const struct value_rule rule = {.min = 1, .max = 1000};
+	const struct value_rule rule = {.kind = VALUE_NUMBER, .min = 1, .max = 1000};
 
-	if (value_parse_number(&rule, s, number)) {
+	if (value_parse(&rule, s, number)) {
 		return true;
 	}
 	warnx("--%s=\"%s\": must be a whole number from 1 to 1000", option, s);

@@ -154,7 +154,7 @@ static void print_default(const struct config_variable *row)
 	printf("%*sDefault: %s", INDENT, "",
 	       row->fallback[0] != '\0' ? row->fallback : "unset");
 	for (size_t i = 0; i < PROFILES; i++) {
-		if (row->by_profile[i] != NULL) {
+		if (row->by_profile[i][0] != '\0') {
 			printf("%s%s %s", before, profile_names[i], row->by_profile[i]);
 			before = ", ";
 		}

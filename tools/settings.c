@@ -35,7 +35,7 @@ static void print_row(const struct config_variable *row, const struct config *co
 	if (set != NULL && set[0] != '\0') {
 		value = set;
 		snprintf(source, sizeof(source), "environment");
-	} else if (by_profile != NULL) {
+	} else if (by_profile[0] != '\0') {
 		value = by_profile;
 		snprintf(source, sizeof(source), "profile %s", profiles[config->profile]);
 	}

@@ -52,9 +52,10 @@ static void print_help(void)
 
 static bool take_interval(struct request *request, const char *value)
 {
-	static const struct value_rule rule = {.min = 100, .max = 3600000};
+	static const struct value_rule rule = {
+		.kind = VALUE_DURATION, .min = 100, .max = 3600000};
 
-	if (value_parse_duration(&rule, value, &request->interval_ms)) {
+	if (value_parse(&rule, value, &request->interval_ms)) {
 		return true;
 	}
 	warnx("top: --interval \"%s\": allowed is " INTERVAL_ALLOWED, value);
@@ -63,13 +64,14 @@ static bool take_interval(struct request *request, const char *value)
 
 static bool take_pids(struct request *request, char **args, int count)
 {
-	static const struct value_rule rule = {.min = 1, .max = INT32_MAX};
+	static const struct value_rule rule = {
+		.kind = VALUE_NUMBER, .min = 1, .max = INT32_MAX};
 
 	request->pids = memory_new((size_t)count, sizeof(*request->pids));
 	for (int i = 0; i < count; i++) {
 		int64_t pid;
 
-		if (!value_parse_number(&rule, args[i], &pid)) {
+		if (!value_parse(&rule, args[i], &pid)) {
 			warnx("top: \"%s\" is not a process id", args[i]);
 			return false;
 		}

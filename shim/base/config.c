@@ -2,9 +2,9 @@
 /*
  * The PQPOOL_* variables, read once into one constant struct.
  *
- * config.def is included twice: for the table that everybody may read, and for the
- * rules by which values are understood, row by row the same. A rule is a parser, a
- * describer and the place of the member in struct config.
+ * config.def is included for two tables, row by row the same: the one that everybody may
+ * read, and the one of the members of struct config, with the rules by which their values
+ * are understood.
  *
  * Locks: none; called once, under the caller's. No stdio; errno is kept.
  */
@@ -32,8 +32,20 @@ _Static_assert(sizeof(enum config_reset) == sizeof(int), "enum of another size")
 _Static_assert(sizeof(enum config_order) == sizeof(int), "enum of another size");
 _Static_assert(sizeof(enum config_level) == sizeof(int), "enum of another size");
 
+/* A text that fills its room has no end: the compiler alone would let it pass. */
+#define FITS(text, member) (sizeof(text) <= sizeof(((struct config_variable *)0)->member))
+
+#define VARIABLE(key, its_name, rule, usual, dev, test, prod, must_be, help)                   \
+	_Static_assert(FITS(its_name, name) && FITS(usual, fallback) &&                        \
+	                       FITS(dev, by_profile[0]) && FITS(test, by_profile[0]) &&        \
+	                       FITS(prod, by_profile[0]) && FITS(must_be, allowed) &&          \
+	                       FITS(help, meaning),                                            \
+	               "no room in struct config_variable for " its_name);
+#include "base/config.def"
+#undef VARIABLE
+
 #define VARIABLE(member, name, rule, fallback, dev, test, prod, allowed, meaning)              \
-	{name, fallback, {NULL, dev, test, prod}, allowed, meaning},
+	{name, fallback, {"", dev, test, prod}, allowed, meaning},
 static const struct config_variable variables[] = {
 #include "base/config.def"
 };
@@ -66,47 +78,34 @@ static void add_shown(struct text *t, const char *s, size_t n)
 	}
 }
 
-static const struct value_word flag_words[] = {{"on", 1},    {"off", 0}, {"true", 1},
-                                               {"false", 0}, {"yes", 1}, {"no", 0},
-                                               {"1", 1},     {"0", 0},   {NULL, 0}};
+/* ---- understanding values ---- */
 
-#define NUMBER(lo, hi)                                                                         \
-	.parse = value_parse_number, .describe = value_describe_number, .min = (lo), .max = (hi)
-#define PERCENT                                                                                \
-	.parse = value_parse_percent, .describe = value_describe_number, .min = 0, .max = 100
-#define DURATION(lo)                                                                           \
-	.parse = value_parse_duration, .describe = value_describe_number, .min = (lo),         \
-	.max = TIME_LIMIT_MS
-#define SECONDS(lo, hi)                                                                        \
-	.parse = value_parse_seconds, .describe = value_describe_number, .min = (lo),          \
-	.max = (hi)
-#define SIZE                                                                                   \
-	.parse = value_parse_size, .describe = value_describe_number, .min = 0,                \
-	.max = SIZE_LIMIT_BYTES
-#define WORD(...)                                                                              \
-	.parse = value_parse_word, .describe = value_describe_word,                            \
-	.words = (const struct value_word[])                                                   \
-	{                                                                                      \
-		__VA_ARGS__,                                                                   \
-		{                                                                              \
-			NULL, 0                                                                \
-		}                                                                              \
-	}
-#define FLAG  .parse = value_parse_flag, .describe = value_describe_flag, .words = flag_words
-#define TEXT  .parse = value_parse_text, .describe = value_describe_text, .text = true
-#define GLOBS .parse = value_parse_globs, .describe = value_describe_text, .text = true
-#define ROUTE .parse = value_parse_route, .describe = value_describe_text, .text = true
-#define LOG   .parse = value_parse_log, .describe = value_describe_text, .text = true
+#define NUMBER(lo, hi)  .kind = VALUE_NUMBER, .min = (lo), .max = (hi)
+#define PERCENT         .kind = VALUE_PERCENT, .min = 0, .max = 100
+#define DURATION(lo)    .kind = VALUE_DURATION, .min = (lo), .max = TIME_LIMIT_MS
+#define SECONDS(lo, hi) .kind = VALUE_SECONDS, .min = (lo), .max = (hi)
+#define SIZE            .kind = VALUE_SIZE, .min = 0, .max = SIZE_LIMIT_BYTES
+#define WORD(...)       .kind = VALUE_WORD, .words = {__VA_ARGS__}
+#define FLAG            .kind = VALUE_FLAG
+#define TEXT            .kind = VALUE_TEXT
+#define GLOBS           .kind = VALUE_GLOBS
+#define ROUTE           .kind = VALUE_ROUTE
+#define LOG             .kind = VALUE_LOG
+
 #define VARIABLE(member, name, rule, fallback, dev, test, prod, allowed, meaning)              \
-	{rule, .offset = offsetof(struct config, member), .key = #member},
-static const struct value_rule rules[] = {
+	{{rule}, offsetof(struct config, member), #member},
+static const struct {
+	struct value_rule rule;
+	size_t offset; /* of the member in struct config */
+	char key[24];  /* its name */
+} members[] = {
 #include "base/config.def"
 };
 #undef VARIABLE
 
-static void *member_of(struct config *config, const struct value_rule *rule)
+static void *member_of(struct config *config, size_t i)
 {
-	return (char *)config + rule->offset;
+	return (char *)config + members[i].offset;
 }
 
 /* ---- complaints ---- */
@@ -272,25 +271,25 @@ static void set_default(struct config *config, size_t i)
 {
 	const char *value = variables[i].by_profile[config->profile];
 
-	if (value == NULL) {
+	if (value[0] == '\0') {
 		value = variables[i].fallback;
 	}
 	if (value[0] != '\0') {
-		rules[i].parse(&rules[i], value, member_of(config, &rules[i]));
+		value_parse(&members[i].rule, value, member_of(config, i));
 	}
 }
 
 static void set_explicit(struct config *config, size_t i, const char *value,
                          struct complaints *to)
 {
-	void *member = member_of(config, &rules[i]);
+	void *member = member_of(config, i);
 	char *copy;
 
-	if (!rules[i].parse(&rules[i], value, member)) {
+	if (!value_parse(&members[i].rule, value, member)) {
 		complain_bad(to, variables[i].name, value, variables[i].allowed);
 		return;
 	}
-	if (!rules[i].text) {
+	if (!value_is_text(members[i].rule.kind)) {
 		return;
 	}
 	/* The program may change its environment under our feet. */
@@ -368,17 +367,18 @@ void config_describe(const struct config *config, struct text *t)
 	bool first = true;
 
 	for (size_t i = 0; i < VARIABLES; i++) {
-		const char *member = (const char *)config + rules[i].offset;
+		const struct value_rule *rule = &members[i].rule;
+		const char *member = (const char *)config + members[i].offset;
 
-		if (rules[i].text && *(const char *const *)member == NULL) {
+		if (value_is_text(rule->kind) && *(const char *const *)member == NULL) {
 			continue; /* unset */
 		}
 		if (!first) {
 			text_char(t, ' ');
 		}
 		first = false;
-		text_str(t, rules[i].key);
+		text_str(t, members[i].key);
 		text_char(t, '=');
-		rules[i].describe(&rules[i], member, t);
+		value_describe(rule, member, t);
 	}
 }

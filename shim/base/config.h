@@ -91,11 +91,11 @@ bool config_wants_program(const struct config *config, const char *program);
 
 /* One row of config.def, for those who print or translate it (`pqpool run`). */
 struct config_variable {
-	const char *name;                 /* "PQPOOL_SIZE" */
-	const char *fallback;             /* the default as one would write it, "" = unset */
-	const char *by_profile[PROFILES]; /* NULL = the fallback */
-	const char *allowed;              /* "a whole number from 0 to 10000; 0 = no limit" */
-	const char *meaning;
+	char name[24];                /* "PQPOOL_SIZE" */
+	char fallback[8];             /* the default as one would write it, "" = unset */
+	char by_profile[PROFILES][8]; /* "" = the fallback */
+	char allowed[144];            /* "a whole number from 0 to 10000; 0 = no limit" */
+	char meaning[232];
 };
 
 /* All rows in the order of config.def; `*count` gets their number. */

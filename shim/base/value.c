@@ -54,17 +54,29 @@ static bool read_fraction(const char **s, int64_t *billionths)
 	return true;
 }
 
+/* The words may end before the last one, by an empty name; that is none of them. */
+static const struct value_word *find_word(const struct value_word *words, size_t count,
+                                          const char *name)
+{
+	for (size_t i = 0; i < count && words[i].name[0] != '\0'; i++) {
+		if (strcmp(words[i].name, name) == 0) {
+			return &words[i];
+		}
+	}
+	return NULL;
+}
+
 static int64_t unit_ms(const char *suffix)
 {
 	static const struct value_word units[] = {
-		{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}};
+		{"s", 1000}, {"ms", 1}, {"min", 60000}, {"h", 3600000}};
+	const struct value_word *unit =
+		find_word(units, sizeof(units) / sizeof(units[0]), suffix);
 
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(suffix, units[i].name) == 0) {
-			return units[i].value;
-		}
+	if (suffix[0] == '\0') {
+		return 1000;
 	}
-	return 0;
+	return unit != NULL ? unit->value : 0;
 }
 
 /* Rounds up to whole milliseconds: a tiny value must not become 0, which means "off". */
@@ -88,7 +100,7 @@ static bool read_time_ms(const char *value, int64_t *ms)
 
 static int64_t unit_bytes(const char *suffix)
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB"};
+	static const char units[][3] = {"B", "kB", "MB", "GB"};
 	int64_t bytes = 1;
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++, bytes *= 1024) {
@@ -138,7 +150,7 @@ static bool is_no_limit(const struct value_rule *rule, const char *value)
 	return rule->min == VALUE_NO_LIMIT && strcmp(value, "-1") == 0;
 }
 
-bool value_parse_number(const struct value_rule *rule, const char *value, void *member)
+static bool parse_number(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t v;
 
@@ -148,7 +160,7 @@ bool value_parse_number(const struct value_rule *rule, const char *value, void *
 	return read_digits(&value, &v) && *value == '\0' && store_number(rule, v, member);
 }
 
-bool value_parse_percent(const struct value_rule *rule, const char *value, void *member)
+static bool parse_percent(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t v;
 
@@ -159,7 +171,7 @@ bool value_parse_percent(const struct value_rule *rule, const char *value, void 
 	return *value == '\0' && store_number(rule, v, member);
 }
 
-bool value_parse_duration(const struct value_rule *rule, const char *value, void *member)
+static bool parse_duration(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t ms;
 
@@ -169,14 +181,14 @@ bool value_parse_duration(const struct value_rule *rule, const char *value, void
 	return read_time_ms(value, &ms) && store_number(rule, ms, member);
 }
 
-bool value_parse_size(const struct value_rule *rule, const char *value, void *member)
+static bool parse_size(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t bytes;
 
 	return read_bytes(value, &bytes) && store_number(rule, bytes, member);
 }
 
-bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member)
+static bool parse_seconds(const struct value_rule *rule, const char *value, void *member)
 {
 	int64_t ms;
 
@@ -184,17 +196,9 @@ bool value_parse_seconds(const struct value_rule *rule, const char *value, void 
 	       store_number(rule, ms / 1000, member);
 }
 
-static const struct value_word *find_word(const struct value_word *words, const char *name)
+static bool parse_word(const struct value_rule *rule, const char *value, void *member)
 {
-	while (words->name != NULL && strcmp(words->name, name) != 0) {
-		words++;
-	}
-	return words->name != NULL ? words : NULL;
-}
-
-bool value_parse_word(const struct value_rule *rule, const char *value, void *member)
-{
-	const struct value_word *word = find_word(rule->words, value);
+	const struct value_word *word = find_word(rule->words, VALUE_WORDS_MAX, value);
 
 	if (word == NULL) {
 		return false;
@@ -203,21 +207,18 @@ bool value_parse_word(const struct value_rule *rule, const char *value, void *me
 	return true;
 }
 
-bool value_parse_flag(const struct value_rule *rule, const char *value, void *member)
+static bool parse_flag(const char *value, void *member)
 {
-	const struct value_word *word = find_word(rule->words, value);
+	static const struct value_word flags[] = {{"on", 1},    {"off", 0}, {"true", 1},
+	                                          {"false", 0}, {"yes", 1}, {"no", 0},
+	                                          {"1", 1},     {"0", 0}};
+	const struct value_word *word =
+		find_word(flags, sizeof(flags) / sizeof(flags[0]), value);
 
 	if (word == NULL) {
 		return false;
 	}
 	*(bool *)member = word->value != 0;
-	return true;
-}
-
-bool value_parse_text(const struct value_rule *rule, const char *value, void *member)
-{
-	(void)rule;
-	*(const char **)member = value;
 	return true;
 }
 
@@ -245,20 +246,19 @@ static bool next_glob(const char **list, const char **glob, size_t *len)
 	return false;
 }
 
-bool value_parse_globs(const struct value_rule *rule, const char *value, void *member)
+static bool are_globs(const char *value)
 {
-	const char *rest = value;
 	const char *glob;
 	size_t len;
 	bool any = false;
 
-	while (next_glob(&rest, &glob, &len)) {
+	while (next_glob(&value, &glob, &len)) {
 		if (len > GLOB_MAX) {
 			return false;
 		}
 		any = true;
 	}
-	return any && value_parse_text(rule, value, member);
+	return any;
 }
 
 /* Either nothing or ":1" to ":65535". */
@@ -291,10 +291,9 @@ static bool is_bracketed(const char *value)
 	return inet_pton(AF_INET6, buf, &in6) == 1 && is_port(value + len + 1);
 }
 
-bool value_parse_route(const struct value_rule *rule, const char *value, void *member)
+static bool is_route(const char *value)
 {
 	size_t host = strcspn(value, ":");
-	bool good;
 
 	for (const char *p = value; *p != '\0'; p++) {
 		unsigned char c = (unsigned char)*p;
@@ -304,51 +303,93 @@ bool value_parse_route(const struct value_rule *rule, const char *value, void *m
 		}
 	}
 	if (value[0] == '[') {
-		good = is_bracketed(value);
-	} else {
-		good = host > 0 && is_port(value + host);
+		return is_bracketed(value);
 	}
-	return good && value_parse_text(rule, value, member);
+	return host > 0 && is_port(value + host);
 }
 
-bool value_parse_log(const struct value_rule *rule, const char *value, void *member)
+static bool is_log(const char *value)
 {
 	for (const char *p = strchr(value, '%'); p != NULL; p = strchr(p + 2, '%')) {
 		if (p[1] == '\0' || strchr("pnh%", p[1]) == NULL) {
 			return false;
 		}
 	}
-	return value_parse_text(rule, value, member);
+	return true;
 }
 
-void value_describe_number(const struct value_rule *rule, const void *member, struct text *t)
+static bool parse_text(const struct value_rule *rule, const char *value, const char **member)
 {
-	(void)rule;
-	text_i64(t, *(const int64_t *)member);
+	bool good = true;
+
+	if (rule->kind == VALUE_GLOBS) {
+		good = are_globs(value);
+	} else if (rule->kind == VALUE_ROUTE) {
+		good = is_route(value);
+	} else if (rule->kind == VALUE_LOG) {
+		good = is_log(value);
+	}
+	if (good) {
+		*member = value;
+	}
+	return good;
 }
 
-void value_describe_word(const struct value_rule *rule, const void *member, struct text *t)
+bool value_is_text(enum value_kind kind)
 {
-	const struct value_word *word = rule->words;
+	return kind >= VALUE_TEXT;
+}
+
+bool value_parse(const struct value_rule *rule, const char *value, void *member)
+{
+	switch (rule->kind) {
+	case VALUE_NUMBER:
+		return parse_number(rule, value, member);
+	case VALUE_PERCENT:
+		return parse_percent(rule, value, member);
+	case VALUE_DURATION:
+		return parse_duration(rule, value, member);
+	case VALUE_SECONDS:
+		return parse_seconds(rule, value, member);
+	case VALUE_SIZE:
+		return parse_size(rule, value, member);
+	case VALUE_WORD:
+		return parse_word(rule, value, member);
+	case VALUE_FLAG:
+		return parse_flag(value, member);
+	case VALUE_TEXT:
+	case VALUE_GLOBS:
+	case VALUE_ROUTE:
+	case VALUE_LOG:
+		break;
+	}
+	return parse_text(rule, value, member);
+}
+
+static const char *word_for(const struct value_rule *rule, const void *member)
+{
 	int value;
 
 	memcpy(&value, member, sizeof(value));
-	while (word->name != NULL && word->value != value) {
-		word++;
+	for (size_t i = 0; i < VALUE_WORDS_MAX && rule->words[i].name[0] != '\0'; i++) {
+		if (rule->words[i].value == value) {
+			return rule->words[i].name;
+		}
 	}
-	text_str(t, word->name != NULL ? word->name : "none");
+	return "none";
 }
 
-void value_describe_flag(const struct value_rule *rule, const void *member, struct text *t)
+void value_describe(const struct value_rule *rule, const void *member, struct text *t)
 {
-	(void)rule;
-	text_str(t, *(const bool *)member ? "on" : "off");
-}
-
-void value_describe_text(const struct value_rule *rule, const void *member, struct text *t)
-{
-	(void)rule;
-	logfmt_value(t, *(const char *const *)member);
+	if (value_is_text(rule->kind)) {
+		logfmt_value(t, *(const char *const *)member);
+	} else if (rule->kind == VALUE_WORD) {
+		text_str(t, word_for(rule, member));
+	} else if (rule->kind == VALUE_FLAG) {
+		text_str(t, *(const bool *)member ? "on" : "off");
+	} else {
+		text_i64(t, *(const int64_t *)member);
+	}
 }
 
 bool value_matches_globs(const char *globs, const char *name)

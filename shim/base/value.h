@@ -24,46 +24,44 @@
 #define SIZE_LIMIT       "1024GB"
 #define SIZE_LIMIT_BYTES (INT64_C(1024) << 30)
 
+/* What a member is: an int64_t but for the last ones. */
+enum value_kind {
+	VALUE_NUMBER,
+	VALUE_PERCENT,  /* "80", "80%" */
+	VALUE_DURATION, /* in milliseconds: "1.5", "500ms", "2min", plain seconds */
+	VALUE_SECONDS,  /* a time in whole seconds */
+	VALUE_SIZE,     /* in bytes: "64kB", "1.5GB"; plain is 0 only */
+	VALUE_WORD,     /* one of `words`: an int, or an enum */
+	VALUE_FLAG,     /* on or off: a bool */
+	VALUE_TEXT,     /* this and the others: a pointer to the value itself */
+	VALUE_GLOBS,    /* separated by commas */
+	VALUE_ROUTE,    /* host[:port] */
+	VALUE_LOG,      /* a file name with %p, %n, %h */
+};
+
+#define VALUE_WORDS_MAX  6
+#define VALUE_WORD_BYTES 12
+
 struct value_word {
-	const char *name;
+	char name[VALUE_WORD_BYTES];
 	int value;
 };
 
 struct value_rule {
-	/* Understands `value` and stores it in `member`; false, and nothing stored, if bad. */
-	bool (*parse)(const struct value_rule *rule, const char *value, void *member);
-	void (*describe)(const struct value_rule *rule, const void *member, struct text *t);
-	const struct value_word *words; /* of WORD, ended by a NULL name */
+	enum value_kind kind;
 	int64_t min;
 	int64_t max;
-	bool text;     /* the member points to the value: it has to be copied */
-	size_t offset; /* of the member in struct config */
-	const char *key;
+	struct value_word words[VALUE_WORDS_MAX]; /* ended by an empty name if there is room */
 };
 
-/*
- * The parsers: percentages ("80", "80%"), numbers, times in milliseconds ("1.5", "500ms",
- * "2min", plain seconds), times in whole seconds, sizes in bytes ("64kB", "1.5GB", plain 0
- * only), words, on or off, texts, comma-separated globs, host[:port], and file names with
- * %p, %n, %h.
- */
-bool value_parse_percent(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_number(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_duration(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_size(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_seconds(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_word(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_flag(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_text(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_globs(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_route(const struct value_rule *rule, const char *value, void *member);
-bool value_parse_log(const struct value_rule *rule, const char *value, void *member);
+/* True if a member of this kind points to the value, which may have to be copied. */
+bool value_is_text(enum value_kind kind);
 
-/* The describers, for logfmt. */
-void value_describe_number(const struct value_rule *rule, const void *member, struct text *t);
-void value_describe_word(const struct value_rule *rule, const void *member, struct text *t);
-void value_describe_flag(const struct value_rule *rule, const void *member, struct text *t);
-void value_describe_text(const struct value_rule *rule, const void *member, struct text *t);
+/* Understands `value` and stores it in `member`; false, and nothing stored, if bad. */
+bool value_parse(const struct value_rule *rule, const char *value, void *member);
+
+/* Shows a member, for logfmt. */
+void value_describe(const struct value_rule *rule, const void *member, struct text *t);
 
 /* True if one of the comma-separated globs matches. */
 bool value_matches_globs(const char *globs, const char *name);
