@@ -46,7 +46,7 @@ static struct libpq *libpqs;
 static _Atomic(const struct libpq *) common;
 
 /* A function that every libpq defines; we do not, and other wrappers hardly will. */
-static const char *const landmark = "PQconninfoFree";
+static const char landmark[] = "PQconninfoFree";
 
 /* The object that holds `address`, NULL if none does. */
 static struct link_map *object_of(const void *address)
@@ -512,7 +512,7 @@ enum libpq_finding libpq_judge(const void *caller, const void *function)
 
 void *libpq_own(const char *name)
 {
-	void *handle = handle_of(object_of(&landmark));
+	void *handle = handle_of(object_of(landmark));
 	void *found = handle != NULL ? dl_symbol(handle, name) : NULL;
 
 	if (handle != NULL) {

@@ -26,8 +26,8 @@
 
 enum real { EXECV, EXECVE, EXECVP, EXECVPE, FEXECVE, EXECVEAT, REALS };
 
-static const char *const names[REALS] = {"execv",   "execve",  "execvp",
-                                         "execvpe", "fexecve", "execveat"};
+static const char names[REALS][12] = {"execv",   "execve",  "execvp",
+                                      "execvpe", "fexecve", "execveat"};
 static _Atomic(void *) found[REALS];
 
 /* What one of them is called with. */

@@ -106,13 +106,15 @@ static struct road onward(_Atomic(void *) *known, const char *name, uintptr_t se
 /* What a look-up comes to. */
 enum outcome { PASS, ANSWER, FAIL };
 
+#define HOOKED_BYTES 32
+
 struct hooked {
-	const char *name;
+	char name[HOOKED_BYTES];
 	/*
 	 * A name that nothing has, for a look-up that must fail although we define the
 	 * name: the linker itself then says so, and names the caller, as it would have.
 	 */
-	const char *missing;
+	char missing[HOOKED_BYTES];
 };
 
 static const struct hooked hooked[] = {

@@ -21,7 +21,7 @@
  */
 static const char our_sign[] = " +";
 
-static const char *const uri_prefixes[] = {"postgresql://", "postgres://"};
+static const char uri_prefixes[][16] = {"postgresql://", "postgres://"};
 
 /* libpq's own rule for a dbname that is more than a name. */
 static bool is_connection_string(const char *dbname)

@@ -92,7 +92,7 @@ bool escaping_must_not_return(const struct escaping *opened, const struct libpq 
 
 void escaping_detour(const struct escaping *escaping, const char *statements[2])
 {
-	static const char *const others[2][2] = {
+	static const char others[2][2][80] = {
 		{"SET client_encoding = 'SQL_ASCII'; SET standard_conforming_strings = on",
 	         "SET client_encoding = 'SQL_ASCII'; SET standard_conforming_strings = off"},
 		{"SET client_encoding = 'UTF8'; SET standard_conforming_strings = on",

@@ -161,16 +161,16 @@ static bool is_sign(const struct token *token, char sign)
 /* harmless.def says what these are. */
 enum { CALLED = 1, QUOTES = 2, TYPE = 4, NEVER = 8 };
 
+#define LONGEST_WORD 35
+
 static const struct entry {
-	const char *name;
-	unsigned flags;
+	char name[LONGEST_WORD + 1];
+	unsigned char flags;
 } entries[] = {
 #define WORD(name, flags) {#name, flags},
 #include "pool/harmless.def"
 #undef WORD
 };
-
-#define LONGEST_WORD 35
 
 static int compare(const void *name, const void *entry)
 {
@@ -348,21 +348,24 @@ static bool judge_names(struct reader *reader)
 	return reader->token.kind == TOKEN_END;
 }
 
-static bool begins_with_one_of(const struct token *token, const char *const *words)
+#define FIRST_WORD_BYTES 12
+
+/* The list ends with an empty word. */
+static bool begins_with_one_of(const struct token *token, const char words[][FIRST_WORD_BYTES])
 {
-	while (*words != NULL && !is_word(token, *words)) {
+	while (words[0][0] != '\0' && !is_word(token, words[0])) {
 		words++;
 	}
-	return *words != NULL;
+	return words[0][0] != '\0';
 }
 
 bool statement_is_harmless(const char *text, bool utf8)
 {
-	static const char *const queries[] = {"select", "with",  "values", "update",
-	                                      "delete", "table", NULL};
-	static const char *const others[] = {"begin",    "commit", "end",
-	                                     "rollback", "abort",  "savepoint",
-	                                     "release",  "show",   NULL};
+	static const char queries[][FIRST_WORD_BYTES] = {"select", "with",  "values", "update",
+	                                                 "delete", "table", ""};
+	static const char others[][FIRST_WORD_BYTES] = {"begin",    "commit", "end",
+	                                                "rollback", "abort",  "savepoint",
+	                                                "release",  "show",   ""};
 	struct reader reader = {.at = text, .utf8 = utf8};
 
 	reader.next = read_token(&reader);

@@ -266,7 +266,7 @@ static void watch_files(struct watch_list *w, const struct conninfo *ci)
 
 static bool is_replication(const struct conninfo *ci)
 {
-	static const char *const no[] = {"", "0", "false", "off", "no", "f", "n"};
+	static const char no[][8] = {"", "0", "false", "off", "no", "f", "n"};
 	const char *value = conninfo_value(ci, "replication");
 
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {

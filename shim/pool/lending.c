@@ -297,7 +297,7 @@ void lending_admit(struct session *session, uint64_t took_ns)
 
 bool lending_wants_room(const struct session *session)
 {
-	static const char *const signs[] = {
+	static const char signs[][32] = {
 		"too many clients",
 		"too many connections",
 		"connection slots are reserved",

@@ -2,7 +2,7 @@
 /* Why a session was closed, in one word for the log. */
 #include "pool/reason.h"
 
-static const char *const names[DROP_REASONS] = {
+static const char names[DROP_REASONS][20] = {
 	[DROP_NONE] = "none",
 	[DROP_AGED] = "aged",
 	[DROP_INVALIDATED] = "invalidated",

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct {
-	const char *word;
+	char word[16];
 	enum standing_attributes attributes;
 } words[] = {
 	{"any", STANDING_ANY},

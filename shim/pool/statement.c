@@ -120,16 +120,19 @@ static bool is(const struct word *word, const char *keyword)
 	return !word->quoted && equal(word->text, word->len, keyword);
 }
 
-static bool is_one_of(const struct word *word, const char *const *keywords)
+#define KEYWORD_BYTES 12
+
+/* The list ends with an empty one. */
+static bool is_one_of(const struct word *word, const char keywords[][KEYWORD_BYTES])
 {
-	while (*keywords != NULL && !is(word, *keywords)) {
+	while (keywords[0][0] != '\0' && !is(word, keywords[0])) {
 		keywords++;
 	}
-	return *keywords != NULL;
+	return keywords[0][0] != '\0';
 }
 
 static const struct {
-	const char *name;
+	char name[40];
 	enum statement_effect effect;
 } functions[] = {
 	{"setseed", STATEMENT_SEEDS},
@@ -156,7 +159,7 @@ static unsigned effect_of_function(const struct word *word)
 static enum verb verb_of(const struct word *word)
 {
 	static const struct {
-		const char *keyword;
+		char keyword[KEYWORD_BYTES];
 		enum verb verb;
 	} verbs[] = {
 		{"alter", VERB_ALTER},  {"create", VERB_CREATE}, {"drop", VERB_DROP},
@@ -175,8 +178,9 @@ static enum verb verb_of(const struct word *word)
 /* What it is done to, where that is all one has to know. */
 static bool alters(enum verb verb, const struct word *object)
 {
-	static const char *const dropped[] = {"database", "role", "group", "owned", NULL};
-	static const char *const altered[] = {"database", "role", "group", "system", NULL};
+	static const char dropped[][KEYWORD_BYTES] = {"database", "role", "group", "owned", ""};
+	static const char altered[][KEYWORD_BYTES] = {"database", "role", "group", "system",
+	                                              ""};
 
 	switch (verb) {
 	case VERB_DROP:

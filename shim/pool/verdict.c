@@ -45,7 +45,7 @@ enum verdict verdict_of(const struct exhaustion *e)
 
 const char *verdict_name(enum verdict verdict)
 {
-	static const char *const names[] = {
+	static const char names[][16] = {
 		[VERDICT_SELF_DEADLOCK] = "self_deadlock",
 		[VERDICT_LEAK] = "leak",
 		[VERDICT_TOO_SMALL] = "too_small",

@@ -77,7 +77,7 @@ void lease_read_activity(struct lease *copy)
 
 const char *lease_transaction_name(enum lease_transaction transaction)
 {
-	static const char *const names[LEASE_TRANSACTIONS] = {
+	static const char names[LEASE_TRANSACTIONS][16] = {
 		[LEASE_TRANSACTION_UNKNOWN] = "unknown",
 		[LEASE_TRANSACTION_IDLE] = "idle",
 		[LEASE_TRANSACTION_ACTIVE] = "active",

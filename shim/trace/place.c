@@ -44,7 +44,7 @@ bool place_next_script(const char **frames, struct place_script *script)
 
 void place_put_script(struct text *t, const char *part, size_t len)
 {
-	static const char *const coded[] = {"\\x20", "\\x28", "\\x29"};
+	static const char coded[][5] = {"\\x20", "\\x28", "\\x29"};
 
 	for (size_t i = 0; i < len; i++) {
 		char c = part[i];

@@ -27,7 +27,7 @@
 #include "trace/stack.h"
 #include "trace/stamp.h"
 
-static const char *const level_names[] = {
+static const char level_names[][8] = {
 	[LEVEL_OFF] = "off",   [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning",
 	[LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug",
 };

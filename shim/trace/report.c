@@ -304,7 +304,7 @@ static void show_frames(struct page *page, uint32_t id)
 static void show_lease(struct page *page, const struct lease *lease, uint64_t now_ns)
 {
 	/* As pg_stat_activity says it. */
-	static const char *const states[LEASE_TRANSACTIONS] = {
+	static const char states[LEASE_TRANSACTIONS][32] = {
 		[LEASE_TRANSACTION_IDLE] = ", idle",
 		[LEASE_TRANSACTION_ACTIVE] = ", active",
 		[LEASE_TRANSACTION_OPEN] = ", idle in transaction",
@@ -364,7 +364,7 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 	}
 }
 
-static const char *const headings[] = {
+static const char headings[][48] = {
 	[NEVER_RELEASED] = " leaked, taken at ",
 	[RELEASED_BY_EXIT] = " released only by exit, taken at ",
 	[NEVER_FINISHED] = " never finished while connecting, taken at ",
@@ -455,7 +455,7 @@ static void show_report(struct lease *leaks, size_t count, const struct lease_to
 	page_flush(&page);
 }
 
-static const char *const kinds[] = {
+static const char kinds[][20] = {
 	[NEVER_RELEASED] = "never_released",
 	[RELEASED_BY_EXIT] = "released_by_exit",
 	[NEVER_FINISHED] = "never_finished",

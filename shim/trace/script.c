@@ -31,14 +31,25 @@
 #define FILE_BYTES          400
 #define FUNCTION_CHARACTERS 80
 
-static const struct script_kind *const kinds[] = {
 #if defined(__LP64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	&script_python,
-	&script_perl,
-	&script_php,
-	&script_ruby,
+enum { PYTHON, PERL, PHP, RUBY, KINDS };
+#else
+enum { KINDS, PYTHON, PERL, PHP }; /* nothing is known of other machines */
 #endif
-};
+
+static struct script_kind kind_of(unsigned which)
+{
+	switch (which) {
+	case PYTHON:
+		return script_python();
+	case PERL:
+		return script_perl();
+	case PHP:
+		return script_php();
+	default:
+		return script_ruby();
+	}
+}
 
 /* Never changed but for `proven`, so that nobody need lock it, nor freed: few are made. */
 struct table {
@@ -54,7 +65,7 @@ static atomic_ullong table_changes; /* the loader's counts when it was made */
 static bool has_symbols(const struct image *image, const struct image_symbols *symbols,
                         struct script_interpreter *found)
 {
-	const char *const *names = found->kind->names;
+	const char *const *names = found->kind.names;
 
 	for (unsigned i = 0; i < SCRIPT_SYMBOLS_MAX && names[i] != NULL; i++) {
 		if (!image_find(image, symbols, names[i], &found->symbols[i])) {
@@ -95,9 +106,9 @@ static int consider(struct dl_phdr_info *info, size_t size, void *arg)
 	if (!image_symbols(&image, &symbols)) {
 		return 0;
 	}
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+	for (unsigned i = 0; i != KINDS; i++) {
 		struct script_interpreter found = {
-			.kind = kinds[i],
+			.kind = kind_of(i),
 			.headers = image.headers,
 			.is_program = image.name[0] == '\0',
 		};
@@ -117,7 +128,7 @@ static void leave_out_unknown(struct table *fresh)
 	for (unsigned i = 0; i < fresh->count; i++) {
 		struct peek p = {0};
 
-		if (fresh->found[i].kind->known(&fresh->found[i], &p)) {
+		if (fresh->found[i].kind.known(&fresh->found[i], &p)) {
 			fresh->found[kept++] = fresh->found[i];
 		}
 	}
@@ -129,7 +140,7 @@ static bool is_same(const struct table *a, const struct table *b)
 	bool same = a != NULL && a->count == b->count;
 
 	for (unsigned i = 0; same && i < a->count; i++) {
-		same = a->found[i].kind == b->found[i].kind &&
+		same = a->found[i].kind.known == b->found[i].kind.known &&
 		       a->found[i].low == b->found[i].low &&
 		       a->found[i].headers == b->found[i].headers &&
 		       memcmp(a->found[i].symbols, b->found[i].symbols,
@@ -356,7 +367,7 @@ static bool describe_rest(struct script_cursor *cursor, const struct script_fram
 
 	text_init(&t, described->function_buf, sizeof(described->function_buf));
 	described->function = described->function_buf;
-	described->line = cursor->interpreter->kind->line(cursor, frame);
+	described->line = cursor->interpreter->kind.line(cursor, frame);
 	if (frame->scope.at != 0) {
 		if (!put_text(&t, &cursor->peek, &frame->scope, FUNCTION_CHARACTERS)) {
 			return false;
@@ -384,8 +395,8 @@ static void note_place(struct showing *showing, const struct described *describe
 
 static bool is_library(const struct script_kind *kind, const char *file)
 {
-	for (const char *const *part = kind->libraries; *part != NULL; part++) {
-		if (strstr(file, *part) != NULL) {
+	for (size_t i = 0; kind->libraries[i][0] != '\0'; i++) {
+		if (strstr(file, kind->libraries[i]) != NULL) {
 			return true;
 		}
 	}
@@ -455,7 +466,7 @@ static bool take_frame(struct script_cursor *cursor, const struct script_frame *
 	if (!describe_file(cursor, frame, &described)) {
 		return false;
 	}
-	own = !is_library(cursor->interpreter->kind, described.file);
+	own = !is_library(&cursor->interpreter->kind, described.file);
 	if (!own && showing->any && (showing->count == showing->depth || showing->full)) {
 		return true;
 	}
@@ -483,7 +494,7 @@ static bool walk(struct script_cursor *cursor, struct showing *showing)
 {
 	for (unsigned i = 0; i < FRAMES_WALKED; i++) {
 		struct script_frame frame = {0};
-		enum script_step step = cursor->interpreter->kind->next(cursor, &frame);
+		enum script_step step = cursor->interpreter->kind.next(cursor, &frame);
 
 		if (step == SCRIPT_END) {
 			break;
@@ -502,9 +513,9 @@ static bool walk(struct script_cursor *cursor, struct showing *showing)
 static void set_out(struct script_cursor *cursor, struct script_interpreter *interpreter)
 {
 	*cursor = (struct script_cursor){.interpreter = interpreter};
-	cursor->peek.doubting = interpreter->kind->moves;
+	cursor->peek.doubting = interpreter->kind.moves;
 	cursor->peek.trusting =
-		interpreter->kind->may_trust &&
+		interpreter->kind.may_trust &&
 		atomic_load_explicit(&interpreter->proven, memory_order_relaxed);
 }
 
@@ -516,7 +527,7 @@ static bool capture(struct script_interpreter *interpreter, unsigned depth,
 
 	set_out(&cursor, interpreter);
 	start(&showing, script, depth);
-	if (!interpreter->kind->begin(&cursor) || !walk(&cursor, &showing)) {
+	if (!interpreter->kind.begin(&cursor) || !walk(&cursor, &showing)) {
 		return false;
 	}
 	atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
@@ -532,7 +543,7 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 		return capture(interpreter, depth, script);
 	}
 	for (unsigned i = 0; now != NULL && i < now->count; i++) {
-		if (now->found[i].kind->has_jit && now->found[i].is_program &&
+		if (now->found[i].kind.has_jit && now->found[i].is_program &&
 		    self_tid() == self_pid()) {
 			return capture(&now->found[i], depth, script);
 		}
@@ -580,7 +591,7 @@ bool script_interpreter_ending(unsigned long long changes)
 		struct script_cursor cursor;
 
 		set_out(&cursor, &now->found[i]);
-		ending = now->found[i].kind->ending(&cursor);
+		ending = now->found[i].kind.ending(&cursor);
 	}
 	return ending;
 }

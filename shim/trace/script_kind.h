@@ -16,19 +16,10 @@
 
 #include "trace/peek.h"
 
-#define SCRIPT_SYMBOLS_MAX 5
+#define SCRIPT_SYMBOLS_MAX   5
+#define SCRIPT_LIBRARY_BYTES 24
 
-/* An interpreter in this process. */
-struct script_interpreter {
-	const struct script_kind *kind;
-	uintptr_t low; /* where its module begins */
-	uintptr_t high;
-	uintptr_t symbols[SCRIPT_SYMBOLS_MAX]; /* as the kind's names; thread-local ones:
-	                                          offsets */
-	const ElfW(Phdr) * headers;            /* which module */
-	bool is_program;                       /* its module is the program itself */
-	atomic_bool proven;                    /* a frame was read and was in order */
-};
+struct script_interpreter;
 
 /* Text as an interpreter keeps it. */
 struct script_text {
@@ -72,8 +63,8 @@ enum script_step {
 struct script_kind {
 	/* The first marks the interpreter; all must be there. */
 	const char *names[SCRIPT_SYMBOLS_MAX];
-	/* A file with one of these in its name belongs to a library. */
-	const char *const *libraries;
+	/* A file with one of these in its name belongs to a library; the last one is empty. */
+	const char (*libraries)[SCRIPT_LIBRARY_BYTES];
 	/* True if pointers may be followed unasked once its layout has proved to be known. */
 	bool may_trust;
 	/* True if other threads may move or protect what a frame refers to at any time. */
@@ -91,12 +82,25 @@ struct script_kind {
 	bool (*ending)(struct script_cursor *cursor);
 };
 
+/* An interpreter in this process. */
+struct script_interpreter {
+	struct script_kind kind;
+	uintptr_t low; /* where its module begins */
+	uintptr_t high;
+	uintptr_t symbols[SCRIPT_SYMBOLS_MAX]; /* as the kind's names; thread-local ones:
+	                                          offsets */
+	const ElfW(Phdr) * headers;            /* which module */
+	bool is_program;                       /* its module is the program itself */
+	atomic_bool proven;                    /* a frame was read and was in order */
+};
+
 /* True if a function that begins in [low, high) is among the calling thread's callers. */
 bool script_called_from(uintptr_t low, uintptr_t high);
 
-extern const struct script_kind script_python;
-extern const struct script_kind script_perl;
-extern const struct script_kind script_php;
-extern const struct script_kind script_ruby;
+/* Said by code: addresses in data are work for the linker when any program starts. */
+struct script_kind script_python(void);
+struct script_kind script_perl(void);
+struct script_kind script_php(void);
+struct script_kind script_ruby(void);
 
 #endif

@@ -50,8 +50,8 @@ typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t
 #define PHASE_DESTRUCT  6
 #define FILE_LENGTH_MAX 4096
 
-static const char *const libraries[] = {
-	"/perl5/", "/share/perl/", "/perl/5.", "/perl-base/", NULL,
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
+	"/perl5/", "/share/perl/", "/perl/5.", "/perl-base/", "",
 };
 
 static const char evaluated[] = "eval";
@@ -168,12 +168,15 @@ static bool ending(struct script_cursor *cursor)
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
 }
 
-const struct script_kind script_perl = {
-	.names = {"PL_thr_key", "PL_version", "Perl_caller_cx"},
-	.libraries = libraries,
-	.known = known,
-	.begin = begin,
-	.next = next,
-	.line = line,
-	.ending = ending,
-};
+struct script_kind script_perl(void)
+{
+	return (struct script_kind){
+		.names = {"PL_thr_key", "PL_version", "Perl_caller_cx"},
+		.libraries = libraries,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

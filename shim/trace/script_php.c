@@ -38,7 +38,7 @@ typedef const char *(*version_function)(void);
 #define HANDLE_EXCEPTION 149
 #define IN_SHUTDOWN      1
 
-static const char *const libraries[] = {"/vendor/", "/usr/share/php/", NULL};
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/vendor/", "/usr/share/php/", ""};
 
 static bool known(const struct script_interpreter *php, struct peek *p)
 {
@@ -129,13 +129,16 @@ static bool ending(struct script_cursor *cursor)
 	       (flags & IN_SHUTDOWN) != 0 && peek_is(p, name, "cli");
 }
 
-const struct script_kind script_php = {
-	.names = {"executor_globals", "get_zend_version", "sapi_module"},
-	.libraries = libraries,
-	.has_jit = true,
-	.known = known,
-	.begin = begin,
-	.next = next,
-	.line = line,
-	.ending = ending,
-};
+struct script_kind script_php(void)
+{
+	return (struct script_kind){
+		.names = {"executor_globals", "get_zend_version", "sapi_module"},
+		.libraries = libraries,
+		.has_jit = true,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

@@ -67,8 +67,8 @@ typedef int (*finalizing_function)(void);
 #define ENTRY_NO_COLUMNS 13
 #define ENTRY_ONE_LINE   10
 
-static const char *const libraries[] = {
-	"/site-packages/", "/dist-packages/", "/lib/python3.11/", "<frozen ", NULL,
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
+	"/site-packages/", "/dist-packages/", "/lib/python3.11/", "<frozen ", "",
 };
 
 static bool known(const struct script_interpreter *python, struct peek *p)
@@ -346,14 +346,17 @@ static bool ending(struct script_cursor *cursor)
 	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
 }
 
-const struct script_kind script_python = {
-	.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
-                  "Py_FinalizeEx"},
-	.libraries = libraries,
-	.may_trust = true,
-	.known = known,
-	.begin = begin,
-	.next = next,
-	.line = line,
-	.ending = ending,
-};
+struct script_kind script_python(void)
+{
+	return (struct script_kind){
+		.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
+	                  "Py_FinalizeEx"},
+		.libraries = libraries,
+		.may_trust = true,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

@@ -52,7 +52,8 @@ typedef unsigned (*line_function)(const void *sequence, size_t position);
 #define STRING_EMBED_MASK  0x1f
 #define ARRAY_IS_EMBEDDED  0x2000
 
-static const char *const libraries[] = {"/gems/", "/lib/ruby/", "<internal:", NULL};
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/gems/", "/lib/ruby/",
+                                                       "<internal:", ""};
 
 static bool known(const struct script_interpreter *ruby, struct peek *p)
 {
@@ -204,14 +205,17 @@ static bool ending(struct script_cursor *cursor)
 	       script_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP]);
 }
 
-const struct script_kind script_ruby = {
-	.names = {"ruby_current_ec", "ruby_api_version", "rb_iseq_line_no", "ruby_finalize",
-                  "ruby_cleanup"},
-	.libraries = libraries,
-	.moves = true,
-	.known = known,
-	.begin = begin,
-	.next = next,
-	.line = line,
-	.ending = ending,
-};
+struct script_kind script_ruby(void)
+{
+	return (struct script_kind){
+		.names = {"ruby_current_ec", "ruby_api_version", "rb_iseq_line_no",
+	                  "ruby_finalize", "ruby_cleanup"},
+		.libraries = libraries,
+		.moves = true,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

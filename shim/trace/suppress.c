@@ -35,7 +35,7 @@ static size_t count;
 /* ---- reading ---- */
 
 static const struct {
-	const char *word;
+	char word[12];
 	enum subject subject;
 } subjects[] = {{"function:", FUNCTION}, {"module:", MODULE}, {"script:", SCRIPT}};
 
