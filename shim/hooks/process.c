@@ -19,6 +19,7 @@
 #include "base/dl.h"
 #include "base/interrupted.h"
 #include "base/lock.h"
+#include "base/program.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "hooks/entry.h"
@@ -149,14 +150,14 @@ static enum mode start_locked(void)
 		return ASIDE;
 	}
 	renew_witness();
-	if (!config_load(&config, environ, complain, NULL) ||
-	    !config_wants_program(&config, program_invocation_short_name) ||
+	if (!config_load(&config, program_environ(), complain, NULL) ||
+	    !config_wants_program(&config, program_short_name()) ||
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
 	}
 	self_mark();
 	rotate_configure(config.log_max_bytes, config.log_keep);
-	record_open(config.log, config.log_level, program_invocation_short_name);
+	record_open(config.log, config.log_level, program_short_name());
 	suppress_load(config.suppress, complain, NULL);
 	lending_configure(&config);
 	tell_configuration();
@@ -168,6 +169,7 @@ static enum mode started(void)
 	enum mode now = atomic_load_explicit(&mode, memory_order_acquire);
 
 	if (now == UNSTARTED) {
+		program_find();
 		lock_take(&start_lock);
 		now = atomic_load(&mode);
 		if (now == UNSTARTED) {
@@ -291,7 +293,7 @@ static bool report(void)
 		kept = without_given_away(leaks, count);
 	}
 	if (kept > 0) {
-		told = report_leaks(leaks, kept, &totals, program_invocation_short_name,
+		told = report_leaks(leaks, kept, &totals, program_short_name(),
 		                    clock_monotonic_ns(), config.report);
 	}
 	lease_snapshot_free(leaks, count);

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/program.h"
 
 #define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
 
@@ -53,10 +54,10 @@ bool environment_steers(const char *variable)
 
 void environment_put(struct blob *key)
 {
-	char **next = environ;
+	char *const *next = program_environ();
 	const char *variable;
 
-	while (next != NULL && (variable = *next++) != NULL) {
+	while ((variable = *next++) != NULL) {
 		if (may_steer(variable) && environment_steers(variable)) {
 			blob_field(key, variable);
 		}

@@ -13,6 +13,7 @@
 #include "base/blob.h"
 #include "base/lock.h"
 #include "base/logfmt.h"
+#include "base/program.h"
 #include "base/text.h"
 #include "pool/environment.h"
 
@@ -162,7 +163,7 @@ static void put_meaning(struct blob *b, const struct libpq *libpq, const struct 
 	if (strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0) {
 		blob_field(b, nl_langinfo(CODESET));
 	}
-	for (char **e = environ; e != NULL && *e != NULL; e++) {
+	for (char *const *e = program_environ(); *e != NULL; e++) {
 		if (environment_steers(*e) && !is_option_variable(ci, *e)) {
 			blob_field(b, *e);
 		}

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/program.h"
 #include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/watchdog.h"
@@ -64,7 +65,7 @@ void lending_configure(const struct config *config)
 	struct identity_settings identity = {.route = config->route,
 	                                     .connect_timeout_s = config->connect_timeout_s};
 
-	status_configure(config, program_invocation_short_name, name_reason, DROP_REASONS);
+	status_configure(config, program_short_name(), name_reason, DROP_REASONS);
 	identity_configure(&identity);
 	set_limits(config);
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);

@@ -14,11 +14,11 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/program.h"
 #include "pool/cancel.h"
 #include "pool/events.h"
 
@@ -438,7 +438,7 @@ static bool escapes_as_process(const struct session *session)
  */
 static bool make_process_escape(struct session *session, const struct session_care *care)
 {
-	return __libc_single_threaded && resets_wholly(care) && report_again(session) &&
+	return program_is_single_threaded() && resets_wholly(care) && report_again(session) &&
 	       escaping_holds(&session->escaping, session->libpq, session->conn) &&
 	       escapes_as_process(session);
 }

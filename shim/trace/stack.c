@@ -33,6 +33,7 @@
 #include "base/build_id.h"
 #include "base/dl.h"
 #include "base/lock.h"
+#include "base/program.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "trace/image.h"
@@ -243,7 +244,7 @@ static const char *module_path(const struct image *image, char *buf, size_t size
 	}
 	n = readlink("/proc/self/exe", buf, size - 1);
 	if (n <= 0) {
-		return program_invocation_name;
+		return program_name();
 	}
 	buf[n] = '\0';
 	return buf;

@@ -81,6 +81,12 @@ def test_connects_that_succeed(run, program, server):
                "application_name=other"])
 
 
+def test_connects_without_an_environment(run, program, server):
+    """Not an empty one: environ is NULL then."""
+    same(run, [program("connect"), "--clearenv", "host=/nonexistent",
+               server.dsn() + " sslmode=disable"])
+
+
 # ---- libpq in unusual places -------------------------------------------------------
 
 MODULE = """

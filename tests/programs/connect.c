@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* connect CONNINFO...: tries each twice, and prints what libpq says of it. */
+/*
+ * connect [--clearenv] CONNINFO...: tries each twice, and prints what libpq says of it;
+ * with the option without any environment.
+ */
 #include "plain.h"
 
 static const char *const names[] = {"PQconnectdb", "PQconnectdbParams", "PQsetdbLogin"};
@@ -34,7 +37,13 @@ static void report(int way, const char *conninfo)
 
 int main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
+	int first = 1;
+
+	if (argc > 1 && strcmp(argv[1], "--clearenv") == 0) {
+		clearenv();
+		first++;
+	}
+	for (int i = first; i < argc; i++) {
 		for (int way = 0; way < 3; way++) {
 			report(way, argv[i]);
 			report(way, argv[i]);
