@@ -37,8 +37,14 @@ COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 .PHONY: all demo bench check lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
+# What the linker has to do at its start every program pays for, libpq or not: see
+# tests/lint/test_start.py. Without start files nothing asks for _ITM_*, __gmon_start__ and
+# __cxa_finalize; hooks/process.c does what these did for us. And libgcc's unwinder is told
+# that there are threads, which it would find out by looking for __pthread_key_create.
+LEAN := -nostartfiles -Wl,--defsym=__pthread_key_create=process_enter
+
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
-	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) -static-libgcc \
+	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
 		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 

@@ -35,8 +35,12 @@
 #include "trace/tally.h"
 #include "trace/totals.h"
 
-/* The C library's; what atexit() is made of. */
+/* The C library's; what atexit() is made of, and what ends its promise for one object. */
 int __cxa_atexit(void (*function)(void *), void *arg, void *object);
+void __cxa_finalize(void *object);
+
+/* Names our object to these two and to pthread_atfork(). Start files have one, if linked. */
+__attribute__((weak)) void *__dso_handle;
 
 enum mode { UNSTARTED, POOLING, ASIDE };
 
@@ -406,7 +410,12 @@ static void last_words(void *arg)
  */
 __attribute__((destructor)) static void finalised(void)
 {
-	if (atomic_load(&mode) == POOLING && __cxa_atexit(last_words, NULL, NULL) != 0) {
+	enum mode now = atomic_load(&mode);
+
+	if (now == POOLING && __cxa_atexit(last_words, NULL, NULL) != 0) {
 		last_words(NULL);
+	}
+	if (now != UNSTARTED) {
+		__cxa_finalize(&__dso_handle);
 	}
 }
