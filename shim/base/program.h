@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * What the C library knows of the program: its environment, its names, its threads.
- *
- * These are variables. Named as such in code, each would be looked up whenever any program
- * starts, whether it uses libpq or not; here that is done on first use.
- */
+/* What the C library knows of the program: its environment, its names, its threads. */
 #ifndef PQPOOL_BASE_PROGRAM_H
 #define PQPOOL_BASE_PROGRAM_H
 
 #include <stdbool.h>
-
-/*
- * Looks them up, if nobody has: before any lock of ours is taken, for whoever holds the
- * linker's may be waiting for it.
- */
-void program_find(void);
 
 /* environ(7); an empty one where there is none, as after clearenv(3). */
 char *const *program_environ(void);

@@ -18,6 +18,7 @@
 #include "base/config.h"
 #include "base/dl.h"
 #include "base/interrupted.h"
+#include "base/late.h"
 #include "base/lock.h"
 #include "base/program.h"
 #include "base/self.h"
@@ -173,7 +174,7 @@ static enum mode started(void)
 	enum mode now = atomic_load_explicit(&mode, memory_order_acquire);
 
 	if (now == UNSTARTED) {
-		program_find();
+		late_find();
 		lock_take(&start_lock);
 		now = atomic_load(&mode);
 		if (now == UNSTARTED) {

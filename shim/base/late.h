@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What of the C library is looked up on first use.
+ *
+ * What code names the linker finds when the program starts, whether it will use libpq or
+ * not. A function is bound when it is called, but the version that it is of is looked for at
+ * once: some 300 instructions for each that we need. A variable is looked up at once, which
+ * takes some 800.
+ */
+#ifndef PQPOOL_BASE_LATE_H
+#define PQPOOL_BASE_LATE_H
+
+enum late {
+#define LATE(name) LATE_##name,
+#include "base/late.def"
+#undef LATE
+	LATES
+};
+
+/* Its address; NULL if this C library lacks it. */
+void *late(enum late which);
+
+/*
+ * Looks everything up that was not asked for yet: before any lock of ours is taken, for
+ * whoever holds the linker's may be waiting for it. Leaves no dlerror(3) behind.
+ */
+void late_find(void);
+
+#endif
