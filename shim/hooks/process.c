@@ -53,10 +53,10 @@ static atomic_flag exit_handler_set = ATOMIC_FLAG_INIT;
 static atomic_flag tls_exit_handler_set = ATOMIC_FLAG_INIT;
 static atomic_bool reported;
 
-/* How many calls of ours this thread is inside. */
-static _Thread_local unsigned depth;
-/* This thread forks while inside one, so no lock was taken for the fork. */
-static _Thread_local bool forked_inside;
+static _Thread_local struct {
+	unsigned depth;     /* how many calls of ours this thread is inside */
+	bool forked_inside; /* it forks while inside one: no lock was taken for the fork */
+} here;
 
 static void complain(void *arg, const char *line)
 {
@@ -75,8 +75,8 @@ static void complain(void *arg, const char *line)
 
 static void before_fork(void)
 {
-	forked_inside = depth > 0 || lock_held_here();
-	if (forked_inside) {
+	here.forked_inside = here.depth > 0 || lock_held_here();
+	if (here.forked_inside) {
 		return;
 	}
 	lock_take(&start_lock);
@@ -90,7 +90,7 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
-	if (forked_inside) {
+	if (here.forked_inside) {
 		return;
 	}
 	dl_fork_done();
@@ -105,7 +105,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	self_renew();
-	if (forked_inside) {
+	if (here.forked_inside) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
 		status_fork_child(false);
 		atomic_store(&mode, ASIDE);
@@ -189,24 +189,24 @@ static enum mode started(void)
 bool process_enter(struct guard *guard)
 {
 	guard->saved_errno = errno;
-	guard->nested = depth > 0;
+	guard->nested = here.depth > 0;
 	if (started() != POOLING || !self_is_marked()) {
 		errno = guard->saved_errno;
 		return false;
 	}
-	depth++;
+	here.depth++;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel_state);
 	return true;
 }
 
 bool process_is_inside(void)
 {
-	return depth > 0;
+	return here.depth > 0;
 }
 
 void process_leave(const struct guard *guard)
 {
-	depth--;
+	here.depth--;
 	dl_note_call(NULL, 0);
 	pthread_setcancelstate(guard->cancel_state, NULL);
 	errno = guard->saved_errno;
@@ -217,7 +217,7 @@ void process_leave(const struct guard *guard)
 /* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
 static bool may_act(void)
 {
-	return atomic_load(&mode) == POOLING && depth == 0 && !lock_held_here() &&
+	return atomic_load(&mode) == POOLING && here.depth == 0 && !lock_held_here() &&
 	       self_pid() == getpid();
 }
 
@@ -291,7 +291,7 @@ static bool report(void)
 	if (!may_act() || atomic_exchange(&reported, true)) {
 		return false;
 	}
-	depth++;
+	here.depth++;
 	leaks = lease_leaks(&count, &totals);
 	totals_log(&totals);
 	if (leaks != NULL) {
@@ -302,7 +302,7 @@ static bool report(void)
 		                    clock_monotonic_ns(), config.report);
 	}
 	lease_snapshot_free(leaks, count);
-	depth--;
+	here.depth--;
 	return told > 0;
 }
 

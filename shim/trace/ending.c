@@ -81,13 +81,16 @@ static uintptr_t address_of_exit(void)
 
 static bool is_in_exit(const void *caller)
 {
-	static _Thread_local struct place places[PLACES];
-	static _Thread_local unsigned next;
+	static _Thread_local struct {
+		struct place places[PLACES];
+		unsigned next; /* the one to be replaced */
+	} known;
 	const struct place here = {caller, __builtin_frame_address(0)};
 	struct walk walk = {0};
 
 	for (size_t i = 0; i < PLACES; i++) {
-		if (places[i].caller == here.caller && places[i].height == here.height) {
+		if (known.places[i].caller == here.caller &&
+		    known.places[i].height == here.height) {
 			return false;
 		}
 	}
@@ -96,7 +99,7 @@ static bool is_in_exit(const void *caller)
 		_Unwind_Backtrace(look_at_frame, &walk);
 	}
 	if (!walk.found) {
-		places[next++ % PLACES] = here;
+		known.places[known.next++ % PLACES] = here;
 	}
 	return walk.found;
 }

@@ -20,8 +20,10 @@ struct kept {
 	uintptr_t returns[KEPT_MAX];
 };
 
-static _Thread_local struct kept kept[STACKS_MAX];
-static _Thread_local unsigned next; /* the one to be replaced */
+static _Thread_local struct {
+	struct kept stacks[STACKS_MAX];
+	unsigned next; /* the one to be replaced */
+} kept;
 
 void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame)
 {
@@ -48,7 +50,7 @@ void recall_keep(const struct recall_key *key, const struct recall_walk *walk, u
 	if (!walk->usable || walk->depth > KEPT_MAX || id == 0) {
 		return;
 	}
-	place = &kept[next++ % STACKS_MAX];
+	place = &kept.stacks[kept.next++ % STACKS_MAX];
 	/* Not to be found by a signal handler while it is half written. */
 	place->id = 0;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -74,7 +76,7 @@ static bool still_there(const struct kept *stack)
 uint32_t recall_find(const struct recall_key *key)
 {
 	for (unsigned i = 0; i < STACKS_MAX; i++) {
-		const struct kept *stack = &kept[i];
+		const struct kept *stack = &kept.stacks[i];
 		uint32_t id = stack->id;
 
 		atomic_signal_fence(memory_order_seq_cst);
