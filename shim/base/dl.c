@@ -51,6 +51,13 @@ static void *find(_Atomic(void *) *known, const char *name)
 	return found;
 }
 
+void *dl_next_base(const char *name)
+{
+	void *found = kept(dlvsym(RTLD_NEXT, name, VERSION_BASE));
+
+	return found != NULL ? found : dl_next(name);
+}
+
 static symbol_function symbol(void)
 {
 	symbol_function function;
@@ -77,6 +84,11 @@ static symbol_function symbol(void)
 static open_function opener(void)
 {
 	return dlopen;
+}
+
+void *dl_next_base(const char *name)
+{
+	return dl_next(name);
 }
 
 #endif

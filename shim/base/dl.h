@@ -35,6 +35,12 @@ void *dl_symbol(void *handle, const char *name);
 /* The next definition in the global scope after the shim's; NULL if there is none. */
 void *dl_next(const char *name);
 
+/*
+ * The same for a function that the C library has had from its beginning, which makes it one
+ * look-up of two.
+ */
+void *dl_next_base(const char *name);
+
 /* dl_iterate_phdr(3). `each` takes no lock. */
 int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);
 

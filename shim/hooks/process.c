@@ -311,7 +311,7 @@ static _Noreturn void really_exit(const char *function, int status)
 {
 	void (*next)(int);
 
-	*(void **)&next = dl_next(function);
+	*(void **)&next = dl_next_base(function);
 	if (next != NULL) {
 		next(status);
 	}
@@ -322,6 +322,9 @@ static _Noreturn void really_exit(const char *function, int status)
 
 static int status_after_report(int status)
 {
+	if (atomic_load(&mode) == UNSTARTED) {
+		return status;
+	}
 	at_exit();
 	if (report() && config.leak_exitcode != 0) {
 		status = (int)config.leak_exitcode;
