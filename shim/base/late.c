@@ -3,8 +3,6 @@
 #include "base/late.h"
 
 #include <dlfcn.h>
-#include <stdatomic.h>
-#include <stddef.h>
 
 #include "base/dl.h"
 
@@ -13,17 +11,14 @@ static const char names[LATES][32] = {
 #include "base/late.def"
 #undef LATE
 };
-static _Atomic(void *) found[LATES];
+_Atomic(void *) late_found[LATES];
 
 /* Threads that come at once find the same. */
-void *late(enum late which)
+void *late_look_up(enum late which)
 {
-	void *address = atomic_load_explicit(&found[which], memory_order_relaxed);
+	void *address = dl_symbol(RTLD_DEFAULT, names[which]);
 
-	if (address == NULL) {
-		address = dl_symbol(RTLD_DEFAULT, names[which]);
-		atomic_store_explicit(&found[which], address, memory_order_relaxed);
-	}
+	atomic_store_explicit(&late_found[which], address, memory_order_relaxed);
 	return address;
 }
 

@@ -10,6 +10,9 @@
 #ifndef PQPOOL_BASE_LATE_H
 #define PQPOOL_BASE_LATE_H
 
+#include <stdatomic.h>
+#include <stddef.h>
+
 enum late {
 #define LATE(name) LATE_##name,
 #include "base/late.def"
@@ -17,8 +20,17 @@ enum late {
 	LATES
 };
 
+/* For late() alone: what was found so far, and looking one up. */
+extern _Atomic(void *) late_found[LATES];
+void *late_look_up(enum late which);
+
 /* Its address; NULL if this C library lacks it. */
-void *late(enum late which);
+static inline void *late(enum late which)
+{
+	void *address = atomic_load_explicit(&late_found[which], memory_order_relaxed);
+
+	return address != NULL ? address : late_look_up(which);
+}
 
 /*
  * Looks everything up that was not asked for yet: before any lock of ours is taken, for
