@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the shim costs a program that never uses libpq: the dynamic linker's work at its start.
+
+Counted by callgrind for /bin/true, in instructions of the linker's: an address in data 13, a
+function that is called 15, a thread-local variable 55, a version 300, a variable of the C
+library's 800; and a page written is a page fault.
+"""
+import collections
+import re
+
+import house
+
+
+def relocations():
+    """How many of each type: {"RELATIVE": 4, ...}; what stands for it by its symbol, too."""
+    lines = house.output("readelf", "-rW", house.SHIM).splitlines()
+    types = [re.match(r"[0-9a-f]{12,16} +[0-9a-f]{12,16} +R_(?:X86_64|AARCH64)_(\w+)", line)
+             for line in lines]
+    return collections.Counter(found.group(1) for found in types if found)
+
+
+def test_addresses_are_not_kept_in_data():
+    """Words in tables are arrays of characters, and kinds of things are told by an enum."""
+    assert 0 < relocations()["RELATIVE"] <= 32, relocations()
+
+
+def test_no_variable_is_looked_up():
+    """base/late.def has those of the C library's that are wanted."""
+    assert set(relocations()) <= {"RELATIVE", "JUMP_SLOT", "JUMP_SLO", "TPOFF64", "TLS_TPREL64",
+                                  "TLS_TPREL"}, relocations()
+
+
+def test_few_variables_are_thread_local():
+    """Each counts, of whatever size: a file has one."""
+    kinds = relocations()
+    assert kinds["TPOFF64"] + kinds["TLS_TPREL64"] + kinds["TLS_TPREL"] <= 16, kinds
+
+
+def test_few_versions_are_needed():
+    """hooks/libc.c answers for functions of others. Left are the oldest one, that of memcpy
+    and that of the linker's own functions, by which everything else is found."""
+    versions = set(re.findall(r"Name: (GLIBC_[\d.]+)",
+                              house.output("readelf", "-VW", house.SHIM)))
+    assert len(versions) <= 3, versions
+
+
+def test_nothing_runs():
+    """No constructors; start files would bring some, and four symbols to be looked up."""
+    dynamic = house.output("readelf", "-dW", house.SHIM)
+    assert not re.findall(r"\((?:INIT|INIT_ARRAY|PREINIT_ARRAY|FINI)\)", dynamic), dynamic
+
+
+def test_two_segments_are_mapped():
+    loads = re.findall(r"^ +LOAD .*", house.output("readelf", "-lW", house.SHIM), re.M)
+    assert len(loads) == 2, loads
