@@ -14,32 +14,22 @@ const unsigned char sql_letters[256] = {
 	[0x80 ... 0xff] = SQL_BEGINS | SQL_CONTINUES, /* whatever the encoding makes of them */
 };
 
-const char *sql_skip_spaces(const char *at)
-{
-	while (sql_is_space(*at)) {
-		at++;
-	}
-	return at;
-}
-
 const char *sql_skip_block_comment(const char *at)
 {
+	const char *star;
 	size_t depth = 0;
 
-	while (*at != '\0') {
-		if (at[0] == '/' && at[1] == '*') {
-			depth++;
-			at += 2;
-		} else if (at[0] == '*' && at[1] == '/') {
-			at += 2;
-			if (--depth == 0) {
-				break;
-			}
-		} else {
-			at++;
+	while ((star = strchr(at, '*')) != NULL) {
+		bool opens = star > at && star[-1] == '/';
+		bool closes = !opens && star[1] == '/';
+
+		at = star + 1 + closes;
+		depth = depth + opens - closes;
+		if (depth == 0) {
+			return at;
 		}
 	}
-	return at;
+	return at + strlen(at);
 }
 
 const char *sql_skip_line(const char *at)

@@ -14,6 +14,7 @@
 #include "pool/sqltext.h"
 
 enum verb {
+	VERB_DUE,   /* the statement has not begun */
 	VERB_OTHER, /* no effect but by functions */
 	VERB_ALTER,
 	VERB_CREATE,
@@ -31,18 +32,16 @@ struct word {
 };
 
 struct scan {
-	const char *at;
-	unsigned effects;
+	unsigned effects; /* and SETS */
 
 	/* of the statement being read */
 	enum verb verb;
-	unsigned words; /* so far; counted no further than they matter */
+	unsigned words; /* so far, unless the verb is another one */
 	bool of_user;   /* DROP USER, ALTER USER */
 	bool of_scope;  /* SET SESSION, SET LOCAL */
 	bool after_on;  /* the word before was ON */
 
 	/* of the whole text */
-	bool names_set_config;
 	bool names_seed; /* in a string, as set_config() wants it */
 };
 
@@ -104,53 +103,39 @@ static const char *skip_dollar_quoted(const char *at)
 
 /* ---- words ---- */
 
-/* `name` in lower case; `text` in any. */
-static bool equal(const char *text, size_t len, const char *name)
+static inline bool is(const struct word *word, const char *keyword)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (name[i] == '\0' || sql_lower(text[i]) != name[i]) {
-			return false;
-		}
-	}
-	return name[len] == '\0';
+	return !word->quoted && sql_is(word->text, word->len, keyword);
 }
 
-static bool is(const struct word *word, const char *keyword)
-{
-	return !word->quoted && equal(word->text, word->len, keyword);
-}
+/* set_config() is named, whose effect is that of the setting. */
+#define SETS 16U
 
-#define KEYWORD_BYTES 12
-
-/* The list ends with an empty one. */
-static bool is_one_of(const struct word *word, const char keywords[][KEYWORD_BYTES])
-{
-	while (keywords[0][0] != '\0' && !is(word, keywords[0])) {
-		keywords++;
-	}
-	return keywords[0][0] != '\0';
-}
-
+#define FUNCTION(name, effect) [sizeof(#name) - 1] = {#name, effect}
+/* By their length, which no two have in common. */
 static const struct {
 	char name[40];
-	enum statement_effect effect;
+	unsigned effect;
 } functions[] = {
-	{"setseed", STATEMENT_SEEDS},
-	{"pg_reload_conf", STATEMENT_ALTERS},
-	{"pg_create_physical_replication_slot", STATEMENT_MAKES_SLOT},
-	{"pg_create_logical_replication_slot", STATEMENT_MAKES_SLOT},
-	{"pg_copy_physical_replication_slot", STATEMENT_MAKES_SLOT},
-	{"pg_copy_logical_replication_slot", STATEMENT_MAKES_SLOT},
+	FUNCTION(setseed, STATEMENT_SEEDS),
+	FUNCTION(set_config, SETS),
+	FUNCTION(pg_reload_conf, STATEMENT_ALTERS),
+	FUNCTION(pg_create_physical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(pg_create_logical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(pg_copy_physical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(pg_copy_logical_replication_slot, STATEMENT_MAKES_SLOT),
 };
+#undef FUNCTION
 
-static unsigned effect_of_function(const struct word *word)
+#define LONGEST_FUNCTION (sizeof(functions) / sizeof(functions[0]) - 1)
+
+static inline unsigned effect_of_function(const char *name, size_t len)
 {
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-		if (equal(word->text, word->len, functions[i].name)) {
-			return functions[i].effect;
-		}
+	if (len > LONGEST_FUNCTION || functions[len].name[0] == '\0' ||
+	    !sql_same(name, functions[len].name, len)) {
+		return 0;
 	}
-	return 0;
+	return functions[len].effect;
 }
 
 /* ---- statements ---- */
@@ -158,35 +143,27 @@ static unsigned effect_of_function(const struct word *word)
 /* The kind of a statement that may yet turn out to have an effect. */
 static enum verb verb_of(const struct word *word)
 {
-	static const struct {
-		char keyword[KEYWORD_BYTES];
-		enum verb verb;
-	} verbs[] = {
-		{"alter", VERB_ALTER},  {"create", VERB_CREATE}, {"drop", VERB_DROP},
-		{"grant", VERB_GRANT},  {"load", VERB_LOAD},     {"reassign", VERB_REASSIGN},
-		{"revoke", VERB_GRANT}, {"set", VERB_SET},
-	};
-
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (is(word, verbs[i].keyword)) {
-			return verbs[i].verb;
-		}
-	}
-	return VERB_OTHER;
+	return is(word, "alter")      ? VERB_ALTER
+	       : is(word, "create")   ? VERB_CREATE
+	       : is(word, "drop")     ? VERB_DROP
+	       : is(word, "grant")    ? VERB_GRANT
+	       : is(word, "load")     ? VERB_LOAD
+	       : is(word, "reassign") ? VERB_REASSIGN
+	       : is(word, "revoke")   ? VERB_GRANT
+	       : is(word, "set")      ? VERB_SET
+	                              : VERB_OTHER;
 }
 
 /* What it is done to, where that is all one has to know. */
 static bool alters(enum verb verb, const struct word *object)
 {
-	static const char dropped[][KEYWORD_BYTES] = {"database", "role", "group", "owned", ""};
-	static const char altered[][KEYWORD_BYTES] = {"database", "role", "group", "system",
-	                                              ""};
-
 	switch (verb) {
 	case VERB_DROP:
-		return is_one_of(object, dropped);
+		return is(object, "database") || is(object, "role") || is(object, "group") ||
+		       is(object, "owned");
 	case VERB_ALTER:
-		return is_one_of(object, altered);
+		return is(object, "database") || is(object, "role") || is(object, "group") ||
+		       is(object, "system");
 	case VERB_CREATE:
 		/* Its template must have no session; a new role is no matter to anybody. */
 		return is(object, "database");
@@ -200,7 +177,7 @@ static bool alters(enum verb verb, const struct word *object)
 /* The setting whose assignment is setseed(). */
 static bool names_seed(const struct word *word)
 {
-	return equal(word->text, word->len, "seed");
+	return sql_is(word->text, word->len, "seed");
 }
 
 static void note_second_word(struct scan *scan, const struct word *word)
@@ -237,21 +214,16 @@ static void note_granted(struct scan *scan, const struct word *word)
 	scan->after_on = is(word, "on");
 }
 
-static void note_function(struct scan *scan, const struct word *word)
-{
-	scan->effects |= effect_of_function(word);
-	if (equal(word->text, word->len, "set_config")) {
-		scan->names_set_config = true;
-	}
-}
-
 static void note_head(struct scan *scan, const struct word *word)
 {
-	scan->words++;
-	if (scan->words == 1) {
+	if (scan->verb == VERB_DUE) {
 		scan->verb = verb_of(word);
 		scan->effects |= scan->verb == VERB_LOAD ? STATEMENT_LOADS : 0;
-	} else if (scan->verb == VERB_GRANT) {
+		scan->words = 1;
+		return;
+	}
+	scan->words++;
+	if (scan->verb == VERB_GRANT) {
 		note_granted(scan, word);
 	} else if (scan->words == 2) {
 		note_second_word(scan, word);
@@ -260,113 +232,110 @@ static void note_head(struct scan *scan, const struct word *word)
 	}
 }
 
-static void note_word(struct scan *scan, const struct word *word)
+static inline void note_word(struct scan *scan, const char *text, size_t len, bool quoted)
 {
-	char initial = sql_lower(word->text[0]);
-
-	if (scan->words == 0 || scan->verb != VERB_OTHER) {
-		note_head(scan, word);
+	if (scan->verb != VERB_OTHER) {
+		note_head(scan, &(struct word){text, len, quoted});
 	}
-	/* The shortest of them, and how each of them begins. */
-	if (word->len >= strlen("setseed") && (initial == 's' || initial == 'p')) {
-		note_function(scan, word);
+	/* The shortest of them. */
+	if (len >= strlen("setseed")) {
+		scan->effects |= effect_of_function(text, len);
 	}
 }
 
-/* '...', whose opening quote is at scan->at. */
-static void read_string(struct scan *scan)
-{
-	const char *text = scan->at + 1;
+/* ---- the text: these return what is behind what begins at `at` ---- */
 
-	scan->at = sql_skip_quoted(text, '\'');
-	if (scan->at - text == sizeof("seed'") - 1 && equal(text, 4, "seed")) {
+static const char *read_string(struct scan *scan, const char *at)
+{
+	const char *end = sql_skip_quoted(at + 1, '\'');
+
+	if (end - at == sizeof("'seed'") - 1 && sql_same(at + 1, "seed", 4)) {
 		scan->names_seed = true;
 	}
+	return end;
 }
 
-static void read_quoted_word(struct scan *scan)
+static const char *read_quoted_word(struct scan *scan, const char *at)
 {
-	struct word word = {.text = scan->at + 1, .quoted = true};
+	const char *text = at + 1;
+	const char *end = sql_skip_quoted(text, '"');
+	size_t len = (size_t)(end - text);
 
-	scan->at = sql_skip_quoted(word.text, '"');
-	word.len = (size_t)(scan->at - word.text);
-	if (word.len > 0 && scan->at[-1] == '"') {
-		word.len--;
+	if (len > 0 && end[-1] == '"') {
+		len--;
 	}
-	if (word.len > 0) {
-		note_word(scan, &word);
+	if (len > 0) {
+		note_word(scan, text, len, true);
 	}
+	return end;
 }
 
-static void read_word(struct scan *scan)
+static const char *read_word(struct scan *scan, const char *at)
 {
-	struct word word = {.text = scan->at};
+	const char *end = sql_skip_word(at + 1);
+	size_t len = (size_t)(end - at);
 
-	while (sql_continues_word(*scan->at)) {
-		scan->at++;
+	if (*end == '\'' && sql_is(at, len, "e")) {
+		return skip_escape_string(end + 1);
 	}
-	word.len = (size_t)(scan->at - word.text);
-	if (*scan->at == '\'' && is(&word, "e")) {
-		scan->at = skip_escape_string(scan->at + 1);
-	} else {
-		note_word(scan, &word);
-	}
-}
-
-static void read_number(struct scan *scan)
-{
-	while (sql_continues_word(*scan->at)) {
-		scan->at++;
-	}
+	note_word(scan, at, len, false);
+	return end;
 }
 
 static void end_statement(struct scan *scan)
 {
-	scan->words = 0;
+	scan->verb = VERB_DUE;
 	scan->of_user = false;
 	scan->of_scope = false;
 	scan->after_on = false;
-	scan->at++;
 }
 
-static void read_next(struct scan *scan)
+static void read_all(struct scan *scan, const char *at)
 {
-	const char *at = scan->at;
-
-	if (sql_begins_word(*at)) {
-		read_word(scan);
-	} else if (sql_is_digit(*at)) {
-		read_number(scan);
-	} else if (*at == '\'') {
-		read_string(scan);
-	} else if (*at == '"') {
-		read_quoted_word(scan);
-	} else if (*at == '$') {
-		scan->at = skip_dollar_quoted(at);
-	} else if (*at == ';') {
-		end_statement(scan);
-	} else if (at[0] == '-' && at[1] == '-') {
-		scan->at = sql_skip_line(at);
-	} else if (at[0] == '/' && at[1] == '*') {
-		scan->at = sql_skip_block_comment(at);
-	} else {
-		scan->at = sql_skip_spaces(at + 1);
+	for (;;) {
+		/* Most words have one before them. */
+		if (*at == ' ') {
+			at++;
+		}
+		if (sql_begins_word(*at)) {
+			at = read_word(scan, at);
+			continue;
+		}
+		switch (*at) {
+		case '\0':
+			return;
+		case '0' ... '9':
+			at = sql_skip_word(at);
+			break;
+		case '\'':
+			at = read_string(scan, at);
+			break;
+		case '"':
+			at = read_quoted_word(scan, at);
+			break;
+		case '$':
+			at = skip_dollar_quoted(at);
+			break;
+		case ';':
+			end_statement(scan);
+			at++;
+			break;
+		default:
+			at = sql_is_comment(at) ? sql_skip_comment(at) : at + 1;
+		}
 	}
 }
 
 unsigned statement_effects(const char *text)
 {
-	struct scan scan;
+	struct scan scan = {0};
 
 	if (text == NULL) {
 		return 0;
 	}
-	scan = (struct scan){.at = text};
-	while (*scan.at != '\0') {
-		read_next(&scan);
-	}
-	if (scan.names_set_config && scan.names_seed) {
+	read_all(&scan, text);
+	if ((scan.effects & SETS) != 0 && scan.names_seed) {
 		scan.effects |= STATEMENT_SEEDS;
 	}
-	return scan.effects;
+	return scan.effects & ~SETS;
 }
