@@ -1,99 +1,124 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which statements leave nothing behind in a session. */
+/*
+ * Which statements leave nothing behind in a session.
+ *
+ * A statement is read once, token by token; each token says what may not come next. Of most
+ * words no more is asked than whether they may be in a harmless statement at all.
+ */
 #include "pool/harmless.h"
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pool/sqltext.h"
 
-/* ---- tokens ---- */
+/* ---- words ---- */
 
-enum token_kind {
-	TOKEN_END,
-	TOKEN_WORD,
-	TOKEN_QUOTED, /* "name" */
-	TOKEN_STRING,
-	TOKEN_NUMBER, /* or a parameter, $1 */
-	TOKEN_SIGN,   /* any other character */
-	TOKEN_DOUBTFUL
+/* harmless.def says what these are. */
+enum { CALLED = 1, QUOTES = 2, TYPE = 4, NEVER = 8 };
+
+#define LONGEST_WORD 35
+
+/* An entry without a length is before the words of each initial, and behind the last. */
+static const struct entry {
+	uint8_t len;
+	uint8_t flags;
+	char name[LONGEST_WORD + 1];
+} entries[] = {
+#define INITIAL(letter)   {0},
+#define WORD(name, flags) {sizeof(#name) - 1, flags, #name},
+#include "pool/harmless.def"
+#undef INITIAL
+#undef WORD
+	{0},
 };
 
-struct token {
-	enum token_kind kind;
-	const char *text;
-	size_t len;
-	bool adjacent; /* nothing stands between it and the one before */
+enum {
+#define INITIAL(letter)   BEFORE_##letter,
+#define WORD(name, flags) PLACE_OF_##name,
+#include "pool/harmless.def"
+#undef INITIAL
+#undef WORD
 };
 
-struct reader {
-	const char *at;
-	bool utf8;
-	struct token token; /* the one being judged */
-	struct token next;
+/* The last five bits of a letter, a or A, are its place in the alphabet. */
+#define INITIALS      32
+#define INITIAL_OF(c) ((c) & (INITIALS - 1))
+
+static const struct {
+	uint16_t place;         /* of its first word */
+	uint64_t never_lengths; /* a bit for each length of those that are NEVER */
+} initials[INITIALS] = {
+	/* clang-format off */
+	{BEFORE_a, 0
+#define INITIAL(letter)   }, {BEFORE_##letter + 1, 0
+#define WORD(name, flags) | (uint64_t)(((flags) & NEVER) != 0) << (sizeof(#name) - 1)
+#include "pool/harmless.def"
+#undef INITIAL
+#undef WORD
+	},
+	/* clang-format on */
 };
 
-/* Behind spaces and comments. If one of these does not end the server refuses the whole. */
-static const char *skip_blank(const char *at)
+/* Of a word in any case. */
+static unsigned flags_of(const char *word, size_t len)
 {
-	for (;;) {
-		at = sql_skip_spaces(at);
-		if (at[0] == '-' && at[1] == '-') {
-			at = sql_skip_line(at);
-		} else if (at[0] == '/' && at[1] == '*') {
-			at = sql_skip_block_comment(at);
-		} else {
-			return at;
+	const struct entry *entry = &entries[initials[INITIAL_OF(*word)].place];
+
+	for (; entry->len > 0; entry++) {
+		if (entry->len == len && sql_same(word, entry->name, len)) {
+			return entry->flags;
 		}
 	}
+	return 0;
+}
+
+/* In any case even of a quoted name: one may be doubted for nothing. */
+static bool is_never(const char *name, size_t len)
+{
+	return len <= LONGEST_WORD &&
+	       (initials[INITIAL_OF(*name)].never_lengths >> len & 1) != 0 &&
+	       (flags_of(name, len) & NEVER) != 0;
+}
+
+/* ---- tokens ---- */
+
+/* These return what is behind that which begins at `at`, or NULL in doubt. */
+
+/* In encodings that are not known a byte of a letter may look like a quote. */
+static const char *if_readable(const char *at, const char *end, bool utf8)
+{
+	if (utf8) {
+		return end;
+	}
+	while (at < end && (unsigned char)*at < 0x80) {
+		at++;
+	}
+	return at == end ? end : NULL;
+}
+
+static inline const char *read_word(const char *at, bool utf8)
+{
+	const char *end = sql_skip_word(at + 1);
+
+	/* E'...' has escapes, U&'...' and U&"..." have others. */
+	if (end - at == 1 && ((*end == '\'' && sql_lower(*at) == 'e') ||
+	                      (*end == '&' && sql_lower(*at) == 'u'))) {
+		return NULL;
+	}
+	return if_readable(at, end, utf8);
 }
 
 /* What is between quotes must not depend on the server's way of reading it. */
-static bool plainly_quoted(const struct token *token, bool utf8)
+static const char *read_quoted(const char *at, bool utf8)
 {
-	const char *text = token->text;
+	const char *end = sql_skip_quoted(at + 1, *at);
 
-	if (token->len < 2 || text[token->len - 1] != text[0] ||
-	    memchr(text, '\\', token->len) != NULL) {
-		return false;
+	if (end - at < 2 || end[-1] != *at || memchr(at, '\\', (size_t)(end - at)) != NULL) {
+		return NULL;
 	}
-	for (size_t i = 0; !utf8 && i < token->len; i++) {
-		if ((unsigned char)text[i] >= 0x80) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static void read_quoted(struct token *token, bool utf8)
-{
-	const char *end = sql_skip_quoted(token->text + 1, token->text[0]);
-
-	token->len = (size_t)(end - token->text);
-	token->kind = token->text[0] == '"' ? TOKEN_QUOTED : TOKEN_STRING;
-	if (!plainly_quoted(token, utf8)) {
-		token->kind = TOKEN_DOUBTFUL;
-	}
-}
-
-static void read_word(struct token *token, bool utf8)
-{
-	const char *at = token->text;
-
-	token->kind = TOKEN_WORD;
-	for (; sql_continues_word(*at); at++) {
-		if (!utf8 && (unsigned char)*at >= 0x80) {
-			token->kind = TOKEN_DOUBTFUL;
-		}
-	}
-	token->len = (size_t)(at - token->text);
-	/* E'...' has escapes, U&'...' and U&"..." have others. */
-	if (token->len == 1 && ((sql_lower(token->text[0]) == 'e' && *at == '\'') ||
-	                        (sql_lower(token->text[0]) == 'u' && *at == '&'))) {
-		token->kind = TOKEN_DOUBTFUL;
-	}
+	return if_readable(at, end, utf8);
 }
 
 static const char *skip_digits(const char *at)
@@ -104,278 +129,280 @@ static const char *skip_digits(const char *at)
 	return at;
 }
 
+static bool begins_number(const char *at)
+{
+	return sql_is_digit(at[0]) || (at[0] == '$' && sql_is_digit(at[1]));
+}
+
 /* Digits, or a $ and digits. A letter behind them begins the next word, or does not. */
-static void read_number(struct token *token)
+static const char *read_number(const char *at)
 {
-	const char *at = token->text + 1;
+	const char *end = skip_digits(at + 1);
 
-	at = skip_digits(at);
-	if (sql_lower(at[0]) == 'e') {
-		const char *exponent = at + 1 + (at[1] == '-' || at[1] == '+');
+	if (sql_lower(end[0]) == 'e') {
+		const char *exponent = end + 1 + (end[1] == '-' || end[1] == '+');
 
-		at = sql_is_digit(*exponent) ? skip_digits(exponent) : at;
+		end = sql_is_digit(*exponent) ? skip_digits(exponent) : end;
 	}
-	token->len = (size_t)(at - token->text);
-	token->kind = sql_continues_word(*at) ? TOKEN_DOUBTFUL : TOKEN_NUMBER;
-}
-
-static struct token read_token(struct reader *reader)
-{
-	const char *at = skip_blank(reader->at);
-	struct token token = {.kind = TOKEN_DOUBTFUL, .text = at, .adjacent = at == reader->at};
-
-	if (*at == '\0') {
-		token.kind = TOKEN_END;
-	} else if (*at == '\'' || *at == '"') {
-		read_quoted(&token, reader->utf8);
-	} else if (sql_begins_word(*at)) {
-		read_word(&token, reader->utf8);
-	} else if (sql_is_digit(*at) || (*at == '$' && sql_is_digit(at[1]))) {
-		read_number(&token);
-	} else if (*at != '\\' && *at != '$') {
-		token.kind = TOKEN_SIGN;
-		token.len = 1;
-	}
-	reader->at = at + token.len;
-	return token;
-}
-
-/* Goes on to the next token; false at the end, or in doubt. */
-static bool advance(struct reader *reader)
-{
-	reader->token = reader->next;
-	if (reader->token.kind == TOKEN_END || reader->token.kind == TOKEN_DOUBTFUL) {
-		return false;
-	}
-	reader->next = read_token(reader);
-	return true;
-}
-
-static bool is_sign(const struct token *token, char sign)
-{
-	return token->kind == TOKEN_SIGN && *token->text == sign;
-}
-
-/* ---- words ---- */
-
-/* harmless.def says what these are. */
-enum { CALLED = 1, QUOTES = 2, TYPE = 4, NEVER = 8 };
-
-#define LONGEST_WORD 35
-
-static const struct entry {
-	char name[LONGEST_WORD + 1];
-	unsigned char flags;
-} entries[] = {
-#define WORD(name, flags) {#name, flags},
-#include "pool/harmless.def"
-#undef WORD
-};
-
-static int compare(const void *name, const void *entry)
-{
-	return strcmp(name, ((const struct entry *)entry)->name);
-}
-
-/* Of a word, or of a quoted name; in any case, so that one may be doubted for nothing. */
-static unsigned flags_of(const struct token *token)
-{
-	size_t quote = token->kind == TOKEN_QUOTED;
-	size_t len = token->len - 2 * quote;
-	char name[LONGEST_WORD + 1];
-	const struct entry *found;
-
-	if (len > LONGEST_WORD) {
-		return 0;
-	}
-	for (size_t i = 0; i < len; i++) {
-		name[i] = sql_lower(token->text[quote + i]);
-	}
-	name[len] = '\0';
-	found = bsearch(name, entries, sizeof(entries) / sizeof(entries[0]), sizeof(entries[0]),
-	                compare);
-	return found != NULL ? found->flags : 0;
-}
-
-static bool is_word(const struct token *token, const char *word)
-{
-	size_t i = 0;
-
-	if (token->kind != TOKEN_WORD) {
-		return false;
-	}
-	while (i < token->len && sql_lower(token->text[i]) == word[i]) {
-		i++;
-	}
-	return i == token->len && word[i] == '\0';
-}
-
-/* Not a schema's name before that of somebody's own. */
-static bool is_type(const struct reader *reader)
-{
-	return reader->token.kind == TOKEN_WORD && (flags_of(&reader->token) & TYPE) != 0 &&
-	       !is_sign(&reader->next, '.');
-}
-
-/* B'...', X'...', N'...': constants whose type is known. */
-static bool is_prefix(const struct token *word)
-{
-	return word->len == 1 && strchr("bBxXnN", word->text[0]) != NULL;
+	return sql_continues_word(*end) ? NULL : end;
 }
 
 /* ---- queries ---- */
 
-/* Where AS is followed by a type: in CAST(...), by depth of parentheses. */
-struct nesting {
-	unsigned depth;
-	uint64_t casts;
-	bool cast_opens;
-	bool casting;   /* a type is due */
-	bool qualified; /* the token before was a dot */
+/* What a token says of the next one, in bits. */
+enum {
+	/* that it may not be one of these */
+	WORD = 1,
+	QUOTED = 2, /* "name" */
+	STRING = 4,
+	NUMBER = 8,   /* or a parameter, $1 */
+	OPENING = 16, /* a parenthesis */
+	DOT = 32,
+	SIGN = 64, /* any other character */
+	ANY = 127,
+
+	/* what it is behind */
+	AFTER_WORD = 128, /* which is not qualified */
+	AFTER_DOT = 256,
+	AFTER_COLON = 512,
+
+	/* that it must be a type, if it is a word */
+	TYPE_DUE = 1024,
+
+	/* nothing, for the whole is judged */
+	HARMLESS = 2048,
+	DOUBTED = 4096
 };
 
 #define DEEPEST 63
 
-static bool judge_word(const struct reader *reader, struct nesting *nesting)
-{
-	const struct token *word = &reader->token;
-	const struct token *next = &reader->next;
-	unsigned flags = flags_of(word);
+struct judge {
+	const char *at; /* the next token, or what is before it */
+	bool utf8;
+	const char *word; /* the last one */
+	size_t len;       /* of it */
+	unsigned depth;   /* of parentheses */
+	uint64_t casts;   /* by depth: those of CAST, in which AS is followed by a type */
+};
 
-	if (flags & NEVER) {
-		return false;
+static unsigned judge_word(struct judge *judge, unsigned said)
+{
+	const char *word = judge->at;
+	const char *end = read_word(word, judge->utf8);
+	unsigned says = (said & AFTER_DOT) != 0 ? OPENING | STRING : AFTER_WORD;
+	size_t len;
+
+	if ((said & WORD) != 0 || end == NULL) {
+		return DOUBTED;
 	}
-	if (is_sign(next, '(')) {
-		nesting->cast_opens = is_word(word, "cast");
-		return !nesting->qualified && (flags & CALLED) != 0;
+	len = (size_t)(end - word);
+	if (is_never(word, len)) {
+		return DOUBTED;
 	}
-	if (next->kind == TOKEN_STRING) {
-		return !nesting->qualified &&
-		       ((flags & (QUOTES | TYPE)) != 0 || (next->adjacent && is_prefix(word)));
+	if ((said & TYPE_DUE) != 0) {
+		/* Not a schema's name before that of somebody's own. */
+		says |= (flags_of(word, len) & TYPE) != 0 ? DOT : DOUBTED;
 	}
-	nesting->casting = is_word(word, "as") && (nesting->casts >> nesting->depth & 1) != 0;
-	return true;
+	if ((judge->casts >> judge->depth & 1) != 0 && sql_is(word, len, "as")) {
+		says |= TYPE_DUE | (ANY & ~(WORD | OPENING));
+	}
+	judge->at = end;
+	judge->word = word;
+	judge->len = len;
+	return says;
 }
 
-/* A quoted name may be that of anything: it is neither called nor taken for a type. */
-static bool judge_quoted(const struct reader *reader)
+/* It may be the name of anything, and is neither called nor taken for a type. */
+static unsigned judge_quoted(struct judge *judge, unsigned said)
 {
-	const struct token *name = &reader->token;
+	const char *name = judge->at + 1;
 
-	return !is_sign(&reader->next, '(') && reader->next.kind != TOKEN_STRING &&
-	       (flags_of(name) & NEVER) == 0;
+	judge->at = read_quoted(judge->at, judge->utf8);
+	if ((said & QUOTED) != 0 || judge->at == NULL ||
+	    is_never(name, (size_t)(judge->at - 1 - name))) {
+		return DOUBTED;
+	}
+	return OPENING | STRING;
 }
 
-/* A parameter may be a row, and $1.name a function of it. */
-static bool judge_number(const struct reader *reader)
+/* B'...', X'...', N'...': constants whose type is known. */
+static bool is_prefix(const char *word, size_t len, const char *string)
 {
-	return *reader->token.text != '$' || !is_sign(&reader->next, '.');
+	return len == 1 && word + len == string && strchr("bBxXnN", *word) != NULL;
 }
 
-static bool judge_sign(const struct reader *reader, struct nesting *nesting)
+static unsigned judge_string(struct judge *judge, unsigned said)
 {
-	const struct token *next = &reader->next;
+	const char *string = judge->at;
 
-	switch (*reader->token.text) {
-	case '(':
-		if (++nesting->depth > DEEPEST) {
-			return false;
-		}
-		nesting->casts &= ~(UINT64_C(1) << nesting->depth);
-		nesting->casts |= (uint64_t)nesting->cast_opens << nesting->depth;
-		nesting->cast_opens = false;
-		return true;
+	judge->at = read_quoted(string, judge->utf8);
+	if ((said & STRING) != 0 || judge->at == NULL) {
+		return DOUBTED;
+	}
+	if ((said & AFTER_WORD) != 0 && !is_prefix(judge->word, judge->len, string) &&
+	    (flags_of(judge->word, judge->len) & (QUOTES | TYPE)) == 0) {
+		return DOUBTED;
+	}
+	return 0;
+}
+
+static unsigned judge_number(struct judge *judge, unsigned said)
+{
+	const char *number = judge->at;
+
+	judge->at = read_number(number);
+	if ((said & NUMBER) != 0 || judge->at == NULL) {
+		return DOUBTED;
+	}
+	/* A parameter may be a row, and $1.name a function of it. */
+	return *number == '$' ? DOT : 0;
+}
+
+static unsigned judge_opening(struct judge *judge, unsigned said)
+{
+	bool called = (said & AFTER_WORD) != 0;
+	bool casts = called && sql_is(judge->word, judge->len, "cast");
+
+	if ((said & OPENING) != 0 || judge->depth == DEEPEST ||
+	    (called && (flags_of(judge->word, judge->len) & CALLED) == 0)) {
+		return DOUBTED;
+	}
+	judge->at++;
+	judge->depth++;
+	judge->casts &= ~(UINT64_C(1) << judge->depth);
+	judge->casts |= (uint64_t)casts << judge->depth;
+	return 0;
+}
+
+static unsigned judge_sign(struct judge *judge, unsigned said)
+{
+	if ((said & SIGN) != 0) {
+		return DOUBTED;
+	}
+	switch (*judge->at++) {
 	case ')':
 		/* (value).name may be a function of the value, and so may value[1].name. */
-		return nesting->depth-- > 0 && !is_sign(next, '.');
+		return judge->depth-- > 0 ? DOT : DOUBTED;
 	case ']':
-		return !is_sign(next, '.');
+		return DOT;
 	case ';':
-		return next->kind == TOKEN_END;
+		return ANY;
+	case ':':
+		return (said & AFTER_COLON) != 0 ? TYPE_DUE | (ANY & ~WORD) : AFTER_COLON;
+	case '\\':
+		return DOUBTED;
 	default:
-		return true;
+		return 0;
 	}
 }
 
-static bool judge_query(struct reader *reader)
+/* Spaces and comments are no token, and what was said before them holds behind them. */
+static unsigned judge_other(struct judge *judge, unsigned said)
 {
-	struct nesting nesting = {0};
+	const char *at = judge->at;
+
+	switch (*at) {
+	case '\0':
+		return HARMLESS;
+	case '\'':
+		return judge_string(judge, said);
+	case '"':
+		return judge_quoted(judge, said);
+	case '$':
+	case '0' ... '9':
+		return begins_number(at) ? judge_number(judge, said) : DOUBTED;
+	case '(':
+		return judge_opening(judge, said);
+	case '.':
+		judge->at++;
+		return (said & DOT) != 0 ? DOUBTED : AFTER_DOT;
+	default:
+		judge->at = sql_skip_blank(at);
+		return judge->at != at ? said : judge_sign(judge, said);
+	}
+}
+
+static bool judge_query(struct judge *judge)
+{
+	unsigned said = AFTER_WORD;
 
 	do {
-		const struct token *token = &reader->token;
-		bool harmless = true;
-
-		if (nesting.casting && !is_type(reader)) {
-			return false;
+		/* Most words have one before them. */
+		if (*judge->at == ' ') {
+			judge->at++;
 		}
-		nesting.casting = false;
-		if (token->kind == TOKEN_WORD) {
-			harmless = judge_word(reader, &nesting);
-		} else if (token->kind == TOKEN_QUOTED) {
-			harmless = judge_quoted(reader);
-		} else if (token->kind == TOKEN_NUMBER) {
-			harmless = judge_number(reader);
-		} else if (token->kind == TOKEN_SIGN) {
-			harmless = judge_sign(reader, &nesting);
-		}
-		if (!harmless) {
-			return false;
-		}
-		nesting.qualified = is_sign(token, '.');
-		if (is_sign(token, ':') && is_sign(&reader->next, ':')) {
-			advance(reader);
-			nesting.casting = true;
-		}
-	} while (advance(reader));
-	return reader->token.kind == TOKEN_END;
+		said = sql_begins_word(*judge->at) ? judge_word(judge, said)
+		                                   : judge_other(judge, said);
+	} while ((said & (HARMLESS | DOUBTED)) == 0);
+	return said == HARMLESS;
 }
 
 /* ---- other statements ---- */
 
-/* Nothing but names to the end. */
-static bool judge_names(struct reader *reader)
+/* Or what is between names. */
+static const char *read_name(const char *at, bool utf8)
 {
-	while (advance(reader)) {
-		const struct token *token = &reader->token;
-
-		if (is_sign(token, ';') ? reader->next.kind != TOKEN_END
-		                        : token->kind == TOKEN_STRING ||
-		                                  (token->kind == TOKEN_SIGN &&
-		                                   strchr(",.", *token->text) == NULL)) {
-			return false;
-		}
+	if (sql_begins_word(*at)) {
+		return read_word(at, utf8);
 	}
-	return reader->token.kind == TOKEN_END;
+	if (begins_number(at)) {
+		return read_number(at);
+	}
+	if (*at == '"') {
+		return read_quoted(at, utf8);
+	}
+	return *at == ',' || *at == '.' ? at + 1 : NULL;
 }
 
-#define FIRST_WORD_BYTES 12
-
-/* The list ends with an empty word. */
-static bool begins_with_one_of(const struct token *token, const char words[][FIRST_WORD_BYTES])
+/* Nothing but names to the end. */
+static bool judge_names(const char *at, bool utf8)
 {
-	while (words[0][0] != '\0' && !is_word(token, words[0])) {
-		words++;
+	at = sql_skip_blank(at);
+	while (*at != '\0' && *at != ';') {
+		at = read_name(at, utf8);
+		if (at == NULL) {
+			return false;
+		}
+		at = sql_skip_blank(at);
 	}
-	return words[0][0] != '\0';
+	return *at == '\0' || *sql_skip_blank(at + 1) == '\0';
+}
+
+static bool begins_query(const char *word, size_t len)
+{
+	return sql_is(word, len, "select") || sql_is(word, len, "with") ||
+	       sql_is(word, len, "values") || sql_is(word, len, "update") ||
+	       sql_is(word, len, "delete") || sql_is(word, len, "table");
+}
+
+static bool begins_names(const char *word, size_t len)
+{
+	return sql_is(word, len, "begin") || sql_is(word, len, "commit") ||
+	       sql_is(word, len, "end") || sql_is(word, len, "rollback") ||
+	       sql_is(word, len, "abort") || sql_is(word, len, "savepoint") ||
+	       sql_is(word, len, "release") || sql_is(word, len, "show");
+}
+
+static bool starts_transaction(const char *word, size_t len)
+{
+	const char *next = sql_skip_blank(word + len);
+
+	return sql_is(word, len, "start") &&
+	       sql_is(next, (size_t)(sql_skip_word(next) - next), "transaction");
 }
 
 bool statement_is_harmless(const char *text, bool utf8)
 {
-	static const char queries[][FIRST_WORD_BYTES] = {"select", "with",  "values", "update",
-	                                                 "delete", "table", ""};
-	static const char others[][FIRST_WORD_BYTES] = {"begin",    "commit", "end",
-	                                                "rollback", "abort",  "savepoint",
-	                                                "release",  "show",   ""};
-	struct reader reader = {.at = text, .utf8 = utf8};
+	const char *word = sql_skip_blank(text);
+	const char *end = sql_skip_word(word);
+	size_t len = (size_t)(end - word);
 
-	reader.next = read_token(&reader);
-	if (!advance(&reader)) {
-		return reader.token.kind == TOKEN_END;
+	if (begins_query(word, len)) {
+		return judge_query(
+			&(struct judge){.at = end, .utf8 = utf8, .word = word, .len = len});
 	}
-	if (begins_with_one_of(&reader.token, queries)) {
-		return judge_query(&reader);
+	if (begins_names(word, len) || starts_transaction(word, len)) {
+		return judge_names(end, utf8);
 	}
-	return (begins_with_one_of(&reader.token, others) ||
-	        (is_word(&reader.token, "start") && is_word(&reader.next, "transaction"))) &&
-	       judge_names(&reader);
+	return *word == '\0';
 }
