@@ -37,6 +37,7 @@ static const char *const harmless[] = {
 	"TABLE t",
 	"SHOW search_path",
 	"SHOW a.b",
+	"SHOW\ta.b",
 	"BEGIN",
 	"BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY",
 	"START TRANSACTION",
@@ -48,6 +49,9 @@ static const char *const harmless[] = {
 	"ABORT",
 	"SELECT 1 /* controller=people */",
 	"SELECT '\xc3\xa4', \"\xc3\xa4\", \xc3\xa4 FROM t",
+	"SELECT CAST(x AS text), (SELECT 1 AS y)",
+	"SELECT 5e-3, 1.5E+3",
+	"SELECT /*/ one */ 1, /* two /* in */*/ 2",
 	"SELECT \"order\" FROM t WHERE a = 1 AND b = '2' OR NOT c",
 };
 
@@ -91,6 +95,8 @@ static const char *const doubted[] = {
 	"SELECT 1into t",
 	"SELECT 1e5into t",
 	"SELECT $1into t",
+	"SHOW 1a",
+	"SELECT $",
 	"CREATE TEMP TABLE t AS SELECT 1",
 	"INSERT INTO t VALUES (1)",
 	"WITH x AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM x",
@@ -121,11 +127,17 @@ static const char *const doubted[] = {
 	"SELECT $$a$$",
 	"SELECT $a$ $a$",
 	"SELECT mytype 'x'",
+	"SELECT t'x'",
+	"SELECT b 'x'",
+	"TABLE 'x'",
+	"SAVEPOINT 'x'",
 	"SELECT \"mytype\" 'x'",
 	"SELECT x::mytype",
 	"SELECT x::\"text\"",
 	"SELECT x :: mytype",
+	"SELECT x::$1",
 	"SELECT CAST(x AS mytype)",
+	"SELECT CAST(x AS \"text\")",
 	"SELECT CAST((1 + (2)) AS mytype)",
 	"SELECT CAST(CAST(1 AS text) AS mytype)",
 	"SELECT 1 OPERATOR(pg_catalog.+) 2",
@@ -193,7 +205,7 @@ static void test_beginnings(void **state)
 	}
 }
 
-/* bsearch(3) finds nothing in a table that is out of order. */
+/* For those who look one up in the list. */
 static void test_words_are_sorted(void **state)
 {
 	static const char *const words[] = {
