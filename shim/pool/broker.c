@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
-#include "pool/cancel.h"
 #include "pool/deadlock.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
@@ -25,6 +24,7 @@
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
+#include "pool/scope.h"
 #include "pool/statement.h"
 #include "pool/waiting.h"
 #include "pool/watchdog.h"
@@ -313,7 +313,7 @@ static bool leave_to_caller(struct session *session, const struct lease *ended, 
 	if (!work_by_other(session)) {
 		return false;
 	}
-	cancel_close_scope(session);
+	scope_close(session);
 	journal_release(ended, DROP_BUSY, stack);
 	if (!work_leave(session)) {
 		drop_leased(session, DROP_BUSY);

@@ -19,8 +19,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/program.h"
-#include "pool/cancel.h"
 #include "pool/events.h"
+#include "pool/scope.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -57,7 +57,7 @@ enum drop_reason reset_examine(struct session *session, const struct lease *ende
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
-	if (!cancel_close_scope(session)) {
+	if (!scope_close(session)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
 	if (session->taint != DROP_NONE) {

@@ -15,10 +15,10 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
-#include "pool/cancel.h"
 #include "pool/decoy.h"
 #include "pool/events.h"
 #include "pool/opening.h"
+#include "pool/scope.h"
 
 /* Descriptors of ours keep out of the low numbers, which select() and people use. */
 #define END_FD_MIN 200
@@ -254,7 +254,7 @@ void session_await_end(struct session *session, uint64_t deadline_ns)
 void session_free(struct session *session)
 {
 	forget_end(session);
-	cancel_close_scope(session);
+	scope_close(session);
 	free(session->refusal);
 	free(session->spare);
 	free(session);

@@ -20,12 +20,12 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "pool/cancel.h"
 #include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/postmortem.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
+#include "pool/scope.h"
 #include "trace/status.h"
 #include "trace/tally.h"
 
@@ -388,7 +388,7 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
 	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
 		pool_invalidate(&session->lender->pool, clock_monotonic_ns());
 	}
-	cancel_close_scope(session);
+	scope_close(session);
 	reset_hand_out(session);
 	return renew(session);
 }
@@ -459,7 +459,7 @@ static void give_up_checked(struct session *session)
 
 	if (h->state == CHECKING) {
 		journal_session_close(session, DROP_PROGRAM_RESET);
-		cancel_close_scope(session);
+		scope_close(session);
 		reset_hand_out(session);
 	}
 	h->state = OPENING;
