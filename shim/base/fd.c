@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -67,4 +68,15 @@ int fd_move_up(int fd)
 	}
 	close(fd);
 	return high;
+}
+
+int fd_dead_socket(void)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+		return -1;
+	}
+	close(pair[1]);
+	return pair[0];
 }

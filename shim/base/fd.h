@@ -34,4 +34,10 @@ bool fd_is(int fd, const struct fd_id *id, struct stat *st);
  */
 int fd_move_up(int fd);
 
+/*
+ * A socket that nobody is behind: it can be read and written at once, and all it has to say is
+ * that the other end is closed. Close-on-exec; -1: see errno.
+ */
+int fd_dead_socket(void);
+
 #endif

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/dl.h"
+#include "base/inside.h"
 #include "base/lock.h"
 #include "base/table.h"
 
@@ -471,6 +472,9 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 
 	dl_note_call(return_address, changes);
 	if (recall_recent(recent, return_address, changes, &caller)) {
+		return caller;
+	}
+	if (inside_has_jumped(return_address, &caller)) {
 		return caller;
 	}
 	if (!recall(return_address, changes, &caller)) {

@@ -48,6 +48,14 @@ PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd);
 #ifndef LIBPQ_HAS_ASYNC_CANCEL
 typedef struct pg_cancel_conn PGcancelConn;
 PGcancelConn *PQcancelCreate(PGconn *conn);
+int PQcancelStart(PGcancelConn *cancelConn);
+int PQcancelBlocking(PGcancelConn *cancelConn);
+PostgresPollingStatusType PQcancelPoll(PGcancelConn *cancelConn);
+ConnStatusType PQcancelStatus(const PGcancelConn *cancelConn);
+int PQcancelSocket(const PGcancelConn *cancelConn);
+char *PQcancelErrorMessage(const PGcancelConn *cancelConn);
+void PQcancelReset(PGcancelConn *cancelConn);
+void PQcancelFinish(PGcancelConn *cancelConn);
 #endif
 
 /* PQclientEncoding's number for it: part of the protocol of servers and clients, and fixed. */

@@ -29,6 +29,7 @@ enum lock_rank {
 	LOCK_POOL,     /* pool.c: one per pool; several at once only while forking */
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease.c: PGconn to lease */
+	LOCK_REQUEST,  /* request.c: PGcancelConn to the lease it was taken on */
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_STATUS,   /* status.c: making and growing the status page */
 	LOCK_RECORD,   /* record.c: the log */

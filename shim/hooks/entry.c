@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for: connections. Those that send work are in queries.c.
+ * The PQ* functions we answer for: connections. Those that send work are in queries.c, those
+ * that cancel it in cancels.c.
  *
  * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
  * PostgreSQL's documentation); what differs from libpq is said at the function. None
@@ -18,7 +19,6 @@
 #include "base/libpq.h"
 #include "hooks/process.h"
 #include "pool/broker.h"
-#include "pool/cancel.h"
 #include "pool/conninfo.h"
 #include "pool/handshake.h"
 #include "pool/opening.h"
@@ -394,61 +394,4 @@ ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
 		libpq_note_key_hook(from.libpq);
 	}
 	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
-}
-
-/* ---- cancelling -------------------------------------------------------------------- */
-
-/* The object works while this lease lasts; afterwards PQcancel on it does nothing. */
-ENTRY PGcancel *PQgetCancel(PGconn *conn)
-{
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	if (from.libpq == NULL) {
-		return NULL;
-	}
-	return from.inside ? from.libpq->PQgetCancel(conn) : cancel_get(from.libpq, conn);
-}
-
-/* See PQgetCancel. As libpq's own it may be called in a signal handler. */
-ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
-{
-	struct libpq_caller from;
-
-	if (cancel_is_ours(cancel)) {
-		return cancel_send(cancel, errbuf, errbufsize);
-	}
-	from = libpq_of_caller(CALLER);
-	return from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize) : 0;
-}
-
-/* See PQgetCancel. */
-ENTRY void PQfreeCancel(PGcancel *cancel)
-{
-	struct libpq_caller from;
-
-	if (cancel_is_ours(cancel)) {
-		cancel_free(cancel);
-		return;
-	}
-	from = libpq_of_caller(CALLER);
-	if (from.libpq != NULL) {
-		from.libpq->PQfreeCancel(cancel);
-	}
-}
-
-/* It may outlive the lease and has a road of its own to the server: that session is dropped. */
-ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
-{
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	if (from.libpq == NULL || from.libpq->PQcancelCreate == NULL) {
-		return NULL;
-	}
-	if (!from.inside) {
-		if (broker_misuse(conn, __func__, CALLER)) {
-			return NULL;
-		}
-		taint(conn, DROP_CANCEL_OBJECT);
-	}
-	return from.libpq->PQcancelCreate(conn);
 }

@@ -23,6 +23,7 @@
 #include "pool/postmortem.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
+#include "pool/request.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
 #include "pool/statement.h"
@@ -561,10 +562,12 @@ void broker_fork_prepare(void)
 	registry_fork_prepare();
 	deadlock_fork_prepare();
 	lease_fork_prepare();
+	request_fork_prepare();
 }
 
 void broker_fork_parent(void)
 {
+	request_fork_done();
 	lease_fork_parent();
 	deadlock_fork_parent();
 	registry_fork_parent();
@@ -591,6 +594,7 @@ static void close_copy_of_idle(struct lease *lease)
 void broker_fork_child(void)
 {
 	forked_from = getppid();
+	request_fork_done();
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child(close_copy_of_closing);

@@ -26,7 +26,6 @@ static const char names[DROP_REASONS][20] = {
 	[DROP_EVENT_PROC] = "event_proc",
 	[DROP_TRACED] = "traced",
 	[DROP_HANDLE_TAKEN] = "handle_taken",
-	[DROP_CANCEL_OBJECT] = "cancel_object",
 	[DROP_PROGRAM_RESET] = "program_reset",
 	[DROP_LOADED] = "loaded",
 	[DROP_REPLICATION_SLOT] = "replication_slot",

@@ -33,7 +33,6 @@ enum drop_reason {
 	DROP_EVENT_PROC,
 	DROP_TRACED,
 	DROP_HANDLE_TAKEN,
-	DROP_CANCEL_OBJECT, /* of libpq 17's kind, which has no lease to go by */
 	DROP_PROGRAM_RESET,
 	DROP_LOADED,
 	DROP_REPLICATION_SLOT,

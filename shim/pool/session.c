@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/decoy.h"
@@ -262,15 +263,14 @@ void session_free(struct session *session)
 
 bool session_deaden(struct session *session)
 {
-	int pair[2];
 	int fd = session->libpq->PQsocket(session->conn);
+	int dead = fd >= 0 ? fd_dead_socket() : -1;
 
-	if (fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+	if (dead < 0) {
 		return false;
 	}
-	close(pair[1]);
-	dup3(pair[0], fd, O_CLOEXEC);
-	close(pair[0]);
+	dup3(dead, fd, O_CLOEXEC);
+	close(dead);
 	return true;
 }
 

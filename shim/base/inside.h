@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Calls of ours to functions of a libpq that are made of others of its functions, which the
+ * program may call, too.
+ *
+ * A compiler may let the one jump to the other at its end. The other then comes by us with a
+ * return address of our own, as if we had called it, which tells neither that it is libpq's
+ * own call nor which libpq's. So the thread remembers which one it is inside of.
+ *
+ * Locks: none.
+ */
+#ifndef PQPOOL_BASE_INSIDE_H
+#define PQPOOL_BASE_INSIDE_H
+
+#include "base/libpq.h"
+
+/* Before such a call, and after it with what inside_enter returned. */
+const struct libpq *inside_enter(const struct libpq *libpq);
+void inside_leave(const struct libpq *outer);
+
+/* True if a call that returns to `return_address` is such a jump; then whose it is. */
+bool inside_has_jumped(const void *return_address, struct libpq_caller *caller);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Cancel requests: the cancel objects of libpq 17. */
+#include "pool/request.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/inside.h"
+#include "base/lock.h"
+#include "base/table.h"
+#include "pool/scope.h"
+
+enum request_state {
+	READY,
+	FLYING, /* libpq's from now on, until it is reset; counted as being sent */
+	LANDED, /* libpq's, too, and the server has done with it */
+	INERT_STARTED,
+	INERT_DONE,
+	INERT_FAILED
+};
+
+struct request {
+	const PGcancelConn *conn;
+	const struct libpq *libpq;
+	struct cancel_scope *scope;
+	enum request_state state;
+	int socket;        /* what an inert one shows; -1 = none */
+	const char *error; /* what an inert one says */
+	UT_hash_handle hh;
+};
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_REQUEST);
+static struct request *requests;
+
+/* ---- who is known ------------------------------------------------------------------ */
+
+static struct request *find(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	struct request *request = NULL;
+
+	if (!from->inside) {
+		lock_take(&lock);
+		HASH_FIND_PTR(requests, &conn, request);
+		lock_drop(&lock);
+	}
+	return request;
+}
+
+static const struct libpq *libpq_of(const struct libpq_caller *from,
+                                    const struct request *request)
+{
+	return request != NULL ? request->libpq : from->libpq;
+}
+
+static void show_no_socket(struct request *request)
+{
+	if (request->socket >= 0) {
+		close(request->socket);
+		request->socket = -1;
+	}
+}
+
+static void forget(struct request *request)
+{
+	show_no_socket(request);
+	scope_leave(request->scope);
+	free(request);
+}
+
+/* One of the same address was finished past us. False: out of memory. */
+static bool enter(struct request *request)
+{
+	struct request *old;
+	bool entered;
+
+	lock_take(&lock);
+	HASH_FIND_PTR(requests, &request->conn, old);
+	if (old != NULL) {
+		HASH_DEL(requests, old);
+	}
+	HASH_ADD_PTR(requests, conn, request);
+	entered = request->hh.tbl != NULL;
+	lock_drop(&lock);
+	if (old != NULL) {
+		forget(old);
+	}
+	return entered;
+}
+
+static void take_out(struct request *request)
+{
+	lock_take(&lock);
+	HASH_DEL(requests, request);
+	lock_drop(&lock);
+}
+
+/* ---- the inert --------------------------------------------------------------------- */
+
+static bool is_inert(const struct request *request)
+{
+	return request != NULL && request->state >= INERT_STARTED;
+}
+
+/* In libpq's words. */
+static int fail(struct request *request, const char *error)
+{
+	show_no_socket(request);
+	request->state = INERT_FAILED;
+	request->error = error;
+	return 0;
+}
+
+static void be_done(struct request *request)
+{
+	show_no_socket(request);
+	request->error = "";
+	request->state = INERT_DONE;
+}
+
+static int start_again(struct request *request)
+{
+	return request->state == INERT_FAILED
+	               ? 0
+	               : fail(request,
+	                      "cancel request is already being sent on this connection\n");
+}
+
+static int start_inert(struct request *request)
+{
+	request->socket = fd_dead_socket();
+	if (request->socket < 0) {
+		return fail(request, "could not create socket\n");
+	}
+	request->state = INERT_STARTED;
+	request->error = "";
+	return 1;
+}
+
+/* ---- sending ----------------------------------------------------------------------- */
+
+/* True if it is libpq's to send it; else it is to be inert. */
+static bool take_off(struct request *request)
+{
+	if (request != NULL && request->state == READY) {
+		if (!scope_send(request->scope)) {
+			return false;
+		}
+		request->state = FLYING;
+	}
+	return true;
+}
+
+static void land(struct request *request)
+{
+	if (request != NULL && request->state == FLYING) {
+		scope_sent(request->scope);
+		request->state = LANDED;
+	}
+}
+
+PGcancelConn *request_create(const struct libpq_caller *from, PGconn *conn)
+{
+	struct request *request;
+	struct cancel_scope *scope = NULL;
+	PGcancelConn *made;
+
+	if (!from->inside && !scope_enter(conn, &scope)) {
+		return NULL;
+	}
+	made = from->libpq->PQcancelCreate(conn);
+	/* One for a connection that is not open will never be sent. */
+	if (made == NULL || scope == NULL || request_status(from, made) == CONNECTION_BAD) {
+		scope_leave(scope);
+		return made;
+	}
+	request = calloc(1, sizeof(*request));
+	if (request != NULL) {
+		*request = (struct request){
+			.conn = made, .libpq = from->libpq, .scope = scope, .socket = -1};
+		if (enter(request)) {
+			return made;
+		}
+	}
+	free(request);
+	scope_leave(scope);
+	request_finish(from, made);
+	return NULL;
+}
+
+int request_start(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	int started;
+
+	if (is_inert(request)) {
+		return start_again(request);
+	}
+	if (!take_off(request)) {
+		return start_inert(request);
+	}
+	outer = inside_enter(libpq);
+	started = libpq->PQcancelStart(conn);
+	inside_leave(outer);
+	return started;
+}
+
+int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	int sent;
+
+	if (is_inert(request)) {
+		return start_again(request);
+	}
+	if (!take_off(request)) {
+		be_done(request);
+		return 1;
+	}
+	outer = inside_enter(libpq);
+	sent = libpq->PQcancelBlocking(conn);
+	inside_leave(outer);
+	if (sent) {
+		land(request);
+	}
+	return sent;
+}
+
+PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	PostgresPollingStatusType wants;
+
+	if (is_inert(request)) {
+		if (request->state == INERT_FAILED) {
+			return PGRES_POLLING_FAILED;
+		}
+		be_done(request);
+		return PGRES_POLLING_OK;
+	}
+	outer = inside_enter(libpq);
+	wants = libpq->PQcancelPoll(conn);
+	inside_leave(outer);
+	if (wants == PGRES_POLLING_OK) {
+		land(request);
+	}
+	return wants;
+}
+
+/* ---- what a request says of itself --------------------------------------------------- */
+
+ConnStatusType request_status(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	ConnStatusType status;
+
+	if (is_inert(request)) {
+		return request->state == INERT_STARTED ? CONNECTION_MADE
+		       : request->state == INERT_DONE  ? CONNECTION_OK
+		                                       : CONNECTION_BAD;
+	}
+	outer = inside_enter(libpq);
+	status = libpq->PQcancelStatus(conn);
+	inside_leave(outer);
+	return status;
+}
+
+int request_socket(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	int fd;
+
+	if (is_inert(request)) {
+		return request->socket;
+	}
+	outer = inside_enter(libpq);
+	fd = libpq->PQcancelSocket(conn);
+	inside_leave(outer);
+	return fd;
+}
+
+char *request_error(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+	char *error;
+
+	if (is_inert(request)) {
+		return (char *)request->error;
+	}
+	outer = inside_enter(libpq);
+	error = libpq->PQcancelErrorMessage(conn);
+	inside_leave(outer);
+	return error;
+}
+
+/* ---- the end of it ------------------------------------------------------------------- */
+
+void request_reset(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+
+	/* One that was flying may have arrived: it stays counted. */
+	if (request != NULL) {
+		show_no_socket(request);
+		request->state = READY;
+	}
+	outer = inside_enter(libpq);
+	libpq->PQcancelReset(conn);
+	inside_leave(outer);
+}
+
+void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *outer;
+
+	/* Its address is free for another as soon as it is finished. */
+	if (request != NULL) {
+		take_out(request);
+		forget(request);
+	}
+	outer = inside_enter(libpq);
+	libpq->PQcancelFinish(conn);
+	inside_leave(outer);
+}
+
+void request_fork_prepare(void)
+{
+	lock_take(&lock);
+}
+
+void request_fork_done(void)
+{
+	lock_drop(&lock);
+}
