@@ -163,7 +163,7 @@ static void examine_settings(struct diagnosis *diagnosis)
 static void print_limits(void)
 {
 	puts("Never pooled, but passed through: replication connections, those with\n"
-	     "  load_balance_hosts=random, and what libpq refuses to parse");
+	     "  load_balance_hosts=random or oauth_issuer, and what libpq refuses to parse");
 }
 
 static void print_verdict(const struct diagnosis *diagnosis, const char *name)

@@ -286,6 +286,15 @@ static bool is_balanced(const struct conninfo *ci)
 	return value[0] != '\0' && strcmp(value, "disable") != 0;
 }
 
+/*
+ * Who it is authorised as is asked anew for each connect, of a person even, or of a hook of the
+ * program's; never where this option is not set.
+ */
+static bool is_authorised_anew(const struct conninfo *ci)
+{
+	return conninfo_value(ci, "oauth_issuer")[0] != '\0';
+}
+
 static const char *or_else(const char *value, const char *fallback)
 {
 	return value[0] != '\0' ? value : fallback;
@@ -391,7 +400,8 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 		return NULL;
 	}
 	spelling = calloc(1, sizeof(*spelling) + inputs->len);
-	if (spelling == NULL || is_replication(&ci) || is_balanced(&ci)) {
+	if (spelling == NULL || is_replication(&ci) || is_balanced(&ci) ||
+	    is_authorised_anew(&ci)) {
 		free(spelling);
 		conninfo_free(&ci);
 		return NULL;

@@ -162,7 +162,9 @@ static void every_option_tells_apart(void **state)
 	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
 		char conninfo[256];
 
-		if (strcmp(o->keyword, "replication") == 0) {
+		if (strcmp(o->keyword, "replication") == 0 ||
+		    strcmp(o->keyword, "load_balance_hosts") == 0 ||
+		    strcmp(o->keyword, "oauth_issuer") == 0) {
 			continue;
 		}
 		snprintf(conninfo, sizeof(conninfo), "%s %s=other", plain, o->keyword);
@@ -283,6 +285,58 @@ static void what_is_not_pooled(void **state)
 	assert_true(same(by_string("replication=off"), by_string("replication=off")));
 }
 
+/* An option of a newer libpq, and what the environment says of it. */
+static char option[32];
+static const char *option_value;
+
+static PQconninfoOption *defaults_and_option(void)
+{
+	PQconninfoOption *options = PQconndefaults();
+	PQconninfoOption *more;
+	size_t count = 0;
+
+	while (options[count].keyword != NULL) {
+		count++;
+	}
+	more = realloc(options, (count + 2) * sizeof(*more));
+	assert_non_null(more);
+	more[count + 1] = more[count];
+	more[count] = (PQconninfoOption){.keyword = option};
+	if (option_value != NULL) {
+		more[count].val = strdup(option_value);
+	}
+	return more;
+}
+
+/* Each with a libpq of its own, by which what was understood before is remembered. */
+static bool is_pooled_with(const char *keyword, const char *value)
+{
+	static struct libpq newer[4];
+	static size_t count;
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = plain};
+	struct spelling *s;
+
+	assert_true(count < sizeof(newer) / sizeof(newer[0]));
+	newer[count] = *libpq;
+	newer[count].PQconndefaults = defaults_and_option;
+	snprintf(option, sizeof(option), "%s", keyword);
+	option_value = value;
+	s = identity_resolve(&newer[count++], &call);
+	if (s != NULL) {
+		spelling_release(s);
+	}
+	return s != NULL;
+}
+
+static void what_newer_libpqs_know(void **state)
+{
+	(void)state;
+	assert_true(is_pooled_with("load_balance_hosts", "disable"));
+	assert_false(is_pooled_with("load_balance_hosts", "random"));
+	assert_true(is_pooled_with("oauth_issuer", NULL));
+	assert_false(is_pooled_with("oauth_issuer", "https://example.org"));
+}
+
 /* The string a session is opened with, read again by libpq, says what the call said. */
 static void the_string_repeats_the_call(void **state)
 {
@@ -395,6 +449,7 @@ int main(void)
 		cmocka_unit_test(a_missing_folder_is_one_look),
 		cmocka_unit_test(the_effective_user_tells_apart),
 		cmocka_unit_test(what_is_not_pooled),
+		cmocka_unit_test(what_newer_libpqs_know),
 		cmocka_unit_test(the_string_repeats_the_call),
 		cmocka_unit_test(the_timeout_is_put_in_where_none_is),
 		cmocka_unit_test(the_route_takes_the_hosts_place),
