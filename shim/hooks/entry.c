@@ -233,7 +233,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 		wants = handshake_poll(from.libpq, conn, CALLER);
 	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
 		wants = from.libpq->PQresetPoll(conn);
-		if (wants == PGRES_POLLING_OK) {
+		if (wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED) {
 			broker_note_reset(conn);
 		}
 	}

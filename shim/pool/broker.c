@@ -20,6 +20,7 @@
 #include "pool/handshake.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
+#include "pool/passing.h"
 #include "pool/postmortem.h"
 #include "pool/prewarm.h"
 #include "pool/refusal.h"
@@ -392,6 +393,8 @@ static void finish_unleased(struct session *session, const void *caller)
 {
 	if (session->handshake != NULL) {
 		handshake_abandon(session);
+	} else if (session->passing) {
+		passing_abandon(session);
 	} else if (session->refusal != NULL) {
 		lease_forget(&session->lease);
 		session->libpq->PQfinish(session->conn);
@@ -489,7 +492,7 @@ void broker_note_reset(PGconn *conn)
 	struct lease *lease;
 	struct session *session;
 
-	if (lease_find(conn, &lease) != LEASE_OPEN) {
+	if (passing_over(conn) || lease_find(conn, &lease) != LEASE_OPEN) {
 		return;
 	}
 	session = session_of_lease(lease);
@@ -586,7 +589,7 @@ static void close_copy_of_idle(struct lease *lease)
 
 	if (session->handshake != NULL) {
 		handshake_fork_child(session);
-	} else {
+	} else if (!session->passing) {
 		session_close_copy(session);
 	}
 }

@@ -59,7 +59,10 @@ bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
 /* Ends a session that work_end has handed over. */
 void broker_drop_left(struct session *session);
 
-/* After the program reset a leased connection by PQreset or PQresetPoll. */
+/*
+ * After the program reset a connection by PQreset or PQresetPoll, or that failed: one that is
+ * leased, or on its way to be, where that is not pooled.
+ */
 void broker_note_reset(PGconn *conn);
 
 /* The libpq of a connection that the program has on lease; NULL if `conn` is no such one. */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/journal.h"
+#include "pool/passing.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/steps.h"
@@ -249,11 +250,13 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 	struct pool_waiter waiter;
 	enum pool_grant grant;
 	struct pool *pool;
+	PGconn *conn;
 
 	lending_ask(&a, libpq, call, caller);
 	if (a.lender == NULL) {
+		conn = passing_start(&a, call);
 		lending_answered(&a);
-		return conninfo_start(libpq, call);
+		return conn;
 	}
 	pool = &a.lender->pool;
 	lending_tend(a.lender, a.began_ns);
@@ -284,17 +287,24 @@ static struct session *unleased(const PGconn *conn)
 {
 	struct lease *lease;
 
-	return lease_find(conn, &lease) == LEASE_IDLE ? session_of_lease(lease) : NULL;
+	return lease_find(conn, &lease) == LEASE_IDLE && !session_of_lease(lease)->passing
+	               ? session_of_lease(lease)
+	               : NULL;
 }
 
-/* One that was passed through is tracked from its success on. */
+/* One that nobody followed, as it was begun by somebody else, is tracked from its success on.
+ */
 static PostgresPollingStatusType poll_stranger(const struct libpq *libpq, PGconn *conn,
                                                const void *caller)
 {
 	PostgresPollingStatusType wants = libpq->PQconnectPoll(conn);
+	bool over = wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED;
 	struct acquisition a = {.libpq = libpq, .began_ns = clock_monotonic_ns()};
 	struct lease *lease;
 
+	if (over && passing_over(conn)) {
+		return wants;
+	}
 	if (wants == PGRES_POLLING_OK && lease_find(conn, &lease) == LEASE_UNKNOWN) {
 		a.stack = stack_capture(caller, lending_settings.stack_depth);
 		lending_track(&a, conn);

@@ -20,6 +20,8 @@
  * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
  * and PQsocket look it up.
  *
+ * Connects that are not to be pooled are passing.c's.
+ *
  * A handshake belongs to the thread that drives it; the pool tells it of a grant by its
  * descriptor alone. No lock is held by any function here when libpq is called.
  */

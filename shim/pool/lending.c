@@ -218,6 +218,13 @@ void lending_answered(struct acquisition *a)
 	}
 }
 
+void lending_show(struct session *session)
+{
+	uint32_t pool = session->lender != NULL ? session->lender->pool.row : 0;
+
+	session->lease.row = status_take_session(session->id, session->backend_pid, pool);
+}
+
 bool lending_enter(struct session *session, struct lender *lender)
 {
 	struct lease *vanished = NULL;
@@ -230,7 +237,9 @@ bool lending_enter(struct session *session, struct lender *lender)
 	if (vanished != NULL) {
 		struct session *lost = session_of_lease(vanished);
 
-		journal_session_close(lost, DROP_DESCRIPTOR);
+		if (!lost->passing) {
+			journal_session_close(lost, DROP_DESCRIPTOR);
+		}
 		if (lost->vanished != NULL) {
 			lost->vanished(lost);
 		} else if (lost->lender != NULL) {
@@ -242,10 +251,9 @@ bool lending_enter(struct session *session, struct lender *lender)
 		session->lender = lender;
 		lender_hold(lender);
 	}
-	/* A connection that is refused is no session. */
-	if (entered && session->refusal == NULL) {
-		session->lease.row = status_take_session(session->id, session->backend_pid,
-		                                         lender != NULL ? lender->pool.row : 0);
+	/* A connection that is refused is no session, one that is passing none as yet. */
+	if (entered && session->refusal == NULL && !session->passing) {
+		lending_show(session);
 	}
 	return entered;
 }

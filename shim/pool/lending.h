@@ -64,6 +64,9 @@ void lending_answered(struct acquisition *a);
  */
 bool lending_enter(struct session *session, struct lender *lender);
 
+/* Gives an entered session its row on the status page, where it has none yet. */
+void lending_show(struct session *session);
+
 /* An entered session, just opened, takes the room that was reserved for it. */
 void lending_admit(struct session *session, uint64_t took_ns);
 

@@ -93,7 +93,8 @@ struct session {
 	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
-	int end_fd; /* after the close: shows when the backend is gone; -1 = nothing to see */
+	int end_fd;   /* after the close: shows when the backend is gone; -1 = nothing to see */
+	bool passing; /* a connect in steps that is libpq's alone, see passing.h */
 	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
 	struct handshake *spare;     /* memory of the one before, for the next; or NULL */
 	char *refusal;               /* a connect that we failed: its message, else NULL */

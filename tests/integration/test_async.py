@@ -16,9 +16,9 @@ import time
 import pytest
 
 from conftest import built
-from reports import CONNECTING, read_report
+from reports import CONNECTING, LEAKED, read_report
 from running import stopped
-from server import HBA, wait_until
+from server import REPLICATION_HBA, Server, wait_until
 
 PYTHON = "/usr/bin/python3"
 PID = "SELECT pg_backend_pid()"
@@ -185,18 +185,6 @@ def test_high_descriptors(stepwise, loop):
     s.finish("b")
     assert s.connect("a") != pid
     s.finish("a")
-
-
-def test_not_pooled_but_tracked(stepwise, new_server):
-    s = stepwise(server=new_server(hba="local replication all trust\n" + HBA))
-    s.conninfo = "replication=database user=postgres"
-    pids = [s.connect("a"), s.do("finish", "a"), s.connect("b")]
-    assert pids[0] != pids[2]
-    assert s.step("b") == "OK"
-    done = s.end()
-    assert [e["pool"] for e in done.events("acquire")] == ["not pooled"] * 2
-    assert [e["reason"] for e in done.events("release")] == ["not_pooled"]
-    assert len(done.events("leak")) == 1 and "1 connection leaked" in done.stderr
 
 
 # -- alive, dead, silent -----------------------------------------------------------------------
@@ -780,6 +768,136 @@ def test_reset_while_waiting(stepwise):
     assert s.do("status", "c") == BAD
     s.finish("b", "c")
     s.lends(1)
+
+
+# -- not pooled, and followed all the same --------------------------------------------------------
+
+UNPOOLED = "replication=database user=postgres"
+UNDER_WAY = {"begun": lambda s: s.start("x"),
+             "stepped": lambda s: (s.start("x"), s.ready("x"), s.step("x"))}
+
+
+@pytest.fixture(scope="module")
+def unpooling_server():
+    with Server(hba=REPLICATION_HBA) as server:
+        yield server
+
+
+@pytest.fixture
+def unpooled(stepwise, unpooling_server):
+    """A program none of whose connects are pooled."""
+    def start(env=None, **more):
+        s = stepwise(env, server=unpooling_server, **more)
+        s.conninfo = UNPOOLED
+        return s
+
+    return start
+
+
+def test_not_pooled_but_tracked(unpooled):
+    """From its success on; it was taken where it began."""
+    s = unpooled()
+    pids = [s.connect("a"), s.do("finish", "a"), s.connect("b")]
+    assert pids[0] != pids[2]
+    assert s.step("b") == "OK"
+    s.start("c")
+    done = s.end()
+    assert [e["pool"] for e in done.events("acquire")] == ["not pooled"] * 2
+    assert [e["reason"] for e in done.events("release")] == ["not_pooled"]
+    assert len(done.events("session_open")) == 2
+    report = read_report(done.stderr)
+    assert report.leaked == {LEAKED: 1, CONNECTING: 1}
+    assert report.leases[0]["backend"] == pids[2]
+    leaked, unfinished = done.events("leak")
+    assert leaked["kind"] == "never_released" and leaked["stack"] == unfinished["stack"]
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_not_pooled_and_never_finished(unpooled, state):
+    s = unpooled()
+    UNDER_WAY[state](s)
+    result = s.end()
+    check_unfinished(result)
+    report = read_report(result.stderr)
+    assert report.head[1:] == (0, 0) and report.leases[0]["pooled"] == "not pooled:"
+    assert not result.events("session_open") and not result.events("session_close")
+
+
+@pytest.mark.parametrize("way", ["finish", "thread"])
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_not_pooled_and_given_up(unpooled, state, way):
+    s = unpooled()
+    for _ in range(3):
+        UNDER_WAY[state](s)
+        s.do(way, "x")
+    result = s.end()
+    assert result.stderr == ""
+    assert not {e["event"] for e in result.log} & {
+        "acquire", "release", "session_open", "session_close", "leak", "misuse"}
+
+
+def test_not_pooled_and_failed(unpooled):
+    """There is nothing left but memory."""
+    s = unpooled()
+    s.start("a")
+    s.conninfo += " dbname=no_such"
+    s.start("b")
+    assert "does not exist" in s.do("drive", "b")
+    s.start("c")
+    assert "does not exist" in s.do("drive", "c")
+    assert s.do("reset", "c") == ""
+    s.start("d")
+    assert s.do("resetstart", "d") == "1"
+    assert "does not exist" in s.do("drive", "d")
+    s.finish("a")
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("how", ["resetstart", "reset"])
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_not_pooled_and_reset_in_the_middle(unpooled, state, how):
+    s = unpooled()
+    UNDER_WAY[state](s)
+    assert s.do(how, "x") in ("", "1")
+    if how == "resetstart":
+        s.drive("x")
+    assert s.do("status", "x") == OK
+    assert [e["backend"] for e in s.events("acquire")] == [s.do("pid", "x")]
+    s.finish("x")
+    assert s.end().stderr == ""
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_not_pooled_and_forked_in_the_middle(unpooled, state):
+    """The child has its copy, as it would without us, and reports nothing."""
+    s = unpooled()
+    UNDER_WAY[state](s)
+    assert s.do("files") == s.do("forkfiles")
+    s.tell("fork", "x")
+    assert s.answer() == "0"
+    s.drive("x")
+    assert "PGRES_TUPLES_OK" in s.do("exec", "x", PID)
+    s.finish("x")
+    assert s.end().stderr == ""
+
+
+def test_not_pooled_and_freed_past_us(unpooled, past_us, with_allocator):
+    """What comes to lie at its address is another connect."""
+    s = unpooled({"LD_PRELOAD": with_allocator})
+    s.start("x")
+    s.do("vanish", "x", past_us)
+    s.connect("y")
+    s.finish("y")
+    result = s.end()
+    assert result.stderr == "" and not result.events("session_close", reason="descriptor")
+
+
+def test_not_pooled_is_as_without_us(run, program, unpooling_server):
+    once = ["start a " + UNPOOLED, "state a", "set a processor", "set a nonblocking",
+            "set a verbosity", "wait a 10000", "step a", "state a", "drive a", "state a",
+            "exec a SELEC", "resetstart a", "state a", "drive a", "state a", "finish a"]
+    same(run, program, once * 2 + ["start a " + UNPOOLED, "wait a 10000", "step a", "finish a"],
+         server=unpooling_server)
 
 
 # -- what the program does to it meanwhile ------------------------------------------------------
