@@ -75,6 +75,8 @@ FUNCTION(int, renameat2,
          (int from_dir, const char *from, int to_dir, const char *to, unsigned flags),
          (from_dir, from, to_dir, to, flags), -1)
 FUNCTION(int, stat, (const char *path, struct stat *st), (path, st), -1)
+FUNCTION(int, statx, (int dir, const char *path, int flags, unsigned wanted, struct statx *st),
+         (dir, path, flags, wanted, st), -1)
 FUNCTION(const char *, strerrordesc_np, (int error), (error), NULL)
 FUNCTION(int, tgkill, (pid_t process, pid_t thread, int number), (process, thread, number), -1)
 FUNCTION(int, timerfd_create, (int clock, int flags), (clock, flags), -1)
