@@ -336,8 +336,7 @@ static void *watch(void *arg)
 	atomic_bool *over = arg;
 	int fd = open_page();
 
-	/* However late it comes, in the end the row is still. */
-	while (!atomic_load(over) || good == 0) {
+	while (!atomic_load(over)) {
 		struct status_session a = session_at(fd, 1);
 		struct status_session b = session_at(fd, 1);
 
