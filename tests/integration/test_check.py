@@ -491,24 +491,24 @@ def test_by_the_name_of_the_pool(check, connect, small, tmp_path, label, argumen
     assert set(found) == ({str(backend)} if here else set())
 
 
-@pytest.mark.parametrize("name, options", [
-    ("made.page", {"state": pages.IDLE}), ("made.page", {"pool": pages.NO_POOL}), ("made.dead", {})])
-def test_what_is_no_lease_of_a_pool(check, connect, small, tmp_path, name, options):
+@pytest.mark.parametrize("alive, options", [
+    (True, {"state": pages.IDLE}), (True, {"pool": pages.NO_POOL}), (False, {})])
+def test_what_is_no_lease_of_a_pool(check, connect, small, tmp_path, alive, options):
     """Idle; not pooled, which may lead anywhere; of a process that has ended."""
     session = pages.made_session(backend=connect().info.backend_pid, **options)
     pool = pages.made_pool("app@%s:%d/app" % (small.folder.path, small.port))
     before = [line for line in check()[1] if line.startswith("Held")]  # by whoever else there is
-    with page(tmp_path, pool, session, name):
+    with page(tmp_path, pool, session, alive):
         assert [line for line in check()[1] if line.startswith("Held")] == before
 
 
 @contextlib.contextmanager
-def page(tmp_path, pool, session, name="made.page"):
-    """The page of a process that lives, if that is its name, where `check` looks."""
-    path = tmp_path / "run" / "pqpool" / name
+def page(tmp_path, pool, session, alive=True):
+    """The page of a process that lives, or does no more, where `check` looks."""
+    path = tmp_path / "run" / "pqpool" / "made.page"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(pages.made_page(2**31 - 9, [pool], [session]))
-    with pages.living(path):
+    with pages.living(path) if alive else contextlib.nullcontext():
         yield
     path.unlink()
 

@@ -287,18 +287,18 @@ static void shows_first_words_only(void **state)
 
 static void take_all(void)
 {
-	uint32_t row;
+	uint32_t row = status_take_session(1, 0, 0);
 	uint32_t n = 0;
 	struct lease lease = {.row = 0};
 	struct status_head head;
+	int fd = open_page();
 
-	while ((row = status_take_session(n + 1, 0, 0)) != 0) {
-		MUST(row == n + 1);
-		n++;
+	for (; row != 0; row = status_take_session(1, 0, 0)) {
+		MUST(row == ++n && row <= head_of(fd).sessions);
 	}
 	MUST(n == STATUS_SESSIONS_MAX);
 	status_lease_begun(&lease); /* without a row it is counted all the same */
-	head = head_of(open_page());
+	head = head_of(fd);
 	MUST(head.acquired == 1 && head.untold == 1 && head.sessions == n);
 	status_free_session(77);
 	status_free_session(777); /* where it looks first the next time */
@@ -412,9 +412,9 @@ static void tell_stacks(void)
 		now = head_of(fd).stack_bytes;
 		status_stack(stack);
 		MUST(head_of(fd).stack_bytes == now); /* once is enough */
-		MUST(i != 100 || count_stacks(fd, now) == 101);
 	}
 	MUST(now <= STATUS_STACKS_BYTES && now > STATUS_STACKS_BYTES - 8192);
+	MUST(count_stacks(fd, now) > 1000);
 }
 
 static void stacks_are_told_while_there_is_room(void **state)
