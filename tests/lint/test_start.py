@@ -6,6 +6,7 @@ function that is called 15, a thread-local variable 55, a version 300, a variabl
 library's 800; and a page written is a page fault.
 """
 import collections
+import platform
 import re
 
 import house
@@ -46,8 +47,11 @@ def test_few_versions_are_needed():
 
 def test_nothing_runs():
     """No constructors; start files would bring some, and four symbols to be looked up."""
-    dynamic = house.output("readelf", "-dW", house.SHIM)
-    assert not re.findall(r"\((?:INIT|INIT_ARRAY|PREINIT_ARRAY|FINI)\)", dynamic), dynamic
+    found = re.findall(r"\((INIT|INIT_ARRAY|PREINIT_ARRAY|FINI)\)",
+                       house.output("readelf", "-dW", house.SHIM))
+    if platform.machine() == "aarch64":
+        found.remove("INIT_ARRAY")  # libgcc's, to see which atomic instructions there are
+    assert not found
 
 
 def test_two_segments_are_mapped():
