@@ -311,7 +311,8 @@ static void tell(const struct pages *pages, const struct rows *backends,
 			const struct page_session *session = &page->sessions[s];
 
 			/* Where one leads that is not pooled, its page does not say. */
-			if (session->row.state == STATUS_SESSION_LEASED && session->pool != NULL) {
+			if (session->row.state == STATUS_SESSION_LEASED &&
+			    session->pool != NULL) {
 				look_up(page, session, backends, client, &symbols, &holders);
 			}
 		}

@@ -21,6 +21,7 @@
 #include "pool/broker.h"
 #include "pool/conninfo.h"
 #include "pool/handshake.h"
+#include "pool/lending.h"
 #include "pool/opening.h"
 
 #define CALLER __builtin_return_address(0)
@@ -261,7 +262,7 @@ ENTRY char *PQerrorMessage(const PGconn *conn)
 /* Not CONNECTION_OK while a connect of ours is in progress. */
 ENTRY ConnStatusType PQstatus(const PGconn *conn)
 {
-	const struct libpq *own = broker_leased_from(conn);
+	const struct libpq *own = lending_libpq(conn);
 	ConnStatusType status = CONNECTION_BAD;
 	struct libpq_caller from;
 
@@ -278,7 +279,7 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 /* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
 ENTRY int PQsocket(const PGconn *conn)
 {
-	const struct libpq *own = broker_leased_from(conn);
+	const struct libpq *own = lending_libpq(conn);
 	struct libpq_caller from;
 	int fd = -1;
 

@@ -507,13 +507,6 @@ void broker_note_reset(PGconn *conn)
 	journal_session_open(session, 0);
 }
 
-const struct libpq *broker_leased_from(const PGconn *conn)
-{
-	struct lease *lease;
-
-	return lease_find(conn, &lease) == LEASE_OPEN ? session_of_lease(lease)->libpq : NULL;
-}
-
 const char *broker_refusal(const PGconn *conn)
 {
 	struct lease *lease;

@@ -65,9 +65,6 @@ void broker_drop_left(struct session *session);
  */
 void broker_note_reset(PGconn *conn);
 
-/* The libpq of a connection that the program has on lease; NULL if `conn` is no such one. */
-const struct libpq *broker_leased_from(const PGconn *conn);
-
 /*
  * The message of a connection that we refused, or that the program has finished; NULL if
  * `conn` is no such one.

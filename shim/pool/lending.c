@@ -276,6 +276,13 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 	return session->conn;
 }
 
+const struct libpq *lending_libpq(const PGconn *conn)
+{
+	struct lease *lease;
+
+	return lease_find(conn, &lease) == LEASE_OPEN ? session_of_lease(lease)->libpq : NULL;
+}
+
 void lending_track(const struct acquisition *a, PGconn *conn)
 {
 	struct session *session = session_adopt(a->libpq, conn);

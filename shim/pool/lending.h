@@ -73,6 +73,9 @@ void lending_admit(struct session *session, uint64_t took_ns);
 /* Puts an entered session on a lease of the calling thread. */
 PGconn *lending_begin(const struct acquisition *a, struct session *session);
 
+/* The libpq of a connection that the program has on lease; NULL if `conn` is no such one. */
+const struct libpq *lending_libpq(const PGconn *conn);
+
 /* Puts a connection of the program's own on a lease, for the report; if memory allows. */
 void lending_track(const struct acquisition *a, PGconn *conn);
 

@@ -290,7 +290,6 @@ static void take_all(void)
 	uint32_t row = status_take_session(1, 0, 0);
 	uint32_t n = 0;
 	struct lease lease = {.row = 0};
-	struct status_head head;
 	int fd = open_page();
 
 	for (; row != 0; row = status_take_session(1, 0, 0)) {
@@ -298,8 +297,7 @@ static void take_all(void)
 	}
 	MUST(n == STATUS_SESSIONS_MAX);
 	status_lease_begun(&lease); /* without a row it is counted all the same */
-	head = head_of(fd);
-	MUST(head.acquired == 1 && head.untold == 1 && head.sessions == n);
+	MUST(head_of(fd).acquired == 1 && head_of(fd).untold == 1 && head_of(fd).sessions == n);
 	status_free_session(77);
 	status_free_session(777); /* where it looks first the next time */
 	MUST(status_take_session(1, 0, 0) == 777);
