@@ -107,8 +107,8 @@ def made_session(held=0, generation=2, state=LEASED, number=1, pool=0, backend=0
                         transaction, spoken, statement.encode())
 
 
-def made_stack(number, pairs):
-    data = struct.pack("<II", number, len(pairs)) + pairs.encode()
+def made_stack(number, pairs, length=None):
+    data = struct.pack("<II", number, length or len(pairs)) + pairs.encode()
     return data + bytes(-len(data) % 8)
 
 

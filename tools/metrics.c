@@ -54,7 +54,7 @@ static bool fill(int fd, const struct pages *pages)
 		return false;
 	}
 	exposition_write(to, pages);
-	if (ferror(to) || fflush(to) != 0 || fchmod(fd, usual_mode()) != 0) {
+	if (ferror(to) || fchmod(fd, usual_mode()) != 0) {
 		int saved_errno = errno;
 
 		fclose(to);

@@ -58,11 +58,11 @@ def sound(tool, *arguments):
 
 # ---- figures -------------------------------------------------------------------------
 
-SHOP, OTHER, MIXED = ("app@db:5432/" + name for name in ("shop", "other", "mixed"))
+SHOP, OTHER, MIXED = ("app@db.of.some.place:5432/" + name for name in ("shop", "other", "mixed"))
 FIRST = dict(zip(["in_use", "idle", "waiting", "peak", "acquired", "released", "held_us", "waits",
                   "wait_us", "wait_max_us", "timeouts", "opened"], range(1, 13)))
 SECOND = {**{name: 1000 * value for name, value in FIRST.items()}, "wait_max_us": 5}
-REASONS = ["none", "aged", "longer_than_a_word_may_be"[:24]]  # the last one lacks its end
+REASONS = ["none", "aged", "longer_than_a_word_may_be"[:24], "never"]  # the third lacks its end
 PID = 2**31 - 10  # nobody has it
 
 
@@ -76,10 +76,11 @@ def shown(folder):
              pages.made_pool(MIXED, limit=pages.NO_LIMIT), pages.made_pool(MIXED, limit=5)]
     stacks = [pages.made_stack(5, 'frames="/m+0x1(five)"'),
               pages.made_stack(3, 'frames="/m+0x1(three)"'),
-              pages.made_stack(4, 'frames="/m+0x1(four)" script=/srv/app.py:12')]
+              pages.made_stack(4, 'frames="/m+0x1(four)" script=/srv/app.py:12'),
+              pages.made_stack(6, 'frames="/m+0x1(six)"', length=1000)]  # half of it is missing
     sessions = [pages.made_session(9000, state=pages.IDLE),
                 pages.made_session(1000, stack=3), pages.made_session(3000, stack=5),
-                pages.made_session(2000, stack=3), pages.made_session(1500, pool=2, stack=77),
+                pages.made_session(2000, stack=3), pages.made_session(1500, pool=2, stack=6),
                 pages.made_session(5000, pool=1, stack=4),
                 pages.made_session(99999, generation=3),  # half written
                 pages.made_session(8000, state=pages.IDLE, pool=pages.NO_POOL),

@@ -55,8 +55,8 @@ def test_not_pooled_and_ended(script, tool):
     assert done.returncode == 1 and done.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--interval", "0"], ["-i", "soon"], ["12x"], ["-1", "0"],
-                                       ["--colour"]])
+@pytest.mark.parametrize("arguments", [["--interval", "0"], ["-i", "50ms"], ["-i", "soon"], ["12x"],
+                                       ["-1", "0"], ["--colour"]])
 def test_bad_arguments(tool, arguments):
     done = tool("top", *arguments)
     assert done.returncode == 2 and "top" in done.stderr and not done.stdout
