@@ -57,7 +57,8 @@ FUNCTION(int, faccessat, (int dir, const char *path, int mode, int flags),
 FUNCTION(DIR *, fdopendir, (int fd), (fd), NULL)
 FUNCTION(int, fstat, (int fd, struct stat *st), (fd, st), -1)
 FUNCTION(int, futimens, (int fd, const struct timespec times[2]), (fd, times), -1)
-FUNCTION(unsigned long, getauxval, (unsigned long type), (type), 0)
+/* AT_SECURE is what is asked for: a C library that cannot tell is not trusted. */
+FUNCTION(unsigned long, getauxval, (unsigned long type), (type), 1)
 FUNCTION(ssize_t, getrandom, (void *buf, size_t size, unsigned flags), (buf, size, flags), -1)
 FUNCTION(pid_t, gettid, (void), (), 0)
 FUNCTION(int, lstat, (const char *path, struct stat *st), (path, st), -1)
