@@ -157,14 +157,21 @@ def test_threshold_exceeded_all_the_time(check, connect, small):
     assert len(re.findall("BEGIN TRANSACTION READ ONLY", small.log_text(marker))) == 1
 
 
-def test_every_sample_counts_for_each_of_the_two(check, connect, small):
-    """In the first one nobody is idle in transaction, in all there are too many."""
+@pytest.mark.parametrize("first, then", [
+    (["-w", "0"], ["--idle-warning", "-1", "--idle-critical", "1ms"]),
+    (["--idle-warning", "1ms"], ["-w", "1", "-c", "1"])])
+def test_every_sample_counts_for_each_of_the_two(check, connect, small, first, then):
+    """What is only a warning is so from the first sample on, what is critical is not."""
     connection = connect()
-    process = check("-w", "0", "--idle-warning", "-1", "--idle-critical", "1ms", "--samples", "100",
-                    "--interval", "10ms", start=True)
-    assert wait_until(lambda: small.sessions(
-        "application_name = 'pqpool check' AND state = 'idle' AND query = 'COMMIT'"))
-    connection.cursor().execute("SELECT 1")
+    if first == ["-w", "0"]:
+        begin = lambda: connection.cursor().execute("SELECT 1")
+    else:
+        connection.cursor().execute("SELECT 1")
+        begin = connect
+    marker = small.marker()
+    process = check(*first, *then, "--samples", "100", "--interval", "10ms", start=True)
+    assert wait_until(lambda: "COMMIT" in small.log_text(marker))
+    begin()
     assert finished(process)[0] == WARNING
 
 
@@ -215,24 +222,28 @@ def waiter(server, key):
 
 
 def test_who_waits_for_whom(check, connect, small):
-    holder = connect()
-    connect()
+    holder, _, _ = connect(), connect(), connect()
     holder.cursor().execute("SELECT pg_advisory_xact_lock(1)")
     with waiter(small, 1) as waiting:
         line = "  backend %s waits for backend %d (app@app)" % (waiting, holder.info.backend_pid)
         for user in ("postgres", "watcher"):
             lines = check(user=user)[1]
             assert line in lines and figures(lines[0])["waiting"][0] == "1"
-        assert figures(check()[1][0])["active"][0] == "1"
+        seen = figures(check()[1][0])
+        assert (seen["active"][0], seen["idle"][0]) == ("1", "2")
 
 
-def test_a_prepared_transaction_is_waited_for(check, small):
-    small.sql("BEGIN; SELECT pg_advisory_xact_lock(2); PREPARE TRANSACTION 'held'", "app", "app")
+def test_prepared_transactions_are_waited_for(check, small):
+    for name in ("one", "two"):
+        small.sql("BEGIN; SELECT pg_advisory_xact_lock_shared(2); PREPARE TRANSACTION '%s'" % name,
+                  "app", "app")
     try:
         with waiter(small, 2) as waiting:
-            assert "  backend %s waits for a prepared transaction" % waiting in check()[1]
+            line = "  backend %s waits for a prepared transaction" % waiting
+            assert check()[1].count(line) == 1
     finally:
-        small.sql("ROLLBACK PREPARED 'held'", "app", "app")
+        for name in ("one", "two"):
+            small.sql("ROLLBACK PREPARED '%s'" % name, "app", "app")
 
 
 # -- who may see what ---------------------------------------------------------------------
