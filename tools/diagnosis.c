@@ -59,6 +59,17 @@ void diagnosis_trouble(struct diagnosis *diagnosis, const char *format, ...)
 	diagnosis->troubles++;
 }
 
+void diagnosis_obstacle(struct diagnosis *diagnosis, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("! ", format, arguments);
+	va_end(arguments);
+	diagnosis->troubles++;
+	diagnosis->roads = 0;
+}
+
 /* ---- libpqs ---- */
 
 static const char *base_name(const char *path)
@@ -268,8 +279,8 @@ static void check_version(const char *version, void *arg)
 	struct fit *fit = arg;
 
 	if (!object_has_version(fit->libc, version)) {
-		diagnosis_trouble(fit->diagnosis, "%s needs %s, which %s is too old for",
-		                  base_name(fit->diagnosis->shim), version, fit->libc->path);
+		diagnosis_obstacle(fit->diagnosis, "%s needs %s, which %s is too old for",
+		                   base_name(fit->diagnosis->shim), version, fit->libc->path);
 		fit->missing++;
 	}
 }
@@ -282,10 +293,10 @@ static void judge_libc(struct diagnosis *diagnosis)
 	struct fit fit = {diagnosis, libc != NULL ? libc->object : NULL, 0};
 
 	if (interpreter != NULL && strstr(interpreter, "ld-musl") != NULL) {
-		diagnosis_trouble(diagnosis, "it runs with musl (%s), pqpool needs glibc",
-		                  interpreter);
+		diagnosis_obstacle(diagnosis, "it runs with musl (%s), pqpool needs glibc",
+		                   interpreter);
 	} else if (shim == NULL) {
-		diagnosis_trouble(diagnosis, "%s cannot be read", diagnosis->shim);
+		diagnosis_obstacle(diagnosis, "%s cannot be read", diagnosis->shim);
 	} else if (libc != NULL) {
 		object_needs_versions(shim, "libc.so.6", check_version, &fit);
 		if (fit.missing == 0) {
@@ -381,7 +392,7 @@ void diagnosis_preloads(struct diagnosis *diagnosis)
 	puts("Preloading");
 	judge_libc(diagnosis);
 	if (sanitizer != NULL) {
-		diagnosis_trouble(
+		diagnosis_obstacle(
 			diagnosis,
 			"%s wants to be loaded first, and ends the program otherwise; "
 			"ASAN_OPTIONS=verify_asan_link_order=0 lets it be second",

@@ -28,10 +28,12 @@ void diagnosis_roads(struct diagnosis *diagnosis);
 /* Whether the shim fits the program's C library, and who else is preloaded. */
 void diagnosis_preloads(struct diagnosis *diagnosis);
 
-/* Prints a line; trouble is counted. */
+/* Prints a line; trouble is counted, and with an obstacle no road leads anywhere. */
 void diagnosis_ok(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void diagnosis_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void diagnosis_trouble(struct diagnosis *diagnosis, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void diagnosis_obstacle(struct diagnosis *diagnosis, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 #endif

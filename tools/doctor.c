@@ -150,11 +150,11 @@ static void examine_settings(struct diagnosis *diagnosis)
 
 	puts("Configuration");
 	if (!settings_print(&config)) {
-		diagnosis_trouble(diagnosis, "with such a value programs run unpooled");
+		diagnosis_obstacle(diagnosis, "with such a value programs run unpooled");
 	} else if (config.disable) {
-		diagnosis_trouble(diagnosis, "PQPOOL_DISABLE is on");
+		diagnosis_obstacle(diagnosis, "PQPOOL_DISABLE is on");
 	} else if (!config_wants_program(&config, name)) {
-		diagnosis_trouble(diagnosis, "PQPOOL_ONLY or PQPOOL_SKIP leaves %s out", name);
+		diagnosis_obstacle(diagnosis, "PQPOOL_ONLY or PQPOOL_SKIP leaves %s out", name);
 	}
 	puts("Files");
 	settings_print_files(&config, name);
