@@ -116,20 +116,24 @@ static struct lock loader_lock = LOCK_INITIALIZER(LOCK_LOADER);
 
 int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg)
 {
-	/* In a signal handler the lock may be this thread's already, as the loader's may. */
 	static _Thread_local bool inside;
-	bool nested = inside;
-	int result;
+	int result = 0;
 
-	if (!nested) {
-		inside = true;
-		lock_take(&loader_lock);
+	/*
+	 * In a signal handler the lock may be this thread's already, as the loader's may, which
+	 * is not to be taken twice in the instant when it is taken.
+	 */
+	if (inside) {
+		return 0;
 	}
-	result = dl_iterate_phdr(each, arg);
-	if (!nested) {
-		lock_drop(&loader_lock);
-		inside = false;
+	inside = true;
+	lock_take(&loader_lock);
+	/* Else the loader's may be that of a thread which is not here. */
+	if (!lock_forsaken()) {
+		result = dl_iterate_phdr(each, arg);
 	}
+	lock_drop(&loader_lock);
+	inside = false;
 	return result;
 }
 

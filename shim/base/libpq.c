@@ -20,6 +20,7 @@
 #include "base/dl.h"
 #include "base/inside.h"
 #include "base/lock.h"
+#include "base/recent.h"
 #include "base/table.h"
 
 struct call_site {
@@ -431,51 +432,34 @@ static void remember(const void *return_address, unsigned long long changes,
 	free(fresh);
 }
 
-/*
- * A thread calls from the same few sites over and over, which then takes no lock. In a
- * signal handler, too: what it may change is looked at last, and changed first.
- */
-struct recent {
-	const void *return_address;
-	unsigned long long changes;
+/* Where no lock may be taken: what the place meant the last time, or the likeliest. */
+static struct libpq_caller guess(const struct recent *recent, const void *return_address)
+{
+	const struct libpq *likeliest = atomic_load(&common);
 	struct libpq_caller caller;
-};
 
-#define RECENT_SITES 8
-
-static bool recall_recent(const struct recent *recent, const void *return_address,
-                          unsigned long long changes, struct libpq_caller *caller)
-{
-	*caller = recent->caller;
-	atomic_signal_fence(memory_order_seq_cst);
-	return recent->return_address == return_address && recent->changes == changes;
-}
-
-static void note_recent(struct recent *recent, const void *return_address,
-                        unsigned long long changes, const struct libpq_caller *caller)
-{
-	recent->return_address = NULL;
-	atomic_signal_fence(memory_order_seq_cst);
-	recent->changes = changes;
-	recent->caller = *caller;
-	atomic_signal_fence(memory_order_seq_cst);
-	recent->return_address = return_address;
+	if (!recent_remembers(recent, return_address, &caller)) {
+		caller = (struct libpq_caller){.libpq = likeliest != NULL ? likeliest : libpqs};
+	}
+	return caller;
 }
 
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
-	static _Thread_local struct recent sites_here[RECENT_SITES];
-	struct recent *recent = &sites_here[((uintptr_t)return_address >> 4) % RECENT_SITES];
+	struct recent *recent = recent_of(return_address);
 	int saved_errno = errno;
 	unsigned long long changes = dl_changes();
 	struct libpq_caller caller;
 
 	dl_note_call(return_address, changes);
-	if (recall_recent(recent, return_address, changes, &caller)) {
+	if (recent_recall(recent, return_address, changes, &caller)) {
 		return caller;
 	}
 	if (inside_has_jumped(return_address, &caller)) {
 		return caller;
+	}
+	if (lock_barred()) {
+		return guess(recent, return_address);
 	}
 	if (!recall(return_address, changes, &caller)) {
 		caller = resolve(return_address);
@@ -484,7 +468,7 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 		}
 	}
 	if (caller.libpq != NULL) {
-		note_recent(recent, return_address, changes, &caller);
+		recent_note(recent, return_address, changes, &caller);
 	}
 	errno = saved_errno;
 	return caller;

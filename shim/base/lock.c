@@ -8,6 +8,7 @@
 #include "base/lock.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -108,12 +109,45 @@ static void note_dropping(const struct lock *lock)
 
 #endif
 
-/* Raised before a lock is taken and lowered after it is dropped: never too small. */
-static _Thread_local volatile unsigned holding;
+static _Thread_local struct {
+	/* Raised before a lock is taken and lowered after it is dropped: never too small. */
+	volatile unsigned holding;
+	/* Which it waits for, or has; noted before it looks whether it is to wait. */
+	struct lock *volatile awaited;
+} thread;
+
+static atomic_bool forsaken;
+
+static bool is_forsaken(void)
+{
+	return atomic_load_explicit(&forsaken, memory_order_relaxed);
+}
 
 bool lock_held_here(void)
 {
-	return holding > 0;
+	return thread.holding > 0;
+}
+
+bool lock_barred(void)
+{
+	return thread.holding > 0 || is_forsaken();
+}
+
+void lock_forsake(void)
+{
+	atomic_store(&forsaken, true);
+	/*
+	 * The handler may have interrupted the wait, and whoever has the lock is not here to
+	 * give it back. Where it is this thread's, nobody minds.
+	 */
+	if (thread.awaited != NULL) {
+		pthread_mutex_init(&thread.awaited->mutex, NULL);
+	}
+}
+
+bool lock_forsaken(void)
+{
+	return is_forsaken();
 }
 
 void lock_init(struct lock *lock, enum lock_rank rank)
@@ -122,25 +156,35 @@ void lock_init(struct lock *lock, enum lock_rank rank)
 	lock->rank = rank;
 }
 
+static void take(struct lock *lock)
+{
+	thread.holding++;
+	thread.awaited = lock;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!is_forsaken()) {
+		pthread_mutex_lock(&lock->mutex);
+	}
+}
+
 void lock_take(struct lock *lock)
 {
 	note_taking(lock, false);
-	holding++;
-	pthread_mutex_lock(&lock->mutex);
+	take(lock);
 }
 
 void lock_take_for_fork(struct lock *lock)
 {
 	note_taking(lock, true);
-	holding++;
-	pthread_mutex_lock(&lock->mutex);
+	take(lock);
 }
 
 void lock_drop(struct lock *lock)
 {
 	note_dropping(lock);
+	/* Forsaken or not: what nobody has may be given back. */
 	pthread_mutex_unlock(&lock->mutex);
-	holding--;
+	thread.awaited = NULL;
+	thread.holding--;
 }
 
 bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns)
@@ -148,6 +192,11 @@ bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns)
 	struct timespec until;
 
 	lock_assert_held(lock);
+	thread.awaited = lock;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (is_forsaken()) {
+		return false;
+	}
 	if (deadline_ns == DEADLINE_NEVER) {
 		pthread_cond_wait(cond, &lock->mutex);
 		return true;

@@ -12,7 +12,9 @@
  *
  * Fork: the forking thread takes every lock in rank order before fork() and drops them
  * after it, in the parent and in the child alike: in the child it is the only thread, and
- * holds them all.
+ * holds them all. A signal handler that forks where the thread holds a lock cannot have
+ * them: in its child locks are nothing from then on, so that it never waits for a thread
+ * that it does not have, and what they guard may be half done, and is let alone.
  */
 #ifndef PQPOOL_BASE_LOCK_H
 #define PQPOOL_BASE_LOCK_H
@@ -63,6 +65,17 @@ void lock_drop(struct lock *lock);
  * must not take one.
  */
 bool lock_held_here(void);
+
+/*
+ * True if nothing that a lock guards may be looked at here: in a signal handler that
+ * interrupted somebody who holds one, and in a child that such a handler has forked. Asked by
+ * what answers calls that are mere look-ups, which a program may make there.
+ */
+bool lock_barred(void);
+
+/* This process is such a child. */
+void lock_forsake(void);
+bool lock_forsaken(void);
 
 /*
  * Waits on `cond` with `lock` held until it is signalled or CLOCK_MONOTONIC

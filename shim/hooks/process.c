@@ -54,8 +54,8 @@ static atomic_flag tls_exit_handler_set = ATOMIC_FLAG_INIT;
 static atomic_bool reported;
 
 static _Thread_local struct {
-	unsigned depth;     /* how many calls of ours this thread is inside */
-	bool forked_inside; /* it forks while inside one: no lock was taken for the fork */
+	unsigned depth;       /* how many calls of ours this thread is inside */
+	bool forked_unlocked; /* it forks while it holds a lock: none was taken for the fork */
 } here;
 
 static void complain(void *arg, const char *line)
@@ -73,10 +73,14 @@ static void complain(void *arg, const char *line)
 
 /* ---- fork ---------------------------------------------------------------------- */
 
+/*
+ * A callback of the program's may fork, too, for no lock is held by whoever calls one; only a
+ * signal handler may do so in the middle of anything.
+ */
 static void before_fork(void)
 {
-	here.forked_inside = here.depth > 0 || lock_held_here();
-	if (here.forked_inside) {
+	here.forked_unlocked = lock_barred();
+	if (here.forked_unlocked) {
 		return;
 	}
 	lock_take(&start_lock);
@@ -90,7 +94,7 @@ static void before_fork(void)
 
 static void after_fork_in_parent(void)
 {
-	if (here.forked_inside) {
+	if (here.forked_unlocked) {
 		return;
 	}
 	dl_fork_done();
@@ -105,8 +109,9 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	self_renew();
-	if (here.forked_inside) {
+	if (here.forked_unlocked) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
+		lock_forsake();
 		status_fork_child(false);
 		atomic_store(&mode, ASIDE);
 		return;

@@ -4,7 +4,7 @@
  *
  *   unstarted ──first connect──► pooling ──exit handler──► closing ──destructor──► (same)
  *        └──────────────────────► aside: configuration refused, program not wanted,
- *                                 AT_SECURE, or a child forked from within a call of ours
+ *                                 AT_SECURE, or a child that could have no lock
  *
  * Nothing happens before the first connect: no file, no thread, no byte of output.
  *
@@ -15,8 +15,12 @@
  * becomes another one is in exec.c.
  *
  * Fork. All locks are taken in rank order before, dropped after, in parent and child,
- * which then has no pool and no leases of its own. For a child of a raw clone, which has
- * come past that, everything is passed through. One that shares our memory, as of vfork, is
+ * which then has no pool and no leases of its own. So they are where a callback of the
+ * program's forks from within a call of ours, for none is held then; whoever goes on in the
+ * child with what is the parent's has to look at that (session->owner). Where a signal
+ * handler forks that interrupted a call of ours with a lock in its hand, none is taken, and
+ * in the child everything is passed through from then on (lock_forsake); as it is in a child
+ * of a raw clone, which has come past that. One that shares our memory, as of vfork, is
  * recognised by its pid where it execs or ends; it may not call libpq.
  */
 #ifndef PQPOOL_HOOKS_PROCESS_H

@@ -285,7 +285,8 @@ static void drop_leased(struct session *session, enum drop_reason why)
 	lease_forget(&session->lease);
 	journal_session_close(session, why);
 	session_finish(session);
-	if (lender == NULL) {
+	/* Whose lender it is not, where a callback has forked that the finish had called. */
+	if (lender == NULL || session->owner != self_pid()) {
 		session_free(session);
 		return;
 	}

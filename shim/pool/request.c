@@ -39,7 +39,7 @@ static struct request *find(const struct libpq_caller *from, const PGcancelConn 
 {
 	struct request *request = NULL;
 
-	if (!from->inside) {
+	if (!from->inside && !lock_barred()) {
 		lock_take(&lock);
 		HASH_FIND_PTR(requests, &conn, request);
 		lock_drop(&lock);

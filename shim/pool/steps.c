@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/postmortem.h"
@@ -240,11 +241,21 @@ static bool may_try_again(struct session *session)
 	                              true);
 }
 
+/* A callback has forked, and this is the child. */
+static bool is_of_parent(const struct session *session)
+{
+	return session->owner != self_pid();
+}
+
 static PostgresPollingStatusType go_on_opening(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	PostgresPollingStatusType wants = connecting_poll(&h->connecting, session);
 
+	if (is_of_parent(session)) {
+		steps_let_go(session);
+		return wants;
+	}
 	if (wants == PGRES_POLLING_OK) {
 		return opened(session);
 	}
@@ -504,7 +515,9 @@ void steps_reset(struct session *session)
 	h->connecting.began_ns = clock_monotonic_ns();
 	session->check.mode_is_ours = false;
 	session->libpq->PQreset(session->conn);
-	if (session->libpq->PQstatus(session->conn) == CONNECTION_OK) {
+	if (is_of_parent(session)) {
+		steps_let_go(session);
+	} else if (session->libpq->PQstatus(session->conn) == CONNECTION_OK) {
 		opened(session);
 	} else {
 		fail_open(session);

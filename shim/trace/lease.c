@@ -256,6 +256,10 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	struct told *last = told_of(conn);
 
 	if (last->conn != conn || last->changes != now) {
+		if (lock_barred()) {
+			*entry = NULL;
+			return LEASE_UNKNOWN;
+		}
 		*last = ask(conn, now);
 	}
 	*entry = last->lease;
@@ -297,6 +301,9 @@ bool lease_misused(const void *conn, struct lease *last)
 {
 	struct lease *lease;
 
+	if (lock_barred()) {
+		return false;
+	}
 	lock_take(&table_lock);
 	lease = find_stale_locked(conn);
 	if (lease != NULL) {
@@ -311,6 +318,9 @@ bool lease_is_stale(const void *conn)
 {
 	bool stale;
 
+	if (lock_barred()) {
+		return false;
+	}
 	lock_take(&table_lock);
 	stale = find_stale_locked(conn) != NULL;
 	lock_drop(&table_lock);

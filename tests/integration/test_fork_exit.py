@@ -103,6 +103,44 @@ def test_fork_while_others_look(run, program):
     assert done.stdout == "100 children ended well\n"
 
 
+# ---- in the middle of a call -------------------------------------------------------------
+
+CALLBACKS = ["finish", "reset", "early_reset", "connect", "exec"]
+
+
+@pytest.fixture
+def noisy(server):
+    """A role whose connects are not silent."""
+    server.sql("CREATE ROLE noisy LOGIN; ALTER ROLE noisy SET default_tablespace = 'no_such'")
+    yield
+    server.sql("DROP ROLE noisy")
+
+
+@pytest.mark.parametrize("call", CALLBACKS)
+def test_fork_in_a_callback(run, program, noisy, call):
+    """The child has its locks as any other."""
+    done = same(run, [program("midway"), call, "ends"])
+    assert done.stdout == "15 times well\n"
+
+
+# Not from a query, whose answer parent and child would share.
+@pytest.mark.parametrize("call", [c for c in CALLBACKS if c != "exec"])
+def test_child_comes_back_from_a_callback(run, program, noisy, call):
+    """What was begun before is the parent's, and what it does then is its own."""
+    done = same(run, [program("midway"), call, "returns"])
+    assert done.stdout == "15 times well\n"
+    totals = done.events("totals")
+    assert len(totals) == 16 and all(e["acquired"] == e["released"] for e in totals)
+
+
+@pytest.mark.parametrize("how", ["looks", "ends", "returns"])
+def test_signal_handler_in_the_middle_of_anything(run, program, how):
+    """It asks how the connections are, which takes no lock of libpq's, and so does a child
+    that it forks."""
+    done = same(run, [program("midway"), "handler", how])
+    assert done.stdout == "100 times well\n"
+
+
 # ---- exit ----------------------------------------------------------------------------
 
 # (way to end, status asked for, status as the parent sees it)
