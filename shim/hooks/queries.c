@@ -12,7 +12,9 @@
  *
  * lo_*, PQputline and their like are not here: libpq makes them of PQfn, PQexec and
  * PQputCopyData, which come by here if its own calls do so at all; and what they do leaves
- * nothing in the session but with the transaction or the COPY around it.
+ * nothing in the session but with the transaction or the COPY around it. Nor are
+ * PQsetSingleRowMode and PQsetChunkedRowsMode, which last for the query that is under way: no
+ * session is kept before that is over, and the next one begins without.
  */
 #include "base/libpq.h"
 #include "hooks/entry.h"
