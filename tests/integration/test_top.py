@@ -156,7 +156,7 @@ def test_fits_whatever_the_size(live, script):
     program = script()
     for i in range(8):
         program.connect(str(i), "application_name=app%d" % i)
-    terminal = live("-i", "1h")
+    terminal = live("-i", "1h", str(program.process.pid))
     terminal.shows_times(8, " do_connect")
     terminal.tmux("resize-window", "-x", "60", "-y", "7")
     terminal.shows(r"\.\.\. and 4 more")
