@@ -206,6 +206,28 @@ static void variables_tell_apart(void **state)
 	unsetenv("PQPOOL_TEST_UNRELATED");
 }
 
+/* Though somebody still has it. */
+static void an_outdated_spelling_is_not_found_again(void **state)
+{
+	char conninfo[256];
+	struct spelling *outdated;
+	struct spelling *now;
+	struct spelling *again;
+
+	(void)state;
+	write_file(passfile, "*:*:*:*:one\n");
+	snprintf(conninfo, sizeof(conninfo), "host=h user=u passfile=%s", passfile);
+	outdated = by_string(conninfo);
+	write_file(passfile, "*:*:*:*:two and longer\n");
+	now = by_string(conninfo);
+	again = by_string(conninfo);
+	assert_ptr_not_equal(now, outdated);
+	assert_ptr_equal(now, again);
+	spelling_release(outdated);
+	spelling_release(now);
+	spelling_release(again);
+}
+
 static void files_tell_apart(void **state)
 {
 	char conninfo[256];
@@ -445,6 +467,7 @@ int main(void)
 		cmocka_unit_test(what_libpq_fills_in_may_be_said),
 		cmocka_unit_test(every_option_tells_apart),
 		cmocka_unit_test(variables_tell_apart),
+		cmocka_unit_test(an_outdated_spelling_is_not_found_again),
 		cmocka_unit_test(files_tell_apart),
 		cmocka_unit_test(a_missing_folder_is_one_look),
 		cmocka_unit_test(the_effective_user_tells_apart),
