@@ -44,19 +44,6 @@ static void leave(int by_exit)
 	_exit(0);
 }
 
-/* Leaves an idle session behind, and tells its backend. */
-static int touch(void)
-{
-	PGconn *conn = open_database();
-	int pid = PQbackendPID(conn);
-
-	if (ask(conn, "SELECT pg_backend_pid()") != pid) {
-		die("touch", conn);
-	}
-	PQfinish(conn);
-	return pid;
-}
-
 /* How many descriptors up to 1023 are sockets. */
 static int sockets(void)
 {

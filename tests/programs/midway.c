@@ -37,19 +37,6 @@ static int is_child;
 
 /* ---- what the other threads do --------------------------------------------------------- */
 
-/* A connection from its beginning to its end. */
-static int touch(void)
-{
-	PGconn *conn = open_database();
-	int pid = PQbackendPID(conn);
-
-	if (ask(conn, "SELECT pg_backend_pid()") != pid) {
-		die("touch", conn);
-	}
-	PQfinish(conn);
-	return pid;
-}
-
 static void *cycle(void *arg)
 {
 	while (!stop) {

@@ -34,6 +34,19 @@ static inline int ask(PGconn *conn, const char *query)
 	return answer;
 }
 
+/* A connection from its beginning to its end, which leaves an idle session; its backend. */
+static inline int touch(void)
+{
+	PGconn *conn = open_database();
+	int pid = PQbackendPID(conn);
+
+	if (ask(conn, "SELECT pg_backend_pid()") != pid) {
+		die("touch", conn);
+	}
+	PQfinish(conn);
+	return pid;
+}
+
 /* Prints all that a result says, and frees it. */
 static inline void show(PGresult *result)
 {
