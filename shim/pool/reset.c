@@ -51,12 +51,27 @@ static bool flags_are_libpqs(int fd)
 	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
+/*
+ * Asked before anything is done to the descriptor: at release only if something is, for who
+ * acquires it has to ask anyway.
+ */
+static bool descriptor_is_fit(struct session *session)
+{
+	if (!session_is_ours(session)) {
+		return false;
+	}
+	session->flags_seen = session->flags_seen ||
+	                      flags_are_libpqs(session->libpq->PQsocket(session->conn));
+	return session->flags_seen;
+}
+
 enum drop_reason reset_examine(struct session *session, const struct lease *ended)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
+	session->flags_seen = false;
 	if (!scope_close(session)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
@@ -69,8 +84,9 @@ enum drop_reason reset_examine(struct session *session, const struct lease *ende
 	if (pq->PQstatus(conn) != CONNECTION_OK) {
 		return DROP_BROKEN;
 	}
-	if (!session_is_ours(session) || !flags_are_libpqs(pq->PQsocket(conn)) ||
-	    pq->PQbackendPID(conn) != session->backend_pid) {
+	if (pq->PQbackendPID(conn) != session->backend_pid ||
+	    ((pq->PQisnonblocking(conn) || events_noted(pq->PQsocket(conn))) &&
+	     !descriptor_is_fit(session))) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {
@@ -197,6 +213,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 {
 	const struct libpq *pq = session->libpq;
 	bool in_transaction = pq->PQtransactionStatus(session->conn) != PQTRANS_IDLE;
+	bool wholly = resets_wholly(care) && (in_transaction || has_left(session, care));
 	bool sent = true;
 
 	lock_assert_none();
@@ -204,8 +221,11 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 	    (care->reset == RESET_OFF || (resets_wholly(care) && !pq->can_pipeline))) {
 		return DROP_OPEN_TRANSACTION;
 	}
+	if ((wholly || in_transaction) && !descriptor_is_fit(session)) {
+		return DROP_DESCRIPTOR;
+	}
 	take_into_care(session);
-	if (resets_wholly(care) && (in_transaction || has_left(session, care))) {
+	if (wholly) {
 		/* What it leaves is cleared by the reset. */
 		if (!session->escaping.known) {
 			learn_escaping(session);
@@ -497,7 +517,7 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	enum check_step step;
 
 	lock_assert_none();
-	if (!session_is_ours(session)) {
+	if (!descriptor_is_fit(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	begin_check(session, care, now_ns);
@@ -545,7 +565,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
                                   uint64_t now_ns, enum drop_reason *why)
 {
 	lock_assert_none();
-	if (!session_is_ours(session)) {
+	if (!descriptor_is_fit(session)) {
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;
 	}
