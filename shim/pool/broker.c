@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/deadlock.h"
+#include "pool/examine.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
@@ -355,7 +356,7 @@ static void end_lease(struct session *session, struct lease *ended, const void *
 		return;
 	}
 	alterations = lending_alterations();
-	why = reset_examine(session, ended);
+	why = examine_returned(session, ended);
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}

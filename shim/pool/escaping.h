@@ -10,7 +10,7 @@
  *
  * Nothing of this is imitated here. libpq's own state is read through what PQescapeString
  * makes of a probe, and whoever lends a session first has the server report its settings
- * anew where the two differ (session_check). So libpq's state is at each moment what it
+ * anew where the two differ (reset_check). So libpq's state is at each moment what it
  * would be without us, also for callers that look the functions up past us.
  *
  * Tried and dropped: answering the two functions by the settings of the connection leased

@@ -9,7 +9,6 @@
 #include "pool/reset.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -19,8 +18,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/program.h"
-#include "pool/events.h"
-#include "pool/scope.h"
+#include "pool/examine.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -39,75 +37,6 @@ static void quiet_receiver(void *arg, const PGresult *result)
 	    (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)) {
 		session->ended = true;
 	}
-}
-
-/* The program may have changed how the descriptor behaves; libpq sets both flags. */
-static bool flags_are_libpqs(int fd)
-{
-	int status = fcntl(fd, F_GETFL);
-	int descriptor = fcntl(fd, F_GETFD);
-
-	return status >= 0 && (status & (O_NONBLOCK | O_ASYNC)) == O_NONBLOCK &&
-	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
-}
-
-/*
- * Asked before anything is done to the descriptor: at release only if something is, for who
- * acquires it has to ask anyway.
- */
-static bool descriptor_is_fit(struct session *session)
-{
-	if (!session_is_ours(session)) {
-		return false;
-	}
-	session->flags_seen = session->flags_seen ||
-	                      flags_are_libpqs(session->libpq->PQsocket(session->conn));
-	return session->flags_seen;
-}
-
-enum drop_reason reset_examine(struct session *session, const struct lease *ended)
-{
-	const struct libpq *pq = session->libpq;
-	PGconn *conn = session->conn;
-
-	lock_assert_none();
-	session->flags_seen = false;
-	if (!scope_close(session)) {
-		return DROP_CANCEL_UNDER_WAY;
-	}
-	if (session->taint != DROP_NONE) {
-		return session->taint;
-	}
-	if (ended->crossed_fork) {
-		return DROP_FORKED;
-	}
-	if (pq->PQstatus(conn) != CONNECTION_OK) {
-		return DROP_BROKEN;
-	}
-	if (pq->PQbackendPID(conn) != session->backend_pid ||
-	    ((pq->PQisnonblocking(conn) || events_noted(pq->PQsocket(conn))) &&
-	     !descriptor_is_fit(session))) {
-		return DROP_DESCRIPTOR;
-	}
-	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {
-		return DROP_PIPELINE;
-	}
-	switch (pq->PQtransactionStatus(conn)) {
-	case PQTRANS_ACTIVE:
-		return DROP_BUSY;
-	case PQTRANS_UNKNOWN:
-		return DROP_BROKEN;
-	default:
-		break;
-	}
-	/* A blocking connection leaves nothing unsent, and asking it could block. */
-	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {
-		return DROP_UNSENT_OUTPUT;
-	}
-	if (escaping_must_not_return(&session->opened, pq, conn)) {
-		return DROP_ESCAPING;
-	}
-	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
 }
 
 static void take_into_care(struct session *session)
@@ -221,7 +150,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 	    (care->reset == RESET_OFF || (resets_wholly(care) && !pq->can_pipeline))) {
 		return DROP_OPEN_TRANSACTION;
 	}
-	if ((wholly || in_transaction) && !descriptor_is_fit(session)) {
+	if ((wholly || in_transaction) && !examine_descriptor(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	take_into_care(session);
@@ -517,7 +446,7 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	enum check_step step;
 
 	lock_assert_none();
-	if (!descriptor_is_fit(session)) {
+	if (!examine_descriptor(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	begin_check(session, care, now_ns);
@@ -565,7 +494,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
                                   uint64_t now_ns, enum drop_reason *why)
 {
 	lock_assert_none();
-	if (!descriptor_is_fit(session)) {
+	if (!examine_descriptor(session)) {
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Making a returned session new, and proving that it lives.
+ * Making a returned session new, and proving that it lives; what can be: examine.h.
  *
  * Reset in flight: at release, unless nothing was sent that it could undo, `DISCARD ALL`,
- * behind `ROLLBACK` if a transaction is open, is sent and not waited for (session_reset); the
- * next acquire collects the answer (session_check). DISCARD ALL cannot run inside a transaction
+ * behind `ROLLBACK` if a transaction is open, is sent and not waited for (reset_send); the
+ * next acquire collects the answer (reset_check). DISCARD ALL cannot run inside a transaction
  * block, so the two travel in a pipeline, each with its own Sync; without pipelines (libpq
  * before 14) a session with an open transaction is dropped.
  *
@@ -32,12 +32,6 @@ struct session_care {
 	const char *ping_query;
 	uint64_t ping_timeout_ns;
 };
-
-/*
- * Given back, by the lease `ended`: DROP_NONE if its client side is in a state that can
- * be made as new, else why not. Sends nothing.
- */
-enum drop_reason reset_examine(struct session *session, const struct lease *ended);
 
 /*
  * Takes it into our care: client state as on a fresh connection but for the hooks and the

@@ -12,8 +12,7 @@
 #include <stddef.h>
 
 #include "base/text.h"
-#include "pool/harmless.h"
-#include "pool/statement.h"
+#include "pool/reading.h"
 #include "trace/lease.h"
 #include "trace/status.h"
 
@@ -97,16 +96,15 @@ void work_by_name(struct work *work, const char *name, const char *text)
 	session->noted_name = folded;
 }
 
-/* Once it is known that something is left no statement need be looked at for it. */
-static void judge(struct session *session, const char *text)
+/* What `text` does, for the reset and for who is to heed it. */
+static unsigned effects_of(struct session *session, const char *text)
 {
+	bool utf8 = judging && session->libpq->PQclientEncoding(session->conn) == LIBPQ_UTF8;
+	struct reading reading = reading_of(text, judging, utf8);
+
 	session->sent = true;
-	if (!session->leaves) {
-		session->leaves =
-			!judging ||
-			!statement_is_harmless(text, session->libpq->PQclientEncoding(
-							     session->conn) == LIBPQ_UTF8);
-	}
+	session->leaves = session->leaves || !reading.harmless;
+	return reading.effects;
 }
 
 static enum lease_transaction transaction_of(const struct session *session)
@@ -147,8 +145,7 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 		work->libpq = work->session->libpq;
 		atomic_store(&work->session->user, self());
 		if (text != NULL) {
-			work->effects = statement_effects(text);
-			judge(work->session, text);
+			work->effects = effects_of(work->session, text);
 			note_sent(work->session, text);
 		}
 		break;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What a program may have done to a connection that it gives back. */
+#include "pool/examine.h"
+
+#include <fcntl.h>
+
+#include "base/lock.h"
+#include "pool/events.h"
+#include "pool/scope.h"
+
+/* The program may have changed how the descriptor behaves; libpq sets both flags. */
+static bool flags_are_libpqs(int fd)
+{
+	int status = fcntl(fd, F_GETFL);
+	int descriptor = fcntl(fd, F_GETFD);
+
+	return status >= 0 && (status & (O_NONBLOCK | O_ASYNC)) == O_NONBLOCK &&
+	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
+}
+
+bool examine_descriptor(struct session *session)
+{
+	if (!session_is_ours(session)) {
+		return false;
+	}
+	session->flags_seen = session->flags_seen ||
+	                      flags_are_libpqs(session->libpq->PQsocket(session->conn));
+	return session->flags_seen;
+}
+
+enum drop_reason examine_returned(struct session *session, const struct lease *ended)
+{
+	const struct libpq *pq = session->libpq;
+	PGconn *conn = session->conn;
+
+	lock_assert_none();
+	session->flags_seen = false;
+	if (!scope_close(session)) {
+		return DROP_CANCEL_UNDER_WAY;
+	}
+	if (session->taint != DROP_NONE) {
+		return session->taint;
+	}
+	if (ended->crossed_fork) {
+		return DROP_FORKED;
+	}
+	if (pq->PQstatus(conn) != CONNECTION_OK) {
+		return DROP_BROKEN;
+	}
+	if (pq->PQbackendPID(conn) != session->backend_pid ||
+	    ((pq->PQisnonblocking(conn) || events_noted(pq->PQsocket(conn))) &&
+	     !examine_descriptor(session))) {
+		return DROP_DESCRIPTOR;
+	}
+	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {
+		return DROP_PIPELINE;
+	}
+	switch (pq->PQtransactionStatus(conn)) {
+	case PQTRANS_ACTIVE:
+		return DROP_BUSY;
+	case PQTRANS_UNKNOWN:
+		return DROP_BROKEN;
+	default:
+		break;
+	}
+	/* A blocking connection leaves nothing unsent, and asking it could block. */
+	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {
+		return DROP_UNSENT_OUTPUT;
+	}
+	if (escaping_must_not_return(&session->opened, pq, conn)) {
+		return DROP_ESCAPING;
+	}
+	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
+}
