@@ -17,6 +17,12 @@ ifneq ($(WERROR),)
 WARNINGS += -Werror
 endif
 
+# The floors call each other's small functions all the time: compiled as one, a lease is a tenth
+# cheaper. Other compilers want a linker of their own for that. LTO= leaves it.
+ifeq ($(origin LTO)$(findstring gcc version,$(shell $(CC) -v 2>&1)),undefinedgcc version)
+LTO      := -flto -flto-partition=none -ffat-lto-objects
+endif
+
 PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
 CPPFLAGS  += -D_GNU_SOURCE -Ishim -isystem $(PGINCLUDE)
 OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
@@ -46,7 +52,7 @@ LEAN := -nostartfiles -Wl,--defsym=__pthread_key_create=process_enter \
 	-Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
-	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
+	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO) $(LDFLAGS) $(LEAN) -static-libgcc \
 		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
@@ -59,7 +65,7 @@ $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.tool.o: %.c
 	@mkdir -p $(@D)

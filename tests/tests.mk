@@ -174,7 +174,7 @@ tsan: SANITIZE = -fsanitize=thread
 
 asan tsan:
 	@tests/setup.sh sanitize
-	@$(REMAKE) BUILD='$(BUILD)/$@' \
+	@$(REMAKE) BUILD='$(BUILD)/$@' LTO= \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' units stresses
 	@PQPOOL_SANITIZED=1 PQPOOL_BUILD='$(BUILD)/$@' $(PYTHON) tests/run.py \
 		$(if $(K),-k '$(K)') tests/unit $(wildcard tests/stress)

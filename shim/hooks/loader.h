@@ -29,10 +29,13 @@ struct road {
 	uintptr_t second;
 };
 
+/* Called by the thunks, of which the compiler knows nothing. */
+#define LOADER_CALLED __attribute__((used))
+
 /* For dlsym(handle, name), called from where `caller` points. errno is kept. */
-struct road loader_dlsym(void *handle, const char *name, const void *caller);
+LOADER_CALLED struct road loader_dlsym(void *handle, const char *name, const void *caller);
 
 /* For dlopen(file, mode). errno is kept. */
-struct road loader_dlopen(const char *file, int mode);
+LOADER_CALLED struct road loader_dlopen(const char *file, int mode);
 
 #endif
