@@ -9,7 +9,17 @@
 
 #define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
 
-#define LETTER(c) (UINT32_C(1) << ((c) - '@'))
+/* The last five bits of a letter are its place in the alphabet. */
+#define PLACE(c)  ((unsigned char)(c)&31)
+#define LETTER(c) (UINT32_C(1) << PLACE(c))
+
+/* By the first letter of what steers: which the second may be. */
+static const uint32_t seconds[32] = {
+	[PLACE('P')] = LETTER('G'), [PLACE('K')] = LETTER('R'),
+	[PLACE('S')] = LETTER('S'), [PLACE('O')] = LETTER('P'),
+	[PLACE('R')] = LETTER('E'), [PLACE('L')] = LETTER('D') | LETTER('O'),
+	[PLACE('H')] = LETTER('O'),
+};
 
 /*
  * Whether one that steers may begin so: asked at each connect of each variable there is.
@@ -18,16 +28,10 @@
  */
 static inline bool may_steer(const char *variable)
 {
-	/* By the first letter: what the second may be. */
-	static const char seconds[32][2] = {
-		['P' - '@'] = "GG", ['K' - '@'] = "RR", ['S' - '@'] = "SS", ['O' - '@'] = "PP",
-		['R' - '@'] = "EE", ['L' - '@'] = "DO", ['H' - '@'] = "OO"};
-	static const uint32_t firsts = LETTER('P') | LETTER('K') | LETTER('S') | LETTER('O') |
-	                               LETTER('R') | LETTER('L') | LETTER('H');
-	unsigned letter = (unsigned char)variable[0] - (unsigned)'@';
+	uint32_t second = seconds[PLACE(variable[0])];
 
-	return letter < 32 && (firsts >> letter & 1) != 0 &&
-	       (variable[1] == seconds[letter][0] || variable[1] == seconds[letter][1]);
+	/* Behind the end of an empty one there may be nothing. */
+	return second != 0 && (second >> PLACE(variable[1]) & 1) != 0;
 }
 
 bool environment_steers(const char *variable)
