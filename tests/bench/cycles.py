@@ -37,6 +37,8 @@ def _rows(bench, threads):
         "pqpool, no checks": (program, [], bench.env("tcp", {
             **size, **BARE})),
         "mutex and list, with checks": (program, ["own"], bench.env("tcp")),
+        "floor, proven": (program, [], bench.env("tcp", LD_PRELOAD=bench.program("floor.so"),
+                                                 FLOOR_PROVEN="1")),
     }
     for name, bypass in (("HikariCP, checked", -1), ("HikariCP", None)):
         argv, env = _hikari(bench, bypass)

@@ -24,11 +24,13 @@ def _one(bench, env, clients, anew):
 def _rows(bench, way, poolers):
     """name -> (environment, connects for every transaction)."""
     floor = bench.env(way, LD_PRELOAD=bench.program("floor.so"))
+    proven = {**floor, "FLOOR_PROVEN": "1"}
     return {
         "direct": (bench.env(way), True),
         "pqpool": (bench.env(way, {}), True),
         "pqpool, fast": (bench.env(way, FAST), True),
         "floor": (floor, True),
+        "floor, proven": (proven, True),
         "PgBouncer, session": (poolers["session"].env(bench.env(way)), True),
         "PgBouncer, transaction": (poolers["transaction"].env(bench.env(way)), True),
         "persistent": (bench.env(way), False),
