@@ -19,7 +19,7 @@ endif
 
 # The floors call each other's small functions all the time: compiled as one, a lease is a tenth
 # cheaper. Other compilers want a linker of their own for that. LTO= leaves it.
-ifeq ($(origin LTO)$(findstring gcc version,$(shell $(CC) -v 2>&1)),undefinedgcc version)
+ifeq ($(origin LTO)$(findstring gcc version,$(shell LC_ALL=C $(CC) -v 2>&1)),undefinedgcc version)
 LTO      := -flto -flto-partition=none -ffat-lto-objects
 endif
 
