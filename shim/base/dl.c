@@ -114,26 +114,31 @@ void *dl_next(const char *name)
 
 static struct lock loader_lock = LOCK_INITIALIZER(LOCK_LOADER);
 
+static _Thread_local struct {
+	bool iterating;     /* in dl_iterate */
+	const void *caller; /* whose call is answered; NULL: nobody's is noted */
+	unsigned long long changes;
+} here;
+
 int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg)
 {
-	static _Thread_local bool inside;
 	int result = 0;
 
 	/*
 	 * In a signal handler the lock may be this thread's already, as the loader's may, which
 	 * is not to be taken twice in the instant when it is taken.
 	 */
-	if (inside) {
+	if (here.iterating) {
 		return 0;
 	}
-	inside = true;
+	here.iterating = true;
 	lock_take(&loader_lock);
 	/* Else the loader's may be that of a thread which is not here. */
 	if (!lock_forsaken()) {
 		result = dl_iterate_phdr(each, arg);
 	}
 	lock_drop(&loader_lock);
-	inside = false;
+	here.iterating = false;
 	return result;
 }
 
@@ -165,20 +170,15 @@ unsigned long long dl_changes(void)
 	return changes;
 }
 
-static _Thread_local struct {
-	const void *caller; /* NULL: none */
-	unsigned long long changes;
-} call;
-
 void dl_note_call(const void *caller, unsigned long long changes)
 {
-	call.caller = caller;
-	call.changes = changes;
+	here.caller = caller;
+	here.changes = changes;
 }
 
 unsigned long long dl_changes_of_call(const void *caller)
 {
-	return caller != NULL && call.caller == caller ? call.changes : dl_changes();
+	return caller != NULL && here.caller == caller ? here.changes : dl_changes();
 }
 
 void dl_forget_error(void)
