@@ -8,12 +8,13 @@
  */
 #include "pool/events.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/dl.h"
 
 /* Beyond either of these a session is closed instead of kept. */
 #define FDS_MAX       65536
@@ -42,7 +43,7 @@ static control_function *real_control(void)
 	int saved_errno = errno;
 
 	if (found == NULL) {
-		*(void **)&found = dlsym(RTLD_NEXT, "epoll_ctl");
+		*(void **)&found = dl_next("epoll_ctl");
 		found = found != NULL ? found : control_by_system_call;
 		atomic_store_explicit(&known, found, memory_order_relaxed);
 		errno = saved_errno;
