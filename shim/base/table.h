@@ -38,6 +38,12 @@ static inline unsigned table_hash(const void *key, size_t len)
 
 #define HASH_FUNCTION(key, len, value) ((value) = table_hash(key, len))
 #define HASH_NONFATAL_OOM              1
+
+/* utlist checks its lists by assert(3), which ends the program: only in the tests. */
+#if !defined(PQPOOL_DEBUG) && !defined(NDEBUG)
+#define NDEBUG
+#endif
+
 #include <uthash.h>
 #include <utlist.h>
 
