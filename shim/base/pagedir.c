@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #define NEW_SECONDS  60 /* how long the making of a page may take */
@@ -188,7 +188,7 @@ static void declare_dead(struct graveyard *yard, int fd, const char *name, time_
 static void tidy_file(struct graveyard *yard, const char *name, pagedir_holds *holds_leases)
 {
 	int fd = openat(yard->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	time_t now = time(NULL);
+	time_t now = (time_t)(clock_wall_us() / 1000000);
 	struct stat st;
 
 	if (fd < 0) {
