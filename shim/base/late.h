@@ -2,10 +2,15 @@
 /*
  * What of the C library is looked up on first use.
  *
- * What code names the linker finds when the program starts, whether it will use libpq or
- * not. A function is bound when it is called, but the version that it is of is looked for at
- * once: some 300 instructions for each that we need. A variable is looked up at once, which
- * takes some 800.
+ * What code names the linker sees to when the program starts, whether it will use libpq or
+ * not. A function is bound when it is called, but its slot is made ready at once, which takes
+ * some 15 instructions, and the version that it is of is looked for: some 300 for each that we
+ * need. A variable is looked up at once, which takes some 800.
+ *
+ * So base/late.def has the variables, the functions of versions that nothing else needs, and
+ * those that are called rarely. Left to the linker are those on the way of a connect, a query,
+ * a finish or a line of the log, which would take a few instructions more each time; and those
+ * that a call of the program's may come by before late_find().
  */
 #ifndef PQPOOL_BASE_LATE_H
 #define PQPOOL_BASE_LATE_H

@@ -34,15 +34,23 @@ def test_no_variable_is_looked_up():
 def test_few_variables_are_thread_local():
     """Each counts, of whatever size: a file has one."""
     kinds = relocations()
-    assert kinds["TPOFF64"] + kinds["TLS_TPREL64"] + kinds["TLS_TPREL"] <= 16, kinds
+    assert kinds["TPOFF64"] + kinds["TLS_TPREL64"] + kinds["TLS_TPREL"] <= 14, kinds
+
+
+def test_few_functions_are_bound():
+    """Only what a connect, a query, a finish or a line of the log comes by, or what may be
+    called before the rest is found; whatever is called rarely goes into base/late.def."""
+    kinds = relocations()
+    assert 0 < kinds["JUMP_SLOT"] + kinds["JUMP_SLO"] <= 40, kinds
 
 
 def test_few_versions_are_needed():
-    """hooks/libc.c answers for functions of others. Left are the oldest one, that of memcpy
-    and that of the linker's own functions, by which everything else is found."""
+    """hooks/libc.c answers for functions of others. Left are the oldest one and that of the
+    linker's own functions, by which everything else is found, and which tells the linker and
+    pqpool doctor how old a C library may be."""
     versions = set(re.findall(r"Name: (GLIBC_[\d.]+)",
                               house.output("readelf", "-VW", house.SHIM)))
-    assert len(versions) <= 3, versions
+    assert len(versions) <= 2, versions
 
 
 def test_nothing_runs():
