@@ -12,7 +12,7 @@
 
 /* As many different ones as a transaction of most programs has; longer texts are not kept. */
 #define KEPT      8
-#define TEXT_SIZE 240
+#define TEXT_SIZE 120
 
 _Static_assert(STATEMENT_ALTERS <= UINT8_MAX / 2, "effects fit into a byte");
 

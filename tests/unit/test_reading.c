@@ -107,7 +107,7 @@ static void long_texts(void **state)
 	char text[TEXT_SIZE];
 
 	(void)state;
-	for (size_t len = 200; len < sizeof(text) - 20; len++) {
+	for (size_t len = 60; len < sizeof(text) - 20; len++) {
 		memset(text, ' ', len);
 		memcpy(text, "SELECT 1", 8);
 		strcpy(text + len, "");
