@@ -147,7 +147,7 @@ static bool put_filled_in(struct blob *b, const struct conninfo *ci, const char 
 }
 
 static void put_meaning(struct blob *b, const struct libpq *libpq, const struct conninfo *ci,
-                        const struct spelling *spelling)
+                        const struct watch_list *watches)
 {
 	struct homes homes;
 
@@ -168,8 +168,7 @@ static void put_meaning(struct blob *b, const struct libpq *libpq, const struct 
 			blob_field(b, *e);
 		}
 	}
-	watch_describe(&spelling->watches, b);
-	watch_describe(&spelling->passfiles, b);
+	watch_describe(watches, b);
 }
 
 static bool is_socket_only(const struct conninfo *ci)
@@ -249,20 +248,20 @@ static void watch_network(struct watch_list *w, const struct conninfo *ci,
 	}
 }
 
-static void watch_files(struct spelling *spelling, const struct conninfo *ci)
+static void watch_files(struct watch_list *w, const struct conninfo *ci)
 {
 	struct homes found;
 	const char *const *homes = found.paths;
 
 	find_homes(&found);
 	if (conninfo_value(ci, "service")[0] != '\0') {
-		watch_service(&spelling->watches, homes);
+		watch_service(w, homes);
 	}
 	if (conninfo_value(ci, "password")[0] == '\0') {
-		watch_option(&spelling->passfiles, ci, "passfile", homes, ".pgpass");
+		watch_option(w, ci, "passfile", homes, ".pgpass");
 	}
 	if (!is_socket_only(ci)) {
-		watch_network(&spelling->watches, ci, homes);
+		watch_network(w, ci, homes);
 	}
 }
 
@@ -357,7 +356,7 @@ static struct identity *intern(const struct libpq *libpq, const struct blob *key
 }
 
 static struct identity *identity_of(const struct libpq *libpq, const struct conninfo *ci,
-                                    const struct spelling *spelling)
+                                    const struct watch_list *watches)
 {
 	char buf[4096];
 	char label[256];
@@ -366,7 +365,7 @@ static struct identity *identity_of(const struct libpq *libpq, const struct conn
 	struct identity *identity = NULL;
 
 	blob_init(&key, buf, sizeof(buf));
-	put_meaning(&key, libpq, ci, spelling);
+	put_meaning(&key, libpq, ci, watches);
 	text_init(&t, label, sizeof(label));
 	put_label(&t, ci);
 	if (!key.failed) {
@@ -386,7 +385,6 @@ static void free_spelling(struct spelling *spelling)
 		free((char *)spelling->conninfo);
 	}
 	watch_free(&spelling->watches);
-	watch_free(&spelling->passfiles);
 	explicit_bzero(spelling->inputs, spelling->inputs_len);
 	free(spelling);
 }
@@ -411,11 +409,10 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 	atomic_init(&spelling->refs, 1);
 	spelling->inputs_len = inputs->len;
 	memcpy(spelling->inputs, inputs->data, inputs->len);
-	watch_files(spelling, &ci);
+	watch_files(&spelling->watches, &ci);
 	spelling->conninfo = conninfo_text(&ci, settings.connect_timeout_s);
-	if (spelling->conninfo != NULL && !spelling->watches.failed &&
-	    !spelling->passfiles.failed) {
-		spelling->identity = identity_of(libpq, &ci, spelling);
+	if (spelling->conninfo != NULL && !spelling->watches.failed) {
+		spelling->identity = identity_of(libpq, &ci, &spelling->watches);
 	}
 	conninfo_free(&ci);
 	if (spelling->identity == NULL) {
@@ -492,33 +489,6 @@ static void remember(struct spelling *spelling)
 	}
 }
 
-/* What the server wanted of those who have opened a session. */
-enum password_use { PASSWORD_UNKNOWN, PASSWORD_UNASKED, PASSWORD_USED };
-
-void identity_note_opened(struct identity *identity, bool used_password)
-{
-	int unknown = PASSWORD_UNKNOWN;
-
-	if (used_password) {
-		atomic_store(&identity->password, PASSWORD_USED);
-	} else {
-		atomic_compare_exchange_strong(&identity->password, &unknown, PASSWORD_UNASKED);
-	}
-}
-
-/*
- * Is a connect that is spelled so still what it was? A passfile that nobody wants to see is
- * not looked at, for a stat(2) of what is not there is the dearest of a lease's system calls.
- */
-static bool is_current(const struct spelling *spelling)
-{
-	int password =
-		atomic_load_explicit(&spelling->identity->password, memory_order_relaxed);
-
-	return watch_unchanged(&spelling->watches) &&
-	       (password == PASSWORD_UNASKED || watch_unchanged(&spelling->passfiles));
-}
-
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
 {
 	char buf[4096];
@@ -533,7 +503,7 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 	if (!inputs.failed) {
 		spelling = recall(&inputs);
 	}
-	if (spelling != NULL && !is_current(spelling)) {
+	if (spelling != NULL && !watch_unchanged(&spelling->watches)) {
 		spelling_release(spelling);
 		spelling = NULL;
 	}

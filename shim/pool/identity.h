@@ -38,7 +38,6 @@ struct identity {
 	const struct libpq *libpq;
 
 	/* identity.c's */
-	atomic_int password; /* enum password_use */
 	uint32_t refs;
 	size_t key_len;
 	UT_hash_handle hh;
@@ -52,7 +51,6 @@ struct spelling {
 	/* identity.c's */
 	atomic_uint refs; /* the table's is one of them; raised from there under the lock */
 	struct watch_list watches;
-	struct watch_list passfiles; /* looked at only if the server asks for a password */
 	size_t inputs_len;
 	UT_hash_handle hh;
 	char inputs[];
@@ -76,12 +74,6 @@ void identity_configure(const struct identity_settings *settings);
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);
 
 void spelling_release(struct spelling *spelling);
-
-/*
- * A session of this identity was opened, with a password or without one. As long as the server
- * has asked for none, what is in the passfile is no matter.
- */
-void identity_note_opened(struct identity *identity, bool used_password);
 
 /* Further references to an identity by itself, for those who outlive the spelling. */
 void identity_hold(struct identity *identity);

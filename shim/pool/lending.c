@@ -304,8 +304,6 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	struct pool *pool = &session->lender->pool;
 	uint64_t now_ns = clock_monotonic_ns();
 
-	identity_note_opened(session->lender->identity,
-	                     session->libpq->PQconnectionUsedPassword(session->conn) != 0);
 	if (!pool_landed(pool, session->standing.place, now_ns - took_ns, now_ns)) {
 		session->taint = DROP_INVALIDATED;
 	}

@@ -228,32 +228,6 @@ def test_passfile(script, server, tmp_path):
     s.finish("a", "b")
 
 
-def test_passfile_that_the_server_does_not_ask_for(script, new_server, tmp_path):
-    own = new_server(hba="host all app 127.0.0.1/32 trust\n" + HBA)
-    path = tmp_path / "pass"
-    s = script(server=own, tcp=True,
-               env={"PGPASSWORD": None, "PGPASSFILE": passfile(path, "one")})
-    unasked = s.lease()
-    passfile(path, "another one")
-    assert s.lease() == unasked
-
-    # From the first session on that was asked it counts.
-    read = "SELECT pg_conf_load_time()"
-    before = own.sql(read)
-    with open(os.path.join(own.data, "pg_hba.conf"), "w", encoding="ascii") as hba:
-        hba.write(HBA)
-    own.sql("SELECT pg_reload_conf()")
-    assert wait_until(lambda: own.sql(read) != before)
-    passfile(path, own.password)
-    assert s.connect("a") == unasked
-    asked = s.connect("b")
-    assert asked.isdigit()
-    s.finish("a", "b")
-    passfile(path, "wrong")
-    assert "password authentication failed" in s.refused("c")
-    s.finish("c")
-
-
 def test_relative_passfile(script, server, tmp_path):
     for folder, password in (("right", server.password), ("wrong", "wrong")):
         (tmp_path / folder).mkdir()

@@ -254,32 +254,6 @@ static void files_tell_apart(void **state)
 	unsetenv("PGSERVICEFILE");
 }
 
-/* Whoever is not asked for a password. */
-static void a_passfile_counts_for_who_needs_it(void **state)
-{
-	char conninfo[256];
-	struct spelling *before;
-	struct spelling *now;
-
-	(void)state;
-	write_file(passfile, "*:*:*:*:one\n");
-	snprintf(conninfo, sizeof(conninfo), "host=h user=u passfile=%s", passfile);
-	before = by_string(conninfo);
-	identity_note_opened(before->identity, false);
-	write_file(passfile, "*:*:*:*:two and longer\n");
-	now = by_string(conninfo);
-	assert_ptr_equal(now, before);
-	spelling_release(now);
-
-	/* Another host of the same list asked. */
-	identity_note_opened(before->identity, true);
-	identity_note_opened(before->identity, false);
-	now = by_string(conninfo);
-	assert_ptr_not_equal(now->identity, before->identity);
-	spelling_release(now);
-	spelling_release(before);
-}
-
 /* Of all the files that may be in ~/.postgresql none is, as long as there is no such folder. */
 static void a_missing_folder_is_one_look(void **state)
 {
@@ -495,7 +469,6 @@ int main(void)
 		cmocka_unit_test(variables_tell_apart),
 		cmocka_unit_test(an_outdated_spelling_is_not_found_again),
 		cmocka_unit_test(files_tell_apart),
-		cmocka_unit_test(a_passfile_counts_for_who_needs_it),
 		cmocka_unit_test(a_missing_folder_is_one_look),
 		cmocka_unit_test(the_effective_user_tells_apart),
 		cmocka_unit_test(what_is_not_pooled),
