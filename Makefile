@@ -18,9 +18,9 @@ WARNINGS += -Werror
 endif
 
 # The floors call each other's small functions all the time: compiled as one, a lease is a tenth
-# cheaper. Other compilers want a linker of their own for that. LTO= leaves it.
-ifeq ($(origin LTO)$(findstring gcc version,$(shell LC_ALL=C $(CC) -v 2>&1)),undefinedgcc version)
-LTO      := -flto -flto-partition=none -ffat-lto-objects
+# cheaper. Other compilers want a linker of their own for that. LTO_FLAGS= leaves it.
+ifeq ($(origin LTO_FLAGS)$(findstring gcc version,$(shell LC_ALL=C $(CC) -v 2>&1)),undefinedgcc version)
+LTO_FLAGS := -flto -flto-partition=none -ffat-lto-objects
 endif
 
 PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
@@ -52,7 +52,7 @@ LEAN := -nostartfiles -Wl,--defsym=__pthread_key_create=process_enter \
 	-Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
-	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO) $(LDFLAGS) $(LEAN) -static-libgcc \
+	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
 		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
@@ -65,7 +65,7 @@ $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.tool.o: %.c
 	@mkdir -p $(@D)

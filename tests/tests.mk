@@ -88,6 +88,7 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 $(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
 LDFLAGS_test_deadlock := -Wl,--wrap=open
+LDFLAGS_test_reading  := -Wl,--wrap=statement_effects
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)
@@ -174,7 +175,7 @@ tsan: SANITIZE = -fsanitize=thread
 
 asan tsan:
 	@tests/setup.sh sanitize
-	@$(REMAKE) BUILD='$(BUILD)/$@' LTO= \
+	@$(REMAKE) BUILD='$(BUILD)/$@' LTO_FLAGS= \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' units stresses
 	@PQPOOL_SANITIZED=1 PQPOOL_BUILD='$(BUILD)/$@' $(PYTHON) tests/run.py \
 		$(if $(K),-k '$(K)') tests/unit $(wildcard tests/stress)

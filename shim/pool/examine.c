@@ -18,23 +18,12 @@ static bool flags_are_libpqs(int fd)
 	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
-bool examine_descriptor(struct session *session)
-{
-	if (!session_is_ours(session)) {
-		return false;
-	}
-	session->flags_seen = session->flags_seen ||
-	                      flags_are_libpqs(session->libpq->PQsocket(session->conn));
-	return session->flags_seen;
-}
-
 enum drop_reason examine_returned(struct session *session, const struct lease *ended)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
-	session->flags_seen = false;
 	if (!scope_close(session)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
@@ -47,9 +36,10 @@ enum drop_reason examine_returned(struct session *session, const struct lease *e
 	if (pq->PQstatus(conn) != CONNECTION_OK) {
 		return DROP_BROKEN;
 	}
+	/* Registrations are ended by its number, which must not be another's. */
 	if (pq->PQbackendPID(conn) != session->backend_pid ||
-	    ((pq->PQisnonblocking(conn) || events_noted(pq->PQsocket(conn))) &&
-	     !examine_descriptor(session))) {
+	    !flags_are_libpqs(pq->PQsocket(conn)) ||
+	    (events_noted(pq->PQsocket(conn)) && !session_is_ours(session))) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {

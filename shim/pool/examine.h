@@ -2,13 +2,13 @@
 /*
  * What a program may have done to a connection that it gives back.
  *
- * The descriptor is looked at before anything is done to it, and no more often: where a release
- * has nothing to do with it, that is left to the acquire, which has to look anyway.
+ * That the descriptor still is the same socket is asked before anything is done to it, and no
+ * more often: where a release has nothing to do with it, that is left to the acquire, which has
+ * to ask anyway. How it behaves is asked at once, because an idle session may be inherited by a
+ * program that is executed, and raise signals.
  */
 #ifndef PQPOOL_POOL_EXAMINE_H
 #define PQPOOL_POOL_EXAMINE_H
-
-#include <stdbool.h>
 
 #include "pool/reason.h"
 #include "pool/session.h"
@@ -19,11 +19,5 @@
  * be made as new, else why not. Sends nothing.
  */
 enum drop_reason examine_returned(struct session *session, const struct lease *ended);
-
-/*
- * True if it is the socket that libpq has opened, and behaves as libpq wants it to. May be
- * false from one call to the next while the program has the number in hand.
- */
-bool examine_descriptor(struct session *session);
 
 #endif

@@ -30,8 +30,8 @@ struct kept {
 
 static _Thread_local struct {
 	struct kept texts[KEPT];
-	unsigned latest;         /* the one that was found or kept last */
-	volatile unsigned turns; /* how many were kept */
+	unsigned latest; /* the one that was found or kept last */
+	bool busy;       /* what a signal handler reads now is not remembered */
 } kept;
 
 /* How many bytes are the same, of `most`. */
@@ -105,60 +105,57 @@ static bool is_of(const struct kept *one, const struct head *asked, const char *
 	       one->text[0] == text[0] && are_alike(one->text, head->len, text, asked->len);
 }
 
-/*
- * Most often it is the one before, or the one that came behind that the last time. Not if a
- * signal handler has put another in its place meanwhile.
- */
-static bool find(const struct head *asked, const char *text, struct reading *found)
+/* Most often it is the one before, or the one that came behind that the last time. */
+static const struct reading *find(const struct head *asked, const char *text)
 {
-	unsigned turns = kept.turns;
-
 	for (unsigned i = 0; i < KEPT; i++) {
 		unsigned place = (kept.latest + i) % KEPT;
 
 		if (is_of(&kept.texts[place], asked, text)) {
-			*found = kept.texts[place].head.reading;
 			kept.latest = place;
-			return kept.turns == turns;
+			return &kept.texts[place].head.reading;
 		}
 	}
-	return false;
+	return NULL;
 }
 
-/* A signal handler that comes in between takes the next place. */
-static void keep(const struct head *fresh, const char *text)
+static struct reading read_now(const char *text, bool judged, bool utf8)
 {
-	unsigned next = (kept.latest + 1) % KEPT;
-	struct kept *place = &kept.texts[next];
+	return (struct reading){.effects = (uint8_t)statement_effects(text),
+	                        .harmless = judged && statement_is_harmless(text, utf8)};
+}
 
-	kept.latest = next;
-	kept.turns++;
-	place->head.len = 0;
-	atomic_signal_fence(memory_order_seq_cst);
-	place->head.reading = fresh->reading;
-	place->head.judged = fresh->judged;
-	place->head.utf8 = fresh->utf8;
-	memcpy(place->text, text, fresh->len);
-	place->text[fresh->len] = '\0';
-	atomic_signal_fence(memory_order_seq_cst);
-	place->head.len = fresh->len;
+/* The reading of a text that is short enough. */
+static struct reading recall(struct head *asked, const char *text)
+{
+	const struct reading *found = find(asked, text);
+	struct kept *place;
+
+	if (found != NULL) {
+		return *found;
+	}
+	asked->reading = read_now(text, asked->judged, asked->utf8);
+	kept.latest = (kept.latest + 1) % KEPT;
+	place = &kept.texts[kept.latest];
+	place->head = *asked;
+	memcpy(place->text, text, asked->len);
+	place->text[asked->len] = '\0';
+	return asked->reading;
 }
 
 struct reading reading_of(const char *text, bool judged, bool utf8)
 {
 	size_t len = strnlen(text, TEXT_SIZE);
-	struct head asked = {.judged = judged, .utf8 = utf8};
+	struct head asked = {.judged = judged, .utf8 = utf8, .len = (uint8_t)len};
+	struct reading reading;
 
-	if (len < TEXT_SIZE) {
-		asked.len = (uint8_t)len;
-		if (find(&asked, text, &asked.reading)) {
-			return asked.reading;
-		}
+	if (len == TEXT_SIZE || kept.busy) {
+		return read_now(text, judged, utf8);
 	}
-	asked.reading.effects = (uint8_t)statement_effects(text);
-	asked.reading.harmless = judged && statement_is_harmless(text, utf8);
-	if (asked.len > 0) {
-		keep(&asked, text);
-	}
-	return asked.reading;
+	kept.busy = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	reading = recall(&asked, text);
+	atomic_signal_fence(memory_order_seq_cst);
+	kept.busy = false;
+	return reading;
 }

@@ -18,7 +18,6 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/program.h"
-#include "pool/examine.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -150,7 +149,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 	    (care->reset == RESET_OFF || (resets_wholly(care) && !pq->can_pipeline))) {
 		return DROP_OPEN_TRANSACTION;
 	}
-	if ((wholly || in_transaction) && !examine_descriptor(session)) {
+	if ((wholly || in_transaction) && !session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	take_into_care(session);
@@ -449,7 +448,7 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	enum check_step step;
 
 	lock_assert_none();
-	if (!examine_descriptor(session)) {
+	if (!session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	begin_check(session, care, now_ns);
@@ -497,7 +496,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
                                   uint64_t now_ns, enum drop_reason *why)
 {
 	lock_assert_none();
-	if (!examine_descriptor(session)) {
+	if (!session_is_ours(session)) {
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;
 	}

@@ -102,14 +102,28 @@ bool session_is_ours(const struct session *session)
 	       st.st_dev == session->socket_dev && st.st_ino == session->socket_ino;
 }
 
+/* A program that wanted signals of its socket gets none of a copy it knows nothing of. */
+static void silence(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ASYNC) != 0) {
+		fcntl(fd, F_SETFL, flags & ~O_ASYNC);
+	}
+}
+
 void session_finish(struct session *session)
 {
 	int fd = session->libpq->PQsocket(session->conn);
+	bool ours = fd >= 0 && session_is_ours(session);
 
 	lock_assert_none();
 	/* What is registered with the program's epoll instances ends with the last copy. */
-	if (fd >= 0 && (!session_is_ours(session) || events_forget(fd))) {
+	if (fd >= 0 && (!ours || events_forget(fd))) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
+	}
+	if (ours) {
+		silence(session->end_fd);
 	}
 	session->libpq->PQfinish(session->conn);
 	session->conn = NULL;

@@ -79,7 +79,6 @@ struct session {
 	bool leaves; /* what is not known to leave nothing behind */
 	enum session_unnamed unnamed;
 
-	bool flags_seen; /* of the descriptor, since it was given back; examine.c's */
 	enum session_flight flight;
 	struct session_check check;
 	enum drop_reason taint; /* must not be kept, found before the release */

@@ -18,7 +18,11 @@ def _one(bench, env, clients, anew):
     argv = bench.pgbench("-S", "-n", "-c", str(clients), "-j", str(min(clients, 2)), "-T",
                          str(bench.seconds), *(["-C"] if anew else []))
     text = bench.output(argv, env)
-    return int(DONE.search(text).group(1)), float(TPS.search(text).group(1))
+    tps = TPS.search(text)
+    if not tps:  # what it does not print where there was not a single one
+        fail("no transaction at all, %s, LD_PRELOAD=%s:\n%s" % (
+            " ".join(argv), env.get("LD_PRELOAD"), text))
+    return int(DONE.search(text).group(1)), float(tps.group(1))
 
 
 def _rows(bench, way, poolers):

@@ -5,11 +5,11 @@ import pytest
 from running import PYTHON
 
 PROGRAM = r"""
-import ctypes, os, sys
+import ctypes, fcntl, os, select, signal, socket, sys
 pq = ctypes.CDLL("libpq.so.5")
 pq.PQconnectdb.restype = ctypes.c_void_p
 pq.PQexec.restype = ctypes.c_void_p
-for name in ("PQclear", "PQfinish", "PQsocket", "PQbackendPID", "PQstatus"):
+for name in ("PQclear", "PQfinish", "PQsocket", "PQbackendPID", "PQstatus", "PQntuples"):
     getattr(pq, name).argtypes = [ctypes.c_void_p]
 pq.PQexec.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
 what, says, path = sys.argv[1:]
@@ -21,32 +21,70 @@ def connect():
         pq.PQclear(pq.PQexec(conn, says.encode()))
     return conn, pq.PQbackendPID(conn), pq.PQsocket(conn)
 
+def is_there(conn, pid):
+    result = pq.PQexec(conn, b"SELECT 1 FROM pg_stat_activity WHERE pid = %d" % pid)
+    rows = pq.PQntuples(result)
+    pq.PQclear(result)
+    return rows > 0
+
 conn, first, fd = connect()
+near, far = socket.socketpair()
+near.setblocking(False)
 if what == "close":
     os.close(fd)
 elif what == "replace":
     os.dup2(os.open(path, os.O_RDWR), fd)
+elif what in ("twin", "watched twin"):
+    # Behaves like the one it stands for.
+    os.dup2(near.fileno(), fd, inheritable=False)
+    if what == "watched twin":
+        loop = select.epoll()
+        loop.register(fd, select.EPOLLIN)
 elif what == "block":
     os.set_blocking(fd, True)
 elif what == "inherit":
     os.set_inheritable(fd, True)
+elif what == "signals":
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
 pq.PQfinish(conn)
+signal.signal(signal.SIGIO, signal.SIG_DFL)
+if what == "watched twin":
+    try:
+        os.fstat(fd)
+        print("still open")
+    except OSError:
+        pass
 conn, second, fd = connect()
+while first != second and what == "signals" and is_there(conn, first):
+    pass
 print("kept" if first == second else "new", os.get_blocking(fd), os.get_inheritable(fd))
 pq.PQfinish(conn)
+far.setblocking(False)
+try:
+    print("the twin heard", far.recv(100))
+except BlockingIOError:
+    pass
 """
 FAST = {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "auto"}
+ROLLBACK = {"PQPOOL_RESET": "rollback"}
+CHANGES = ["nothing", "close", "replace", "twin", "watched twin", "block", "inherit", "signals"]
+SAYS = ["", "SELECT 1", "SET work_mem = '1MB'", "BEGIN"]
 
 
-@pytest.mark.parametrize("env", [{}, FAST], ids=["default", "fast"])
-@pytest.mark.parametrize("says", ["", "SELECT 1", "SET work_mem = '1MB'"])
-@pytest.mark.parametrize("what", ["nothing", "close", "replace", "block", "inherit"])
+@pytest.mark.parametrize("env", [{}, FAST, ROLLBACK], ids=["default", "fast", "rollback"])
+@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize("what", CHANGES)
 def test_changed_descriptor(run, tmp_path, what, says, env):
     path = tmp_path / "precious"
     path.write_text("precious")
     done = run([PYTHON, "-c", PROGRAM, what, says, str(path)], env=env)
     kept = "kept" if what == "nothing" else "new"
-    assert (done.stdout, done.stderr) == (kept + " False False\n", "")
+    # What libpq itself says to whoever is there when it is finished.
+    heard = "the twin heard b'X\\x00\\x00\\x00\\x04'\n"
+    said = done.stdout.replace(heard, "") if "twin" in what else done.stdout
+    assert (said, done.stderr) == (kept + " False False\n", "")
     assert path.read_text() == "precious"
     closed = [e["reason"] for e in done.events("session_close")]
     assert (closed == ["exit"]) == (what == "nothing")

@@ -177,9 +177,11 @@ static void every_option_tells_apart(void **state)
 
 static void variables_tell_apart(void **state)
 {
-	static const char *const names[] = {"PGTZ",       "PGDATESTYLE",  "PGGEQO",
-	                                    "PGOPTIONS",  "PGAPPNAME",    "PGSSLMODE",
-	                                    "KRB5CCNAME", "PGSYSCONFDIR", "HOME"};
+	static const char *const names[] = {
+		"PGTZ",        "PGDATESTYLE",  "PGGEQO",        "PGOPTIONS",
+		"PGAPPNAME",   "PGSSLMODE",    "KRB5CCNAME",    "PGSYSCONFDIR",
+		"HOME",        "KRB5_CONFIG",  "SSL_CERT_FILE", "OPENSSL_CONF",
+		"RES_OPTIONS", "LDAPTLS_CERT", "LOCALDOMAIN",   "HOSTALIASES"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -15,6 +15,16 @@
 #define ITEMS(list) (sizeof(list) / sizeof((list)[0]))
 #define TEXT_SIZE   400
 
+static unsigned readings;
+
+unsigned __real_statement_effects(const char *text);
+unsigned __wrap_statement_effects(const char *text);
+unsigned __wrap_statement_effects(const char *text)
+{
+	readings++;
+	return __real_statement_effects(text);
+}
+
 static const char *const texts[] = {
 	"SELECT abalance FROM pgbench_accounts WHERE aid = 4711;",
 	"UPDATE t SET a = a + -12 WHERE id IN (1, 22, 333) AND f = 1.5e10",
@@ -120,11 +130,39 @@ static void long_texts(void **state)
 	}
 }
 
+/* Those of a transaction, over and over, and no further one among them. */
+static void what_is_alike_is_not_read_again(void **state)
+{
+	static const char *const forms[] = {"BEGIN",
+	                                    "UPDATE a SET b = b + %u WHERE c = %u",
+	                                    "SELECT b FROM a WHERE c = %u",
+	                                    "UPDATE t SET b = %u WHERE c = %u",
+	                                    "INSERT INTO h VALUES (%u, %u)",
+	                                    "END"};
+	char text[TEXT_SIZE];
+
+	(void)state;
+	readings = 0;
+	for (unsigned i = 0; i < 100; i++) {
+		for (size_t j = 0; j < ITEMS(forms); j++) {
+			unsigned number = pick(1000000);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+			snprintf(text, sizeof(text), forms[j], number, number);
+#pragma GCC diagnostic pop
+			reading_of(text, true, true);
+		}
+	}
+	assert_int_equal(readings, ITEMS(forms));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_remembered_is_true),
 		cmocka_unit_test(long_texts),
+		cmocka_unit_test(what_is_alike_is_not_read_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
