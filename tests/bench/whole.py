@@ -4,7 +4,7 @@ import contextlib
 import re
 
 from bouncer import Bouncer
-from measure import Table
+from measure import Table, fail
 
 CLIENTS = (1, 4, 16)
 FAST = {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "auto"}
