@@ -3,6 +3,9 @@
  * Bytes of any length put together in memory that grows: keys and connection
  * strings. It starts in a buffer of the caller's, so that the common case allocates
  * nothing. Out of memory is remembered in `failed`; test it once at the end.
+ *
+ * Whoever wants to know only whether a key is one that was made before need not make it:
+ * a blob that is held against that one compares what is added, and copies nothing.
  */
 #ifndef PQPOOL_BASE_BLOB_H
 #define PQPOOL_BASE_BLOB_H
@@ -16,7 +19,8 @@ struct blob {
 	size_t len;
 	size_t size;
 	bool failed;
-	bool owned; /* data was malloc'ed */
+	bool owned;       /* data was malloc'ed */
+	const char *held; /* the bytes it is held against, `size` of them; NULL: none */
 };
 
 /* Starts empty in `buf` (`size` > 0), which stays the caller's. */
@@ -25,26 +29,78 @@ void blob_init(struct blob *b, char *buf, size_t size);
 /* Room for `n` bytes more; false: there is none to be had. */
 bool blob_make_room(struct blob *b, size_t n);
 
+/*
+ * Starts at the beginning of `bytes`, which stay the caller's: what is added is compared with
+ * them. Only blob_bytes, blob_field and blob_is_alike may follow.
+ */
+static inline void blob_hold_against(struct blob *b, const char *bytes, size_t size)
+{
+	*b = (struct blob){.held = bytes, .size = size};
+}
+
+/* Whether all that was added is all there is. */
+static inline bool blob_is_alike(const struct blob *b)
+{
+	return !b->failed && b->len == b->size;
+}
+
+/* After a difference nothing fits any more, so that it need not be asked for each time. */
+static inline void blob_differs(struct blob *b)
+{
+	b->failed = true;
+	b->size = b->len;
+}
+
 static inline void blob_bytes(struct blob *b, const void *bytes, size_t n)
 {
-	if (n <= b->size - b->len || blob_make_room(b, n)) {
+	if (b->held != NULL) {
+		if (n > b->size - b->len || memcmp(b->held + b->len, bytes, n) != 0) {
+			blob_differs(b);
+		} else {
+			b->len += n;
+		}
+	} else if (n <= b->size - b->len || blob_make_room(b, n)) {
 		memcpy(b->data + b->len, bytes, n);
 		b->len += n;
 	}
 }
 
-/* The text with its NUL; NULL is told apart from "". */
-static inline void blob_field(struct blob *b, const char *text)
+/* Whether `text` is the next field that `b` is held against. */
+static inline void blob_meet_field(struct blob *b, const char *text)
 {
-	size_t n = text != NULL ? strlen(text) + 1 : 0;
+	const char *next = b->held + b->len;
+	size_t left = b->size - b->len;
+	size_t n;
 
-	if (n >= b->size - b->len && !blob_make_room(b, n + 1)) {
+	if (left < sizeof(n)) {
+		blob_differs(b);
 		return;
 	}
-	b->data[b->len++] = text != NULL ? '\2' : '\1';
+	memcpy(&n, next, sizeof(n));
+	if (n > left - sizeof(n) || (n == 0) != (text == NULL) ||
+	    (n != 0 && strcmp(next + sizeof(n), text) != 0)) {
+		blob_differs(b);
+		return;
+	}
+	b->len += sizeof(n) + n;
+}
+
+/*
+ * The text with its NUL; NULL is told apart from "". Its length, the NUL counted and none for
+ * NULL, is kept before it, so that one pass over it finds a difference.
+ */
+static inline void blob_field(struct blob *b, const char *text)
+{
+	size_t n;
+
+	if (b->held != NULL) {
+		blob_meet_field(b, text);
+		return;
+	}
+	n = text != NULL ? strlen(text) + 1 : 0;
+	blob_bytes(b, &n, sizeof(n));
 	if (text != NULL) {
-		memcpy(b->data + b->len, text, n);
-		b->len += n;
+		blob_bytes(b, text, n);
 	}
 }
 

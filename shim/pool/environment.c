@@ -7,7 +7,15 @@
 
 #include "base/program.h"
 
-#define BEGINS_WITH(variable, prefix) (strncmp(variable, prefix, sizeof(prefix) - 1) == 0)
+/* Most differ in their third letter: not worth a call. */
+static inline bool begins_with(const char *variable, const char *prefix)
+{
+	while (*prefix != '\0' && *variable == *prefix) {
+		variable++;
+		prefix++;
+	}
+	return *prefix == '\0';
+}
 
 /* The last five bits of a letter are its place in the alphabet. */
 #define PLACE(c)  ((unsigned char)(c)&31)
@@ -40,17 +48,17 @@ bool environment_steers(const char *variable)
 	case 'P':
 		return variable[1] == 'G';
 	case 'K':
-		return BEGINS_WITH(variable, "KRB5");
+		return begins_with(variable, "KRB5");
 	case 'S':
-		return BEGINS_WITH(variable, "SSL_CERT_");
+		return begins_with(variable, "SSL_CERT_");
 	case 'O':
-		return BEGINS_WITH(variable, "OPENSSL_CONF");
+		return begins_with(variable, "OPENSSL_CONF");
 	case 'R':
-		return BEGINS_WITH(variable, "RES_OPTIONS=");
+		return begins_with(variable, "RES_OPTIONS=");
 	case 'L':
-		return BEGINS_WITH(variable, "LDAP") || BEGINS_WITH(variable, "LOCALDOMAIN=");
+		return begins_with(variable, "LDAP") || begins_with(variable, "LOCALDOMAIN=");
 	case 'H':
-		return BEGINS_WITH(variable, "HOME=") || BEGINS_WITH(variable, "HOSTALIASES=");
+		return begins_with(variable, "HOME=") || begins_with(variable, "HOSTALIASES=");
 	default:
 		return false;
 	}
@@ -62,7 +70,8 @@ void environment_put(struct blob *key)
 	const char *variable;
 
 	while ((variable = *next++) != NULL) {
-		if (may_steer(variable) && environment_steers(variable)) {
+		if (may_steer(variable) && ((variable[0] == 'P' && variable[1] == 'G') ||
+		                            environment_steers(variable))) {
 			blob_field(key, variable);
 		}
 	}

@@ -49,8 +49,8 @@ static void put_process(struct blob *b, const struct libpq *libpq)
 }
 
 /* Everything one call depends on, but for files, in a form that is cheap to compare. */
-static void put_inputs(struct blob *b, const struct libpq *libpq,
-                       const struct connect_call *call)
+static inline void put_inputs(struct blob *b, const struct libpq *libpq,
+                              const struct connect_call *call)
 {
 	char how[2] = {(char)call->function, (char)(call->expand_dbname != 0)};
 
@@ -72,6 +72,9 @@ static void put_inputs(struct blob *b, const struct libpq *libpq,
 		}
 	}
 	blob_bytes(b, "", 1);
+	if (b->failed) {
+		return;
+	}
 	/* What client_encoding=auto stands for follows the program's locale. */
 	blob_field(b, nl_langinfo(CODESET));
 	environment_put(b);
@@ -437,10 +440,33 @@ static struct spelling *unlist_locked(struct spelling *spelling)
 	return let_go(spelling) ? spelling : NULL;
 }
 
-static bool is_spelled(const struct spelling *spelling, const struct blob *inputs)
+static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call)
 {
-	return spelling->inputs_len == inputs->len &&
-	       memcmp(spelling->inputs, inputs->data, inputs->len) == 0;
+	struct blob inputs;
+
+	blob_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
+	put_inputs(&inputs, libpq, call);
+	return blob_is_alike(&inputs);
+}
+
+/* The latest, if this is it. What it says is read without the lock: it does not change. */
+static struct spelling *recall_latest(const struct libpq *libpq,
+                                      const struct connect_call *call)
+{
+	struct spelling *spelling;
+
+	lock_take(&lock);
+	spelling = latest;
+	if (spelling != NULL) {
+		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
+	}
+	lock_drop(&lock);
+	if (spelling != NULL && !is_spelled(spelling, libpq, call)) {
+		spelling_release(spelling);
+		spelling = NULL;
+	}
+	return spelling;
 }
 
 static struct spelling *recall(const struct blob *inputs)
@@ -448,10 +474,7 @@ static struct spelling *recall(const struct blob *inputs)
 	struct spelling *spelling;
 
 	lock_take(&lock);
-	spelling = latest;
-	if (spelling == NULL || !is_spelled(spelling, inputs)) {
-		HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
-	}
+	HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
 	if (spelling != NULL) {
 		latest = spelling;
 		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
@@ -489,23 +512,27 @@ static void remember(struct spelling *spelling)
 	}
 }
 
-struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+/* As the files are now; NULL if one has changed, which gives the reference back. */
+static struct spelling *if_current(struct spelling *spelling)
+{
+	if (spelling != NULL && !watch_unchanged(&spelling->watches)) {
+		spelling_release(spelling);
+		return NULL;
+	}
+	return spelling;
+}
+
+/* Not the latest: another one, or a new one, or the latest anew. */
+static struct spelling *look_further(const struct libpq *libpq, const struct connect_call *call)
 {
 	char buf[4096];
 	struct blob inputs;
 	struct spelling *spelling = NULL;
 
-	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
-		return NULL;
-	}
 	blob_init(&inputs, buf, sizeof(buf));
 	put_inputs(&inputs, libpq, call);
 	if (!inputs.failed) {
-		spelling = recall(&inputs);
-	}
-	if (spelling != NULL && !watch_unchanged(&spelling->watches)) {
-		spelling_release(spelling);
-		spelling = NULL;
+		spelling = if_current(recall(&inputs));
 	}
 	if (spelling == NULL && !inputs.failed) {
 		spelling = understand(libpq, call, &inputs);
@@ -515,6 +542,17 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 	}
 	blob_wipe(&inputs);
 	return spelling;
+}
+
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+{
+	struct spelling *spelling;
+
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
+		return NULL;
+	}
+	spelling = if_current(recall_latest(libpq, call));
+	return spelling != NULL ? spelling : look_further(libpq, call);
 }
 
 void spelling_release(struct spelling *spelling)
