@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/cold.h"
+
 struct blob {
 	char *data;
 	size_t len;
@@ -27,7 +29,7 @@ struct blob {
 void blob_init(struct blob *b, char *buf, size_t size);
 
 /* Room for `n` bytes more; false: there is none to be had. */
-bool blob_make_room(struct blob *b, size_t n);
+COLD bool blob_make_room(struct blob *b, size_t n);
 
 /*
  * Starts at the beginning of `bytes`, which stay the caller's: what is added is compared with

@@ -12,6 +12,7 @@
 #ifndef PQPOOL_BASE_INSIDE_H
 #define PQPOOL_BASE_INSIDE_H
 
+#include "base/cold.h"
 #include "base/libpq.h"
 
 /* Before such a call, and after it with what inside_enter returned. */
@@ -19,6 +20,6 @@ const struct libpq *inside_enter(const struct libpq *libpq);
 void inside_leave(const struct libpq *outer);
 
 /* True if a call that returns to `return_address` is such a jump; then whose it is. */
-bool inside_has_jumped(const void *return_address, struct libpq_caller *caller);
+COLD bool inside_has_jumped(const void *return_address, struct libpq_caller *caller);
 
 #endif

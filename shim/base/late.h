@@ -20,6 +20,7 @@
 
 enum late {
 #define LATE(name) LATE_##name,
+#include "base/cold.h"
 #include "base/late.def"
 #undef LATE
 	LATES
@@ -27,7 +28,7 @@ enum late {
 
 /* For late() alone: what was found so far, and looking one up. */
 extern _Atomic(void *) late_found[LATES];
-void *late_look_up(enum late which);
+COLD void *late_look_up(enum late which);
 
 /* Its address; NULL if this C library lacks it. */
 static inline void *late(enum late which)
@@ -41,6 +42,6 @@ static inline void *late(enum late which)
  * Looks everything up that was not asked for yet: before any lock of ours is taken, for
  * whoever holds the linker's may be waiting for it. Leaves no dlerror(3) behind.
  */
-void late_find(void);
+COLD void late_find(void);
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cold.h"
 #include "base/dl.h"
 #include "base/inside.h"
 #include "base/lock.h"
@@ -373,7 +374,7 @@ static const struct libpq *common_libpq(void)
 	return libpq;
 }
 
-static struct libpq_caller resolve(const void *return_address)
+static COLD struct libpq_caller resolve(const void *return_address)
 {
 	struct link_map *map = object_of(return_address);
 	struct libpq_caller caller = meaning_of(map);
@@ -433,7 +434,7 @@ static void remember(const void *return_address, unsigned long long changes,
 }
 
 /* Where no lock may be taken: what the place meant the last time, or the likeliest. */
-static struct libpq_caller guess(const struct recent *recent, const void *return_address)
+static COLD struct libpq_caller guess(const struct recent *recent, const void *return_address)
 {
 	const struct libpq *likeliest = atomic_load(&common);
 	struct libpq_caller caller;

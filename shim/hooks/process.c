@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/config.h"
 #include "base/dl.h"
 #include "base/interrupted.h"
@@ -153,7 +154,7 @@ static void renew_witness(void)
 	}
 }
 
-static enum mode start_locked(void)
+static COLD enum mode start_locked(void)
 {
 	/* In a setuid program the environment is somebody else's. */
 	if (getauxval(AT_SECURE) != 0) {

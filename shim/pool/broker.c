@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/lock.h"
 #include "base/self.h"
 #include "pool/deadlock.h"
@@ -55,7 +56,7 @@ static pid_t forked_from;
 /* ---- acquire ------------------------------------------------------------------- */
 
 /* Not to be pooled: the program's own connect, tracked if it succeeds. */
-static PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
+static COLD PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
 {
 	PGconn *conn = conninfo_connect(a->libpq, call);
 
@@ -96,7 +97,7 @@ static struct session *open_session(const struct acquisition *a)
 }
 
 /* Opens a session in the room that the pool reserved for this acquisition. */
-static PGconn *open_in_room(const struct acquisition *a)
+static COLD PGconn *open_in_room(const struct acquisition *a)
 {
 	uint64_t began_ns = clock_monotonic_ns();
 	struct session *session = open_session(a);
@@ -122,7 +123,7 @@ static PGconn *open_in_room(const struct acquisition *a)
 }
 
 /* Opens the pool's first sessions side by side, once. */
-static void prewarm_pool(const struct acquisition *a)
+static COLD void prewarm_pool(const struct acquisition *a)
 {
 	struct pool *pool = &a->lender->pool;
 	struct session *sessions[PREWARM_MAX];
@@ -153,7 +154,7 @@ static void prewarm_pool(const struct acquisition *a)
 	}
 }
 
-static PGconn *refuse(const struct acquisition *a, bool doomed)
+static COLD PGconn *refuse(const struct acquisition *a, bool doomed)
 {
 	struct session *session;
 	struct postmortem p;
@@ -174,7 +175,7 @@ static PGconn *refuse(const struct acquisition *a, bool doomed)
 }
 
 /* Makes way for a new session in the room of one that is not to be lent. */
-static void clear_room(struct pool_slot *slot, enum drop_reason why)
+static COLD void clear_room(struct pool_slot *slot, enum drop_reason why)
 {
 	struct session *session = session_of_slot(slot);
 
@@ -264,7 +265,7 @@ static bool owner_lives(pid_t owner)
 	return kill(owner, 0) == 0 || errno == EPERM;
 }
 
-static void release_inherited(struct session *session)
+static COLD void release_inherited(struct session *session)
 {
 	/* A pool's slot is the parent's; only the PGconn is freed here. */
 	session->lender = NULL;
@@ -278,7 +279,7 @@ static void release_inherited(struct session *session)
 }
 
 /* Ends what the program was given and we do not keep. */
-static void drop_leased(struct session *session, enum drop_reason why)
+static COLD void drop_leased(struct session *session, enum drop_reason why)
 {
 	struct lender *lender = session->lender;
 
@@ -391,7 +392,7 @@ static void note_hold(const struct session *session, const struct lease *ended)
 	}
 }
 
-static void finish_unleased(struct session *session, const void *caller)
+static COLD void finish_unleased(struct session *session, const void *caller)
 {
 	if (session->handshake != NULL) {
 		handshake_abandon(session);

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "base/cold.h"
 #include "base/libpq.h"
 #include "pool/conninfo.h"
 #include "pool/reason.h"
@@ -54,10 +55,10 @@ void broker_heed(PGconn *conn, unsigned effects);
  * True if `conn` was given back before and is not the program's any more; then the log
  * gets where that was, and where `function` is called on it now.
  */
-bool broker_misuse(const PGconn *conn, const char *function, const void *caller);
+COLD bool broker_misuse(const PGconn *conn, const char *function, const void *caller);
 
 /* Ends a session that work_end has handed over. */
-void broker_drop_left(struct session *session);
+COLD void broker_drop_left(struct session *session);
 
 /*
  * After the program reset a connection by PQreset or PQresetPoll, or that failed: one that is

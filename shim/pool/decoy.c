@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cold.h"
 #include "base/self.h"
 #include "pool/session.h"
 
@@ -31,7 +32,8 @@ static bool covers(void *decoy, const void *conn)
 	return (uintptr_t)conn - (uintptr_t)decoy < malloc_usable_size(decoy);
 }
 
-static struct decoy *make(const struct libpq *libpq, PGconn *conn, const struct lease *finished)
+static COLD struct decoy *make(const struct libpq *libpq, PGconn *conn,
+                               const struct lease *finished)
 {
 	size_t label_size = strlen(finished->pool) + 1;
 	struct decoy *decoy = calloc(1, sizeof(*decoy) + label_size);

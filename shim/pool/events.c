@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cold.h"
 #include "base/dl.h"
 
 /* Beyond either of these a session is closed instead of kept. */
@@ -125,7 +126,7 @@ void events_note(int epfd, int fd)
 }
 
 /* Deletes the registration with one instance; forgets the instance if it is none. */
-static void delete_from(atomic_uint_fast64_t *instance, int fd)
+static COLD void delete_from(atomic_uint_fast64_t *instance, int fd)
 {
 	uint64_t slot = atomic_load(instance);
 	struct epoll_event unused = {0};

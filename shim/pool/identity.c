@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/blob.h"
+#include "base/cold.h"
 #include "base/lock.h"
 #include "base/logfmt.h"
 #include "base/program.h"
@@ -378,7 +379,7 @@ static struct identity *identity_of(const struct libpq *libpq, const struct conn
 	return identity;
 }
 
-static void free_spelling(struct spelling *spelling)
+static COLD void free_spelling(struct spelling *spelling)
 {
 	if (spelling->identity != NULL) {
 		identity_release(spelling->identity);
@@ -487,7 +488,7 @@ static struct spelling *recall(const struct blob *inputs)
  * Lists a new spelling in place of an outdated one of the same inputs; uthash keeps
  * the order of addition, so the head is the oldest.
  */
-static void remember(struct spelling *spelling)
+static COLD void remember(struct spelling *spelling)
 {
 	struct spelling *old;
 	struct spelling *dead[2] = {NULL, NULL};

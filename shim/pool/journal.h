@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "base/cold.h"
 #include "pool/reason.h"
 #include "pool/registry.h"
 #include "pool/session.h"
@@ -31,7 +32,7 @@ void journal_acquire(const struct session *session, uint64_t queued_ns);
 void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack);
 
 /* A session that was to be lent did not pass its check. */
-void journal_check_failed(const struct session *session, enum drop_reason why);
+COLD void journal_check_failed(const struct session *session, enum drop_reason why);
 
 void journal_wait(const struct lender *lender, struct pool_counts counts);
 
@@ -46,10 +47,10 @@ void journal_suspected_deadlock(const struct lender *lender, struct pool_counts 
                                 uint64_t waited_ns);
 
 /* What lasts long, see watchdog.h. */
-void journal_long_hold(const struct lease *lease, uint64_t now_ns);
+COLD void journal_long_hold(const struct lease *lease, uint64_t now_ns);
 void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns);
-void journal_near_limit(const struct lender *lender, struct pool_counts counts,
-                        uint64_t since_ns);
+COLD void journal_near_limit(const struct lender *lender, struct pool_counts counts,
+                             uint64_t since_ns);
 
 /*
  * A call of `function` at `stack` on a connection that was given back before: `last` is

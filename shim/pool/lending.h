@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cold.h"
 #include "base/config.h"
 #include "base/libpq.h"
 #include "pool/identity.h"
@@ -83,16 +84,16 @@ void lending_track(const struct acquisition *a, PGconn *conn);
  * Closes a session that no lease is on, on our own account. With a deadline a reset in
  * flight is settled first; 0 = do not.
  */
-void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns);
+COLD void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns);
 
 /* Releases a closed session's memory and its count of the lender. */
-void lending_write_off(struct session *session);
+COLD void lending_write_off(struct session *session);
 
 /* Closes what is past its time in one pool, and at intervals in all others. */
 void lending_tend(struct lender *lender, uint64_t now_ns);
 void lending_tend_others(uint64_t now_ns);
 /* All of them, now. */
-void lending_tend_all(uint64_t now_ns);
+COLD void lending_tend_all(uint64_t now_ns);
 
 /*
  * Closes every idle session of this process; with `await_end` sees the end of each,
@@ -104,7 +105,7 @@ bool lending_close_all_idle(enum drop_reason why, uint64_t deadline_ns, bool awa
  * No session that is there now will be lent again: a statement of the program's altered
  * what sessions are made of. How often that happened is counted.
  */
-void lending_invalidate_all(void);
+COLD void lending_invalidate_all(void);
 unsigned lending_alterations(void);
 
 /*

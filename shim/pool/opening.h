@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 
+#include "base/cold.h"
 #include "base/libpq.h"
 #include "pool/reason.h"
 
@@ -44,7 +45,7 @@ PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
 enum drop_reason opening_verdict(const struct opening *opening);
 
 /* Puts the receiver on a connection begun with PQconnectStart. */
-void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
+COLD void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
 
 /*
  * Only remembers the connection, for a session that is there already. When it is begun
@@ -61,7 +62,7 @@ PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver 
  * Takes ours off again and puts on what the program wanted; must come before the opening
  * or the connection goes. More than once is once.
  */
-void opening_detach(struct opening *opening);
+COLD void opening_detach(struct opening *opening);
 
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
 void opening_pass(const struct libpq *libpq, PGconn *conn);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/table.h"
 #include "trace/status.h"
 #include "trace/tally.h"
@@ -78,7 +79,7 @@ static void note_fall_locked(struct pool *pool)
 	}
 }
 
-static void give_room_locked(struct pool *pool)
+static COLD void give_room_locked(struct pool *pool)
 {
 	if (!serve_locked(pool, POOL_OPEN, NULL)) {
 		pool->used--;
@@ -86,7 +87,7 @@ static void give_room_locked(struct pool *pool)
 	}
 }
 
-static bool room_locked(const struct pool *pool)
+static COLD bool room_locked(const struct pool *pool)
 {
 	return pool->limits.total == POOL_NO_LIMIT || pool->used < pool->limits.total;
 }

@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cold.h"
 #include "base/lock.h"
 #include "pool/deadlock.h"
 #include "pool/reason.h"
@@ -177,13 +178,13 @@ void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
  * Any state but idle → closing: the session is finished, the end of its backend not
  * yet seen. The room goes to the first waiter, who will see to the rest.
  */
-void pool_drop(struct pool *pool, struct pool_slot *slot);
+COLD void pool_drop(struct pool *pool, struct pool_slot *slot);
 
 /* The same for a session of whose end there is nothing left to see. */
 void pool_forget(struct pool *pool, struct pool_slot *slot);
 
 /* No session opened before `now_ns` will be lent again. */
-void pool_invalidate(struct pool *pool, uint64_t now_ns);
+COLD void pool_invalidate(struct pool *pool, uint64_t now_ns);
 
 /*
  * A connect that began at `began_ns` has landed on `place`, one of several hosts perhaps.
@@ -205,8 +206,8 @@ void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot
 struct pool_slot *pool_drain(struct pool *pool);
 
 /* Why an idle slot that pool_tend took out was past its time. */
-enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
-                           uint64_t now_ns);
+COLD enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
+                                uint64_t now_ns);
 
 struct pool_counts pool_count(struct pool *pool);
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cold.h"
 #include "pool/pool.h"
 #include "pool/registry.h"
 #include "pool/verdict.h"
@@ -52,7 +53,7 @@ void postmortem_log(const struct postmortem *p);
  * Looks whether the pool's sessions are all on leases of threads that wait themselves,
  * and tells the log so, once until somebody is served. For a thread that is blocked.
  */
-void postmortem_suspect(struct lender *lender, uint64_t waited_ns);
+COLD void postmortem_suspect(struct lender *lender, uint64_t waited_ns);
 
 /* Somebody who waited was served after all. */
 void postmortem_relieve(struct lender *lender);

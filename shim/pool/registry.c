@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/cold.h"
 #include "base/lock.h"
 #include "trace/status.h"
 
@@ -29,7 +30,7 @@ void lender_release(struct lender *lender)
 }
 
 /* Takes out one lender that nobody uses; NULL if all are in use. */
-static struct lender *evict_locked(void)
+static COLD struct lender *evict_locked(void)
 {
 	struct lender *lender;
 	struct lender *after;
@@ -43,7 +44,7 @@ static struct lender *evict_locked(void)
 	return NULL;
 }
 
-static void free_lender(struct lender *lender)
+static COLD void free_lender(struct lender *lender)
 {
 	status_free_pool(lender->pool.row);
 	identity_release(lender->identity);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cold.h"
 #include "base/fd.h"
 #include "base/inside.h"
 #include "base/lock.h"
@@ -61,7 +62,7 @@ static void show_no_socket(struct request *request)
 	}
 }
 
-static void forget(struct request *request)
+static COLD void forget(struct request *request)
 {
 	show_no_socket(request);
 	scope_leave(request->scope);

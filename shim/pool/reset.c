@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/lock.h"
 #include "base/program.h"
 
@@ -53,7 +54,7 @@ static void take_into_care(struct session *session)
 }
 
 /* Clears the error message without any traffic; libpq does so from version 14 on. */
-static void clear_message(struct session *session)
+static COLD void clear_message(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 	int nonblocking = pq->PQisnonblocking(session->conn);
@@ -387,7 +388,7 @@ static bool escapes_as_process(const struct session *session)
  * Makes it so. No other thread may see the detour. And without DISCARD ALL the settings
  * may be what a lease before has made of them.
  */
-static bool make_process_escape(struct session *session, const struct session_care *care)
+static COLD bool make_process_escape(struct session *session, const struct session_care *care)
 {
 	return program_is_single_threaded() && resets_wholly(care) && report_again(session) &&
 	       escaping_holds(&session->escaping, session->libpq, session->conn) &&

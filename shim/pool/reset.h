@@ -20,6 +20,7 @@
 
 #include <stdint.h>
 
+#include "base/cold.h"
 #include "base/config.h"
 #include "pool/reason.h"
 #include "pool/session.h"
@@ -40,7 +41,7 @@ struct session_care {
 enum drop_reason reset_send(struct session *session, const struct session_care *care);
 
 /* Takes a session that was just opened, and that nobody used, into our care. */
-void reset_park(struct session *session);
+COLD void reset_park(struct session *session);
 
 /*
  * To be lent: collects a reset in flight, proves that the server is there as `care`

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cold.h"
 #include "base/config.h"
 #include "base/libpq.h"
 #include "pool/escaping.h"
@@ -113,7 +114,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo);
  * Makes a session of a connection that somebody else opened, so that it can be tracked.
  * NULL: out of memory.
  */
-struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
+COLD struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
 
 /* The session that a lease is embedded in. */
 static inline struct session *session_of_lease(struct lease *lease)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "base/cold.h"
 #include "base/dl.h"
 #include "trace/image.h"
 #include "trace/script.h"
@@ -67,7 +68,7 @@ static int look_at_module(struct dl_phdr_info *info, size_t size, void *arg)
  * libc's own, whoever else defines one; 0 if there is none. Not by dlsym(3): a thread that
  * loads a library may hold the loader's lock, and wait for what the caller is to give back.
  */
-static uintptr_t address_of_exit(void)
+static COLD uintptr_t address_of_exit(void)
 {
 	static _Atomic(uintptr_t) known;
 	uintptr_t address = atomic_load_explicit(&known, memory_order_relaxed);

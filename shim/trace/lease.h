@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cold.h"
 #include "base/table.h"
 
 /* libpq's PQtransactionStatus, as far as it was seen. */
@@ -156,7 +157,7 @@ static inline void lease_note_transaction(struct lease_activity *activity,
  * Asks the activity of a copy's lease for the copy, as lease_snapshot and lease_oldest do.
  * lease_end leaves it to its caller, as it is not for nothing.
  */
-void lease_read_activity(struct lease *copy);
+COLD void lease_read_activity(struct lease *copy);
 
 /* "idle", "active", "in_transaction", "failed", "unknown": for the log and for people. */
 const char *lease_transaction_name(enum lease_transaction transaction);
@@ -167,7 +168,7 @@ const char *lease_transaction_name(enum lease_transaction transaction);
  * more than LEASE_LATE_MAX of them. Nothing is allocated by malloc.
  */
 #define LEASE_LATE_MAX 4096
-void lease_keep_late(const struct lease *ended);
+COLD void lease_keep_late(const struct lease *ended);
 
 /*
  * The program has the idle connection in hand, though not on a lease yet: it connects in
@@ -186,7 +187,7 @@ void lease_note_end(struct lease *lease, uint32_t end_stack);
 bool lease_misused(const void *conn, struct lease *last);
 
 /* The same question, without counting. */
-bool lease_is_stale(const void *conn);
+COLD bool lease_is_stale(const void *conn);
 
 /* Notes a new backend under an open lease (the program called PQreset). */
 void lease_set_backend(struct lease *lease, int backend_pid);
@@ -234,8 +235,8 @@ size_t lease_oldest(const char *pool, struct lease *out, size_t max);
  * oldest one that is still to come, LEASE_NONE if there is none. If fewer than `max` are
  * returned no other one is due.
  */
-size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
-                          uint64_t *oldest_ns);
+COLD size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
+                               uint64_t *oldest_ns);
 
 /* Around fork(): take the lock; drop it. */
 void lease_fork_prepare(void);

@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cold.h"
+
 #define RECALL_MAX 64
 
 /* A stack as it is being unwound. */
@@ -54,7 +56,8 @@ static inline void recall_give_up(struct recall_walk *walk)
 void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame);
 
 /* Remembers the stack that was walked, by its number. */
-void recall_keep(const struct recall_key *key, const struct recall_walk *walk, uint32_t id);
+COLD void recall_keep(const struct recall_key *key, const struct recall_walk *walk,
+                      uint32_t id);
 
 /* The number of the stack that the thread is on, if it is the one kept; else 0. */
 uint32_t recall_find(const struct recall_key *key);

@@ -31,6 +31,7 @@
 #include <unwind.h>
 
 #include "base/build_id.h"
+#include "base/cold.h"
 #include "base/dl.h"
 #include "base/lock.h"
 #include "base/program.h"
@@ -422,7 +423,7 @@ static size_t make_key(const struct capture *capture, unsigned char *key)
 	return bytes;
 }
 
-static uint32_t intern(const struct capture *capture, unsigned long long changes)
+static COLD uint32_t intern(const struct capture *capture, unsigned long long changes)
 {
 	unsigned char key[sizeof(*capture)];
 	size_t bytes = make_key(capture, key);
