@@ -15,7 +15,6 @@
 
 #include "base/clock.h"
 #include "base/cold.h"
-#include "base/lock.h"
 #include "base/self.h"
 #include "pool/deadlock.h"
 #include "pool/examine.h"
