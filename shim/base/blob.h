@@ -33,7 +33,8 @@ COLD bool blob_make_room(struct blob *b, size_t n);
 
 /*
  * Starts at the beginning of `bytes`, which stay the caller's: what is added is compared with
- * them. Only blob_bytes, blob_field and blob_is_alike may follow.
+ * them. Only blob_bytes, blob_field and blob_is_alike may follow, and as far as two keys are
+ * alike they must be made of texts and of bytes, as many, in the same places.
  */
 static inline void blob_hold_against(struct blob *b, const char *bytes, size_t size)
 {
@@ -67,40 +68,43 @@ static inline void blob_bytes(struct blob *b, const void *bytes, size_t n)
 	}
 }
 
+/*
+ * A text is kept behind its length, so that one pass over it finds a difference: a byte, 0 for
+ * NULL, else with the NUL, which is behind the text. Of long texts it does not say how long.
+ */
+#define BLOB_LONG 255
+
 /* Whether `text` is the next field that `b` is held against. */
 static inline void blob_meet_field(struct blob *b, const char *text)
 {
 	const char *next = b->held + b->len;
 	size_t left = b->size - b->len;
-	size_t n;
+	size_t n = left > 0 ? (unsigned char)*next : 0;
 
-	if (left < sizeof(n)) {
+	if (n == BLOB_LONG) {
+		n = strnlen(next + 1, left - 1) + 1;
+	}
+	if (n >= left || (n == 0) != (text == NULL) ||
+	    (text != NULL && (next[n] != '\0' || strcmp(next + 1, text) != 0))) {
 		blob_differs(b);
 		return;
 	}
-	memcpy(&n, next, sizeof(n));
-	if (n > left - sizeof(n) || (n == 0) != (text == NULL) ||
-	    (n != 0 && strcmp(next + sizeof(n), text) != 0)) {
-		blob_differs(b);
-		return;
-	}
-	b->len += sizeof(n) + n;
+	b->len += 1 + n;
 }
 
-/*
- * The text with its NUL; NULL is told apart from "". Its length, the NUL counted and none for
- * NULL, is kept before it, so that one pass over it finds a difference.
- */
+/* The text with its NUL; NULL is told apart from "". */
 static inline void blob_field(struct blob *b, const char *text)
 {
 	size_t n;
+	unsigned char length;
 
 	if (b->held != NULL) {
 		blob_meet_field(b, text);
 		return;
 	}
 	n = text != NULL ? strlen(text) + 1 : 0;
-	blob_bytes(b, &n, sizeof(n));
+	length = n < BLOB_LONG ? (unsigned char)n : BLOB_LONG;
+	blob_bytes(b, &length, 1);
 	if (text != NULL) {
 		blob_bytes(b, text, n);
 	}

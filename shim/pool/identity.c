@@ -20,6 +20,7 @@
 static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
 static struct spelling *spellings;
 static struct spelling *latest; /* found; most programs have but one */
+static bool repeated;           /* it was found twice in a row: the next is likely to be it */
 static struct identity *identities;
 static struct identity_settings settings;
 
@@ -187,14 +188,14 @@ static bool is_spelled(const struct spelling *spelling, const struct libpq *libp
 	return blob_is_alike(&inputs);
 }
 
-/* The latest, if this is it. What it says is read without the lock: it does not change. */
+/* The latest, if this is it. What it says is read without the lock: it never changes. */
 static struct spelling *recall_latest(const struct libpq *libpq,
                                       const struct connect_call *call)
 {
 	struct spelling *spelling;
 
 	lock_take(&lock);
-	spelling = latest;
+	spelling = repeated ? latest : NULL;
 	if (spelling != NULL) {
 		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 	}
@@ -213,6 +214,7 @@ static struct spelling *recall(const struct blob *inputs)
 	lock_take(&lock);
 	HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
 	if (spelling != NULL) {
+		repeated = spelling == latest;
 		latest = spelling;
 		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 	}

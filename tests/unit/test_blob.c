@@ -11,43 +11,62 @@
 #include "base/blob.h"
 
 #define ROUNDS     200000
-#define PARTS_MAX  4
-#define PIECES_MAX 6
+#define TEXTS_MAX  4
+#define PIECES_MAX 11
 
 /* What keys are made of here: little enough that equal ones come up by chance. */
-static const char *const pieces[PIECES_MAX] = {NULL, "", "a", "ab", "b", "\1"};
+static const char *pieces[PIECES_MAX] = {NULL, "", "a", "ab", "b", "\1", "\377"};
 
-struct part {
-	unsigned piece;
-	bool raw; /* bytes, not a text */
-};
-
+/* A key: one byte, and texts behind it. */
 struct recipe {
-	struct part parts[PARTS_MAX];
+	char byte;
+	size_t texts[TEXTS_MAX];
 	size_t count;
 };
 
+/* Texts about as long as a byte can tell, each a letter longer than the other. */
+static int prepare(void **state)
+{
+	(void)state;
+	for (size_t i = 7; i < PIECES_MAX; i++) {
+		size_t length = 245 + i;
+		char *text = malloc(length + 1);
+
+		if (text == NULL) {
+			return -1;
+		}
+		memset(text, 'x', length);
+		text[length] = '\0';
+		pieces[i] = text;
+	}
+	return 0;
+}
+
+static int tidy_up(void **state)
+{
+	(void)state;
+	for (size_t i = 7; i < PIECES_MAX; i++) {
+		free((void *)pieces[i]);
+	}
+	return 0;
+}
+
 static struct recipe invent(void)
 {
-	struct recipe recipe = {.count = (size_t)rand() % (PARTS_MAX + 1)};
+	struct recipe recipe = {.byte = (char)(rand() % 2),
+	                        .count = (size_t)rand() % (TEXTS_MAX + 1)};
 
 	for (size_t i = 0; i < recipe.count; i++) {
-		recipe.parts[i].piece = (unsigned)rand() % PIECES_MAX;
-		recipe.parts[i].raw = recipe.parts[i].piece >= 2 && rand() % 4 == 0;
+		recipe.texts[i] = (size_t)rand() % PIECES_MAX;
 	}
 	return recipe;
 }
 
 static void put(struct blob *b, const struct recipe *recipe)
 {
+	blob_bytes(b, &recipe->byte, 1);
 	for (size_t i = 0; i < recipe->count; i++) {
-		const char *piece = pieces[recipe->parts[i].piece];
-
-		if (recipe->parts[i].raw) {
-			blob_bytes(b, piece, strlen(piece));
-		} else {
-			blob_field(b, piece);
-		}
+		blob_field(b, pieces[recipe->texts[i]]);
 	}
 }
 
@@ -76,8 +95,8 @@ static void held_against_is_as_made(void **state)
 	for (int i = 0; i < ROUNDS; i++) {
 		struct recipe one = invent();
 		struct recipe other = invent();
-		char of_one[256];
-		char of_other[256];
+		char of_one[2048];
+		char of_other[2048];
 		struct blob a;
 		struct blob b;
 		bool same;
@@ -98,8 +117,8 @@ static void held_against_is_as_made(void **state)
 /* A key that is cut off, or goes on, is another one. */
 static void every_byte_counts(void **state)
 {
-	const struct recipe recipe = {{{3, false}, {0, false}, {2, true}, {1, false}}, 4};
-	char made[256] = {0};
+	const struct recipe recipe = {1, {3, 0, 10, 1}, 4};
+	char made[2048] = {0};
 	struct blob key;
 
 	(void)state;
@@ -122,5 +141,5 @@ int main(void)
 		cmocka_unit_test(every_byte_counts),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, prepare, tidy_up);
 }
