@@ -20,6 +20,7 @@ from tls import TlsServer  # noqa: E402
 
 import cycles  # noqa: E402
 import growth  # noqa: E402
+import parts  # noqa: E402
 import plot  # noqa: E402
 import whole  # noqa: E402
 from measure import CPUS, Rounds, fail, say  # noqa: E402
@@ -31,6 +32,7 @@ TABLES = {
     "growth": growth.growth,       # against sessions, pools, waiters, environment
     "presence": growth.presence,   # programs without libpq; queries on one connection
     "memory": growth.memory,
+    "profile": parts.profile,      # a transaction, by instructions and system calls
 }
 # No log of connections: it would be most of what the server does.
 SETTINGS = {"log_connections": "off", "log_disconnections": "off", "log_min_messages": "warning",
