@@ -53,6 +53,7 @@ static inline void put_inputs(struct blob *b, const struct libpq *libpq,
 		}
 	}
 	blob_bytes(b, "", 1);
+	/* Another call, or no memory: the environment changes nothing of that. */
 	if (b->failed) {
 		return;
 	}
