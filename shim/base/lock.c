@@ -133,6 +133,11 @@ bool lock_barred(void)
 	return thread.holding > 0 || is_forsaken();
 }
 
+static void make_free(struct lock *lock)
+{
+	lock->mutex = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+}
+
 void lock_forsake(void)
 {
 	atomic_store(&forsaken, true);
@@ -141,7 +146,7 @@ void lock_forsake(void)
 	 * give it back. Where it is this thread's, nobody minds.
 	 */
 	if (thread.awaited != NULL) {
-		pthread_mutex_init(&thread.awaited->mutex, NULL);
+		make_free(thread.awaited);
 	}
 }
 
@@ -152,7 +157,7 @@ bool lock_forsaken(void)
 
 void lock_init(struct lock *lock, enum lock_rank rank)
 {
-	pthread_mutex_init(&lock->mutex, NULL);
+	make_free(lock);
 	lock->rank = rank;
 }
 

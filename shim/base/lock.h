@@ -7,6 +7,10 @@
  * holds and abort with both names when the order is broken; other builds pay
  * for a plain pthread mutex.
  *
+ * They are glibc's adaptive ones: what a lock guards takes some dozen instructions, so who
+ * finds it taken had better look again a few times than sleep and be woken, which costs both
+ * sides microseconds.
+ *
  * No lock is ever held across a call that can block: whoever is about to make
  * one says so with lock_assert_none().
  *
@@ -46,7 +50,7 @@ struct lock {
 
 #define LOCK_INITIALIZER(r)                                                                    \
 	{                                                                                      \
-		.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (r)                                \
+		.mutex = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, .rank = (r)                    \
 	}
 
 /* Makes `lock` a free lock of this rank. */

@@ -182,9 +182,6 @@ FUNCTION(int, pthread_cond_clockwait,
           const struct timespec *until),
          (cond, mutex, clock, until), ENOSYS)
 FUNCTION(void *, pthread_getspecific, (pthread_key_t key), (key), NULL)
-FUNCTION(int, pthread_mutex_init,
-         (pthread_mutex_t * mutex, const pthread_mutexattr_t *attributes), (mutex, attributes),
-         ENOSYS)
 FUNCTION(int, pthread_once, (pthread_once_t * once, void (*run)(void)), (once, run), ENOSYS)
 FUNCTION(pthread_t, pthread_self, (void), (), 0)
 FUNCTION(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size), -1)
