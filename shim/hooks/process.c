@@ -50,8 +50,8 @@ static _Atomic(enum mode) mode = UNSTARTED;
 static struct lock start_lock = LOCK_INITIALIZER(LOCK_PROCESS);
 static struct config config;
 
-static atomic_flag exit_handler_set = ATOMIC_FLAG_INIT;
-static atomic_flag tls_exit_handler_set = ATOMIC_FLAG_INIT;
+static atomic_bool exit_handler_set;
+static atomic_bool tls_exit_handler_set;
 static atomic_bool reported;
 
 static _Thread_local struct {
@@ -243,15 +243,20 @@ static void at_exit(void)
 	process_leave(&guard);
 }
 
-void process_connected(const struct libpq *libpq, PGconn *conn)
+/* Once; every later connect only reads. */
+static void set_exit_handler(atomic_bool *set)
 {
-	if (!atomic_flag_test_and_set(&exit_handler_set)) {
+	if (!atomic_load_explicit(set, memory_order_relaxed) && !atomic_exchange(set, true)) {
 		atexit(at_exit);
 	}
+}
+
+void process_connected(const struct libpq *libpq, PGconn *conn)
+{
+	set_exit_handler(&exit_handler_set);
 	/* OpenSSL registered its handler during this connect, so ours comes before it. */
-	if (conn != NULL && libpq->PQsslInUse(conn) &&
-	    !atomic_flag_test_and_set(&tls_exit_handler_set)) {
-		atexit(at_exit);
+	if (conn != NULL && libpq->PQsslInUse(conn)) {
+		set_exit_handler(&tls_exit_handler_set);
 	}
 }
 

@@ -22,6 +22,7 @@ void pool_init(struct pool *pool, const struct pool_limits *limits)
 	memset(pool, 0, sizeof(*pool));
 	pool->limits = *limits;
 	pool->tend_at_ns = UINT64_MAX;
+	pool->near_look_ns = UINT64_MAX;
 	lock_init(&pool->lock, LOCK_POOL);
 }
 
@@ -31,13 +32,22 @@ static bool near_limit_locked(const struct pool *pool)
 	       pool->used - pool->idle_count >= pool->limits.warn_at;
 }
 
+static void set_near_look(struct pool *pool, uint64_t at_ns)
+{
+	atomic_store_explicit(&pool->near_look_ns, at_ns, memory_order_relaxed);
+}
+
 static void show_locked(struct pool *pool)
 {
 	/* A backend on its way out is nobody's. */
 	uint32_t in_use = pool->used - pool->idle_count - pool->closing_count;
 
 	atomic_store_explicit(&pool->any_closing, pool->closing != NULL, memory_order_relaxed);
-	atomic_store_explicit(&pool->near_limit, near_limit_locked(pool), memory_order_relaxed);
+	if (!near_limit_locked(pool)) {
+		set_near_look(pool, UINT64_MAX);
+	} else if (pool->near_since_ns == 0) {
+		set_near_look(pool, 0);
+	}
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
@@ -459,7 +469,7 @@ bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64
 {
 	bool tell = false;
 
-	if (!atomic_load_explicit(&pool->near_limit, memory_order_relaxed)) {
+	if (now_ns < atomic_load_explicit(&pool->near_look_ns, memory_order_relaxed)) {
 		return false;
 	}
 	lock_take(&pool->lock);
@@ -469,6 +479,8 @@ bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64
 		}
 		tell = !pool->near_told && now_ns >= pool->near_since_ns + for_ns;
 		pool->near_told = pool->near_told || tell;
+		set_near_look(pool,
+		              pool->near_told ? UINT64_MAX : pool->near_since_ns + for_ns);
 		*since_ns = pool->near_since_ns;
 	}
 	lock_drop(&pool->lock);

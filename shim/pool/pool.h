@@ -111,7 +111,8 @@ struct pool {
 	/* written under lock; read without it, to see that there is nothing to take it for */
 	_Atomic uint64_t tend_at_ns; /* an idle slot may want closing from then on */
 	atomic_bool any_closing;
-	atomic_bool near_limit;
+	_Atomic uint64_t
+		near_look_ns; /* worth a look from then on whether to tell of the limit */
 };
 
 struct pool_counts {
