@@ -2,7 +2,8 @@
 /*
  * cycles THREADS SECONDS STATEMENT [own]: each thread connects, runs the statement (none if
  * ""), and finishes, over and over. Prints cycles per second and the 50th, 99th and 99.9th
- * percentile of what a connect took, in microseconds.
+ * percentile of what a connect took, in microseconds. Before that each of them connects while
+ * all the others are connected, so that there are as many sessions as there are threads.
  *
  * own: not by connecting anew, but from a pool of its own of the simplest kind, a mutex and a
  * list, with an empty query before each lease and DISCARD ALL after it.
@@ -31,6 +32,8 @@ struct worker {
 
 static struct worker workers[THREADS_MAX];
 static atomic_bool stop;
+static pthread_barrier_t connected;
+static pthread_barrier_t finished;
 static const char *statement;
 static bool own;
 
@@ -113,7 +116,11 @@ static void release(PGconn *conn)
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
+	PGconn *first = acquire();
 
+	pthread_barrier_wait(&connected);
+	release(first);
+	pthread_barrier_wait(&finished);
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		uint64_t begin = now_ns();
 		PGconn *conn = acquire();
@@ -159,10 +166,13 @@ int main(int argc, char **argv)
 	statement = argv[3];
 	own = argc > 4 && strcmp(argv[4], "own") == 0;
 	PQfinish(PQconnectdb(""));
-	begin = now_ns();
+	pthread_barrier_init(&connected, NULL, (unsigned)threads);
+	pthread_barrier_init(&finished, NULL, (unsigned)threads + 1);
 	for (int i = 0; i < threads; i++) {
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
 	}
+	pthread_barrier_wait(&finished);
+	begin = now_ns();
 	nanosleep(&pause, NULL); /* sleeps because that is how long it is to be measured */
 	atomic_store(&stop, true);
 	for (int i = 0; i < threads; i++) {
