@@ -14,8 +14,14 @@ def main():
                            pool_pre_ping=True)
     took = [[] for _ in range(threads)]
     stop = threading.Event()
+    connected = threading.Barrier(threads)
+    finished = threading.Barrier(threads + 1)
 
     def work(mine):
+        first = engine.raw_connection()
+        connected.wait()
+        first.close()
+        finished.wait()
         while not stop.is_set():
             begin = time.perf_counter()
             connection = engine.raw_connection()
@@ -28,9 +34,10 @@ def main():
 
     engine.raw_connection().close()
     workers = [threading.Thread(target=work, args=(mine,)) for mine in took]
-    begin = time.perf_counter()
     for worker in workers:
         worker.start()
+    finished.wait()
+    begin = time.perf_counter()
     time.sleep(seconds)  # sleeps because that is how long it is to be measured
     stop.set()
     for worker in workers:
