@@ -177,7 +177,7 @@ void lock_take(struct lock *lock)
 	take(lock);
 }
 
-void lock_take_for_fork(struct lock *lock)
+void lock_take_peer(struct lock *lock)
 {
 	note_taking(lock, true);
 	take(lock);

@@ -32,9 +32,9 @@ enum lock_rank {
 	LOCK_LIBPQ,    /* libpq.c: which libpq a call site means */
 	LOCK_IDENTITY, /* identity.c: arguments already understood */
 	LOCK_REGISTRY, /* broker.c: identity to pool */
-	LOCK_POOL,     /* pool.c: one per pool; several at once only while forking */
+	LOCK_POOL,     /* pool.c: one per pool; all at once while forking */
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
-	LOCK_LEASE,    /* lease.c: PGconn to lease */
+	LOCK_LEASE,    /* lease_table.c: PGconn to lease; one per shard, all of them at once */
 	LOCK_REQUEST,  /* request.c: PGcancelConn to the lease it was taken on */
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_STATUS,   /* status.c: making and growing the status page */
@@ -59,8 +59,8 @@ void lock_init(struct lock *lock, enum lock_rank rank);
 /* Takes `lock`; may wait for another thread, but only as long as that one computes. */
 void lock_take(struct lock *lock);
 
-/* The same for the fork handler, which takes the locks of all pools, equal in rank. */
-void lock_take_for_fork(struct lock *lock);
+/* The same for one of several equal in rank, which every thread takes in the same order. */
+void lock_take_peer(struct lock *lock);
 
 void lock_drop(struct lock *lock);
 

@@ -302,13 +302,10 @@ static COLD void drop_leased(struct session *session, enum drop_reason why)
 }
 
 /* The whole stack if the log is to show it, else the place alone. */
-static uint32_t note_end(struct session *session, const void *caller)
+static uint32_t capture_end(const void *caller)
 {
-	unsigned depth = record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0;
-	uint32_t stack = stack_capture(caller, depth);
-
-	lease_note_end(&session->lease, stack);
-	return stack;
+	return stack_capture(caller,
+	                     record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0);
 }
 
 /* Another thread is inside a call on it: freeing it now would pull it from under that. */
@@ -341,10 +338,10 @@ static void note_lateness(const struct session *session, struct lease *ended,
 	}
 }
 
-static void end_lease(struct session *session, struct lease *ended, const void *caller)
+static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
+                      const void *caller)
 {
 	struct lender *lender = session->lender;
-	uint32_t stack = note_end(session, caller);
 	unsigned alterations;
 	enum drop_reason why;
 
@@ -411,8 +408,9 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 {
 	struct lease *lease = NULL;
 	struct lease ended;
+	uint32_t stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
 
-	switch (lease_end(conn, &lease, &ended)) {
+	switch (lease_end(conn, stack, &lease, &ended)) {
 	case LEASE_UNKNOWN:
 		if (libpq != NULL) {
 			libpq->PQfinish(conn);
@@ -426,7 +424,7 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 			release_inherited(session_of_lease(lease));
 		} else {
 			note_hold(session_of_lease(lease), &ended);
-			end_lease(session_of_lease(lease), &ended, caller);
+			end_lease(session_of_lease(lease), &ended, stack, caller);
 		}
 		break;
 	}

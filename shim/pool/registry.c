@@ -138,7 +138,7 @@ void registry_fork_prepare(void)
 
 	lock_take(&lock);
 	HASH_ITER (hh, lenders, lender, after) {
-		lock_take_for_fork(&lender->pool.lock);
+		lock_take_peer(&lender->pool.lock);
 	}
 }
 

@@ -2,9 +2,10 @@
 /*
  * Who holds what: the one table from a PGconn to the lease on it.
  *
- * Locks: LOCK_LEASE guards everything static here and the guarded fields of every
- * registered lease; the two clocks and the thread's number are read before it is
- * taken. Snapshots are copied under it and sorted after it.
+ * Locks: LOCK_LEASE, of the shard that the connection falls to, guards the guarded fields of
+ * a registered lease, all of them together what is static here; the two clocks and the
+ * thread's number are read before one is taken. Snapshots are copied under all and sorted
+ * after.
  *
  * At any time begun = ended + open, counting only leases this process began: a
  * lease whose PGconn vanished counts as ended, and one that came over a fork is
@@ -21,41 +22,14 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/sort.h"
+#include "trace/lease_table.h"
 #include "trace/status.h"
 
-static struct lock table_lock = LOCK_INITIALIZER(LOCK_LEASE);
-static struct lease *table;
-static struct lease_totals sums;
-static uint64_t last_id;
-static struct lease *late; /* LEASE_LATE_MAX of them, mapped with the first */
+/* In a line of its own: every lease that begins writes it. */
+static _Alignas(CACHE_LINE) atomic_uint_fast64_t last_id;
+static _Alignas(
+	CACHE_LINE) struct lease *late; /* LEASE_LATE_MAX of them, mapped with the first */
 static size_t late_count;
-
-/*
- * How often the answer to lease_find has changed for any connection whose address falls to
- * this count, from 1 on. Many of them, and each in a cache line of its own, so that a thread
- * hardly notices what the others do; changed with the lock held.
- */
-#define CHANGE_COUNTS 64
-#define CACHE_LINE    64
-
-static struct {
-	_Alignas(CACHE_LINE) atomic_uint_fast64_t changes;
-} counts[CHANGE_COUNTS];
-
-static size_t spread(const void *conn)
-{
-	return (size_t)((uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> 32);
-}
-
-static atomic_uint_fast64_t *changes_of(const void *conn)
-{
-	return &counts[spread(conn) % CHANGE_COUNTS].changes;
-}
-
-static void note_change(const struct lease *lease)
-{
-	atomic_fetch_add_explicit(changes_of(lease->conn), 1, memory_order_release);
-}
 
 /*
  * What a thread was told last of the connections whose address falls to this place: a program
@@ -74,28 +48,38 @@ static _Thread_local struct told told[TOLD_PLACES];
 
 static struct told *told_of(const void *conn)
 {
-	return &told[spread(conn) % TOLD_PLACES];
+	return &told[(uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> 32 &
+	             (TOLD_PLACES - 1)];
 }
 
 /* ---- the table ---- */
 
-static struct lease *find_locked(const void *conn)
+/* The shard of a connection, its lock taken. */
+static struct lease_shard *enter(const void *conn)
 {
-	struct lease *lease;
+	struct lease_shard *shard = lease_shard_of(conn);
 
-	lock_assert_held(&table_lock);
-	HASH_FIND_PTR(table, &conn, lease);
-	return lease;
+	lock_take(&shard->lock);
+	return shard;
 }
 
-/* An entry that is not in the table has no hh.tbl, which uthash leaves to us. */
-static void take_out(struct lease *lease)
+static void leave(struct lease_shard *shard)
 {
-	HASH_DEL(table, lease);
-	note_change(lease);
+	lock_drop(&shard->lock);
+}
+
+/* The answer to lease_find is another one from now on, for one of the shard's connections. */
+static void note_change(struct lease_shard *shard)
+{
+	atomic_fetch_add_explicit(&shard->changes, 1, memory_order_release);
+}
+
+static void take_out(struct lease_shard *shard, struct lease *lease)
+{
+	lease_shard_remove(shard, lease);
+	note_change(shard);
 	status_free_session(lease->row);
 	lease->row = 0;
-	memset(&lease->hh, 0, sizeof(lease->hh));
 }
 
 static bool is_own_locked(const struct lease *lease)
@@ -103,40 +87,39 @@ static bool is_own_locked(const struct lease *lease)
 	return lease->open && lease->pid == self_pid();
 }
 
-static void forget_locked(struct lease *lease)
+static void forget_locked(struct lease_shard *shard, struct lease *lease)
 {
 	if (is_own_locked(lease)) {
-		sums.ended++;
+		shard->sums.ended++;
 		status_lease_ended(lease, clock_monotonic_ns());
 	}
-	take_out(lease);
+	take_out(shard, lease);
 }
 
 bool lease_register(struct lease *lease, struct lease **vanished)
 {
-	struct lease *old;
+	struct lease_shard *shard = enter(lease->conn);
+	struct lease *old = lease_shard_find(shard, lease->conn);
 	bool added;
 
-	lock_take(&table_lock);
-	old = find_locked(lease->conn);
 	if (old != NULL) {
-		forget_locked(old);
+		forget_locked(shard, old);
 	}
-	HASH_ADD_PTR(table, conn, lease);
-	added = lease->hh.tbl != NULL;
-	note_change(lease);
-	lock_drop(&table_lock);
+	added = lease_shard_add(shard, lease);
+	note_change(shard);
+	leave(shard);
 	*vanished = old != lease ? old : NULL;
 	return added;
 }
 
 void lease_forget(struct lease *lease)
 {
-	lock_take(&table_lock);
-	if (lease->hh.tbl != NULL) {
-		forget_locked(lease);
+	struct lease_shard *shard = enter(lease->conn);
+
+	if (lease_is_listed(lease)) {
+		forget_locked(shard, lease);
 	}
-	lock_drop(&table_lock);
+	leave(shard);
 }
 
 struct moment {
@@ -168,28 +151,30 @@ static void note_origin_locked(struct lease *lease, const struct lease_origin *o
 uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
 	struct moment now = look_around();
+	uint64_t id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+	struct lease_shard *shard;
 
 	if (lease->activity != NULL) {
 		lease_note_statement(lease->activity, "");
 		lease_note_transaction(lease->activity, LEASE_TRANSACTION_IDLE);
 	}
-	lock_take(&table_lock);
-	sums.begun++;
+	shard = enter(lease->conn);
+	shard->sums.begun++;
 	lease->open = true;
 	lease->pending = false;
-	lease->id = ++last_id;
+	lease->id = id;
 	note_origin_locked(lease, origin, &now);
 	lease->named = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
 	status_lease_begun(lease);
-	note_change(lease);
+	note_change(shard);
 	/* What the program does next is to use it. */
-	*told_of(lease->conn) = (struct told){
-		lease->conn, lease, LEASE_OPEN,
-		atomic_load_explicit(changes_of(lease->conn), memory_order_relaxed)};
-	lock_drop(&table_lock);
-	return lease->id;
+	*told_of(lease->conn) =
+		(struct told){lease->conn, lease, LEASE_OPEN,
+	                      atomic_load_explicit(&shard->changes, memory_order_relaxed)};
+	leave(shard);
+	return id;
 }
 
 /*
@@ -202,14 +187,14 @@ static void copy_out(struct lease *to, const struct lease *from)
 	memset(&to->hh, 0, sizeof(to->hh));
 }
 
-enum lease_state lease_end(const void *conn, struct lease **entry, struct lease *ended)
+enum lease_state lease_end(const void *conn, uint32_t end_stack, struct lease **entry,
+                           struct lease *ended)
 {
 	enum lease_state state = LEASE_UNKNOWN;
 	uint64_t now_ns = clock_monotonic_ns();
-	struct lease *lease;
+	struct lease_shard *shard = enter(conn);
+	struct lease *lease = lease_shard_find(shard, conn);
 
-	lock_take(&table_lock);
-	lease = find_locked(conn);
 	if (lease != NULL && lease->open) {
 		state = LEASE_OPEN;
 		if (ended != NULL) {
@@ -217,16 +202,17 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 			ended->ended_ns = now_ns;
 		}
 		if (is_own_locked(lease)) {
-			sums.ended++;
+			shard->sums.ended++;
 			status_lease_ended(lease, now_ns);
 		}
 		lease->open = false;
 		lease->finished = true;
-		note_change(lease);
+		lease->end_stack = end_stack;
+		note_change(shard);
 	} else if (lease != NULL) {
 		state = LEASE_IDLE;
 	}
-	lock_drop(&table_lock);
+	leave(shard);
 	*entry = lease;
 	return state;
 }
@@ -235,13 +221,13 @@ enum lease_state lease_end(const void *conn, struct lease **entry, struct lease 
 static struct told ask(const void *conn, uint_fast64_t changes)
 {
 	struct told answer = {.conn = conn, .state = LEASE_UNKNOWN, .changes = changes};
+	struct lease_shard *shard = enter(conn);
 
-	lock_take(&table_lock);
-	answer.lease = find_locked(conn);
+	answer.lease = lease_shard_find(shard, conn);
 	if (answer.lease != NULL) {
 		answer.state = answer.lease->open ? LEASE_OPEN : LEASE_IDLE;
 	}
-	lock_drop(&table_lock);
+	leave(shard);
 	return answer;
 }
 
@@ -252,7 +238,8 @@ static struct told ask(const void *conn, uint_fast64_t changes)
  */
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
-	uint_fast64_t now = atomic_load_explicit(changes_of(conn), memory_order_acquire);
+	uint_fast64_t now =
+		atomic_load_explicit(&lease_shard_of(conn)->changes, memory_order_acquire);
 	struct told *last = told_of(conn);
 
 	if (last->conn != conn || last->changes != now) {
@@ -269,70 +256,67 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 void lease_pend(struct lease *lease, const struct lease_origin *origin)
 {
 	struct moment now = look_around();
+	struct lease_shard *shard = enter(lease->conn);
 
-	lock_take(&table_lock);
 	lease->pending = true;
 	note_origin_locked(lease, origin, &now);
-	lock_drop(&table_lock);
+	leave(shard);
 }
 
 void lease_fail(struct lease *lease)
 {
-	lock_take(&table_lock);
+	struct lease_shard *shard = enter(lease->conn);
+
 	lease->pending = false;
-	lock_drop(&table_lock);
+	leave(shard);
 }
 
-void lease_note_end(struct lease *lease, uint32_t end_stack)
+static struct lease *find_stale_locked(const struct lease_shard *shard, const void *conn)
 {
-	lock_take(&table_lock);
-	lease->end_stack = end_stack;
-	lock_drop(&table_lock);
-}
-
-static struct lease *find_stale_locked(const void *conn)
-{
-	struct lease *lease = find_locked(conn);
+	struct lease *lease = lease_shard_find(shard, conn);
 
 	return lease != NULL && !lease->open && lease->finished ? lease : NULL;
 }
 
 bool lease_misused(const void *conn, struct lease *last)
 {
+	struct lease_shard *shard;
 	struct lease *lease;
 
 	if (lock_barred()) {
 		return false;
 	}
-	lock_take(&table_lock);
-	lease = find_stale_locked(conn);
+	shard = enter(conn);
+	lease = find_stale_locked(shard, conn);
 	if (lease != NULL) {
 		lease->misuses++;
 		copy_out(last, lease);
 	}
-	lock_drop(&table_lock);
+	leave(shard);
 	return lease != NULL;
 }
 
 bool lease_is_stale(const void *conn)
 {
+	struct lease_shard *shard;
 	bool stale;
 
 	if (lock_barred()) {
 		return false;
 	}
-	lock_take(&table_lock);
-	stale = find_stale_locked(conn) != NULL;
-	lock_drop(&table_lock);
+	shard = enter(conn);
+	stale = find_stale_locked(shard, conn) != NULL;
+	leave(shard);
 	return stale;
 }
 
 void lease_set_backend(struct lease *lease, int backend_pid)
 {
-	lock_take(&table_lock);
+	struct lease_shard *shard = enter(lease->conn);
+
 	lease->backend_pid = backend_pid;
 	status_backend(lease->row, backend_pid);
-	lock_drop(&table_lock);
+	leave(shard);
 }
 
 static int by_age(const struct lease *a, const struct lease *b)
@@ -359,7 +343,8 @@ static size_t count_taken_locked(bool or_pending)
 {
 	size_t n = 0;
 
-	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+	for (const struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
 		n += is_taken_locked(lease, or_pending);
 	}
 	return n;
@@ -382,27 +367,28 @@ void lease_keep_late(const struct lease *ended)
 
 	copy.at_exit = true;
 	copy.activity = NULL;
-	lock_take(&table_lock);
+	lease_table_lock();
 	if (late == NULL) {
 		late = map(LEASE_LATE_MAX);
 	}
 	if (late != NULL && late_count < LEASE_LATE_MAX) {
 		late[late_count++] = copy;
 	}
-	lock_drop(&table_lock);
+	lease_table_unlock();
 }
 
 static size_t copy_taken_locked(struct lease *copies, bool or_pending)
 {
 	size_t n = 0;
 
-	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+	for (const struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
 		if (!is_taken_locked(lease, or_pending)) {
 			continue;
 		}
 		copy_out(&copies[n], lease);
 		if (!lease->open) {
-			copies[n].id = ++last_id;
+			copies[n].id = atomic_fetch_add(&last_id, 1) + 1;
 			copies[n].activity = NULL; /* of the lease before */
 		}
 		lease_read_activity(&copies[n++]);
@@ -416,8 +402,8 @@ static struct lease *snapshot(bool for_report, size_t *count, struct lease_total
 	size_t kept;
 	size_t n = 0;
 
-	lock_take(&table_lock);
-	*totals = sums;
+	lease_table_lock();
+	*totals = lease_table_totals();
 	kept = for_report ? late_count : 0;
 	*count = count_taken_locked(for_report) + kept;
 	copies = map(*count);
@@ -427,7 +413,7 @@ static struct lease *snapshot(bool for_report, size_t *count, struct lease_total
 			copies[n + i] = late[i];
 		}
 	}
-	lock_drop(&table_lock);
+	lease_table_unlock();
 	if (copies != NULL) {
 		sort_items(copies, n, sizeof(*copies), compare_age);
 	}
@@ -455,13 +441,14 @@ size_t lease_idle(struct lease **out, size_t max)
 {
 	size_t n = 0;
 
-	lock_take(&table_lock);
-	for (struct lease *lease = table; lease != NULL && n < max; lease = lease->hh.next) {
+	lease_table_lock();
+	for (struct lease *lease = lease_table_first(); lease != NULL && n < max;
+	     lease = lease_table_next(lease)) {
 		if (!lease->open) {
 			out[n++] = lease;
 		}
 	}
-	lock_drop(&table_lock);
+	lease_table_unlock();
 	return n;
 }
 
@@ -489,13 +476,14 @@ size_t lease_oldest(const char *pool, struct lease *out, size_t max)
 {
 	size_t n = 0;
 
-	lock_take(&table_lock);
-	for (const struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+	lease_table_lock();
+	for (const struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
 		if (lease->pool == pool && is_own_locked(lease)) {
 			n = insert_by_age(out, n, max, lease);
 		}
 	}
-	lock_drop(&table_lock);
+	lease_table_unlock();
 	return n;
 }
 
@@ -505,8 +493,9 @@ size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
 	size_t n = 0;
 
 	*oldest_ns = LEASE_NONE;
-	lock_take(&table_lock);
-	for (struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+	lease_table_lock();
+	for (struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
 		if (lease->named || !is_own_locked(lease)) {
 			continue;
 		}
@@ -518,13 +507,14 @@ size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
 			*oldest_ns = lease->began_ns;
 		}
 	}
-	lock_drop(&table_lock);
+	lease_table_unlock();
 	return n;
 }
 
 static void mark_crossed(void)
 {
-	for (struct lease *lease = table; lease != NULL; lease = lease->hh.next) {
+	for (struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
 		if (lease->open || lease->pending) {
 			lease->crossed_fork = true;
 		}
@@ -533,35 +523,34 @@ static void mark_crossed(void)
 
 void lease_fork_prepare(void)
 {
-	lock_take(&table_lock);
+	lease_table_lock();
 }
 
 void lease_fork_parent(void)
 {
 	mark_crossed();
-	lock_drop(&table_lock);
+	lease_table_unlock();
 }
 
 /*
- * No lock here: the child has one thread, and may still hold locks that rank higher.
  * Lease numbers go on from the parent's, because a cancel object that came over the
  * fork remembers one and must never find it again on another lease.
  */
 void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lease *lease))
 {
-	struct lease *lease;
 	struct lease *next;
 
-	lock_drop(&table_lock);
 	self_renew();
-	sums = (struct lease_totals){0};
+	lease_table_clear_totals();
 	late_count = 0;
 	mark_crossed();
-	HASH_ITER (hh, table, lease, next) {
+	for (struct lease *lease = lease_table_first(); lease != NULL; lease = next) {
+		next = lease_table_next(lease);
 		lease->row = 0;
 		if (!lease->open && !keep(lease)) {
-			take_out(lease);
+			take_out(lease_shard_of(lease->conn), lease);
 			each(lease);
 		}
 	}
+	lease_table_unlock();
 }

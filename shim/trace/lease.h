@@ -17,9 +17,10 @@
  * lock (struct lease_activity), and read whenever somebody asks: the PGconn itself is
  * never looked into, for it is that thread's, or may have been freed past us.
  *
- * Locks: one, LOCK_LEASE, taken by every function here and held for a hash
- * look-up at most. Fork: see lease_fork_*; a lease remembers the process that
- * began it and lease_crossed() tells that the caller is another one.
+ * Locks: LOCK_LEASE, of the connection's shard (lease_table.h), taken by every function here
+ * and held for a hash look-up at most; of all shards by what is about all leases. Fork: see
+ * lease_fork_*; a lease remembers the process that began it and lease_crossed() tells that the
+ * caller is another one.
  */
 #ifndef PQPOOL_TRACE_LEASE_H
 #define PQPOOL_TRACE_LEASE_H
@@ -130,9 +131,11 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin);
 /*
  * Ends the lease on `conn` if one is open: exactly one of several callers gets
  * LEASE_OPEN. `*entry` is set to the registered entry (NULL if LEASE_UNKNOWN) and
- * `*ended`, if not NULL, to a copy of it as it was while open, with its end.
+ * `*ended`, if not NULL, to a copy of it as it was while open, with its end. `end_stack` is
+ * where it is given back, for whoever uses it after that.
  */
-enum lease_state lease_end(const void *conn, struct lease **entry, struct lease *ended);
+enum lease_state lease_end(const void *conn, uint32_t end_stack, struct lease **entry,
+                           struct lease *ended);
 
 /*
  * Looks `conn` up without changing anything. The entry stays valid while the
@@ -176,9 +179,6 @@ COLD void lease_keep_late(const struct lease *ended);
  */
 void lease_pend(struct lease *lease, const struct lease_origin *origin);
 void lease_fail(struct lease *lease);
-
-/* Notes where a lease that has just ended was given back. */
-void lease_note_end(struct lease *lease, uint32_t end_stack);
 
 /*
  * True if `conn` was given back and belongs to nobody now: whoever uses it has kept a
