@@ -182,8 +182,11 @@ FUNCTION(int, pthread_cond_clockwait,
           const struct timespec *until),
          (cond, mutex, clock, until), ENOSYS)
 FUNCTION(void *, pthread_getspecific, (pthread_key_t key), (key), NULL)
+FUNCTION(int, pthread_key_create, (pthread_key_t * key, void (*at_end)(void *)), (key, at_end),
+         ENOSYS)
 FUNCTION(int, pthread_once, (pthread_once_t * once, void (*run)(void)), (once, run), ENOSYS)
 FUNCTION(pthread_t, pthread_self, (void), (), 0)
+FUNCTION(int, pthread_setspecific, (pthread_key_t key, const void *value), (key, value), ENOSYS)
 FUNCTION(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size), -1)
 FUNCTION(struct dirent *, readdir, (DIR * dir), (dir), NULL)
 FUNCTION(ssize_t, readlink, (const char *path, char *buf, size_t size), (path, buf, size), -1)

@@ -24,6 +24,7 @@
 #include "pool/passing.h"
 #include "pool/postmortem.h"
 #include "pool/prewarm.h"
+#include "pool/recent.h"
 #include "pool/refusal.h"
 #include "pool/request.h"
 #include "pool/reset.h"
@@ -594,5 +595,6 @@ void broker_fork_child(void)
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child(close_copy_of_closing);
+	recent_fork_child();
 	identity_fork_child();
 }

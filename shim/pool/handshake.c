@@ -253,6 +253,7 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 	PGconn *conn;
 
 	lending_ask(&a, libpq, call, caller);
+	lending_keep(&a);
 	if (a.lender == NULL) {
 		conn = passing_start(&a, call);
 		lending_answered(&a);
@@ -441,6 +442,7 @@ bool handshake_retry(PGconn *conn, const void *caller, int *started)
 	a = (struct acquisition){
 		.libpq = session->libpq,
 		.lender = session->lender,
+		.counted = true,
 		.began_ns = clock_monotonic_ns(),
 		.stack = stack_capture(caller, lending_settings.stack_depth),
 	};

@@ -19,8 +19,6 @@
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
 static struct spelling *spellings;
-static struct spelling *latest; /* found; most programs have but one */
-static bool repeated;           /* it was found twice in a row: the next is likely to be it */
 static struct identity *identities;
 static struct identity_settings settings;
 
@@ -175,10 +173,10 @@ static struct spelling *unlist_locked(struct spelling *spelling)
 {
 	HASH_DEL(spellings, spelling);
 	spelling->hh.tbl = NULL;
-	latest = latest == spelling ? NULL : latest;
 	return let_go(spelling) ? spelling : NULL;
 }
 
+/* What it says is read without the lock: it never changes. */
 static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call)
 {
@@ -189,25 +187,6 @@ static bool is_spelled(const struct spelling *spelling, const struct libpq *libp
 	return blob_is_alike(&inputs);
 }
 
-/* The latest, if this is it. What it says is read without the lock: it never changes. */
-static struct spelling *recall_latest(const struct libpq *libpq,
-                                      const struct connect_call *call)
-{
-	struct spelling *spelling;
-
-	lock_take(&lock);
-	spelling = repeated ? latest : NULL;
-	if (spelling != NULL) {
-		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
-	}
-	lock_drop(&lock);
-	if (spelling != NULL && !is_spelled(spelling, libpq, call)) {
-		spelling_release(spelling);
-		spelling = NULL;
-	}
-	return spelling;
-}
-
 static struct spelling *recall(const struct blob *inputs)
 {
 	struct spelling *spelling;
@@ -215,8 +194,6 @@ static struct spelling *recall(const struct blob *inputs)
 	lock_take(&lock);
 	HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
 	if (spelling != NULL) {
-		repeated = spelling == latest;
-		latest = spelling;
 		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 	}
 	lock_drop(&lock);
@@ -262,13 +239,22 @@ static struct spelling *if_current(struct spelling *spelling)
 	return spelling;
 }
 
-/* Not the latest: another one, or a new one, or the latest anew. */
-static struct spelling *look_further(const struct libpq *libpq, const struct connect_call *call)
+bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call)
+{
+	return !atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) &&
+	       is_spelled(spelling, libpq, call) && watch_unchanged(&spelling->watches);
+}
+
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
 {
 	char buf[4096];
 	struct blob inputs;
 	struct spelling *spelling = NULL;
 
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
+		return NULL;
+	}
 	blob_init(&inputs, buf, sizeof(buf));
 	put_inputs(&inputs, libpq, call);
 	if (!inputs.failed) {
@@ -284,15 +270,9 @@ static struct spelling *look_further(const struct libpq *libpq, const struct con
 	return spelling;
 }
 
-struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+void spelling_hold(struct spelling *spelling)
 {
-	struct spelling *spelling;
-
-	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
-		return NULL;
-	}
-	spelling = if_current(recall_latest(libpq, call));
-	return spelling != NULL ? spelling : look_further(libpq, call);
+	atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
 }
 
 void spelling_release(struct spelling *spelling)

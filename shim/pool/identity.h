@@ -73,6 +73,15 @@ void identity_configure(const struct identity_settings *settings);
  */
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);
 
+/*
+ * True if `call` is said in the words of `spelling`, which the caller holds, and means what it
+ * did: identity_resolve() would return it. No lock is taken.
+ */
+bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call);
+
+/* A further reference, for who has one. */
+void spelling_hold(struct spelling *spelling);
 void spelling_release(struct spelling *spelling);
 
 /* Further references to an identity by itself, for those who outlive the spelling. */

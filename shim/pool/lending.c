@@ -12,6 +12,7 @@
 #include "base/program.h"
 #include "pool/events.h"
 #include "pool/journal.h"
+#include "pool/recent.h"
 #include "pool/watchdog.h"
 #include "pool/work.h"
 #include "trace/ending.h"
@@ -67,6 +68,7 @@ void lending_configure(const struct config *config)
 
 	status_configure(config, program_short_name(), name_reason, DROP_REASONS);
 	identity_configure(&identity);
+	recent_configure();
 	set_limits(config);
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
 	events_arm();
@@ -200,20 +202,26 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
 	a->stack = stack_capture(caller, lending_settings.stack_depth);
 	a->at_exit = ending_now(caller);
 	if (!atomic_load(&closing)) {
-		a->spelling = identity_resolve(libpq, call);
-	}
-	if (a->spelling != NULL) {
-		a->lender = registry_lender(a->spelling->identity);
+		a->counted = recent_ask(libpq, call, &a->spelling, &a->lender);
 	}
 	watchdog_look(a->began_ns);
 }
 
+void lending_keep(struct acquisition *a)
+{
+	if (!a->counted && a->lender != NULL) {
+		spelling_hold(a->spelling);
+		lender_hold(a->lender);
+		a->counted = true;
+	}
+}
+
 void lending_answered(struct acquisition *a)
 {
-	if (a->lender != NULL) {
+	if (a->counted && a->lender != NULL) {
 		lender_release(a->lender);
 	}
-	if (a->spelling != NULL) {
+	if (a->counted && a->spelling != NULL) {
 		spelling_release(a->spelling);
 	}
 }

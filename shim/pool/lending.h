@@ -42,7 +42,8 @@ void lending_configure(const struct config *config);
 struct acquisition {
 	const struct libpq *libpq;
 	struct spelling *spelling; /* NULL: not to be pooled */
-	struct lender *lender;     /* counted; NULL likewise */
+	struct lender *lender;     /* NULL likewise */
+	bool counted;              /* both; else they are the thread's own, see recent.h */
 	uint64_t began_ns;
 	uint32_t stack;     /* where the program asked */
 	bool at_exit;       /* and whether it was on its way out */
@@ -51,10 +52,11 @@ struct acquisition {
 
 /*
  * Begins one: what is asked for, by whom, where from. End it with lending_answered.
- * No spelling and no lender: not to be pooled.
+ * No lender: not to be pooled. It is for this call only, unless lending_keep() is called.
  */
 void lending_ask(struct acquisition *a, const struct libpq *libpq,
                  const struct connect_call *call, const void *caller);
+void lending_keep(struct acquisition *a);
 void lending_answered(struct acquisition *a);
 
 /*

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What a thread keeps of its last connect: as long as it says the same, and no longer. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/libpq.h"
+#include "pool/recent.h"
+
+/* Each test has identities of its own: a thread starts out with what the one before kept. */
+#define WORDS(name) "host=/nowhere dbname=" name " user=app"
+
+static const struct libpq *libpq;
+
+struct asked {
+	struct spelling *spelling;
+	struct lender *lender;
+	bool counted;
+};
+
+static struct asked ask(const char *conninfo)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
+	struct asked asked;
+
+	asked.counted = recent_ask(libpq, &call, &asked.spelling, &asked.lender);
+	return asked;
+}
+
+static unsigned references(const struct asked *asked)
+{
+	return atomic_load(&asked->spelling->refs);
+}
+
+static unsigned users(const struct asked *asked)
+{
+	return atomic_load(&asked->lender->users);
+}
+
+static int prepare(void **state)
+{
+	const struct pool_limits limits = {.size = 1, .total = 1};
+
+	(void)state;
+	registry_configure(&limits);
+	recent_configure();
+	libpq = libpq_of_caller((const void *)prepare).libpq;
+	/* The question is what links libpq to this program. */
+	return libpq == NULL || PQlibVersion() == 0;
+}
+
+static void counts_once_however_often_it_is_asked(void **state)
+{
+	struct asked first = ask(WORDS("often"));
+
+	(void)state;
+	assert_non_null(first.lender);
+	for (int i = 0; i < 5; i++) {
+		struct asked again = ask(WORDS("often"));
+
+		assert_false(again.counted);
+		assert_ptr_equal(again.spelling, first.spelling);
+		assert_ptr_equal(again.lender, first.lender);
+	}
+	/* The table's and this thread's. */
+	assert_int_equal(references(&first), 2);
+	assert_int_equal(users(&first), 1);
+}
+
+static void gives_up_what_it_kept_for_what_is_new(void **state)
+{
+	struct asked one = ask(WORDS("one"));
+	struct asked two;
+
+	(void)state;
+	assert_ptr_equal(ask(WORDS("one")).lender, one.lender);
+	two = ask(WORDS("two"));
+	assert_ptr_not_equal(two.lender, one.lender);
+	assert_int_equal(references(&one), 1);
+	assert_int_equal(users(&one), 0);
+	assert_int_equal(users(&two), 1);
+	/* By turns, which is never the one of last time. */
+	for (int i = 0; i < 3; i++) {
+		assert_ptr_equal(ask(WORDS("one")).lender, one.lender);
+		assert_ptr_equal(ask(WORDS("two")).lender, two.lender);
+	}
+	assert_int_equal(users(&one), 0);
+	assert_int_equal(users(&two), 1);
+}
+
+static void *ask_thrice(void *arg)
+{
+	struct asked *asked = arg;
+
+	for (int i = 0; i < 3; i++) {
+		*asked = ask(WORDS("thread"));
+	}
+	asked->counted = references(asked) == 3 && users(asked) == 2;
+	return NULL;
+}
+
+static void gives_all_up_when_the_thread_ends(void **state)
+{
+	struct asked here = ask(WORDS("thread"));
+	struct asked there;
+	pthread_t thread;
+
+	(void)state;
+	pthread_create(&thread, NULL, ask_thrice, &there);
+	pthread_join(thread, NULL);
+	assert_true(there.counted);
+	assert_ptr_equal(there.lender, here.lender);
+	assert_int_equal(references(&here), 2);
+	assert_int_equal(users(&here), 1);
+}
+
+static void write_file(const char *path, const char *content)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(content, f);
+	fclose(f);
+	chmod(path, 0600);
+}
+
+static void sees_what_has_changed_behind_the_same_words(void **state)
+{
+	char path[] = "/tmp/pqpool-recent-XXXXXX";
+	int fd = mkstemp(path);
+	struct asked before;
+	struct asked after;
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	setenv("PGPASSFILE", path, 1);
+	write_file(path, "*:*:*:*:old\n");
+	before = ask(WORDS("changed"));
+	assert_ptr_equal(ask(WORDS("changed")).spelling, before.spelling);
+	assert_ptr_equal(ask(WORDS("changed")).spelling, before.spelling);
+	write_file(path, "*:*:*:*:another\n");
+	after = ask(WORDS("changed"));
+	assert_ptr_not_equal(after.lender, before.lender);
+	/* And by the environment. */
+	setenv("PGAPPNAME", "recent", 1);
+	assert_ptr_equal(ask(WORDS("changed")).lender, ask(WORDS("changed")).lender);
+	assert_ptr_not_equal(ask(WORDS("changed")).lender, after.lender);
+	unsetenv("PGAPPNAME");
+	unsetenv("PGPASSFILE");
+	unlink(path);
+}
+
+static void keeps_nothing_that_is_not_pooled(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct asked asked = ask("replication=database");
+
+		assert_null(asked.spelling);
+		assert_null(asked.lender);
+	}
+}
+
+static void close_nothing(struct pool_slot *slot)
+{
+	(void)slot;
+}
+
+/* As broker_fork_child does it. */
+static int ask_in_child(const char *words)
+{
+	struct asked first;
+	struct asked second;
+
+	registry_fork_child(close_nothing);
+	recent_fork_child();
+	first = ask(words);
+	second = ask(words);
+	return first.lender != NULL && second.lender == first.lender && users(&first) == 1 ? 0
+	                                                                                   : 1;
+}
+
+static void asks_anew_in_a_child(void **state)
+{
+	struct asked before;
+	int status;
+	pid_t child;
+
+	(void)state;
+	ask(WORDS("fork"));
+	before = ask(WORDS("fork"));
+	registry_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		_exit(ask_in_child(WORDS("fork")));
+	}
+	registry_fork_parent();
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_ptr_equal(ask(WORDS("fork")).lender, before.lender);
+	assert_int_equal(users(&before), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counts_once_however_often_it_is_asked),
+		cmocka_unit_test(gives_up_what_it_kept_for_what_is_new),
+		cmocka_unit_test(gives_all_up_when_the_thread_ends),
+		cmocka_unit_test(sees_what_has_changed_behind_the_same_words),
+		cmocka_unit_test(keeps_nothing_that_is_not_pooled),
+		cmocka_unit_test(asks_anew_in_a_child),
+	};
+
+	return cmocka_run_group_tests(tests, prepare, NULL);
+}
