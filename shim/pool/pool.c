@@ -141,11 +141,26 @@ static void set_tend_at(struct pool *pool, uint64_t at_ns)
 	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
 }
 
+/* Where the calling thread is at home. */
+static unsigned home(void)
+{
+	static atomic_uint threads;
+	static _Thread_local unsigned number;
+
+	if (number == 0) {
+		number = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) |
+		         POOL_HOMES;
+	}
+	return number % POOL_HOMES;
+}
+
 static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 {
 	uint64_t at;
 
 	slot->state = SLOT_IDLE;
+	slot->home = home();
+	pool->own[slot->home] = slot;
 	DL_PREPEND(pool->idle, slot);
 	pool->idle_count++;
 	note_fall_locked(pool);
@@ -158,6 +173,9 @@ static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 static void take_out_locked(struct pool *pool, struct pool_slot *slot, enum slot_state state)
 {
 	DL_DELETE(pool->idle, slot);
+	if (pool->own[slot->home] == slot) {
+		pool->own[slot->home] = NULL;
+	}
 	pool->idle_count--;
 	slot->state = state;
 	slot->prev = NULL;
@@ -172,6 +190,19 @@ static void offer_slot_locked(struct pool *pool, struct pool_slot *slot)
 	}
 }
 
+/* The idle slot that is next; NULL: there is none. */
+static struct pool_slot *next_idle_locked(const struct pool *pool, uint64_t now_ns)
+{
+	struct pool_slot *own;
+
+	/* utlist keeps the last element in the head's prev. */
+	if (pool->idle == NULL || pool->limits.fifo) {
+		return pool->idle != NULL ? pool->idle->prev : NULL;
+	}
+	own = pool->own[home()];
+	return own != NULL && now_ns - own->idle_ns < POOL_WARM_NS ? own : pool->idle;
+}
+
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter))
 {
@@ -181,8 +212,7 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 
 	memset(waiter, 0, sizeof(*waiter));
 	lock_take(&pool->lock);
-	/* utlist keeps the last element in the head's prev. */
-	slot = pool->idle != NULL && pool->limits.fifo ? pool->idle->prev : pool->idle;
+	slot = next_idle_locked(pool, now_ns);
 	if (slot != NULL) {
 		take_out_locked(pool, slot, SLOT_CHECKING);
 		waiter->slot = slot;

@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
 #include "pool/deadlock.h"
@@ -49,6 +50,16 @@ struct pool_limits {
 	uint32_t warn_at;         /* sessions in use that are near the limit; 0 = never */
 };
 
+/* Threads are dealt out to so many homes. */
+#define POOL_HOMES 8
+
+/*
+ * Within this time a thread is lent the very session that it gave back, which its processor
+ * still has at hand, and not the one that another thread gave back after that. Whoever comes
+ * later gets the most recent one, so that what is not needed grows old.
+ */
+#define POOL_WARM_NS NS_PER_MS
+
 enum slot_state {
 	SLOT_OPENING,
 	SLOT_LEASED,
@@ -64,6 +75,7 @@ struct pool_slot {
 	uint64_t opened_ns;
 	uint64_t retire_ns; /* too old from then on */
 	uint64_t idle_ns;   /* when it became idle */
+	unsigned home;      /* of the thread that gave it back */
 	struct pool_slot *prev;
 	struct pool_slot *next;
 };
@@ -94,7 +106,9 @@ struct pool {
 	struct lock lock;
 
 	/* guarded by lock */
-	struct pool_slot *idle;    /* most recently returned first */
+	struct pool_slot *idle; /* most recently returned first */
+	struct pool_slot
+		*own[POOL_HOMES];  /* of these, what the threads at home there gave back */
 	struct pool_slot *closing; /* finished, the backend's end not yet seen */
 	struct pool_waiter *waiters;
 	uint32_t used; /* rooms taken, whatever for */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* The pool alone: no libpq, and a clock that the tests turn by hand. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -95,6 +96,66 @@ static void lends_the_latest_or_the_oldest(void **state)
 			assert_ptr_equal(take_idle(), &slots[fifo ? i : 2 - i]);
 		}
 	}
+}
+
+/* Where two threads stand that give slots back, and one of them takes one after that. */
+static struct {
+	pthread_barrier_t gave_back;
+	pthread_barrier_t take;
+} turns;
+
+static void *give_back_the_later(void *arg)
+{
+	(void)arg;
+	give_back(&slots[1]);
+	return NULL;
+}
+
+static void *give_back_and_take(void *arg)
+{
+	(void)arg;
+	give_back(&slots[0]);
+	pthread_barrier_wait(&turns.gave_back);
+	pthread_barrier_wait(&turns.take);
+	return take_idle();
+}
+
+/* What a thread is lent that comes so long after it and another one gave theirs back. */
+static struct pool_slot *taken_after(uint64_t ns)
+{
+	pthread_t first;
+	pthread_t later;
+	void *taken;
+
+	open_slot(0);
+	open_slot(1);
+	pthread_barrier_init(&turns.gave_back, NULL, 2);
+	pthread_barrier_init(&turns.take, NULL, 2);
+	pthread_create(&first, NULL, give_back_and_take, NULL);
+	pthread_barrier_wait(&turns.gave_back);
+	pthread_create(&later, NULL, give_back_the_later, NULL);
+	pthread_join(later, NULL);
+	now += ns;
+	pthread_barrier_wait(&turns.take);
+	pthread_join(first, &taken);
+	pthread_barrier_destroy(&turns.gave_back);
+	pthread_barrier_destroy(&turns.take);
+	return taken;
+}
+
+static void lends_a_thread_its_own_if_it_comes_at_once(void **state)
+{
+	(void)state;
+	make(2, 2);
+	assert_ptr_equal(taken_after(POOL_WARM_NS - 1), &slots[0]);
+	/* It is not there any more for the next. */
+	assert_ptr_equal(take_idle(), &slots[1]);
+	make(2, 2);
+	assert_ptr_equal(taken_after(POOL_WARM_NS), &slots[1]);
+	make(2, 2);
+	pool.limits.fifo = true;
+	assert_ptr_equal(taken_after(0), &slots[0]);
+	assert_ptr_equal(take_idle(), &slots[1]);
 }
 
 static void keeps_no_more_than_its_size(void **state)
@@ -541,6 +602,7 @@ int main(void)
 		cmocka_unit_test(lets_as_many_in_as_the_limit_says),
 		cmocka_unit_test(has_no_limit_if_told_so),
 		cmocka_unit_test(lends_the_latest_or_the_oldest),
+		cmocka_unit_test(lends_a_thread_its_own_if_it_comes_at_once),
 		cmocka_unit_test(keeps_no_more_than_its_size),
 		cmocka_unit_test(retires_by_age_within_the_jitter),
 		cmocka_unit_test(never_retires_without_recycling),
