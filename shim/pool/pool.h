@@ -105,28 +105,29 @@ struct pool {
 	uint32_t row;              /* on the status page, constant; 0 = none */
 	struct lock lock;
 
-	/* guarded by lock */
+	/* guarded by lock; what each lease comes by is in a row */
 	struct pool_slot *idle; /* most recently returned first */
-	struct pool_slot
-		*own[POOL_HOMES];  /* of these, what the threads at home there gave back */
-	struct pool_slot *closing; /* finished, the backend's end not yet seen */
 	struct pool_waiter *waiters;
-	uint32_t used; /* rooms taken, whatever for */
+	struct pool_slot *closing; /* finished, the backend's end not yet seen */
+	uint32_t used;             /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
 	uint32_t closing_count;
 	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
-	uint64_t place;             /* where the last connect landed; 0 = nowhere yet */
-	uint64_t landed_ns;         /* since when they land there */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
-	bool near_told;
 
 	/* written under lock; read without it, to see that there is nothing to take it for */
 	_Atomic uint64_t tend_at_ns; /* an idle slot may want closing from then on */
-	atomic_bool any_closing;
 	_Atomic uint64_t
 		near_look_ns; /* worth a look from then on whether to tell of the limit */
+	atomic_bool any_closing;
+
+	/* guarded by lock */
+	bool near_told;
+	struct pool_slot *own[POOL_HOMES]; /* idle, what the threads at home there gave back */
+	uint64_t place;                    /* where the last connect landed; 0 = nowhere yet */
+	uint64_t landed_ns;                /* since when they land there */
 };
 
 struct pool_counts {

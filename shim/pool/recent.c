@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/cold.h"
+#include "base/lock.h"
 
 /* Its destructor is how a thread learns that it ends. */
 static pthread_key_t end_key;
@@ -30,6 +31,10 @@ static void let_go(struct spelling *spelling, struct lender *lender)
 static COLD void at_thread_end(void *arg)
 {
 	(void)arg;
+	/* What the locks guard may be half done. */
+	if (lock_barred()) {
+		return;
+	}
 	let_go(last.spelling, last.lender);
 	last.spelling = NULL;
 	last.lender = NULL;
