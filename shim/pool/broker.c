@@ -380,12 +380,10 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 /* What a finish gives occasion to look at. */
 static void note_hold(const struct session *session, const struct lease *ended)
 {
-	uint64_t now_ns = ended->ended_ns;
-
-	watchdog_ended(ended, now_ns);
-	watchdog_look(now_ns);
+	watchdog_ended(ended, ended->ended_ns);
+	watchdog_look(ended->ended_ns);
 	if (session->lender != NULL) {
-		watchdog_look_at(session->lender, now_ns);
+		watchdog_look_at(session->lender, ended->ended_ns);
 	}
 }
 
@@ -407,11 +405,12 @@ static COLD void finish_unleased(struct session *session, const void *caller)
 
 void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 {
+	uint64_t now_ns = clock_monotonic_ns();
 	struct lease *lease = NULL;
 	struct lease ended;
 	uint32_t stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
 
-	switch (lease_end(conn, stack, &lease, &ended)) {
+	switch (lease_end(conn, now_ns, stack, &lease, &ended)) {
 	case LEASE_UNKNOWN:
 		if (libpq != NULL) {
 			libpq->PQfinish(conn);

@@ -187,11 +187,10 @@ static void copy_out(struct lease *to, const struct lease *from)
 	memset(&to->hh, 0, sizeof(to->hh));
 }
 
-enum lease_state lease_end(const void *conn, uint32_t end_stack, struct lease **entry,
-                           struct lease *ended)
+enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack,
+                           struct lease **entry, struct lease *ended)
 {
 	enum lease_state state = LEASE_UNKNOWN;
-	uint64_t now_ns = clock_monotonic_ns();
 	struct lease_shard *shard = enter(conn);
 	struct lease *lease = lease_shard_find(shard, conn);
 

@@ -131,11 +131,11 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin);
 /*
  * Ends the lease on `conn` if one is open: exactly one of several callers gets
  * LEASE_OPEN. `*entry` is set to the registered entry (NULL if LEASE_UNKNOWN) and
- * `*ended`, if not NULL, to a copy of it as it was while open, with its end. `end_stack` is
- * where it is given back, for whoever uses it after that.
+ * `*ended`, if not NULL, to a copy of it as it was while open, with its end, which is
+ * `now_ns`. `end_stack` is where it is given back, for whoever uses it after that.
  */
-enum lease_state lease_end(const void *conn, uint32_t end_stack, struct lease **entry,
-                           struct lease *ended);
+enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack,
+                           struct lease **entry, struct lease *ended);
 
 /*
  * Looks `conn` up without changing anything. The entry stays valid while the

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from running import same
+from running import PYTHON, same
 from server import wait_until
 from tls import ROUGH
 
@@ -305,3 +305,29 @@ def test_leak_exitcode_without_leaks(on, way, state):
 def test_leak_exitcode_keeps_death_by_signal(on):
     done = on("unix", ["exits", "abort", "0", "leased"], env=LEAK_EXITCODE, check_leases=False)
     assert done.returncode == -6
+
+
+FULL = """
+import os, psycopg2
+
+for _ in range(3):
+    psycopg2.connect("").close()
+kept = psycopg2.connect("")
+child = os.fork()
+if child == 0:
+    for _ in range(3):
+        connection = psycopg2.connect("")
+        connection.cursor().execute("SELECT 1")
+        connection.close()
+    os._exit(0)
+print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+kept.cursor().execute("SELECT 1")
+kept.close()
+"""
+
+
+def test_child_of_a_full_pool(run):
+    """What its parent has on lease takes no room in the child's pool."""
+    done = run([PYTHON, "-c", FULL], env={
+        "PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0", "PQPOOL_TIMEOUT": "1s"})
+    assert done.stdout == "child 0\n" and done.stderr == "", done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * keyhook none|default|mine: connects, sets the hook that answers for a client key's
- * password, and connects some more. Prints how many backends there were after that.
+ * keyhook none|default|mine: connects some times, sets the hook that answers for a client
+ * key's password, and connects some more. Prints how many backends there were after that.
  */
 #include "plain.h"
 
@@ -13,11 +13,13 @@ static int mine(char *buf, int size, PGconn *conn)
 
 int main(int argc, char **argv)
 {
-	PGconn *conn = open_database();
+	PGconn *conn;
 	int pids[3];
 	int distinct = 0;
 
-	PQfinish(conn);
+	for (int i = 0; i < 3; i++) {
+		PQfinish(open_database());
+	}
 	if (argc == 2 && strcmp(argv[1], "none") == 0) {
 		PQsetSSLKeyPassHook_OpenSSL(NULL);
 	} else if (argc == 2 && strcmp(argv[1], "default") == 0) {

@@ -19,6 +19,10 @@
 
 #define MANY 200
 
+/* When and where leases are given back. */
+#define MOMENT (UINT64_C(1) << 60)
+#define PLACE  7
+
 static const char pool_a[] = "app@a:5432/x";
 static const char pool_b[] = "app@a:5432/x"; /* equal text, another pool */
 
@@ -45,6 +49,11 @@ static uint64_t begin(struct lease *lease)
 		.backend_pid = 4711, .now_ns = clock_monotonic_ns(), .wait_ns = 12, .stack = 3};
 
 	return lease_begin(lease, &origin);
+}
+
+static enum lease_state end(size_t i, struct lease **entry, struct lease *ended)
+{
+	return lease_end(&conns[i], MOMENT, PLACE, entry, ended);
 }
 
 static size_t open_count(struct lease_totals *totals)
@@ -76,16 +85,16 @@ static void goes_through_its_states(void **state)
 	(void)state;
 	assert_int_equal(lease_find(&conns[0], &entry), LEASE_UNKNOWN);
 	assert_null(entry);
-	assert_int_equal(lease_end(&conns[0], 0, &entry, &ended), LEASE_UNKNOWN);
+	assert_int_equal(end(0, &entry, &ended), LEASE_UNKNOWN);
 	lease = make(0, pool_a);
 	assert_int_equal(lease_find(&conns[0], &entry), LEASE_IDLE);
 	assert_ptr_equal(entry, lease);
-	assert_int_equal(lease_end(&conns[0], 0, &entry, NULL), LEASE_IDLE);
+	assert_int_equal(end(0, &entry, NULL), LEASE_IDLE);
 
 	id = begin(lease);
 	assert_int_equal(lease_find(&conns[0], &entry), LEASE_OPEN);
 	lease_set_backend(lease, 4712);
-	assert_int_equal(lease_end(&conns[0], 0, &entry, &ended), LEASE_OPEN);
+	assert_int_equal(end(0, &entry, &ended), LEASE_OPEN);
 	assert_ptr_equal(entry, lease);
 	assert_true(ended.open);
 	assert_int_equal(ended.id, id);
@@ -95,7 +104,10 @@ static void goes_through_its_states(void **state)
 	assert_int_equal(ended.stack, 3);
 	assert_int_equal(ended.wait_ns, 12);
 	assert_null(ended.hh.tbl);
-	assert_int_equal(lease_end(&conns[0], 0, &entry, NULL), LEASE_IDLE);
+	assert_int_equal(ended.ended_ns, MOMENT);
+	assert_true(lease_misused(&conns[0], &ended));
+	assert_int_equal(ended.end_stack, PLACE);
+	assert_int_equal(end(0, &entry, NULL), LEASE_IDLE);
 	assert_int_equal(begin(lease), id + 1);
 	lease_forget(lease);
 	assert_int_equal(lease_find(&conns[0], &entry), LEASE_UNKNOWN);
@@ -145,7 +157,7 @@ static void snapshots_oldest_first(void **state)
 		ids[i] = begin(make(i, i % 2 == 0 ? pool_a : pool_b));
 	}
 	make(6, pool_a);
-	lease_end(&conns[5], 0, &entry, NULL);
+	end(5, &entry, NULL);
 	copies = lease_snapshot(&count, &totals);
 	assert_int_equal(count, 5);
 	for (size_t i = 0; i < count; i++) {
@@ -206,7 +218,7 @@ static int judge_child(uint64_t parent_id)
 	if (fresh.pid != getpid() || fresh.tid != getpid() || fresh.crossed_fork) {
 		return 5;
 	}
-	if (lease_end(&conns[1], 0, &entry, &ended) != LEASE_OPEN || !ended.crossed_fork) {
+	if (end(1, &entry, &ended) != LEASE_OPEN || !ended.crossed_fork) {
 		return 6;
 	}
 	if (open_count(&totals) != 1 || totals.begun != 1 || totals.ended != 0) {
@@ -240,7 +252,7 @@ static void survives_a_fork(void **state)
 	assert_false(entry->crossed_fork);
 	assert_int_equal(lease_find(&conns[1], &entry), LEASE_OPEN);
 	assert_true(entry->crossed_fork);
-	lease_end(&conns[1], 0, &entry, NULL);
+	end(1, &entry, NULL);
 	begin(entry);
 	assert_false(entry->crossed_fork);
 }
@@ -257,7 +269,7 @@ static void *end_everything(void *arg)
 
 	for (size_t i = 0; i < MANY; i++) {
 		pthread_barrier_wait(barrier);
-		if (lease_end(&conns[i], 0, &entry, NULL) == LEASE_OPEN) {
+		if (end(i, &entry, NULL) == LEASE_OPEN) {
 			atomic_fetch_add(&winners, 1);
 		}
 	}
@@ -301,8 +313,7 @@ static void *lease_own(void *arg)
 		}
 		lease_begin(&leases[i], &origin);
 		open_count(&totals);
-		if (lease_end(&conns[i], 0, &entry, &ended) != LEASE_OPEN ||
-		    ended.tid != gettid()) {
+		if (end(i, &entry, &ended) != LEASE_OPEN || ended.tid != gettid()) {
 			return "not mine";
 		}
 		lease_forget(&leases[i]);
@@ -445,7 +456,7 @@ static void keeps_what_was_late(void **state)
 	begin(make(0, pool_a));
 	id = make_noted(1)->id;
 	lease_note_statement(&activity, "SELECT a");
-	lease_end(&conns[1], 0, &entry, &ended);
+	end(1, &entry, &ended);
 	lease_read_activity(&ended);
 	lease_keep_late(&ended);
 	lease_forget(entry);
@@ -498,7 +509,7 @@ static void names_each_overdue_lease_once(void **state)
 	assert_int_equal(out[0].session, 6);
 	assert_int_equal(oldest_ns, LEASE_NONE);
 	/* The next lease on the same connection is another one. */
-	lease_end(&conns[6], 0, &(struct lease *){NULL}, NULL);
+	end(6, &(struct lease *){NULL}, NULL);
 	begin(&leases[6]);
 	leases[6].began_ns = 90;
 	assert_int_equal(lease_name_overdue(90, out, 4, &oldest_ns), 1);

@@ -148,14 +148,32 @@ static void lends_a_thread_its_own_if_it_comes_at_once(void **state)
 	(void)state;
 	make(2, 2);
 	assert_ptr_equal(taken_after(POOL_WARM_NS - 1), &slots[0]);
-	/* It is not there any more for the next. */
-	assert_ptr_equal(take_idle(), &slots[1]);
 	make(2, 2);
 	assert_ptr_equal(taken_after(POOL_WARM_NS), &slots[1]);
 	make(2, 2);
 	pool.limits.fifo = true;
 	assert_ptr_equal(taken_after(0), &slots[0]);
+}
+
+static void forgets_whose_own_a_slot_was_that_is_taken(void **state)
+{
+	(void)state;
+	make(2, 2);
+	open_slot(0);
+	open_slot(1);
+	give_back(&slots[0]);
+	give_back(&slots[1]);
 	assert_ptr_equal(take_idle(), &slots[1]);
+	assert_ptr_equal(take_idle(), &slots[0]);
+	give_back(&slots[0]);
+	/* Drained by somebody else, it must not be lent once more. */
+	assert_ptr_equal(pool_drain(&pool), &slots[0]);
+	pool_forget(&pool, &slots[0]);
+	give_back(&slots[1]);
+	assert_ptr_equal(take_idle(), &slots[1]);
+	for (size_t i = 0; i < POOL_HOMES; i++) {
+		assert_null(pool.own[i]);
+	}
 }
 
 static void keeps_no_more_than_its_size(void **state)
@@ -603,6 +621,7 @@ int main(void)
 		cmocka_unit_test(has_no_limit_if_told_so),
 		cmocka_unit_test(lends_the_latest_or_the_oldest),
 		cmocka_unit_test(lends_a_thread_its_own_if_it_comes_at_once),
+		cmocka_unit_test(forgets_whose_own_a_slot_was_that_is_taken),
 		cmocka_unit_test(keeps_no_more_than_its_size),
 		cmocka_unit_test(retires_by_age_within_the_jitter),
 		cmocka_unit_test(never_retires_without_recycling),

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "base/libpq.h"
+#include "base/lock.h"
+#include "pool/lending.h"
 #include "pool/recent.h"
 
 /* Each test has identities of its own: a thread starts out with what the one before kept. */
@@ -176,17 +178,19 @@ static void close_nothing(struct pool_slot *slot)
 }
 
 /* As broker_fork_child does it. */
-static int ask_in_child(const char *words)
+static int ask_in_child(const struct lender *of_parent)
 {
 	struct asked first;
 	struct asked second;
 
 	registry_fork_child(close_nothing);
 	recent_fork_child();
-	first = ask(words);
-	second = ask(words);
-	return first.lender != NULL && second.lender == first.lender && users(&first) == 1 ? 0
-	                                                                                   : 1;
+	first = ask(WORDS("fork"));
+	second = ask(WORDS("fork"));
+	return first.lender != NULL && first.lender != of_parent &&
+	                       second.lender == first.lender && users(&first) == 1
+	               ? 0
+	               : 1;
 }
 
 static void asks_anew_in_a_child(void **state)
@@ -201,13 +205,63 @@ static void asks_anew_in_a_child(void **state)
 	registry_fork_prepare();
 	child = fork();
 	if (child == 0) {
-		_exit(ask_in_child(WORDS("fork")));
+		_exit(ask_in_child(before.lender));
 	}
 	registry_fork_parent();
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	assert_ptr_equal(ask(WORDS("fork")).lender, before.lender);
 	assert_int_equal(users(&before), 1);
+}
+
+/* Where a signal handler has forked in the middle of anything nothing is to be touched. */
+static int end_a_thread_that_has_no_locks(void)
+{
+	struct asked there;
+	pthread_t thread;
+
+	lock_forsake();
+	pthread_create(&thread, NULL, ask_thrice, &there);
+	pthread_join(thread, NULL);
+	return references(&there) == 3 && users(&there) == 2 ? 0 : 1;
+}
+
+static void leaves_all_as_it_is_where_locks_are_nothing(void **state)
+{
+	int status;
+	pid_t child;
+
+	(void)state;
+	ask(WORDS("thread"));
+	child = fork();
+	if (child == 0) {
+		_exit(end_a_thread_that_has_no_locks());
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* A connect in steps goes on after its thread has connected to something else. */
+static void is_kept_for_who_needs_it_longer(void **state)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = WORDS("steps")};
+	struct acquisition a;
+	struct asked same;
+
+	(void)state;
+	ask(WORDS("steps"));
+	ask(WORDS("steps"));
+	lending_ask(&a, libpq, &call, NULL);
+	same = (struct asked){.spelling = a.spelling, .lender = a.lender};
+	assert_non_null(a.lender);
+	assert_int_equal(users(&same), 1);
+	lending_keep(&a);
+	ask(WORDS("other"));
+	assert_int_equal(references(&same), 2);
+	assert_int_equal(users(&same), 1);
+	lending_answered(&a);
+	assert_int_equal(references(&same), 1);
+	assert_int_equal(users(&same), 0);
 }
 
 int main(void)
@@ -219,6 +273,8 @@ int main(void)
 		cmocka_unit_test(sees_what_has_changed_behind_the_same_words),
 		cmocka_unit_test(keeps_nothing_that_is_not_pooled),
 		cmocka_unit_test(asks_anew_in_a_child),
+		cmocka_unit_test(leaves_all_as_it_is_where_locks_are_nothing),
+		cmocka_unit_test(is_kept_for_who_needs_it_longer),
 	};
 
 	return cmocka_run_group_tests(tests, prepare, NULL);
