@@ -7,45 +7,12 @@
 /* cmocka.h wants the four above. */
 #include <cmocka.h>
 
-#include <string.h>
+#include "slots.h"
 
-#include "base/clock.h"
-#include "pool/pool.h"
-
-#define SECOND NS_PER_SEC
-
-static struct pool pool;
-static struct pool_slot slots[4];
-static uint64_t now = 1000 * SECOND;
-
-static void make(uint32_t limit, uint32_t warn_at)
+static void make_near(uint32_t limit, uint32_t warn_at)
 {
-	struct pool_limits limits = {.size = limit, .total = limit, .warn_at = warn_at};
-
-	memset(slots, 0, sizeof(slots));
-	pool_init(&pool, &limits);
-}
-
-static void open_slot(size_t i)
-{
-	struct pool_waiter waiter;
-
-	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_OPEN);
-	pool_opened(&pool, &slots[i], now, 0);
-}
-
-static void give_back(struct pool_slot *slot)
-{
-	assert_int_equal(pool_return(&pool, slot, now), DROP_NONE);
-	pool_keep(&pool, slot, now);
-}
-
-static void take_idle(void)
-{
-	struct pool_waiter waiter;
-
-	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_LEND);
-	pool_lent(waiter.slot);
+	make(limit, limit);
+	pool.limits.warn_at = warn_at;
 }
 
 /* Told or not, after `seconds` more. */
@@ -63,7 +30,7 @@ static void tells_once_that_it_was_near_its_limit(void **state)
 	uint64_t since;
 
 	(void)state;
-	make(4, 3);
+	make_near(4, 3);
 	open_slot(0);
 	open_slot(1);
 	assert_false(near_after(0));
@@ -96,7 +63,7 @@ static void tells_once_that_it_was_near_its_limit(void **state)
 static void is_never_near_no_limit(void **state)
 {
 	(void)state;
-	make(2, 0);
+	make_near(2, 0);
 	open_slot(0);
 	open_slot(1);
 	assert_false(near_after(0));
