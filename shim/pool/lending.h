@@ -51,8 +51,9 @@ struct acquisition {
 };
 
 /*
- * Begins one: what is asked for, by whom, where from. End it with lending_answered.
- * No lender: not to be pooled. It is for this call only, unless lending_keep() is called.
+ * Begins one: what is asked for, by whom, where from. End it with lending_answered().
+ * No lender: not to be pooled. It lasts until the thread's next connect, and after
+ * lending_keep() until it is ended.
  */
 void lending_ask(struct acquisition *a, const struct libpq *libpq,
                  const struct connect_call *call, const void *caller);

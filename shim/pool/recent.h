@@ -6,8 +6,9 @@
  * to something else or ends. While it asks for the same again it meets no lock and writes
  * nothing that other threads read.
  *
- * Locks: none are held; those of identity.h and registry.h are taken for what is new. Fork: the
- * child has one thread, and what others kept stays counted there.
+ * Locks: none are held; those of identity.h and registry.h are taken for what is new. A signal
+ * handler that comes in the middle of a change uses nothing that is kept. Fork: the child has
+ * one thread, which keeps no lender of the parent's; what others kept stays counted there.
  */
 #ifndef PQPOOL_POOL_RECENT_H
 #define PQPOOL_POOL_RECENT_H
