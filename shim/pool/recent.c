@@ -25,11 +25,13 @@ static _Thread_local struct {
 /* Puts these in the place of what was kept, which is given back. */
 static void change(struct spelling *spelling, struct lender *lender)
 {
-	struct spelling *old_spelling = last.spelling;
-	struct lender *old_lender = last.lender;
+	struct spelling *old_spelling;
+	struct lender *old_lender;
 
 	last.changing = true;
 	atomic_signal_fence(memory_order_seq_cst);
+	old_spelling = last.spelling;
+	old_lender = last.lender;
 	last.repeated = spelling != NULL && spelling == old_spelling;
 	last.spelling = spelling;
 	last.lender = lender;

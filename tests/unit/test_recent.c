@@ -214,6 +214,33 @@ static void asks_anew_in_a_child(void **state)
 	assert_int_equal(users(&before), 1);
 }
 
+/* As if a signal handler had forked meanwhile, and this were its child. */
+static PQconninfoOption *fork_meanwhile(void)
+{
+	registry_fork_prepare();
+	registry_fork_child(close_nothing);
+	recent_fork_child();
+	return PQconndefaults();
+}
+
+static void keeps_nothing_of_before_a_fork_in_the_middle(void **state)
+{
+	static struct libpq forking;
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = WORDS("middle")};
+	struct asked asked;
+	unsigned before;
+
+	(void)state;
+	forking = *libpq;
+	forking.PQconndefaults = fork_meanwhile;
+	recent_ask(&forking, &call, &asked.spelling, &asked.lender);
+	assert_non_null(asked.lender);
+	before = users(&asked);
+	/* Had the thread kept it, it would be let go for this one. */
+	ask(WORDS("after"));
+	assert_int_equal(users(&asked), before);
+}
+
 /* Where a signal handler has forked in the middle of anything nothing is to be touched. */
 static void *ask_and_forsake(void *arg)
 {
@@ -281,6 +308,7 @@ int main(void)
 		cmocka_unit_test(asks_anew_in_a_child),
 		cmocka_unit_test(leaves_all_as_it_is_where_locks_are_nothing),
 		cmocka_unit_test(is_kept_for_who_needs_it_longer),
+		cmocka_unit_test(keeps_nothing_of_before_a_fork_in_the_middle),
 	};
 
 	return cmocka_run_group_tests(tests, prepare, NULL);
