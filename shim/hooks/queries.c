@@ -16,6 +16,7 @@
  * PQsetSingleRowMode and PQsetChunkedRowsMode, which last for the query that is under way: no
  * session is kept before that is over, and the next one begins without.
  */
+#include "base/cold.h"
 #include "base/libpq.h"
 #include "hooks/entry.h"
 #include "hooks/process.h"
@@ -30,6 +31,23 @@ static bool is_unnamed(const char *name)
 	return name == NULL || *name == '\0';
 }
 
+/* What the call that was begun gives occasion to, before it goes on. */
+static COLD void heed(const struct work *work, PGconn *conn, const void *caller,
+                      const char *function)
+{
+	struct guard guard;
+
+	if (!process_enter(&guard)) {
+		return;
+	}
+	if (work->stale) {
+		broker_misuse(conn, function, caller);
+	} else {
+		broker_heed(conn, work->effects);
+	}
+	process_leave(&guard);
+}
+
 /*
  * May the call go on, with work->libpq? Then it must end. What a libpq does in the course
  * of a call of ours is none of the program's.
@@ -37,7 +55,6 @@ static bool is_unnamed(const char *name)
 static bool begin(struct work *work, PGconn *conn, const char *text, const void *caller,
                   const char *function)
 {
-	struct guard guard;
 	bool go_on;
 
 	if (work_is_within(work, conn)) {
@@ -49,13 +66,8 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 		return work->libpq != NULL;
 	}
 	go_on = work_begin(work, conn, text, caller);
-	if ((work->stale || work->effects != 0) && process_enter(&guard)) {
-		if (work->stale) {
-			broker_misuse(conn, function, caller);
-		} else {
-			broker_heed(conn, work->effects);
-		}
-		process_leave(&guard);
+	if (work->stale || work->effects != 0) {
+		heed(work, conn, caller, function);
 	}
 	return go_on;
 }
@@ -93,14 +105,23 @@ static bool begin_prepared(struct work *work, PGconn *conn, const char *name,
 	return true;
 }
 
+/* The session was finished while the call was under way. */
+static COLD void drop_left(struct session *left)
+{
+	struct guard guard;
+
+	if (process_enter(&guard)) {
+		broker_drop_left(left);
+		process_leave(&guard);
+	}
+}
+
 static void end(struct work *work)
 {
 	struct session *left = work->entered ? work_end(work) : NULL;
-	struct guard guard;
 
-	if (left != NULL && process_enter(&guard)) {
-		broker_drop_left(left);
-		process_leave(&guard);
+	if (left != NULL) {
+		drop_left(left);
 	}
 }
 

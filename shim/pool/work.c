@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/cold.h"
 #include "base/text.h"
 #include "pool/reading.h"
 #include "trace/lease.h"
@@ -36,7 +37,10 @@ void work_configure(bool judge)
 static void enter(struct work *work, const PGconn *conn, const char *text)
 {
 	work->entered = true;
-	work->outer = (uintptr_t)work < work_place.frame ? work_place : (struct work_place){0};
+	work->outer.frame = 0;
+	if ((uintptr_t)work < work_place.frame) {
+		work->outer = work_place;
+	}
 	work_place = (struct work_place){.conn = conn,
 	                                 .libpq = work->libpq,
 	                                 .session = work->session,
@@ -126,29 +130,42 @@ static enum lease_transaction transaction_of(const struct session *session)
 
 /* ---- begin and end ---- */
 
+/* The connection is not on lease: `lease` is an idle session's, or NULL. */
+static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGconn *conn,
+                                                  struct lease *lease, const void *caller)
+{
+	if (lease == NULL) {
+		return libpq_of_caller(caller).libpq;
+	}
+	/* Asked again under the lock: a session that is idle may go at any moment. */
+	work->stale = lease_is_stale(conn);
+	return work->stale ? NULL : session_of_lease(lease)->libpq;
+}
+
+/* Apart from the calls without a text, which are most, so that these come by few lines. */
+static __attribute__((noinline)) void note_text(struct work *work, const char *text)
+{
+	work->effects = effects_of(work->session, text);
+	note_sent(work->session, text);
+}
+
 bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
 {
 	struct lease *lease;
 
-	*work = (struct work){0};
-	switch (lease_find(conn, &lease)) {
-	case LEASE_UNKNOWN:
-		work->libpq = libpq_of_caller(caller).libpq;
-		break;
-	case LEASE_IDLE:
-		/* Asked again under the lock: a session that is idle may go at any moment. */
-		work->stale = lease_is_stale(conn);
-		work->libpq = work->stale ? NULL : session_of_lease(lease)->libpq;
-		break;
-	case LEASE_OPEN:
+	work->session = NULL;
+	work->effects = 0;
+	work->stale = false;
+	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
-		atomic_store(&work->session->user, self());
+		/* A finish that comes before this is seen is one in the same instant. */
+		atomic_store_explicit(&work->session->user, self(), memory_order_release);
 		if (text != NULL) {
-			work->effects = effects_of(work->session, text);
-			note_sent(work->session, text);
+			note_text(work, text);
 		}
-		break;
+	} else {
+		work->libpq = libpq_of_unleased(work, conn, lease, caller);
 	}
 	if (work->libpq == NULL) {
 		return false;
@@ -197,7 +214,12 @@ struct session *work_end(struct work *work)
 {
 	struct session *session = work->session;
 
-	work_place = work->outer;
+	if (work->outer.frame != 0) {
+		work_place = work->outer;
+	} else {
+		work_place.conn = NULL;
+		work_place.frame = 0;
+	}
 	if (session != NULL) {
 		note_transaction(session, transaction_of(session));
 	}

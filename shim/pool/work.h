@@ -49,7 +49,7 @@ struct work {
 	/* work.c's */
 	bool entered;
 	struct session *session; /* whose lease it is; NULL = a stranger */
-	struct work_place outer;
+	struct work_place outer; /* its frame 0: there is none */
 };
 
 /* Whether statements are to be judged by what they leave behind, or all alike. Once, first. */

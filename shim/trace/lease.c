@@ -216,18 +216,29 @@ enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack
 	return state;
 }
 
-/* Asks the table, as of the count of changes that was read first. */
-static struct told ask(const void *conn, uint_fast64_t changes)
+/*
+ * Asks the table, as of the count of changes that was read first. On its own, so that what is
+ * remembered is answered without a frame.
+ */
+static __attribute__((noinline)) enum lease_state ask(const void *conn, uint_fast64_t changes,
+                                                      struct lease **entry)
 {
 	struct told answer = {.conn = conn, .state = LEASE_UNKNOWN, .changes = changes};
-	struct lease_shard *shard = enter(conn);
+	struct lease_shard *shard;
 
+	if (lock_barred()) {
+		*entry = NULL;
+		return LEASE_UNKNOWN;
+	}
+	shard = enter(conn);
 	answer.lease = lease_shard_find(shard, conn);
 	if (answer.lease != NULL) {
 		answer.state = answer.lease->open ? LEASE_OPEN : LEASE_IDLE;
 	}
 	leave(shard);
-	return answer;
+	*told_of(conn) = answer;
+	*entry = answer.lease;
+	return answer.state;
 }
 
 /*
@@ -239,14 +250,10 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 {
 	uint_fast64_t now =
 		atomic_load_explicit(&lease_shard_of(conn)->changes, memory_order_acquire);
-	struct told *last = told_of(conn);
+	const struct told *last = told_of(conn);
 
 	if (last->conn != conn || last->changes != now) {
-		if (lock_barred()) {
-			*entry = NULL;
-			return LEASE_UNKNOWN;
-		}
-		*last = ask(conn, now);
+		return ask(conn, now, entry);
 	}
 	*entry = last->lease;
 	return last->state;
