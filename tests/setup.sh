@@ -87,6 +87,7 @@ need_valgrind() {
 has_jar() { [ -e "/usr/share/java/$1" ]; }
 need_bench() {
 	need strace has_program strace
+	need linux-perf has_program perf
 	need_valgrind
 	need openssl has_program openssl
 	need python3-psycopg2 has_module psycopg2

@@ -22,6 +22,7 @@ import cycles  # noqa: E402
 import growth  # noqa: E402
 import parts  # noqa: E402
 import plot  # noqa: E402
+import sampled  # noqa: E402
 import whole  # noqa: E402
 from measure import CPUS, Rounds, fail, say  # noqa: E402
 
@@ -33,6 +34,7 @@ TABLES = {
     "presence": growth.presence,   # programs without libpq; queries on one connection
     "memory": growth.memory,
     "profile": parts.profile,      # a transaction, by instructions and system calls
+    "samples": sampled.samples,    # and by time, in the kernel and in each library
 }
 # No log of connections: it would be most of what the server does.
 SETTINGS = {"log_connections": "off", "log_disconnections": "off", "log_min_messages": "warning",
