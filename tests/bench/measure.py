@@ -95,10 +95,11 @@ class Rounds:
         self.thrown_away = 0
         self.kept_busy = 0
 
-    def run(self, functions, services):
-        """services: name -> pid, or a function of the name that gives such a dict."""
+    def run(self, functions, services, times=1):
+        """services: name -> pid, or a function of the name that gives such a dict. times: so many
+        times the rounds."""
         found = {name: [] for name in functions}
-        for _ in range(self.rounds):
+        for _ in range(self.rounds * times):
             for name, function in functions.items():
                 whom = services(name) if callable(services) else services
                 found[name].append(self._one(function, whom))

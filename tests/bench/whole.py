@@ -7,6 +7,8 @@ from bouncer import Bouncer
 from measure import Table, fail
 
 CLIENTS = (1, 4, 16)
+COMPARED = 4  # clients: whom the ratios are of
+TIMES = 3     # the rounds, there
 FAST = {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "auto"}
 WAYS = {"unix": "Unix socket", "tcp": "TCP, scram", "tls": "TLS, scram"}
 TPS = re.compile(r"^tps = ([\d.]+)", re.M)
@@ -51,13 +53,14 @@ def _measure(bench, way, clients):
                     **{mode: pooler.process.pid for mode, pooler in poolers.items()}}
         found = bench.rounds.run(
             {name: lambda env=env, anew=anew: _one(bench, env, clients, anew)
-             for name, (env, anew) in rows.items()}, services)
+             for name, (env, anew) in rows.items()}, services,
+            TIMES if clients == COMPARED else 1)
     return found
 
 
 def _cpu_tables(way, found):
     """Milliseconds of CPU for 1000 transactions: program, pooler, server."""
-    table = Table("cpu-" + way, "CPU of pgbench -S -n -C -c 4, " + WAYS[way],
+    table = Table("cpu-" + way, "CPU of pgbench -S -n -C -c %d, %s" % (COMPARED, WAYS[way]),
                   "ms for 1000 transactions", digits=0)
     for row, results in found.items():
         parts = {"program": [], "pooler": [], "server": [], "all": []}
@@ -74,7 +77,8 @@ def _cpu_tables(way, found):
 
 def programs(bench):
     tables = []
-    shares = Table("shares", "pgbench -S -n -C -c 4: who against whom", "times", digits=2)
+    shares = Table("shares", "pgbench -S -n -C -c %d: who against whom" % COMPARED, "times",
+                   digits=2)
     for way, title in WAYS.items():
         tps = Table("tps-" + way, "pgbench -S -n -C, " + title, "transactions per second",
                     "persistent")
@@ -82,12 +86,12 @@ def programs(bench):
             found = _measure(bench, way, clients)
             for row, results in found.items():
                 tps.add(row, "c=%d" % clients, [result[1] for result, _ in results])
-            if clients == 4:
+            if clients == COMPARED:
                 cpu = _cpu_tables(way, found)
         for ours in ("pqpool", "pqpool, fast"):
             for other in tps.rows:
                 if other != ours:
                     shares.add("%s / %s" % (ours, other), title,
-                               tps.ratios(ours, other, "c=4"))
+                               tps.ratios(ours, other, "c=%d" % COMPARED))
         tables += [tps, cpu]
     return [*tables, shares]
