@@ -112,8 +112,8 @@ def profile(bench):
     strace = ["strace", "-f", "-c", "-o", "OUT"]
     instructions = _of_one(bench, callgrind, _instructions, INSTRUCTIONS_OF)
     calls = _of_one(bench, strace, _calls, CALLS_OF)
-    alone = Table("profile-alone", "The system calls of a fast lease by themselves, in a loop, "
-                  "by number of sockets", "ns", digits=0)
+    alone = Table("profile-alone", "The system calls of a fast lease, and its memory, by "
+                  "themselves, in a loop, by number of sessions", "ns", digits=0)
     found = bench.rounds.run(
         {n: lambda n=n: dict(line.split("\t") for line in bench.output(
             [bench.program("calls"), str(n), str(TIMES)], bench.env()).splitlines())
