@@ -48,6 +48,7 @@ enum mode { UNSTARTED, POOLING, ASIDE };
 
 static _Atomic(enum mode) mode = UNSTARTED;
 static struct lock start_lock = LOCK_INITIALIZER(LOCK_PROCESS);
+static _Atomic(pid_t) starter; /* the process that began to start; 0 = none has */
 static struct config config;
 
 static atomic_bool exit_handler_set;
@@ -175,12 +176,28 @@ static COLD enum mode start_locked(void)
 	return POOLING;
 }
 
+/*
+ * A thread of the parent was about to start when another one forked: there was nobody yet to
+ * wait for it, whoever had the lock is not here, and what is started may be half done.
+ */
+static bool start_was_left_behind(void)
+{
+	pid_t self = getpid();
+	pid_t before = 0;
+
+	return !atomic_compare_exchange_strong(&starter, &before, self) && before != self;
+}
+
 static enum mode started(void)
 {
 	enum mode now = atomic_load_explicit(&mode, memory_order_acquire);
 
 	if (now == UNSTARTED) {
 		late_find();
+		if (start_was_left_behind()) {
+			atomic_store(&mode, ASIDE);
+			return ASIDE;
+		}
 		lock_take(&start_lock);
 		now = atomic_load(&mode);
 		if (now == UNSTARTED) {
