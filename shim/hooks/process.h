@@ -20,8 +20,9 @@
  * child with what is the parent's has to look at that (session->owner). Where a signal
  * handler forks that interrupted a call of ours with a lock in its hand, none is taken, and
  * in the child everything is passed through from then on (lock_forsake); as it is in a child
- * of a raw clone, which has come past that. One that shares our memory, as of vfork, is
- * recognised by its pid where it execs or ends; it may not call libpq.
+ * of a raw clone, which has come past that, and in one forked while another thread started. One
+ * that shares our memory, as of vfork, is recognised by its pid where it execs or ends; it may
+ * not call libpq.
  */
 #ifndef PQPOOL_HOOKS_PROCESS_H
 #define PQPOOL_HOOKS_PROCESS_H

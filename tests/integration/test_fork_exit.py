@@ -98,6 +98,12 @@ def test_fork_among_threads(on, way):
     assert (done.stdout, done.stderr) == ("50 children ended well\n", "")
 
 
+def test_fork_while_another_thread_starts(on):
+    done = on("unix", ["forks", "starting"], env={"PQPOOL_NO_SUCH": "1"})
+    assert done.stdout == "child ended well: yes\nconnects work: yes\n"
+    assert {e["pid"] for e in done.events("acquire")} == {done.log[0]["pid"]}
+
+
 def test_fork_while_others_look(run, program):
     done = same(run, [program("forks"), "while_looking"])
     assert done.stdout == "100 children ended well\n"

@@ -3,12 +3,15 @@
  * forks MODE: forks with connections open and finished, and prints what becomes of them:
  * "same" where a connection is on the backend it was on before.
  */
+#define _GNU_SOURCE
 #include "plain.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -224,6 +227,67 @@ static void among_threads(void)
 	printf("%d children ended well\n", good);
 }
 
+/* ---- a thread is in its first connect --------------------------------------------------- */
+
+static atomic_int starter;
+
+static void *start(void *arg)
+{
+	(void)arg;
+	starter = (int)syscall(SYS_gettid);
+	touch();
+	return NULL;
+}
+
+static int is_writing(int tid)
+{
+	char path[64];
+	long call = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	f = fopen(path, "r");
+	if (f != NULL) {
+		if (fscanf(f, "%ld", &call) != 1) {
+			call = -1;
+		}
+		fclose(f);
+	}
+	return call == SYS_write;
+}
+
+/* It has something to complain of before all else, and nobody reads that as yet. */
+static void starting(void)
+{
+	char full[65536];
+	int ends[2];
+	pthread_t thread;
+	pid_t child;
+
+	memset(full, ' ', sizeof(full));
+	if (pipe(ends) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0) {
+		return;
+	}
+	while (write(ends[1], full, sizeof(full)) > 0) {
+	}
+	fcntl(ends[1], F_SETFL, 0);
+	dup2(ends[1], STDERR_FILENO);
+	pthread_create(&thread, NULL, start, NULL);
+	while (starter == 0 || !is_writing(starter)) {
+	}
+	child = fork();
+	if (child == 0) {
+		alarm(20);
+		touch();
+		_exit(0);
+	}
+	expect("child ended well", status_of(child) == 0);
+	while (read(ends[0], full, sizeof(full)) == sizeof(full)) {
+	}
+	pthread_join(thread, NULL);
+	expect("connects work", touch() > 0);
+}
+
 /* ---- a thread is in the middle of a call, of whatever kind ------------------------------ */
 
 static void *look(void *conn)
@@ -325,6 +389,7 @@ static const struct {
 	{"crossed", crossed},       {"parent_first", parent_first},
 	{"prefork", prefork},       {"among_threads", among_threads},
 	{"spawn", spawn},           {"while_looking", while_looking},
+	{"starting", starting},
 };
 
 int main(int argc, char **argv)
