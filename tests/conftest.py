@@ -3,6 +3,9 @@
 
 server      a private server for the whole run
 new_server  makes further ones, for tests that break theirs
+server_at   server_at("15.8"): one of that version for the whole run (versions.py)
+server_of   server_of("15.8"): the programs of such a server, for new_server(programs=...)
+libpq_of    libpq_of("18"): the folder of that libpq, for LD_LIBRARY_PATH
 build       the build folder (PQPOOL_BUILD, default: build)
 shim        path of libpqpool.so
 program     program("name"): path of the built tests/programs/name.c
@@ -18,6 +21,7 @@ import signal
 import pytest
 
 import cmocka
+import versions
 from running import Runner
 from server import Server
 
@@ -48,6 +52,46 @@ def new_server():
 
     yield make
     for each in made:
+        each.stop()
+
+
+def _version(function):
+    """One of versions.py's functions, which skips the test where the version cannot be had;
+    where everything must be there, it fails."""
+    def get(version):
+        try:
+            return function(version)
+        except versions.Unavailable as why:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(why), pytrace=False)
+            pytest.skip(str(why))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def server_of():
+    return _version(versions.server_of)
+
+
+@pytest.fixture(scope="session")
+def libpq_of():
+    return _version(versions.libpq_of)
+
+
+@pytest.fixture(scope="session")
+def server_at(server_of):
+    started = {}
+
+    def get(version):
+        name = versions.name_of(version)
+        if name not in started:
+            started[name] = Server(programs=server_of(name))
+            started[name].start()
+        return started[name]
+
+    yield get
+    for each in started.values():
         each.stop()
 
 

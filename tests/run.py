@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """pytest with a last line that counts: `N passed, N failed`.
 
-Errors (in fixtures, in the checks after a test, while collecting) count as failed.
-The exit status is 0 only if something passed and nothing failed.
+Errors (in fixtures, in the checks after a test, while collecting) count as failed. What
+was skipped is counted in a line before it. The exit status is 0 only if something passed
+and nothing failed.
 """
 import signal
 import sys
@@ -17,10 +18,13 @@ class Tally:
     def __init__(self):
         self.passed = set()
         self.failed = set()
+        self.skipped = set()
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
             self.failed.add(report.nodeid)
+        elif report.skipped:
+            self.skipped.add(report.nodeid)
         elif report.when == "call" and report.passed:
             self.passed.add(report.nodeid)
 
@@ -46,6 +50,8 @@ def main():
     if failed or not passed:
         status = status or 1
     sys.stderr.flush()
+    if tally.skipped:
+        print("NOT RUN: %d tests, for the reasons above" % len(tally.skipped))
     print("%d passed, %d failed" % (passed, failed), flush=True)
     sys.exit(status)
 

@@ -79,7 +79,7 @@ def wait_until(predicate, deadline=10.0, interval=0.01):
 
 
 def bindir():
-    """The folder of the server programs: pg_config's, else the newest installed."""
+    """The folder of the machine's own programs: pg_config's, else the newest installed."""
     dirs = []
     if shutil.which("pg_config"):
         dirs.append(subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
@@ -94,10 +94,22 @@ def bindir():
     raise ServerError("no PostgreSQL server programs found; run tests/setup.sh")
 
 
+def major_version(folder):
+    """The major version of the server program in a folder."""
+    said = subprocess.check_output([os.path.join(folder, "postgres"), "--version"], text=True,
+                                   env=own_environ())
+    return int(re.search(r"\d+", said).group())
+
+
 def bare_environ():
     """Our environment without anything that speaks to libpq or to the shim."""
     mine = ("PG", "PQPOOL_", "LD_PRELOAD")
     return {k: v for k, v in os.environ.items() if not k.startswith(mine)}
+
+
+def own_environ():
+    """The same for the server's programs and psql, which run with their own libraries."""
+    return {k: v for k, v in bare_environ().items() if k != "LD_LIBRARY_PATH"}
 
 
 def free_port():
@@ -156,13 +168,21 @@ class Folder:
 
 class Server:
     """One private server. A context manager; start() and stop() otherwise, from a
-    thread that lives on: the server ends with the thread that started it."""
+    thread that lives on: the server ends with the thread that started it.
 
-    def __init__(self, settings=None, hba=HBA):
+    programs: the folder of its initdb and postgres, if not the machine's own, for example
+    versions.server_of("15.8"). psql and the other clients are always the machine's."""
+
+    # What `programs` is where nothing is said; the matrix sets it for a whole run.
+    default_programs = None
+
+    def __init__(self, settings=None, hba=HBA, programs=None):
         self.settings = {**SETTINGS, **(settings or {})}
         self.hba = hba
         self.password = secrets.token_hex(8)
         self.bindir = bindir()
+        self.programs = programs or Server.default_programs or self.bindir
+        self.major = major_version(self.programs)  # of the server
         self.account = Account()
         self.folder = None
         self.process = None
@@ -225,8 +245,8 @@ class Server:
         with open(pwfile, "w", encoding="ascii") as f:
             f.write(self.password)
         self.account.own(pwfile)
-        argv = ["initdb", "-D", self.data, "-U", "postgres", "--pwfile", pwfile]
-        argv += ["--no-sync", "--no-instructions", "--auth=trust", "--no-locale", "-E", "UTF8"]
+        argv = [os.path.join(self.programs, "initdb"), "-D", self.data, "-U", "postgres"]
+        argv += ["--pwfile", pwfile, "--no-sync", "--auth=trust", "--no-locale", "-E", "UTF8"]
         self._tool(argv)
         os.unlink(pwfile)
         with open(os.path.join(self.data, "pg_hba.conf"), "w", encoding="ascii") as f:
@@ -237,10 +257,9 @@ class Server:
                 f.write("%s = '%s'\n" % (name, str(value).replace("'", "''")))
 
     def _tool(self, argv):
-        """Runs a program of the server's, as its user, that must succeed."""
+        """Runs a program as the server's user; it must succeed."""
         done = subprocess.run(
-            [os.path.join(self.bindir, argv[0])] + argv[1:],
-            env=bare_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            argv, env=own_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True, check=False,
             **self.account.popen)
         if done.returncode:
@@ -268,8 +287,8 @@ class Server:
         libc = ctypes.CDLL(None)
         with open(self.logfile, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [os.path.join(self.bindir, "postgres"), "-D", self.data, "-p", str(self.port)],
-                env=bare_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [os.path.join(self.programs, "postgres"), "-D", self.data, "-p", str(self.port)],
+                env=own_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT),
                 **self.account.popen)
@@ -320,7 +339,7 @@ class Server:
 
     def sql(self, query, database="postgres", user="postgres"):
         """Rows, as lists of strings, of a query on a connection of its own."""
-        env = {**bare_environ(), **self.env(user, database), "PGAPPNAME": OBSERVER}
+        env = {**own_environ(), **self.env(user, database), "PGAPPNAME": OBSERVER}
         done = subprocess.run(
             [os.path.join(self.bindir, "psql"), "-XAtq", "-F", FIELD, "-R", RECORD, "-c", query],
             env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
@@ -340,12 +359,16 @@ class Server:
         return [dict(zip(columns, row)) for row in rows]
 
     def terminate(self, where="true"):
-        """Ends the clients' sessions for which `where` holds; returns how many."""
+        """Ends the clients' sessions for which `where` holds; returns how many, once their
+        processes are gone."""
         rows = self.sql(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND application_name <> '%s' AND (%s)"
             % (OBSERVER, where))
-        return len(rows)
+        pids = {row[0] for row in rows}
+        if not wait_until(lambda: not any(os.path.exists("/proc/" + p) for p in pids)):
+            raise ServerError("these sessions do not end: %s" % pids)
+        return len(pids)
 
     def marker(self):
         """A point in the server's log, for the two below."""
@@ -357,7 +380,9 @@ class Server:
             return f.read().decode("utf-8", "replace")
 
     def connections_since(self, marker=0):
-        """How many sessions began after `marker`, the observer's left out."""
+        """How many sessions began after `marker`, the observer's left out. Servers before
+        12 do not say whose they were."""
+        assert self.major >= 12
         begun = re.findall(r"connection authorized: .*", self.log_text(marker))
         own = "application_name=" + OBSERVER
         return sum(own not in line.split() for line in begun)
@@ -367,7 +392,7 @@ class Standby(Server):
     """A hot standby of another server, which has REPLICATION_HBA."""
 
     def __init__(self, primary):
-        super().__init__(primary.settings, primary.hba)
+        super().__init__(primary.settings, primary.hba, primary.programs)
         self.primary = primary
         self.password = primary.password
 
@@ -376,8 +401,8 @@ class Standby(Server):
         self.folder = Folder(self.account)
         try:
             where = self.primary.dsn("postgres", application_name=OBSERVER)
-            self._tool(["pg_basebackup", "-D", self.data, "-d", where, "-R", "-c", "fast",
-                        "--no-sync"])
+            self._tool([os.path.join(self.bindir, "pg_basebackup"), "-D", self.data, "-d", where,
+                        "-R", "-c", "fast", "--no-sync"])
             with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
                 f.write("unix_socket_directories = '%s'\n" % self.folder.path)
             self._launch()
