@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/libpq.h"
+#include "base/thread_block.h"
 
 #define RECENT_SITES 8
 
@@ -22,18 +23,24 @@ struct recent {
 	struct libpq_caller caller;
 };
 
-/* Where this thread remembers the site, if it does. */
+_Static_assert(sizeof(struct recent[RECENT_SITES]) <= sizeof(((struct thread_block *)0)->sites),
+               "the sites fit into their part");
+
+/* Where this thread remembers the site, if it does; NULL: it remembers none. */
 static inline struct recent *recent_of(const void *return_address)
 {
-	static _Thread_local struct recent sites[RECENT_SITES];
+	struct recent *sites = THREAD_PART(struct recent, sites);
 
-	return &sites[((uintptr_t)return_address >> 4) % RECENT_SITES];
+	return sites != NULL ? &sites[((uintptr_t)return_address >> 4) % RECENT_SITES] : NULL;
 }
 
 /* Whatever has changed since. */
 static inline bool recent_remembers(const struct recent *recent, const void *return_address,
                                     struct libpq_caller *caller)
 {
+	if (recent == NULL) {
+		return false;
+	}
 	*caller = recent->caller;
 	atomic_signal_fence(memory_order_seq_cst);
 	return recent->return_address == return_address;
@@ -42,6 +49,9 @@ static inline bool recent_remembers(const struct recent *recent, const void *ret
 static inline bool recent_recall(const struct recent *recent, const void *return_address,
                                  unsigned long long changes, struct libpq_caller *caller)
 {
+	if (recent == NULL) {
+		return false;
+	}
 	*caller = recent->caller;
 	atomic_signal_fence(memory_order_seq_cst);
 	return recent->return_address == return_address && recent->changes == changes;
@@ -50,6 +60,9 @@ static inline bool recent_recall(const struct recent *recent, const void *return
 static inline void recent_note(struct recent *recent, const void *return_address,
                                unsigned long long changes, const struct libpq_caller *caller)
 {
+	if (recent == NULL) {
+		return;
+	}
 	recent->return_address = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
 	recent->changes = changes;

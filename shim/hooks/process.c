@@ -24,6 +24,7 @@
 #include "base/program.h"
 #include "base/self.h"
 #include "base/text.h"
+#include "base/thread_block.h"
 #include "hooks/entry.h"
 #include "pool/broker.h"
 #include "pool/lending.h"
@@ -111,6 +112,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
 	self_renew();
+	thread_block_fork_child();
 	if (here.forked_unlocked) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
 		lock_forsake();
@@ -168,6 +170,7 @@ static COLD enum mode start_locked(void)
 		return ASIDE;
 	}
 	self_mark();
+	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_open(config.log, config.log_level, program_short_name());
 	suppress_load(config.suppress, complain, NULL);

@@ -2,39 +2,44 @@
 /* What a thread keeps from one connect to the next. */
 #include "pool/recent.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/cold.h"
 #include "base/lock.h"
+#include "base/thread_block.h"
 
-/* Its destructor is how a thread learns that it ends. */
-static pthread_key_t end_key;
-static bool end_key_made;
-
-static _Thread_local struct {
+struct last {
 	struct spelling *spelling; /* NULL = nothing is kept */
 	struct lender *lender;     /* NULL = the registry has forgotten it */
+	volatile unsigned forks;   /* that this thread came out of as the child */
 	/* It was asked for twice in a row: the next is likely to be it. */
 	bool repeated;
 	/* What is above is half changed: not for a signal handler that came in between. */
 	volatile bool changing;
-	volatile unsigned forks; /* that this thread came out of as the child */
-} last;
+};
+
+_Static_assert(sizeof(struct last) <= sizeof(((struct thread_block *)0)->connect),
+               "the last connect fits into its part");
+
+/* NULL: this thread keeps nothing. */
+static struct last *last_of_thread(void)
+{
+	return THREAD_PART(struct last, connect);
+}
 
 /* Puts these in the place of what was kept, which is given back. */
-static void change(struct spelling *spelling, struct lender *lender)
+static void change(struct last *last, struct spelling *spelling, struct lender *lender)
 {
 	struct spelling *old_spelling;
 	struct lender *old_lender;
 
-	last.changing = true;
+	last->changing = true;
 	atomic_signal_fence(memory_order_seq_cst);
-	old_spelling = last.spelling;
-	old_lender = last.lender;
-	last.repeated = spelling != NULL && spelling == old_spelling;
-	last.spelling = spelling;
-	last.lender = lender;
+	old_spelling = last->spelling;
+	old_lender = last->lender;
+	last->repeated = spelling != NULL && spelling == old_spelling;
+	last->spelling = spelling;
+	last->lender = lender;
 	if (old_lender != NULL) {
 		lender_release(old_lender);
 	}
@@ -42,49 +47,41 @@ static void change(struct spelling *spelling, struct lender *lender)
 		spelling_release(old_spelling);
 	}
 	atomic_signal_fence(memory_order_seq_cst);
-	last.changing = false;
+	last->changing = false;
 }
 
-static COLD void at_thread_end(void *arg)
+static COLD void at_thread_end(void)
 {
-	(void)arg;
+	struct last *last = last_of_thread();
+
 	/* What it has, or what the locks guard, may be half changed: it stays as it is. */
-	if (!last.changing && !lock_barred()) {
-		change(NULL, NULL);
+	if (!last->changing && !lock_barred()) {
+		change(last, NULL, NULL);
 	}
 }
 
 void recent_configure(void)
 {
-	end_key_made = pthread_key_create(&end_key, at_thread_end) == 0;
+	thread_block_at_end(at_thread_end);
 }
 
-/* Takes over what was counted; false if it cannot. */
-static bool keep(struct spelling *spelling, struct lender *lender)
+static void forget_lender(struct last *last)
 {
-	if (last.changing || (last.spelling == NULL &&
-	                      (!end_key_made || pthread_setspecific(end_key, &last) != 0))) {
-		return false;
-	}
-	change(spelling, lender);
-	return true;
-}
-
-static void forget_lender(void)
-{
-	last.lender = NULL;
-	last.repeated = false;
+	last->lender = NULL;
+	last->repeated = false;
 }
 
 bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
                 struct spelling **spelling, struct lender **lender)
 {
-	unsigned forks = last.forks;
+	struct last *last = last_of_thread();
+	unsigned forks = last != NULL ? last->forks : 0;
 	bool kept;
 
-	if (!last.changing && last.repeated && identity_is_still(last.spelling, libpq, call)) {
-		*spelling = last.spelling;
-		*lender = last.lender;
+	if (last != NULL && !last->changing && last->repeated &&
+	    identity_is_still(last->spelling, libpq, call)) {
+		*spelling = last->spelling;
+		*lender = last->lender;
 		return false;
 	}
 	*lender = NULL;
@@ -92,16 +89,23 @@ bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
 	if (*spelling != NULL) {
 		*lender = registry_lender((*spelling)->identity);
 	}
-	kept = *lender != NULL && keep(*spelling, *lender);
+	kept = *lender != NULL && last != NULL && !last->changing;
+	if (kept) {
+		change(last, *spelling, *lender);
+	}
 	/* A signal handler has forked meanwhile: this lender is the parent's. */
-	if (last.forks != forks) {
-		forget_lender();
+	if (last != NULL && last->forks != forks) {
+		forget_lender(last);
 	}
 	return !kept;
 }
 
 void recent_fork_child(void)
 {
-	last.forks++;
-	forget_lender();
+	struct last *last = last_of_thread();
+
+	if (last != NULL) {
+		last->forks++;
+		forget_lender(last);
+	}
 }

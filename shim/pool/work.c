@@ -13,7 +13,9 @@
 
 #include "base/cold.h"
 #include "base/text.h"
-#include "pool/reading.h"
+#include "base/thread_block.h"
+#include "pool/harmless.h"
+#include "pool/statement.h"
 #include "trace/lease.h"
 #include "trace/status.h"
 
@@ -103,12 +105,14 @@ void work_by_name(struct work *work, const char *name, const char *text)
 /* What `text` does, for the reset and for who is to heed it. */
 static unsigned effects_of(struct session *session, const char *text)
 {
-	bool utf8 = judging && session->libpq->PQclientEncoding(session->conn) == LIBPQ_UTF8;
-	struct reading reading = reading_of(text, judging, utf8);
-
 	session->sent = true;
-	session->leaves = session->leaves || !reading.harmless;
-	return reading.effects;
+	if (!session->leaves) {
+		bool utf8 = judging &&
+		            session->libpq->PQclientEncoding(session->conn) == LIBPQ_UTF8;
+
+		session->leaves = !judging || !statement_is_harmless(text, utf8);
+	}
+	return statement_effects(text);
 }
 
 static enum lease_transaction transaction_of(const struct session *session)
@@ -145,6 +149,7 @@ static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGcon
 /* Apart from the calls without a text, which are most, so that these come by few lines. */
 static __attribute__((noinline)) void note_text(struct work *work, const char *text)
 {
+	thread_block_take();
 	work->effects = effects_of(work->session, text);
 	note_sent(work->session, text);
 }

@@ -23,7 +23,7 @@
 #include "trace/script.h"
 
 #define FRAMES_MAX 1000
-#define PLACES     8 /* remembered by each thread */
+#define PLACES     6 /* remembered by each thread */
 
 struct place {
 	const void *caller;

@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/self.h"
 #include "base/sort.h"
+#include "base/thread_block.h"
 #include "trace/lease_table.h"
 #include "trace/status.h"
 
@@ -44,12 +45,26 @@ struct told {
 
 #define TOLD_PLACES 8
 
-static _Thread_local struct told told[TOLD_PLACES];
+_Static_assert(sizeof(struct told[TOLD_PLACES]) <= sizeof(((struct thread_block *)0)->leases),
+               "the answers fit into their part");
 
+/* NULL: the thread remembers none. */
 static struct told *told_of(const void *conn)
 {
-	return &told[(uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> 32 &
-	             (TOLD_PLACES - 1)];
+	struct told *told = THREAD_PART(struct told, leases);
+
+	return told != NULL ? &told[(uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> 32 &
+	                            (TOLD_PLACES - 1)]
+	                    : NULL;
+}
+
+static void remember(const struct told *answer)
+{
+	struct told *place = told_of(answer->conn);
+
+	if (place != NULL) {
+		*place = *answer;
+	}
 }
 
 /* ---- the table ---- */
@@ -170,9 +185,8 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	status_lease_begun(lease);
 	note_change(shard);
 	/* What the program does next is to use it. */
-	*told_of(lease->conn) =
-		(struct told){lease->conn, lease, LEASE_OPEN,
-	                      atomic_load_explicit(&shard->changes, memory_order_relaxed)};
+	remember(&(struct told){lease->conn, lease, LEASE_OPEN,
+	                        atomic_load_explicit(&shard->changes, memory_order_relaxed)});
 	leave(shard);
 	return id;
 }
@@ -236,7 +250,7 @@ static __attribute__((noinline)) enum lease_state ask(const void *conn, uint_fas
 		answer.state = answer.lease->open ? LEASE_OPEN : LEASE_IDLE;
 	}
 	leave(shard);
-	*told_of(conn) = answer;
+	remember(&answer);
 	*entry = answer.lease;
 	return answer.state;
 }
@@ -252,7 +266,7 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 		atomic_load_explicit(&lease_shard_of(conn)->changes, memory_order_acquire);
 	const struct told *last = told_of(conn);
 
-	if (last->conn != conn || last->changes != now) {
+	if (last == NULL || last->conn != conn || last->changes != now) {
 		return ask(conn, now, entry);
 	}
 	*entry = last->lease;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/thread_block.h"
+
 /* More are not kept: a thread's own memory is dear, and the outermost frames are alike. */
 #define KEPT_MAX 24
 
@@ -20,10 +22,13 @@ struct kept {
 	uintptr_t returns[KEPT_MAX];
 };
 
-static _Thread_local struct {
+struct memory {
 	struct kept stacks[STACKS_MAX];
 	unsigned next; /* the one to be replaced */
-} kept;
+};
+
+_Static_assert(sizeof(struct memory) <= sizeof(((struct thread_block *)0)->stacks),
+               "the stacks fit into their part");
 
 void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame)
 {
@@ -45,12 +50,13 @@ static bool is_same(const struct recall_key *a, const struct recall_key *b)
 
 void recall_keep(const struct recall_key *key, const struct recall_walk *walk, uint32_t id)
 {
+	struct memory *memory = THREAD_PART(struct memory, stacks);
 	struct kept *place;
 
-	if (!walk->usable || walk->depth > KEPT_MAX || id == 0) {
+	if (memory == NULL || !walk->usable || walk->depth > KEPT_MAX || id == 0) {
 		return;
 	}
-	place = &kept.stacks[kept.next++ % STACKS_MAX];
+	place = &memory->stacks[memory->next++ % STACKS_MAX];
 	/* Not to be found by a signal handler while it is half written. */
 	place->id = 0;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -75,8 +81,10 @@ static bool still_there(const struct kept *stack)
 
 uint32_t recall_find(const struct recall_key *key)
 {
-	for (unsigned i = 0; i < STACKS_MAX; i++) {
-		const struct kept *stack = &kept.stacks[i];
+	const struct memory *memory = THREAD_PART(struct memory, stacks);
+
+	for (unsigned i = 0; memory != NULL && i < STACKS_MAX; i++) {
+		const struct kept *stack = &memory->stacks[i];
 		uint32_t id = stack->id;
 
 		atomic_signal_fence(memory_order_seq_cst);

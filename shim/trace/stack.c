@@ -37,6 +37,7 @@
 #include "base/program.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "base/thread_block.h"
 #include "trace/image.h"
 #include "trace/recall.h"
 #include "trace/script.h"
@@ -451,18 +452,22 @@ static COLD uint32_t intern(const struct capture *capture, unsigned long long ch
 uint32_t stack_capture(const void *caller, unsigned depth)
 {
 	int saved_errno = errno;
-	struct recall_key key = {
+	struct recall_key key;
+	bool scripts;
+	uint32_t id;
+	struct capture capture;
+	struct recall_walk recall;
+
+	thread_block_take();
+	key = (struct recall_key){
 		.frame = __builtin_frame_address(0),
 		.caller = caller,
 		.depth = depth,
 		.modules = dl_changes_of_call(caller),
 	};
 	/* A script may have gone on to another line meanwhile. */
-	bool scripts = script_present(key.modules);
-	uint32_t id = scripts ? 0 : recall_find(&key);
-	struct capture capture;
-	struct recall_walk recall;
-
+	scripts = script_present(key.modules);
+	id = scripts ? 0 : recall_find(&key);
 	if (id == 0) {
 		unwind(caller, depth, scripts, &capture, &recall);
 		id = intern(&capture, key.modules);

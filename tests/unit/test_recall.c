@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/thread_block.h"
 #include "trace/recall.h"
 
 #define DEPTH 8
@@ -114,6 +115,14 @@ static void keeps_only_what_it_can_recognise(void **state)
 	assert_int_equal(find(400), 8);
 }
 
+static int prepare(void **state)
+{
+	(void)state;
+	thread_block_configure();
+	thread_block_take();
+	return thread_memory.block == NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,5 +132,5 @@ int main(void)
 		cmocka_unit_test(keeps_only_what_it_can_recognise),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -14,6 +14,7 @@
 
 #include "base/libpq.h"
 #include "base/lock.h"
+#include "base/thread_block.h"
 #include "pool/lending.h"
 #include "pool/recent.h"
 
@@ -33,6 +34,7 @@ static struct asked ask(const char *conninfo)
 	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
 	struct asked asked;
 
+	thread_block_take();
 	asked.counted = recent_ask(libpq, &call, &asked.spelling, &asked.lender);
 	return asked;
 }
@@ -53,6 +55,7 @@ static int prepare(void **state)
 
 	(void)state;
 	registry_configure(&limits);
+	thread_block_configure();
 	recent_configure();
 	libpq = libpq_of_caller((const void *)prepare).libpq;
 	/* The question is what links libpq to this program. */
