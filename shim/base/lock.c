@@ -22,10 +22,10 @@
 #define MAX_HELD 1024
 
 static const char *const rank_names[LOCK_RANKS] = {
-	[LOCK_PROCESS] = "process",   [LOCK_LIBPQ] = "libpq",     [LOCK_IDENTITY] = "identity",
-	[LOCK_REGISTRY] = "registry", [LOCK_POOL] = "pool",       [LOCK_BLOCKED] = "blocked",
-	[LOCK_LEASE] = "lease",       [LOCK_REQUEST] = "request", [LOCK_STACK] = "stack",
-	[LOCK_STATUS] = "status",     [LOCK_RECORD] = "record",   [LOCK_LOADER] = "loader",
+	[LOCK_PROCESS] = "process",   [LOCK_LIBPQ] = "libpq",   [LOCK_IDENTITY] = "identity",
+	[LOCK_REGISTRY] = "registry", [LOCK_POOL] = "pool",     [LOCK_BLOCKED] = "blocked",
+	[LOCK_LEASE] = "lease",       [LOCK_STACK] = "stack",   [LOCK_STATUS] = "status",
+	[LOCK_RECORD] = "record",     [LOCK_LOADER] = "loader",
 };
 
 static _Thread_local const struct lock *held[MAX_HELD];

@@ -35,7 +35,6 @@ enum lock_rank {
 	LOCK_POOL,     /* pool.c: one per pool; all at once while forking */
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease_table.c: PGconn to lease; one per shard, all of them at once */
-	LOCK_REQUEST,  /* request.c: PGcancelConn to the lease it was taken on */
 	LOCK_STACK,    /* stack.c: interned call stacks */
 	LOCK_STATUS,   /* status.c: making and growing the status page */
 	LOCK_RECORD,   /* record.c: the log */

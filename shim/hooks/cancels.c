@@ -13,23 +13,22 @@
 
 /* ---- what may be used in a signal handler -------------------------------------------- */
 
+/* PQrequestCancel calls them from within libpq, for an object that it makes and frees. */
 ENTRY PGcancel *PQgetCancel(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL) {
-		return NULL;
-	}
-	return from.inside ? from.libpq->PQgetCancel(conn) : cancel_get(from.libpq, conn);
+	return from.libpq != NULL ? cancel_get(from.libpq, conn) : NULL;
 }
 
 /* As libpq's own it may be called in a signal handler. */
 ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
 {
 	struct libpq_caller from;
+	int done;
 
-	if (cancel_is_ours(cancel)) {
-		return cancel_send(cancel, errbuf, errbufsize);
+	if (cancel_send(cancel, errbuf, errbufsize, &done)) {
+		return done;
 	}
 	from = libpq_of_caller(CALLER);
 	return from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize) : 0;
@@ -39,13 +38,11 @@ ENTRY void PQfreeCancel(PGcancel *cancel)
 {
 	struct libpq_caller from;
 
-	if (cancel_is_ours(cancel)) {
-		cancel_free(cancel);
-		return;
-	}
-	from = libpq_of_caller(CALLER);
-	if (from.libpq != NULL) {
-		from.libpq->PQfreeCancel(cancel);
+	if (!cancel_free(cancel)) {
+		from = libpq_of_caller(CALLER);
+		if (from.libpq != NULL) {
+			from.libpq->PQfreeCancel(cancel);
+		}
 	}
 }
 

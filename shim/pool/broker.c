@@ -26,7 +26,6 @@
 #include "pool/prewarm.h"
 #include "pool/recent.h"
 #include "pool/refusal.h"
-#include "pool/request.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
 #include "pool/statement.h"
@@ -558,12 +557,10 @@ void broker_fork_prepare(void)
 	registry_fork_prepare();
 	deadlock_fork_prepare();
 	lease_fork_prepare();
-	request_fork_prepare();
 }
 
 void broker_fork_parent(void)
 {
-	request_fork_done();
 	lease_fork_parent();
 	deadlock_fork_parent();
 	registry_fork_parent();
@@ -590,7 +587,6 @@ static void close_copy_of_idle(struct lease *lease)
 void broker_fork_child(void)
 {
 	forked_from = getppid();
-	request_fork_done();
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child(close_copy_of_closing);

@@ -4,65 +4,117 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/address_table.h"
+#include "base/lock.h"
+#include "base/table.h"
 #include "pool/scope.h"
 
-/* In the first bytes of an object of ours; libpq's begins with a socket address. */
-static const uint64_t mark = 0x7071706f6f6c6361ULL;
+/*
+ * What every libpq's object has: the server's address in a sockaddr_storage with its length,
+ * the backend's pid and, up to libpq 17, its key. (struct pg_cancel in fe-connect.c, later
+ * fe-cancel.c)
+ */
+#define CONTENT_BYTES 144
 
 struct cancel_object {
-	uint64_t mark;
 	const struct libpq *libpq;
-	PGcancel *real;
-	struct cancel_scope *scope; /* NULL: not taken on a lease, always sent */
+	struct cancel_scope *scope;
+	unsigned content; /* the hash of it */
 };
+
+static struct address_table objects;
+
+static unsigned content_of(const PGcancel *cancel)
+{
+	return table_hash(cancel, CONTENT_BYTES);
+}
+
+/* NULL: not listed, or of one that lay there before. */
+static struct cancel_object *find(const PGcancel *cancel)
+{
+	struct cancel_object *object = address_table_find(&objects, cancel);
+
+	return object != NULL && object->content == content_of(cancel) ? object : NULL;
+}
+
+static void forget(struct cancel_object *object)
+{
+	if (object != NULL) {
+		scope_leave(object->scope);
+		free(object);
+	}
+}
+
+/* False: out of memory. */
+static bool enter(const struct libpq *libpq, PGcancel *cancel, struct cancel_scope *scope)
+{
+	struct cancel_object *object = calloc(1, sizeof(*object));
+	void *old;
+
+	if (object == NULL) {
+		return false;
+	}
+	*object = (struct cancel_object){libpq, scope, content_of(cancel)};
+	if (!address_table_put(&objects, cancel, object, &old)) {
+		free(object);
+		return false;
+	}
+	forget(old);
+	return true;
+}
 
 PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn)
 {
-	struct cancel_object *object = calloc(1, sizeof(*object));
+	struct cancel_scope *scope = NULL;
+	PGcancel *made;
+
+	if (!lock_barred() && !scope_enter(conn, &scope)) {
+		return NULL;
+	}
+	made = libpq->PQgetCancel(conn);
+	if (made != NULL && scope != NULL) {
+		if (enter(libpq, made, scope)) {
+			return made;
+		}
+		libpq->PQfreeCancel(made);
+		made = NULL;
+	} else if (made != NULL) {
+		forget(address_table_take(&objects, made));
+	}
+	scope_leave(scope);
+	return made;
+}
+
+bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done)
+{
+	struct cancel_object *object = find(cancel);
 
 	if (object == NULL) {
-		return NULL;
+		return false;
 	}
-	object->mark = mark;
-	object->libpq = libpq;
-	object->real = libpq->PQgetCancel(conn);
-	if (object->real == NULL || !scope_enter(conn, &object->scope)) {
-		libpq->PQfreeCancel(object->real);
-		free(object);
-		return NULL;
+	*done = 1;
+	if (scope_send(object->scope)) {
+		*done = object->libpq->PQcancel(cancel, errbuf, errbufsize);
+		/* One that failed may arrive yet, and stays counted. */
+		if (*done) {
+			scope_sent(object->scope);
+		}
 	}
-	return (PGcancel *)object;
+	return true;
 }
 
-bool cancel_is_ours(const PGcancel *cancel)
+bool cancel_free(PGcancel *cancel)
 {
-	return cancel != NULL && memcmp(cancel, &mark, sizeof(mark)) == 0;
-}
+	struct cancel_object *object = find(cancel);
 
-int cancel_send(PGcancel *cancel, char *errbuf, int errbufsize)
-{
-	struct cancel_object *object = (struct cancel_object *)cancel;
-	struct cancel_scope *scope = object->scope;
-	int done = 1;
-
-	if (scope == NULL) {
-		return object->libpq->PQcancel(object->real, errbuf, errbufsize);
+	if (object == NULL) {
+		forget(address_table_take(&objects, cancel));
+		return false;
 	}
-	if (scope_send(scope)) {
-		done = object->libpq->PQcancel(object->real, errbuf, errbufsize);
-		scope_sent(scope);
-	}
-	return done;
-}
-
-void cancel_free(PGcancel *cancel)
-{
-	struct cancel_object *object = (struct cancel_object *)cancel;
-
-	object->libpq->PQfreeCancel(object->real);
-	scope_leave(object->scope);
-	object->mark = 0;
-	free(object);
+	/* Its address is free for another as soon as it is freed. */
+	address_table_take(&objects, cancel);
+	object->libpq->PQfreeCancel(cancel);
+	forget(object);
+	return true;
 }

@@ -3,9 +3,16 @@
  * Cancel objects that may be used in a signal handler: PQgetCancel's. Those of libpq 17,
  * which may not, are request.c's.
  *
- * The program gets an object of ours around libpq's. PQcancel is documented as safe in a
- * signal handler, so it must not take a lock nor look anything up: all it needs is in the
- * object, and in the scope that the objects of one lease share (scope.h).
+ * The program gets libpq's own object, for there are clients that read the backend's pid and
+ * key out of it (ruby-pg up to 1.6, at offsets of their own). The lease that it was taken on,
+ * which the objects of one lease share (scope.h), is found by the object's address. An object
+ * that was not taken on a lease, or that libpq made past us, is not listed, and is libpq's
+ * alone.
+ *
+ * malloc may give the address of an object that was freed past us to another one, made past us,
+ * too: so what is listed goes only for an object of the same content.
+ *
+ * PQcancel is documented as safe in a signal handler: it takes no lock and allocates nothing.
  */
 #ifndef PQPOOL_POOL_CANCEL_H
 #define PQPOOL_POOL_CANCEL_H
@@ -14,19 +21,19 @@
 
 #include "base/libpq.h"
 
-/* PQgetCancel, wrapped. NULL as libpq's, when memory is short, and after PQfinish. */
+/*
+ * PQgetCancel. NULL as libpq's, when memory is short, and after PQfinish. In a signal handler
+ * that interrupted one of our look-ups it is libpq's alone.
+ */
 PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn);
 
-/* True if `cancel` is one of ours, and not an object libpq made for somebody past us. */
-bool cancel_is_ours(const PGcancel *cancel);
-
 /*
- * PQcancel for one of ours: libpq's, or success without effect if the lease is over.
- * Async-signal-safe as far as libpq's is.
+ * PQcancel of a listed object: libpq's, or success without effect if the lease is over. False
+ * if it is not listed, and nothing was done. Async-signal-safe as far as libpq's is.
  */
-int cancel_send(PGcancel *cancel, char *errbuf, int errbufsize);
+bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done);
 
-/* PQfreeCancel for one of ours. */
-void cancel_free(PGcancel *cancel);
+/* PQfreeCancel of a listed object; false if it is not listed. */
+bool cancel_free(PGcancel *cancel);
 
 #endif

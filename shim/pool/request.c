@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/address_table.h"
 #include "base/cold.h"
 #include "base/fd.h"
 #include "base/inside.h"
-#include "base/lock.h"
-#include "base/table.h"
 #include "pool/scope.h"
 
 enum request_state {
@@ -28,24 +27,15 @@ struct request {
 	enum request_state state;
 	int socket;        /* what an inert one shows; -1 = none */
 	const char *error; /* what an inert one says */
-	UT_hash_handle hh;
 };
 
-static struct lock lock = LOCK_INITIALIZER(LOCK_REQUEST);
-static struct request *requests;
+static struct address_table requests;
 
 /* ---- who is known ------------------------------------------------------------------ */
 
 static struct request *find(const struct libpq_caller *from, const PGcancelConn *conn)
 {
-	struct request *request = NULL;
-
-	if (!from->inside && !lock_barred()) {
-		lock_take(&lock);
-		HASH_FIND_PTR(requests, &conn, request);
-		lock_drop(&lock);
-	}
-	return request;
+	return from->inside ? NULL : address_table_find(&requests, conn);
 }
 
 static const struct libpq *libpq_of(const struct libpq_caller *from,
@@ -72,28 +62,15 @@ static COLD void forget(struct request *request)
 /* One of the same address was finished past us. False: out of memory. */
 static bool enter(struct request *request)
 {
-	struct request *old;
-	bool entered;
+	void *old;
 
-	lock_take(&lock);
-	HASH_FIND_PTR(requests, &request->conn, old);
-	if (old != NULL) {
-		HASH_DEL(requests, old);
+	if (!address_table_put(&requests, request->conn, request, &old)) {
+		return false;
 	}
-	HASH_ADD_PTR(requests, conn, request);
-	entered = request->hh.tbl != NULL;
-	lock_drop(&lock);
 	if (old != NULL) {
 		forget(old);
 	}
-	return entered;
-}
-
-static void take_out(struct request *request)
-{
-	lock_take(&lock);
-	HASH_DEL(requests, request);
-	lock_drop(&lock);
+	return true;
 }
 
 /* ---- the inert --------------------------------------------------------------------- */
@@ -332,20 +309,10 @@ void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
 
 	/* Its address is free for another as soon as it is finished. */
 	if (request != NULL) {
-		take_out(request);
+		address_table_take(&requests, conn);
 		forget(request);
 	}
 	outer = inside_enter(libpq);
 	libpq->PQcancelFinish(conn);
 	inside_leave(outer);
-}
-
-void request_fork_prepare(void)
-{
-	lock_take(&lock);
-}
-
-void request_fork_done(void)
-{
-	lock_drop(&lock);
 }

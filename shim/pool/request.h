@@ -18,8 +18,9 @@
  * In libpq these functions are made of PQconnectPoll, PQstatus, PQfinish and the like, which
  * come by us then: see base/inside.h.
  *
- * `from` is who calls; within libpq itself everything is passed through. Locks:
- * LOCK_REQUEST, for a look-up. An object belongs to one thread at a time, as a connection.
+ * `from` is who calls; within libpq itself everything is passed through. Locks: none but that
+ * of the look-up in scope_enter. An object belongs to one thread at a time, as a connection.
+ * Fork: the child's are as they were.
  */
 #ifndef PQPOOL_POOL_REQUEST_H
 #define PQPOOL_POOL_REQUEST_H
@@ -38,9 +39,5 @@ int request_socket(const struct libpq_caller *from, const PGcancelConn *conn);
 char *request_error(const struct libpq_caller *from, const PGcancelConn *conn);
 void request_reset(const struct libpq_caller *from, PGcancelConn *conn);
 void request_finish(const struct libpq_caller *from, PGcancelConn *conn);
-
-/* Around fork(): the child's are as they were. */
-void request_fork_prepare(void);
-void request_fork_done(void); /* in the parent and in the child */
 
 #endif

@@ -47,6 +47,7 @@ CLIENTS = {
     "PHP PDO, forks": Client("pdo.php", ["forks"], at_most=4),
     "ruby-pg": Client("ruby_pg.rb", ["cycles"]),
     "ruby-pg, threads": Client("ruby_pg.rb", ["threads"], at_most=4),
+    "ruby-pg, cancelling": Client("ruby_pg.rb", ["cancel"]),
     "ruby-pg, forks": Client("ruby_pg.rb", ["forks"], at_most=4),
     "node libpq": Client("node_libpq.js", ["cycles"], needs="node"),
     "node libpq, in parallel": Client("node_libpq.js", ["parallel"], at_most=4, needs="node"),

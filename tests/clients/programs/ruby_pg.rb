@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
-# ruby-pg: ruby_pg.rb cycles | threads | forks | crowd | refused
+# ruby-pg: ruby_pg.rb cycles | threads | forks | crowd | refused | cancel
 require "pg"
+require "timeout"
 
 $stdout.sync = true
 
@@ -72,6 +73,44 @@ def refused
   end
   kept.close
   p cycle(1)
+end
+
+# ruby-pg 1.3 to 1.6 reads pid and key out of libpq's object, and sends the request itself.
+def cancel
+  observer = PG.connect(host: HOST)
+  30.times do |i|
+    db = PG.connect(host: HOST)
+    key = observer.exec_params("SELECT pid FROM pg_stat_activity WHERE pid = $1",
+                               [db.backend_pid]).ntuples
+    puts "#{key} #{db.backend_key.is_a?(Integer)} #{db.backend_key == db.backend_key}"
+    waiting = Thread.new { Thread.pass until busy?(observer, db.backend_pid); cancel_by(db, i) }
+    begin
+      db.exec("SELECT pg_sleep(60)")
+    rescue PG::QueryCanceled => e
+      puts e.message
+    end
+    p waiting.value
+    begin
+      db.transaction do
+        db.exec("CREATE TABLE never (a int)")
+        Timeout.timeout(0.05) { db.exec("SELECT pg_sleep(60)") }
+      end
+    rescue Timeout::Error => e
+      puts e.class
+    end
+    p db.transaction_status, db.exec("SELECT to_regclass('never')").values
+    db.close
+  end
+  observer.close
+end
+
+def busy?(observer, pid)
+  observer.exec_params("SELECT 1 FROM pg_stat_activity WHERE pid = $1" \
+                       " AND wait_event = 'PgSleep'", [pid]).ntuples == 1
+end
+
+def cancel_by(db, i)
+  [:cancel, :sync_cancel][i % 2].then { |way| db.send(way) }
 end
 
 send(ARGV[0])
