@@ -192,7 +192,6 @@ static COLD void clear_room(struct pool_slot *slot, enum drop_reason why)
 static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 {
 	struct session *session = session_of_slot(slot);
-	struct pool *pool = &a->lender->pool;
 	enum drop_reason why =
 		reset_check(session, &lending_settings.care, clock_monotonic_ns());
 
@@ -200,10 +199,7 @@ static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
 		pool_lent(slot);
 		return lending_begin(a, session);
 	}
-	journal_check_failed(session, why);
-	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
-		pool_invalidate(pool, clock_monotonic_ns());
-	}
+	lending_unfit(session, why);
 	clear_room(slot, why);
 	return NULL;
 }
@@ -356,6 +352,9 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	why = examine_returned(session, ended);
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
+	}
+	if (why == DROP_NONE) {
+		why = lending_keeps_none(lender, ended->ended_ns);
 	}
 	if (why == DROP_NONE) {
 		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);

@@ -231,10 +231,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 		lending_answered(a);
 		return NULL;
 	case CHECK_UNFIT:
-		journal_check_failed(session, why);
-		if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
-			pool_invalidate(&a->lender->pool, clock_monotonic_ns());
-		}
+		lending_unfit(session, why);
 		return start_clearing(a, slot, why);
 	}
 	pool_lent(slot);

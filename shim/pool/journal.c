@@ -142,6 +142,28 @@ void journal_check_failed(const struct session *session, enum drop_reason why)
 	record_end(&r);
 }
 
+static const char *const explanations[DROP_REASONS] = {
+	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
+};
+
+bool journal_can_explain(enum drop_reason why)
+{
+	return explanations[why] != NULL;
+}
+
+void journal_not_kept(const struct session *session, enum drop_reason why)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "not_kept")) {
+		return;
+	}
+	put_pool(&r, &session->lease);
+	record_word(&r, "reason", drop_reason_name(why));
+	record_str(&r, "msg", explanations[why]);
+	record_end(&r);
+}
+
 static void put_counts(struct record *r, const struct lender *lender, struct pool_counts counts)
 {
 	record_str(r, "pool", lender->identity->label);

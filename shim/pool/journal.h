@@ -34,6 +34,13 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 /* A session that was to be lent did not pass its check. */
 COLD void journal_check_failed(const struct session *session, enum drop_reason why);
 
+/*
+ * Sessions are closed instead of kept for a reason that is likely to stay, and that there is
+ * a text for.
+ */
+COLD bool journal_can_explain(enum drop_reason why);
+COLD void journal_not_kept(const struct session *session, enum drop_reason why);
+
 void journal_wait(const struct lender *lender, struct pool_counts counts);
 
 /* A connect was refused, with all that is known of why; and one of those who had a session. */

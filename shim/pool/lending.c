@@ -55,6 +55,7 @@ static void set_limits(const struct config *config)
 }
 
 _Static_assert(DROP_REASONS <= TALLY_REASONS, "each reason has its counter");
+_Static_assert(DROP_REASONS <= 64, "each reason has its bit");
 
 static const char *name_reason(unsigned reason)
 {
@@ -98,6 +99,41 @@ void lending_close(struct session *session, enum drop_reason why, uint64_t deadl
 	journal_session_close(session, why);
 	reset_settle(session, deadline_ns);
 	session_close(session);
+}
+
+/* A session is kept on trial so often, in case the triggers are gone. */
+#define TRIGGERED_NS (60 * NS_PER_SEC)
+
+void lending_unfit(struct session *session, enum drop_reason why)
+{
+	struct lender *lender = session->lender;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	journal_check_failed(session, why);
+	lending_explain(session, why);
+	if (why == DROP_LOGIN_TRIGGER) {
+		atomic_store(&lender->triggered_until_ns, now_ns + TRIGGERED_NS);
+	}
+	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES || why == DROP_LOGIN_TRIGGER) {
+		pool_invalidate(&lender->pool, now_ns);
+	}
+}
+
+enum drop_reason lending_keeps_none(struct lender *lender, uint64_t now_ns)
+{
+	return now_ns < atomic_load_explicit(&lender->triggered_until_ns, memory_order_relaxed)
+	               ? DROP_LOGIN_TRIGGER
+	               : DROP_NONE;
+}
+
+void lending_explain(const struct session *session, enum drop_reason why)
+{
+	uint64_t bit = (uint64_t)1 << why;
+
+	if (session->lender != NULL && journal_can_explain(why) &&
+	    (atomic_fetch_or(&session->lender->explained, bit) & bit) == 0) {
+		journal_not_kept(session, why);
+	}
 }
 
 static bool slot_gone(struct pool_slot *slot)

@@ -89,6 +89,18 @@ void lending_track(const struct acquisition *a, PGconn *conn);
  */
 COLD void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns);
 
+/*
+ * A session that was to be lent is not fit: says so, and lends no other that may be like it.
+ * The caller closes it.
+ */
+COLD void lending_unfit(struct session *session, enum drop_reason why);
+
+/* Why the pool keeps no session for now; DROP_NONE: it does. */
+enum drop_reason lending_keeps_none(struct lender *lender, uint64_t now_ns);
+
+/* Warns, once a pool and reason, where a session was closed for one that is likely to stay. */
+COLD void lending_explain(const struct session *session, enum drop_reason why);
+
 /* Releases a closed session's memory and its count of the lender. */
 COLD void lending_write_off(struct session *session);
 

@@ -39,6 +39,7 @@ enum drop_reason {
 	DROP_SEEDED,
 	DROP_CONNECT_NOTICE,
 	DROP_CONNECT_UNSEEN,
+	DROP_LOGIN_TRIGGER, /* its database has event triggers that a login runs */
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,

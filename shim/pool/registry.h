@@ -28,6 +28,10 @@ struct lender {
 	atomic_uint_fast64_t suspect_due_ns; /* not looked at before */
 	atomic_uint_fast64_t holders_due_ns; /* not listed before */
 
+	/* lending.c's */
+	atomic_uint_fast64_t triggered_until_ns; /* its sessions are not kept before */
+	atomic_uint_fast64_t explained;          /* a bit for each reason told in the log */
+
 	/* registry.c's */
 	atomic_uint users; /* from 0 on it is raised with the lock held */
 	UT_hash_handle hh;

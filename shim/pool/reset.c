@@ -162,6 +162,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
 		session->unnamed = UNNAMED_NONE;
+		login_was_reset(&session->login);
 	} else if (in_transaction) {
 		sent = send_statement(session, rollback_statement);
 	}
@@ -200,6 +201,9 @@ static bool take_result(struct session *session, PGresult *result)
 		       pq->PQstatus(session->conn) != CONNECTION_OK;
 	}
 	status = pq->PQresultStatus(result);
+	if (session->check.asking) {
+		login_answer(&session->login, pq, result);
+	}
 	pq->PQclear(result);
 	if (status == PGRES_PIPELINE_SYNC) {
 		return --session->check.syncs_due == 0;
@@ -314,24 +318,38 @@ static bool needs_ping(const struct session *session, const struct session_care 
 	return false;
 }
 
+/* A ping that the server refuses proves nothing about this session. */
+static enum drop_reason reason_of(const struct session *session, enum drop_reason why)
+{
+	return session->check.pinging && !session->check.asking ? DROP_PING_FAILED : why;
+}
+
 /*
- * The flight is in: drains, and sends a ping where one is needed. A ping that the server
- * refuses proves nothing about this session. CHECK_PENDING: a ping is on its way.
+ * The flight is in: drains, and sends a ping, or what a login leaves to ask, where one is
+ * needed. CHECK_PENDING: it is on its way.
  */
 static enum check_step settle_step(struct session *session, const struct session_care *care,
                                    uint64_t now_ns, enum drop_reason *why)
 {
+	const char *question;
+
 	if (*why == DROP_NONE) {
 		*why = drain(session);
 	}
+	if (*why == DROP_NONE && session->login.triggers) {
+		*why = DROP_LOGIN_TRIGGER;
+	}
 	if (*why != DROP_NONE) {
-		*why = session->check.pinging ? DROP_PING_FAILED : *why;
+		*why = reason_of(session, *why);
 		return CHECK_UNFIT;
 	}
 	if (session->check.pinging) {
 		session->check.proven = true;
 	}
-	if (!learn_escaping(session) &&
+	/* Once a check, and before the ping, which it stands for. */
+	question = session->check.pinging ? NULL : login_question(&session->login, now_ns);
+	session->check.asking = question != NULL;
+	if (question == NULL && !learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
 		if (standing_satisfied(&session->standing, session->libpq, session->conn)) {
 			return CHECK_FIT;
@@ -340,7 +358,7 @@ static enum check_step settle_step(struct session *session, const struct session
 		return CHECK_UNFIT;
 	}
 	session->check.pinging = true;
-	if (!send_statement(session, care->ping_query)) {
+	if (!send_statement(session, question != NULL ? question : care->ping_query)) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
@@ -358,6 +376,7 @@ static void begin_check(struct session *session, const struct session_care *care
 {
 	session->check.deadline_ns = now_ns + care->ping_timeout_ns;
 	session->check.pinging = false;
+	session->check.asking = false;
 	session->check.failed = false;
 	session->check.mode_is_ours = true;
 	session->check.proven = session->flight != FLIGHT_NONE &&

@@ -55,6 +55,7 @@ void session_note_connection(struct session *session)
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
+	login_note(&session->login, session->libpq, session->conn);
 	unfit = standing_note(&session->standing, session->libpq, session->conn);
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);

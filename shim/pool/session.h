@@ -24,6 +24,7 @@
 #include "base/config.h"
 #include "base/libpq.h"
 #include "pool/escaping.h"
+#include "pool/login.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
 #include "pool/standing.h"
@@ -54,6 +55,7 @@ struct session_check {
 	bool failed;        /* the server refused a statement of ours */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
+	bool asking;          /* what is on its way is login.c's question */
 	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
 	bool mode_is_ours; /* non-blocking because we want it so, not the program */
@@ -90,6 +92,7 @@ struct session {
 	uint64_t proven_ns;
 
 	struct standing standing;
+	struct login login;
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was asked last */
 

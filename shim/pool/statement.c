@@ -154,19 +154,19 @@ static enum verb verb_of(const struct word *word)
 	                              : VERB_OTHER;
 }
 
-/* What it is done to, where that is all one has to know. */
+/* What it is done to, where that is all one has to know. An event is that of a trigger. */
 static bool alters(enum verb verb, const struct word *object)
 {
 	switch (verb) {
 	case VERB_DROP:
 		return is(object, "database") || is(object, "role") || is(object, "group") ||
-		       is(object, "owned");
+		       is(object, "owned") || is(object, "event");
 	case VERB_ALTER:
 		return is(object, "database") || is(object, "role") || is(object, "group") ||
-		       is(object, "system");
+		       is(object, "system") || is(object, "event");
 	case VERB_CREATE:
 		/* Its template must have no session; a new role is no matter to anybody. */
-		return is(object, "database");
+		return is(object, "database") || is(object, "event");
 	case VERB_REASSIGN:
 		return is(object, "owned");
 	default:

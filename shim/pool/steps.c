@@ -394,11 +394,8 @@ void steps_queue(struct session *session)
 /* Dead: the same PGconn gets a new session in the room of the old one. */
 static PostgresPollingStatusType replace(struct session *session, enum drop_reason why)
 {
-	journal_check_failed(session, why);
+	lending_unfit(session, why);
 	journal_session_close(session, why);
-	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES) {
-		pool_invalidate(&session->lender->pool, clock_monotonic_ns());
-	}
 	scope_close(session);
 	reset_hand_out(session);
 	return renew(session);
