@@ -39,6 +39,9 @@ PGresult *PQclosePortal(PGconn *conn, const char *portal);
 int PQsendClosePrepared(PGconn *conn, const char *stmt);
 int PQsendClosePortal(PGconn *conn, const char *portal);
 #endif
+#ifndef LIBPQ_HAS_CHUNK_MODE
+int PQsetChunkedRowsMode(PGconn *conn, int chunkSize);
+#endif
 #ifndef LIBPQ_HAS_SEND_PIPELINE_SYNC
 int PQsendPipelineSync(PGconn *conn);
 #endif

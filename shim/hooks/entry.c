@@ -253,6 +253,9 @@ ENTRY char *PQerrorMessage(const PGconn *conn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 	const char *refusal = from.inside ? NULL : broker_refusal(conn);
 
+	if (refusal == NULL && !from.inside) {
+		refusal = handshake_error(conn);
+	}
 	if (refusal != NULL) {
 		return (char *)refusal;
 	}
@@ -345,11 +348,17 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 	}
 }
 
+/* None before the connect is over, whatever the session in its place has. */
+static bool has_handle(const struct libpq_caller *from, const PGconn *conn)
+{
+	return from->libpq != NULL && (from->inside || !handshake_hides(conn));
+}
+
 /* The session will not be lent again: the program may change the handle it gets. */
 ENTRY void *PQgetssl(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle = from.libpq != NULL ? from.libpq->PQgetssl(conn) : NULL;
+	void *handle = has_handle(&from, conn) ? from.libpq->PQgetssl(conn) : NULL;
 
 	if (handle != NULL && !from.inside) {
 		broker_taint(conn, DROP_HANDLE_TAKEN);
@@ -361,7 +370,8 @@ ENTRY void *PQgetssl(PGconn *conn)
 ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle = from.libpq != NULL ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
+	void *handle =
+		has_handle(&from, conn) ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
 
 	if (handle != NULL && !from.inside) {
 		broker_taint(conn, DROP_HANDLE_TAKEN);
@@ -373,7 +383,7 @@ ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
 ENTRY void *PQgetgssctx(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle = from.libpq != NULL && from.libpq->PQgetgssctx != NULL
+	void *handle = has_handle(&from, conn) && from.libpq->PQgetgssctx != NULL
 	                       ? from.libpq->PQgetgssctx(conn)
 	                       : NULL;
 

@@ -10,16 +10,18 @@
  *   dead, and the log tells both places;
  * - the statement may do what no reset undoes, or want the idle sessions out of the way.
  *
+ * While a connect of ours is in progress none is passed on, but for what sets a receiver:
+ * each answers as libpq does before a connection is up.
+ *
  * lo_*, PQputline and their like are not here: libpq makes them of PQfn, PQexec and
  * PQputCopyData, which come by here if its own calls do so at all; and what they do leaves
- * nothing in the session but with the transaction or the COPY around it. Nor are
- * PQsetSingleRowMode and PQsetChunkedRowsMode, which last for the query that is under way: no
- * session is kept before that is over, and the next one begins without.
+ * nothing in the session but with the transaction or the COPY around it.
  */
 #include "base/cold.h"
 #include "base/libpq.h"
 #include "hooks/entry.h"
 #include "hooks/process.h"
+#include "hooks/unready.h"
 #include "pool/broker.h"
 #include "pool/handshake.h"
 #include "pool/work.h"
@@ -42,6 +44,8 @@ static COLD void heed(const struct work *work, PGconn *conn, const void *caller,
 	}
 	if (work->stale) {
 		broker_misuse(conn, function, caller);
+	} else if (work->unready) {
+		unready_refuse(conn, function);
 	} else {
 		broker_heed(conn, work->effects);
 	}
@@ -66,7 +70,7 @@ static bool begin(struct work *work, PGconn *conn, const char *text, const void 
 		return work->libpq != NULL;
 	}
 	go_on = work_begin(work, conn, text, caller);
-	if (work->stale || work->effects != 0) {
+	if (work->stale || work->unready || work->effects != 0) {
 		heed(work, conn, caller, function);
 	}
 	return go_on;
@@ -328,7 +332,9 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 	struct work work;
 	int result = 0;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (handshake_set_pipeline(conn, true)) {
+		result = 1;
+	} else if (begin(&work, conn, NULL, CALLER, __func__)) {
 		if (work.entered) {
 			work_forget_unnamed(&work, conn);
 		}
@@ -378,6 +384,8 @@ ENTRY int PQflush(PGconn *conn)
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQflush(conn);
 		end(&work);
+	} else if (work.unready) {
+		result = 0;
 	}
 	return result;
 }
@@ -517,6 +525,8 @@ ENTRY int PQconsumeInput(PGconn *conn)
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQconsumeInput(conn);
 		end(&work);
+	} else if (work.unready) {
+		result = 1;
 	}
 	return result;
 }
@@ -565,10 +575,9 @@ ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, 
 	struct work work;
 	PQnoticeReceiver result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (!handshake_receiver(conn, proc, arg, &result)) {
-			result = work.libpq->PQsetNoticeReceiver(conn, proc, arg);
-		}
+	if (!handshake_receiver(conn, proc, arg, &result) &&
+	    begin(&work, conn, NULL, CALLER, __func__)) {
+		result = work.libpq->PQsetNoticeReceiver(conn, proc, arg);
 		end(&work);
 	}
 	return result;
@@ -579,7 +588,8 @@ ENTRY PQnoticeProcessor PQsetNoticeProcessor(PGconn *conn, PQnoticeProcessor pro
 	struct work work;
 	PQnoticeProcessor result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (!handshake_processor(conn, proc, arg, &result) &&
+	    begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQsetNoticeProcessor(conn, proc, arg);
 		end(&work);
 	}

@@ -208,7 +208,7 @@ static PGconn *start_waiting(struct acquisition *a)
 	return conn;
 }
 
-/* An idle session; if it needs no round trip, or its answer is there, it is lent at once. */
+/* An idle session: it is lent when the program polls, if its answer is there by then. */
 static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 {
 	struct session *session = session_of_slot(slot);
@@ -217,27 +217,24 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 	switch (reset_check_begin(session, &lending_settings.care, clock_monotonic_ns(),
 	                          &why)) {
 	case CHECK_FIT:
-		break;
 	case CHECK_PENDING:
-		if (steps_begin(session, a, CHECKING)) {
-			session->vanished = vanish;
-			opening_stand_by(&session->handshake->connecting.opening, a->libpq,
-			                 session->conn);
-			return session->conn;
-		}
-		/* Out of memory. */
-		lending_close(session, DROP_RESET_FAILED, 0);
-		pool_drop(&a->lender->pool, slot);
-		lending_answered(a);
-		return NULL;
+		break;
 	case CHECK_UNFIT:
 		lending_unfit(session, why);
 		return start_clearing(a, slot, why);
 	}
-	pool_lent(slot);
-	lending_begin(a, session);
+	/* Fit or not yet: no connect is over before the program has polled. */
+	if (steps_begin(session, a, CHECKING)) {
+		session->vanished = vanish;
+		opening_stand_by(&session->handshake->connecting.opening, a->libpq,
+		                 session->conn);
+		return session->conn;
+	}
+	/* Out of memory. */
+	lending_close(session, DROP_RESET_FAILED, 0);
+	pool_drop(&a->lender->pool, slot);
 	lending_answered(a);
-	return session->conn;
+	return NULL;
 }
 
 PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *call,
@@ -336,10 +333,15 @@ bool handshake_status(const PGconn *conn, ConnStatusType *status)
 		*status = CONNECTION_BAD;
 		return true;
 	}
-	if (session->handshake->state == OPENING) {
+	if (!handshake_unready(session)) {
 		return false;
 	}
-	*status = session->handshake->polled ? CONNECTION_AWAITING_RESPONSE : CONNECTION_MADE;
+	if (session->handshake->polled) {
+		*status = CONNECTION_AWAITING_RESPONSE;
+	} else {
+		/* A connect over the network takes its time. */
+		*status = session->local ? CONNECTION_MADE : CONNECTION_STARTED;
+	}
 	return true;
 }
 
@@ -369,6 +371,48 @@ bool handshake_pending(const PGconn *conn)
 	return session != NULL && session->handshake != NULL;
 }
 
+bool handshake_unready(const struct session *session)
+{
+	return session->handshake != NULL && session->handshake->state != OPENING;
+}
+
+bool handshake_hides(const PGconn *conn)
+{
+	const struct session *session = unleased(conn);
+
+	return session != NULL && handshake_unready(session);
+}
+
+void handshake_fail(const PGconn *conn, const char *why)
+{
+	if (handshake_pending(conn)) {
+		unleased(conn)->handshake->error = why;
+	}
+}
+
+const char *handshake_error(const PGconn *conn)
+{
+	return handshake_pending(conn) ? unleased(conn)->handshake->error : NULL;
+}
+
+bool handshake_set_pipeline(const PGconn *conn, bool on)
+{
+	if (!handshake_pending(conn)) {
+		return false;
+	}
+	unleased(conn)->handshake->pipeline = on;
+	return true;
+}
+
+bool handshake_pipeline(const PGconn *conn, bool *on)
+{
+	if (!handshake_pending(conn)) {
+		return false;
+	}
+	*on = unleased(conn)->handshake->pipeline;
+	return true;
+}
+
 bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
                         PQnoticeReceiver *before)
 {
@@ -378,6 +422,16 @@ bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
 		return false;
 	}
 	*before = opening_set_receiver(&session->handshake->connecting.opening, receiver, arg);
+	return true;
+}
+
+bool handshake_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
+                         PQnoticeProcessor *before)
+{
+	if (!handshake_pending(conn)) {
+		return false;
+	}
+	*before = unleased(conn)->libpq->PQsetNoticeProcessor(conn, processor, arg);
 	return true;
 }
 

@@ -18,7 +18,8 @@
  * holds cannot be exchanged.
  *
  * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
- * and PQsocket look it up.
+ * and PQsocket look it up. To the program it is a connection that is not up yet, also where
+ * libpq has one that is: whatever asks libpq about it is answered here (unready).
  *
  * Connects that are not to be pooled are passing.c's.
  *
@@ -57,6 +58,26 @@ bool handshake_socket(const PGconn *conn, int *fd);
 bool handshake_pending(const PGconn *conn);
 
 /*
+ * True while it is, and libpq must not be asked: it has a session that is up already, with
+ * traffic of ours on it, or one that waits for its turn. The functions are to answer as libpq's
+ * do while a connect is in progress.
+ */
+bool handshake_unready(const struct session *session);
+bool handshake_hides(const PGconn *conn);
+
+/* A function failed for that: PQerrorMessage says `why`, a constant, up to the next step. */
+void handshake_fail(const PGconn *conn, const char *why);
+/* What PQerrorMessage says for that; NULL: what libpq says. */
+const char *handshake_error(const PGconn *conn);
+
+/*
+ * PQenterPipelineMode, PQexitPipelineMode and PQpipelineStatus while it is in progress: false
+ * if none is. libpq allows it, but then no connect succeeds; ours goes on without.
+ */
+bool handshake_set_pipeline(const PGconn *conn, bool on);
+bool handshake_pipeline(const PGconn *conn, bool *on);
+
+/*
  * What the program does to a connection while its connect is in progress: false if none
  * is, and nothing was done.
  *
@@ -64,6 +85,9 @@ bool handshake_pending(const PGconn *conn);
  */
 bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
                         PQnoticeReceiver *before);
+/* PQsetNoticeProcessor. */
+bool handshake_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
+                         PQnoticeProcessor *before);
 /* PQresetStart; PQresetPoll is handshake_poll then. */
 bool handshake_reset_start(PGconn *conn, int *started);
 /*

@@ -238,6 +238,8 @@ static enum drop_reason land(struct session *session)
 static enum check_step collect_some(struct session *session, enum drop_reason *why)
 {
 	const struct libpq *pq = session->libpq;
+	PGresult *result;
+	bool ended = false;
 
 	do {
 		if (pq->PQflush(session->conn) < 0) {
@@ -247,7 +249,15 @@ static enum check_step collect_some(struct session *session, enum drop_reason *w
 		if (pq->PQisBusy(session->conn)) {
 			return CHECK_PENDING;
 		}
-	} while (!take_result(session, pq->PQgetResult(session->conn)));
+		result = pq->PQgetResult(session->conn);
+		/* Two ends in a row: somebody has read past us what is to come. */
+		if (result == NULL && ended) {
+			session->flight = FLIGHT_NONE;
+			*why = DROP_RESET_FAILED;
+			return CHECK_UNFIT;
+		}
+		ended = result == NULL;
+	} while (!take_result(session, result));
 	*why = land(session);
 	return *why == DROP_NONE ? CHECK_FIT : CHECK_UNFIT;
 }
@@ -506,9 +516,6 @@ static enum check_step advance(struct session *session, const struct session_car
 		*why = DROP_ESCAPING;
 		return CHECK_UNFIT;
 	}
-	if (step == CHECK_FIT) {
-		passed(session);
-	}
 	return step;
 }
 
@@ -538,6 +545,9 @@ enum check_step reset_check_more(struct session *session, const struct session_c
 		return CHECK_UNFIT;
 	}
 	step = advance(session, care, now_ns, why);
+	if (step == CHECK_FIT) {
+		passed(session);
+	}
 	if (step != CHECK_PENDING || now_ns < session->check.deadline_ns) {
 		return step;
 	}

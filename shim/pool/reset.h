@@ -54,7 +54,8 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 
 /*
  * The same in steps. CHECK_PENDING: go on with reset_check_more when the socket is
- * readable, or writable if `*unsent`. CHECK_UNFIT: `*why` says why. Blocking mode is put
+ * readable, or writable if `*unsent`; after reset_check_begin also with CHECK_FIT, as it is
+ * for the last step to hand the session out. CHECK_UNFIT: `*why` says why. Blocking mode is put
  * back at the beginning and the hooks only if they are still ours at the end, because
  * the program has the connection in hand meanwhile and may set its own.
  */

@@ -442,6 +442,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->polled = true;
+	h->error = NULL;
 	note_socket(session);
 	connecting_note_mode(&h->connecting, session);
 	switch (h->state) {

@@ -24,11 +24,13 @@ struct handshake {
 	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
 	struct doorbell bell;
 	struct chime
-		chime;   /* the bell for a program that may take sockets only; fd -1 = none */
-	bool shows_bell; /* PQsocket says one of these, not the connection's own socket */
-	int socket_fd;   /* the latter's number, also when libpq has just lost it */
-	bool polled;     /* the program has called PQconnectPoll */
-	bool made_room;  /* our idle sessions were closed for it, once */
+		chime;     /* the bell for a program that may take sockets only; fd -1 = none */
+	bool shows_bell;   /* PQsocket says one of these, not the connection's own socket */
+	int socket_fd;     /* the latter's number, also when libpq has just lost it */
+	bool polled;       /* the program has called PQconnectPoll */
+	bool pipeline;     /* what PQpipelineStatus says meanwhile */
+	const char *error; /* of a function that needs a connection which is up; else NULL */
+	bool made_room;    /* our idle sessions were closed for it, once */
 };
 
 /*

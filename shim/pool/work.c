@@ -14,6 +14,7 @@
 #include "base/cold.h"
 #include "base/text.h"
 #include "base/thread_block.h"
+#include "pool/handshake.h"
 #include "pool/harmless.h"
 #include "pool/statement.h"
 #include "trace/lease.h"
@@ -143,7 +144,8 @@ static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGcon
 	}
 	/* Asked again under the lock: a session that is idle may go at any moment. */
 	work->stale = lease_is_stale(conn);
-	return work->stale ? NULL : session_of_lease(lease)->libpq;
+	work->unready = !work->stale && handshake_unready(session_of_lease(lease));
+	return work->stale || work->unready ? NULL : session_of_lease(lease)->libpq;
 }
 
 /* Apart from the calls without a text, which are most, so that these come by few lines. */
@@ -161,6 +163,7 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	work->session = NULL;
 	work->effects = 0;
 	work->stale = false;
+	work->unready = false;
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;

@@ -45,6 +45,7 @@ struct work {
 	const struct libpq *libpq; /* to go on with */
 	unsigned effects;          /* of the statement, see statement.h; to be heeded first */
 	bool stale;                /* the connection was finished before: misuse */
+	bool unready;              /* its connect is not over (handshake.h) */
 
 	/* work.c's */
 	bool entered;

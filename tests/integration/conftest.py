@@ -2,6 +2,7 @@
 """Driving tests/programs/script.c or stepwise.c, step by step, and building modules.
 
 script      script(pooled=True, env={...}, server=..., name=..., user=...): starts the program
+stepwise    stepwise(env={...}, server=..., tcp=...): starts stepwise, as Steps
 leaks       leaks(log, ...): what `pqpool leaks` says of it
 module      module("source", "name.so", flags...): builds tests/programs/modules/source.c
 compiled    compiled("C text", flags...): builds that
@@ -19,6 +20,7 @@ import pytest
 from conftest import built
 from running import Result, find_library, kill_group, read_log
 from server import bare_environ, wait_until
+from stepping import Steps
 from tls import TlsServer
 
 MODULES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -252,3 +254,8 @@ def script(run, program, request):
         if each.process.returncode is None and each.process.poll() is None:
             run.checked.append(each.end())
         each.kill()
+
+
+@pytest.fixture
+def stepwise(script):
+    return lambda env=None, **more: Steps(script(env=env, name="stepwise", **more))

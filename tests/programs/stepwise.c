@@ -15,6 +15,7 @@
  *   resetstart NAME     from then on drive and step use PQresetPoll
  *   reset NAME          cancel NAME (gets an object)    docancel (uses it)
  *   send NAME SQL       result NAME
+ *   answers NAME        what each function of libpq's says of it (answers.h)
  *   fork NAME           a child finishes its copy and exits
  *   forkasks NAME       a child says how it stands, resets it, says so again, and finishes it
  *   thread finish NAME  by another thread
@@ -43,6 +44,7 @@
 
 #include <libpq-events.h>
 
+#include "answers.h"
 #include "plain.h"
 
 #define MAX 64
@@ -540,6 +542,8 @@ static void on_client(const char *command, struct client *c, char *rest)
 		printf("%s", wants_names[c->wants]);
 	} else if (strcmp(command, "status") == 0) {
 		printf("%d", PQstatus(c->conn));
+	} else if (strcmp(command, "answers") == 0) {
+		tell_answers(c->conn);
 	} else if (strcmp(command, "exec") == 0) {
 		run(c->conn, rest);
 	} else if (strcmp(command, "pid") == 0) {
