@@ -290,9 +290,8 @@ static COLD void drop_leased(struct session *session, enum drop_reason why)
 	if (why == DROP_BROKEN) {
 		pool_invalidate(&lender->pool, clock_monotonic_ns());
 	}
-	/* Held on: the session may be closed off and freed by another thread at once. */
 	lender_hold(lender);
-	pool_drop(&lender->pool, &session->slot);
+	lending_drop(session);
 	lending_tend(lender, clock_monotonic_ns());
 	lender_release(lender);
 }
@@ -566,11 +565,6 @@ void broker_fork_parent(void)
 	identity_fork_parent();
 }
 
-static void close_copy_of_closing(struct pool_slot *slot)
-{
-	session_close_copy(session_of_slot(slot));
-}
-
 /* A connect in progress is not ours to close: the child, too, has the PGconn. */
 static void close_copy_of_idle(struct lease *lease)
 {
@@ -588,7 +582,7 @@ void broker_fork_child(void)
 	forked_from = getppid();
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
-	registry_fork_child(close_copy_of_closing);
+	registry_fork_child();
 	recent_fork_child();
 	identity_fork_child();
 }

@@ -36,7 +36,7 @@ static void decline(struct handshake *h)
 		if (session_of_slot(h->waiter.slot)->conn != NULL) {
 			lending_close(session_of_slot(h->waiter.slot), h->waiter.why, 0);
 		}
-		pool_drop(pool, h->waiter.slot);
+		lending_drop(session_of_slot(h->waiter.slot));
 		break;
 	case POOL_OPEN:
 		pool_open_failed(pool);
@@ -55,7 +55,7 @@ static void give_room_up(struct handshake *h)
 		pool_open_failed(pool);
 		break;
 	case CLEARING:
-		pool_drop(pool, &h->other->slot);
+		lending_drop(h->other);
 		break;
 	case WAITING:
 		decline(h);
@@ -67,14 +67,9 @@ static void give_room_up(struct handshake *h)
 
 static void abandon_checked(struct session *session)
 {
-	struct lender *lender = session->lender;
-
 	journal_session_close(session, DROP_ABANDONED);
 	session_finish(session);
-	/* Held on: the session may be closed off and freed by another thread at once. */
-	lender_hold(lender);
-	pool_drop(&lender->pool, &session->slot);
-	lender_release(lender);
+	lending_drop(session);
 }
 
 void handshake_abandon(struct session *session)
@@ -182,7 +177,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	if (session_of_slot(slot)->conn != NULL) {
 		lending_close(session_of_slot(slot), why, 0);
 	}
-	pool_drop(&a->lender->pool, slot);
+	lending_drop(session_of_slot(slot));
 	if (session != NULL) {
 		refuse_without_bell(session, a->lender, error);
 	} else {
@@ -232,7 +227,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 	}
 	/* Out of memory. */
 	lending_close(session, DROP_RESET_FAILED, 0);
-	pool_drop(&a->lender->pool, slot);
+	lending_drop(session);
 	lending_answered(a);
 	return NULL;
 }

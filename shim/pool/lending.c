@@ -136,29 +136,28 @@ void lending_explain(const struct session *session, enum drop_reason why)
 	}
 }
 
-static bool slot_gone(struct pool_slot *slot)
+void lending_drop(struct session *session)
 {
-	return session_gone(session_of_slot(slot));
+	struct lender *lender = session->lender;
+
+	/* Held: the waiter may release the session, and its lender with it, at once. */
+	lender_hold(lender);
+	if (!pool_drop(&lender->pool, &session->slot)) {
+		lending_write_off(session);
+	}
+	lender_release(lender);
 }
 
 void lending_tend(struct lender *lender, uint64_t now_ns)
 {
-	struct pool_slot *doomed;
-	struct pool_slot *ended;
+	struct pool_slot *doomed = pool_tend(&lender->pool, now_ns);
 
-	pool_tend(&lender->pool, now_ns, slot_gone, &doomed, &ended);
 	while (doomed != NULL) {
 		struct pool_slot *slot = doomed;
 
 		doomed = slot->next;
 		lending_close(session_of_slot(slot), pool_fate(&lender->pool, slot, now_ns), 0);
-		pool_drop(&lender->pool, slot);
-	}
-	while (ended != NULL) {
-		struct pool_slot *slot = ended;
-
-		ended = slot->next;
-		lending_write_off(session_of_slot(slot));
+		lending_drop(session_of_slot(slot));
 	}
 }
 

@@ -104,6 +104,12 @@ COLD void lending_explain(const struct session *session, enum drop_reason why);
 /* Releases a closed session's memory and its count of the lender. */
 COLD void lending_write_off(struct session *session);
 
+/*
+ * Gives up the room of a session whose PGconn is finished. Not to be touched any more:
+ * what is left of it is released, or belongs to the waiter that was given the room.
+ */
+COLD void lending_drop(struct session *session);
+
 /* Closes what is past its time in one pool, and at intervals in all others. */
 void lending_tend(struct lender *lender, uint64_t now_ns);
 void lending_tend_others(uint64_t now_ns);

@@ -39,10 +39,8 @@ static void set_near_look(struct pool *pool, uint64_t at_ns)
 
 static void show_locked(struct pool *pool)
 {
-	/* A backend on its way out is nobody's. */
-	uint32_t in_use = pool->used - pool->idle_count - pool->closing_count;
+	uint32_t in_use = pool->used - pool->idle_count;
 
-	atomic_store_explicit(&pool->any_closing, pool->closing != NULL, memory_order_relaxed);
 	if (!near_limit_locked(pool)) {
 		set_near_look(pool, UINT64_MAX);
 	} else if (pool->near_since_ns == 0) {
@@ -89,11 +87,16 @@ static void note_fall_locked(struct pool *pool)
 	}
 }
 
+static void free_room_locked(struct pool *pool)
+{
+	pool->used--;
+	note_fall_locked(pool);
+}
+
 static COLD void give_room_locked(struct pool *pool)
 {
 	if (!serve_locked(pool, POOL_OPEN, NULL)) {
-		pool->used--;
-		note_fall_locked(pool);
+		free_room_locked(pool);
 	}
 }
 
@@ -221,12 +224,6 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	} else if (room_locked(pool)) {
 		pool->used++;
 		waiter->grant = POOL_OPEN;
-	} else if (pool->closing != NULL) {
-		slot = pool->closing;
-		DL_DELETE(pool->closing, slot);
-		pool->closing_count--;
-		waiter->slot = slot;
-		waiter->grant = POOL_REPLACE;
 	} else {
 		waiter->grant = POOL_FULL;
 		waiter->granted = granted;
@@ -360,18 +357,21 @@ void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
 	leave(pool);
 }
 
-void pool_drop(struct pool *pool, struct pool_slot *slot)
+bool pool_drop(struct pool *pool, struct pool_slot *slot)
 {
+	bool served;
+
 	lock_take(&pool->lock);
 	if (slot->state == SLOT_RETURNING) {
 		pool->returning--;
 	}
 	slot->state = SLOT_CLOSING;
-	if (!serve_locked(pool, POOL_REPLACE, slot)) {
-		DL_APPEND(pool->closing, slot);
-		pool->closing_count++;
+	served = serve_locked(pool, POOL_REPLACE, slot);
+	if (!served) {
+		free_room_locked(pool);
 	}
 	leave(pool);
+	return served;
 }
 
 void pool_forget(struct pool *pool, struct pool_slot *slot)
@@ -438,34 +438,22 @@ static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 	return doomed;
 }
 
-void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot *slot),
-               struct pool_slot **doomed, struct pool_slot **ended)
+struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns)
 {
-	struct pool_slot *slot;
-	struct pool_slot *after;
+	struct pool_slot *doomed = NULL;
 
-	*doomed = NULL;
-	*ended = NULL;
-	if (now_ns < tend_at(pool) &&
-	    !atomic_load_explicit(&pool->any_closing, memory_order_relaxed)) {
-		return;
+	if (now_ns < tend_at(pool)) {
+		return NULL;
 	}
 	lock_take(&pool->lock);
 	if (now_ns >= tend_at(pool)) {
-		*doomed = expire_locked(pool, now_ns);
+		doomed = expire_locked(pool, now_ns);
 	}
-	DL_FOREACH_SAFE (pool->closing, slot, after) {
-		if (gone(slot)) {
-			DL_DELETE(pool->closing, slot);
-			pool->closing_count--;
-			LL_PREPEND(*ended, slot);
-			give_room_locked(pool);
-		}
-	}
-	if (*doomed != NULL || *ended != NULL) {
+	if (doomed != NULL) {
 		show_locked(pool);
 	}
 	lock_drop(&pool->lock);
+	return doomed;
 }
 
 struct pool_slot *pool_drain(struct pool *pool)

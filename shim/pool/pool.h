@@ -11,16 +11,16 @@
  *      │         ▼         pool_lent  │                     idle
  *      └──── (room given on)       │  ▼                      │ pool_acquire, a waiter
  *      ▲                        checking ◄───────────────────┘
- *      │  end seen                 │ pool_drop
+ *      │                           │ pool_drop
  *      └───────────── closing ◄────┘ (also from leased, returning, and idle when swept)
  *
- * A slot counts against the limit from the moment its room is reserved until the
- * end of its backend was seen: that, not the moment of PQfinish, is when the server
- * can do without it, so that there are never more backends than the limit says.
+ * A slot counts against the limit from the moment its room is reserved until its session
+ * is finished. The backend of a finished session may live for a moment longer, as it does
+ * after any PQfinish; a waiter that is given the room of one sees its end first.
  *
- * Whoever waits is served in order of arrival by direct hand-over: while anybody
- * waits there is no idle slot, no free room, and no closing slot, because each is
- * handed to the first in line the moment it comes to be.
+ * Waiters are served in order of arrival by direct hand-over: while there is a waiter
+ * there is no idle slot and no free room, because each is handed to the first in line the
+ * moment it comes to be.
  *
  * Locks: one per pool, LOCK_POOL, taken by every function here that has something to do.
  */
@@ -108,11 +108,9 @@ struct pool {
 	/* guarded by lock; what each lease comes by is in a row */
 	struct pool_slot *idle; /* most recently returned first */
 	struct pool_waiter *waiters;
-	struct pool_slot *closing; /* finished, the backend's end not yet seen */
-	uint32_t used;             /* rooms taken, whatever for */
+	uint32_t used; /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
-	uint32_t closing_count;
 	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
@@ -121,7 +119,6 @@ struct pool {
 	_Atomic uint64_t tend_at_ns; /* an idle slot may want closing from then on */
 	_Atomic uint64_t
 		near_look_ns; /* worth a look from then on whether to tell of the limit */
-	atomic_bool any_closing;
 
 	/* guarded by lock */
 	bool near_told;
@@ -191,10 +188,11 @@ enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t
 void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
 
 /*
- * Any state but idle → closing: the session is finished, the end of its backend not
- * yet seen. The room goes to the first waiter, who will see to the rest.
+ * Any state but idle → closing: the session is finished. True: its room went to the first
+ * waiter, who sees the end of its backend and releases its memory. False: the room is free,
+ * and the memory the caller's to release.
  */
-COLD void pool_drop(struct pool *pool, struct pool_slot *slot);
+COLD bool pool_drop(struct pool *pool, struct pool_slot *slot);
 
 /* The same for a session of whose end there is nothing left to see. */
 void pool_forget(struct pool *pool, struct pool_slot *slot);
@@ -210,13 +208,10 @@ COLD void pool_invalidate(struct pool *pool, uint64_t now_ns);
 bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns);
 
 /*
- * Housekeeping at every pool call: takes out the idle slots that are past their
- * time (`*doomed`, now closing: finish each, then pool_drop) and the closing ones
- * for which `gone` says so (`*ended`, whose rooms are free: release their memory).
- * Both are lists by `next`. `gone` is called under the lock and must not block.
+ * Housekeeping at every pool call: takes out the idle slots that are past their time, as a
+ * list by `next`, now closing: finish each, then pool_drop.
  */
-void pool_tend(struct pool *pool, uint64_t now_ns, bool (*gone)(struct pool_slot *slot),
-               struct pool_slot **doomed, struct pool_slot **ended);
+struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns);
 
 /* Takes out all idle slots, now closing, as a list by `next`. */
 struct pool_slot *pool_drain(struct pool *pool);

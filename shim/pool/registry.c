@@ -153,18 +153,14 @@ void registry_fork_parent(void)
 	lock_drop(&lock);
 }
 
-void registry_fork_child(void (*closing)(struct pool_slot *slot))
+void registry_fork_child(void)
 {
 	struct lender *lender;
 	struct lender *after;
-	struct pool_slot *slot;
 
 	HASH_ITER (hh, lenders, lender, after) {
 		lock_drop(&lender->pool.lock);
 		lender->pool.row = 0;
-		DL_FOREACH (lender->pool.closing, slot) {
-			closing(slot);
-		}
 	}
 	/* Forgotten, not freed: other threads were in the middle of using them. */
 	lenders = NULL;

@@ -55,7 +55,7 @@ struct lender *registry_next(struct lender *lender);
 /* Takes the registry's lock and those of all pools. */
 void registry_fork_prepare(void);
 void registry_fork_parent(void);
-/* Forgets all lenders; `closing` is called for each slot that was closing. */
-void registry_fork_child(void (*closing)(struct pool_slot *slot));
+/* Forgets all lenders. */
+void registry_fork_child(void);
 
 #endif

@@ -113,17 +113,34 @@ static void silence(int fd)
 	}
 }
 
+/* The server waits for a statement or works on one of ours: it will read the Terminate. */
+static bool is_heard(const struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+
+	if (pq->PQstatus(session->conn) != CONNECTION_OK) {
+		return false;
+	}
+	switch (pq->PQtransactionStatus(session->conn)) {
+	case PQTRANS_IDLE:
+	case PQTRANS_INTRANS:
+	case PQTRANS_INERROR:
+		return true;
+	case PQTRANS_ACTIVE:
+		return session->flight != FLIGHT_NONE;
+	default:
+		return false;
+	}
+}
+
 void session_finish(struct session *session)
 {
 	int fd = session->libpq->PQsocket(session->conn);
-	bool ours = fd >= 0 && session_is_ours(session);
 
 	lock_assert_none();
 	/* What is registered with the program's epoll instances ends with the last copy. */
-	if (fd >= 0 && (!ours || events_forget(fd))) {
+	if (fd >= 0 && is_heard(session) && session_is_ours(session) && events_forget(fd)) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
-	}
-	if (ours) {
 		silence(session->end_fd);
 	}
 	session->libpq->PQfinish(session->conn);

@@ -97,7 +97,7 @@ struct session {
 	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
-	int end_fd;   /* after the close: shows when the backend is gone; -1 = nothing to see */
+	int end_fd; /* after the finish: shows when the backend is gone; -1 = nothing to see */
 	bool passing; /* a connect in steps that is libpq's alone, see passing.h */
 	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
 	struct handshake *spare;     /* memory of the one before, for the next; or NULL */
@@ -138,8 +138,14 @@ void session_note_connection(struct session *session);
 
 /*
  * Really finishes it for the program, whatever state it is in, sending Terminate; without
- * waiting. A descriptor that shows the backend's end is kept until session_gone or
- * session_await_end saw it.
+ * waiting.
+ *
+ * While its backend reads what is sent to it, a copy of the descriptor is kept to see the
+ * backend's end by, until session_gone, session_await_end or session_free closes it: for a
+ * caller that waits for that end now, or has the session freed at once. It must not outlive
+ * that: libpq's own close is not the connection's end as long as there is a copy. Where the
+ * server may be blocked in sending (a result left unread, COPY) there is none: it would
+ * never be told of the end, and keep its locks (seen with servers 13 to 18).
  */
 void session_finish(struct session *session);
 

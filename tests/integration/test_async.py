@@ -478,9 +478,10 @@ def clearing(s, stack):
     """The room of a session whose backend does not come to its end."""
     pids = {name: s.connect(name) for name in ("y", "z")}
     s.do("set", "y", "events")
+    s.start("x")
+    assert s.ready("x") and s.step("x") == "READING"
     stack.enter_context(stopped(pids["y"]))
     s.finish("y")
-    s.start("x")
     for _ in range(3):
         # A program that may take sockets only is told to look again.
         assert s.ready("x") and s.step("x") == "READING"

@@ -135,14 +135,16 @@ def test_silent_for_less_than_the_ping_timeout(script):
     s.finish("a")
 
 
-def test_a_room_is_free_when_the_backend_has_ended(script, server):
-    """PQfinish does not wait for the server; the next in the room does, for a while."""
+def test_a_waiter_sees_the_end_of_the_backend_before(script, server):
+    """PQfinish does not wait for the server; a connect that waits for the room does, for a
+    while, so that the server never has more sessions than the limit."""
     s = script(env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"})
     first = s.connect("a")
     s.do("event_proc", "a")
+    s.do("begin", "b")
+    s.await_events("wait", 1)
     with stopped(first):
         s.finish("a")
-        s.do("begin", "b")
         assert not wait_until(lambda: len(pids(server)) > 1, 0.3)
         assert not s.done("b")
     assert s.join("b")[1] not in ("", first)

@@ -50,7 +50,7 @@ static void keeps_no_more_than_its_size(void **state)
 	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_NONE);
 	assert_int_equal(pool_return(&pool, &slots[2], now), DROP_SURPLUS);
 	/* If the one on its way does not make it, there is a place again. */
-	pool_drop(&pool, &slots[1]);
+	assert_false(pool_drop(&pool, &slots[1]));
 	give_back(&slots[2]);
 	assert_int_equal(pool_return(&pool, &slots[3], now), DROP_SURPLUS);
 	assert_int_equal(pool_count(&pool).idle, 2);
@@ -97,23 +97,9 @@ static void never_retires_without_recycling(void **state)
 	assert_ptr_equal(take_idle(), &slots[0]);
 }
 
-static bool all_gone(struct pool_slot *slot)
-{
-	(void)slot;
-	return true;
-}
-
-static bool none_gone(struct pool_slot *slot)
-{
-	(void)slot;
-	return false;
-}
-
 static void invalidates_what_is_older(void **state)
 {
 	struct pool_waiter waiter;
-	struct pool_slot *doomed;
-	struct pool_slot *ended;
 
 	(void)state;
 	make(3, 3);
@@ -128,8 +114,7 @@ static void invalidates_what_is_older(void **state)
 	pool_opened(&pool, &slots[2], now, 0);
 	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_INVALIDATED);
 	give_back(&slots[2]);
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
-	assert_null(doomed);
+	assert_null(pool_tend(&pool, now));
 	assert_ptr_equal(take_idle(), &slots[2]);
 }
 
@@ -164,7 +149,6 @@ static void follows_where_connects_land(void **state)
 static void sweeps_out_what_was_invalidated(void **state)
 {
 	struct pool_slot *doomed;
-	struct pool_slot *ended;
 
 	(void)state;
 	make(3, 3);
@@ -174,7 +158,7 @@ static void sweeps_out_what_was_invalidated(void **state)
 	give_back(&slots[1]);
 	now += SECOND;
 	pool_invalidate(&pool, now);
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	doomed = pool_tend(&pool, now);
 	assert_non_null(doomed);
 	assert_non_null(doomed->next);
 	assert_int_equal(pool_fate(&pool, doomed, now), DROP_INVALIDATED);
@@ -184,7 +168,6 @@ static void sweeps_out_what_was_invalidated(void **state)
 static void closes_what_is_idle_too_long(void **state)
 {
 	struct pool_slot *doomed;
-	struct pool_slot *ended;
 
 	(void)state;
 	make(3, 3);
@@ -195,41 +178,46 @@ static void closes_what_is_idle_too_long(void **state)
 	now += 5 * SECOND;
 	give_back(&slots[1]);
 	now += 5 * SECOND - 1;
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
-	assert_null(doomed);
+	assert_null(pool_tend(&pool, now));
 	now += 1;
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
+	doomed = pool_tend(&pool, now);
 	assert_ptr_equal(doomed, &slots[0]);
 	assert_null(doomed->next);
 	assert_int_equal(pool_fate(&pool, doomed, now), DROP_IDLE_TIMEOUT);
-	pool_drop(&pool, doomed);
+	assert_false(pool_drop(&pool, doomed));
 	/* The other one's time was not lost over the first. */
 	now += 5 * SECOND;
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
-	assert_ptr_equal(doomed, &slots[1]);
+	assert_ptr_equal(pool_tend(&pool, now), &slots[1]);
 }
 
-static void counts_a_session_until_its_end_was_seen(void **state)
+static void queue(struct pool_waiter *waiter)
+{
+	assert_int_equal(pool_acquire(&pool, now, waiter, NULL), POOL_FULL);
+}
+
+/* The waiter is served already: the wait returns at once. */
+static void expect(struct pool_waiter *waiter, enum pool_grant grant,
+                   const struct pool_slot *slot)
+{
+	assert_int_equal(pool_wait(&pool, waiter, 0), grant);
+	assert_ptr_equal(waiter->slot, slot);
+}
+
+static void counts_a_session_until_it_is_finished(void **state)
 {
 	struct pool_waiter waiter;
-	struct pool_slot *doomed;
-	struct pool_slot *ended;
 
 	(void)state;
 	make(2, 2);
 	open_slot(0);
 	open_slot(1);
-	pool_drop(&pool, &slots[0]);
+	queue(&waiter);
+	/* The waiter has to see the end first, and has the room meanwhile. */
+	assert_true(pool_drop(&pool, &slots[0]));
+	expect(&waiter, POOL_REPLACE, &slots[0]);
 	assert_int_equal(pool_count(&pool).used, 2);
-	/* Whoever needs the room has to see the end first. */
-	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
-	assert_ptr_equal(waiter.slot, &slots[0]);
 	pool_opened(&pool, &slots[2], now, 0);
-	pool_drop(&pool, &slots[1]);
-	pool_tend(&pool, now, none_gone, &doomed, &ended);
-	assert_null(ended);
-	pool_tend(&pool, now, all_gone, &doomed, &ended);
-	assert_ptr_equal(ended, &slots[1]);
+	assert_false(pool_drop(&pool, &slots[1]));
 	assert_int_equal(pool_count(&pool).used, 1);
 	open_slot(3);
 }
@@ -281,19 +269,6 @@ static void drains(void **state)
 /* ---- waiting ---- */
 
 /* Queues `waiter` at the full pool. */
-static void queue(struct pool_waiter *waiter)
-{
-	assert_int_equal(pool_acquire(&pool, now, waiter, NULL), POOL_FULL);
-}
-
-/* The waiter is served already: the wait returns at once. */
-static void expect(struct pool_waiter *waiter, enum pool_grant grant,
-                   const struct pool_slot *slot)
-{
-	assert_int_equal(pool_wait(&pool, waiter, 0), grant);
-	assert_ptr_equal(waiter->slot, slot);
-}
-
 static void serves_in_order_of_arrival(void **state)
 {
 	struct pool_waiter first;
@@ -313,7 +288,7 @@ static void serves_in_order_of_arrival(void **state)
 	give_back(&slots[0]);
 	expect(&first, POOL_LEND, &slots[0]);
 	pool_lent(&slots[0]);
-	pool_drop(&pool, &slots[1]);
+	assert_true(pool_drop(&pool, &slots[1]));
 	expect(&second, POOL_REPLACE, &slots[1]);
 	pool_opened(&pool, &slots[2], now, 0);
 	pool_forget(&pool, &slots[0]);
@@ -420,25 +395,21 @@ static void random_release(struct crowd *c)
 	c->leased[i] = c->leased[--c->leased_count];
 	if (pool_return(&pool, slot, now) == DROP_NONE && rand() % 8 != 0) {
 		pool_keep(&pool, slot, now);
-	} else {
-		pool_drop(&pool, slot);
+	} else if (!pool_drop(&pool, slot)) {
+		c->free_slots[c->free_count++] = slot;
 	}
 }
 
 static void random_tend(struct crowd *c)
 {
-	struct pool_slot *doomed;
-	struct pool_slot *ended;
+	struct pool_slot *doomed = pool_tend(&pool, now);
 
-	pool_tend(&pool, now, rand() % 2 ? all_gone : none_gone, &doomed, &ended);
 	while (doomed != NULL) {
 		struct pool_slot *next = doomed->next;
 
-		pool_drop(&pool, doomed);
+		assert_false(pool_drop(&pool, doomed));
+		c->free_slots[c->free_count++] = doomed;
 		doomed = next;
-	}
-	for (; ended != NULL; ended = ended->next) {
-		c->free_slots[c->free_count++] = ended;
 	}
 }
 
@@ -488,7 +459,7 @@ int main(void)
 		cmocka_unit_test(follows_where_connects_land),
 		cmocka_unit_test(sweeps_out_what_was_invalidated),
 		cmocka_unit_test(closes_what_is_idle_too_long),
-		cmocka_unit_test(counts_a_session_until_its_end_was_seen),
+		cmocka_unit_test(counts_a_session_until_it_is_finished),
 		cmocka_unit_test(gives_room_back_after_a_failed_open),
 		cmocka_unit_test(reserves_no_more_than_there_is),
 		cmocka_unit_test(drains),

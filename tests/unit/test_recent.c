@@ -175,18 +175,13 @@ static void keeps_nothing_that_is_not_pooled(void **state)
 	}
 }
 
-static void close_nothing(struct pool_slot *slot)
-{
-	(void)slot;
-}
-
 /* As broker_fork_child does it. */
 static int ask_in_child(const struct lender *of_parent)
 {
 	struct asked first;
 	struct asked second;
 
-	registry_fork_child(close_nothing);
+	registry_fork_child();
 	recent_fork_child();
 	first = ask(WORDS("fork"));
 	second = ask(WORDS("fork"));
@@ -221,7 +216,7 @@ static void asks_anew_in_a_child(void **state)
 static PQconninfoOption *fork_meanwhile(void)
 {
 	registry_fork_prepare();
-	registry_fork_child(close_nothing);
+	registry_fork_child();
 	recent_fork_child();
 	return PQconndefaults();
 }
