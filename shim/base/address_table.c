@@ -78,8 +78,11 @@ bool address_table_put(struct address_table *table, const void *address, void *v
 void *address_table_find(const struct address_table *table, const void *address)
 {
 	struct address_entry *entry = find(table, address);
+	void *value = entry != NULL ? atomic_load(&entry->value) : NULL;
 
-	return entry != NULL ? atomic_load(&entry->value) : NULL;
+	/* It may have become another address's entry between the two looks. */
+	return entry != NULL && atomic_load(&entry->address) == (uintptr_t)address ? value
+	                                                                           : NULL;
 }
 
 void *address_table_take(struct address_table *table, const void *address)
