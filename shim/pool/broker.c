@@ -281,6 +281,7 @@ static COLD void drop_leased(struct session *session, enum drop_reason why)
 	/* Out of the table first: the address is free for a new PGconn after the finish. */
 	lease_forget(&session->lease);
 	journal_session_close(session, why);
+	lending_explain(session, why);
 	session_finish(session);
 	/* Whose lender it is not, where a callback has forked that the finish had called. */
 	if (lender == NULL || session->owner != self_pid()) {
@@ -461,16 +462,24 @@ bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
 
 void broker_heed(PGconn *conn, unsigned effects)
 {
+	static const struct {
+		enum statement_effect effect;
+		enum drop_reason why;
+	} left[] = {
+		{STATEMENT_CUSTOM, DROP_CUSTOM_SETTING},
+		{STATEMENT_LOADS, DROP_LOADED},
+		{STATEMENT_MAKES_SLOT, DROP_REPLICATION_SLOT},
+		{STATEMENT_SEEDS, DROP_SEEDED},
+		{STATEMENT_ORIGIN, DROP_REPLICATION_ORIGIN},
+		{STATEMENT_EXTENDS, DROP_EXTENSION_STATE},
+	};
 	struct lease *lease;
 
-	if (effects & STATEMENT_LOADS) {
-		broker_taint(conn, DROP_LOADED);
-	}
-	if (effects & STATEMENT_MAKES_SLOT) {
-		broker_taint(conn, DROP_REPLICATION_SLOT);
-	}
-	if (effects & STATEMENT_SEEDS) {
-		broker_taint(conn, DROP_SEEDED);
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		if ((effects & left[i].effect) != 0 &&
+		    (left[i].effect != STATEMENT_CUSTOM || lending_resets_settings())) {
+			broker_taint(conn, left[i].why);
+		}
 	}
 	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
 		session_of_lease(lease)->altered = true;

@@ -143,6 +143,9 @@ void journal_check_failed(const struct session *session, enum drop_reason why)
 }
 
 static const char *const explanations[DROP_REASONS] = {
+	[DROP_CUSTOM_SETTING] =
+		"a customised setting is named in its statements, which no reset "
+		"makes NULL again",
 	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
 };
 

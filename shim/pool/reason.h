@@ -37,6 +37,9 @@ enum drop_reason {
 	DROP_LOADED,
 	DROP_REPLICATION_SLOT,
 	DROP_SEEDED,
+	DROP_REPLICATION_ORIGIN,
+	DROP_EXTENSION_STATE,
+	DROP_CUSTOM_SETTING, /* which would be empty for the next lease, and not NULL */
 	DROP_CONNECT_NOTICE,
 	DROP_CONNECT_UNSEEN,
 	DROP_LOGIN_TRIGGER, /* its database has event triggers that a login runs */

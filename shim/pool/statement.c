@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "pool/sqltext.h"
@@ -18,31 +19,30 @@ enum verb {
 	VERB_OTHER, /* no effect but by functions */
 	VERB_ALTER,
 	VERB_CREATE,
+	VERB_DO,
 	VERB_DROP,
 	VERB_GRANT,
 	VERB_LOAD,
 	VERB_REASSIGN,
-	VERB_SET
+	VERB_SET /* and RESET */
 };
 
 struct word {
 	const char *text;
 	size_t len;
-	bool quoted; /* "name": never a key word */
+	const char *end; /* where the text goes on */
+	bool quoted;     /* "name": never a key word */
 };
 
 struct scan {
-	unsigned effects; /* and SETS */
+	unsigned effects;
 
 	/* of the statement being read */
 	enum verb verb;
 	unsigned words; /* so far, unless the verb is another one */
 	bool of_user;   /* DROP USER, ALTER USER */
-	bool of_scope;  /* SET SESSION, SET LOCAL */
 	bool after_on;  /* the word before was ON */
-
-	/* of the whole text */
-	bool names_seed; /* in a string, as set_config() wants it */
+	bool sets;      /* the name of a setting is due */
 };
 
 /* ---- what is quoted ---- */
@@ -108,34 +108,82 @@ static inline bool is(const struct word *word, const char *keyword)
 	return !word->quoted && sql_is(word->text, word->len, keyword);
 }
 
-/* set_config() is named, whose effect is that of the setting. */
-#define SETS 16U
+/* set_config(), whose effect is that of the setting. */
+#define SETS 256U
 
-#define FUNCTION(name, effect) [sizeof(#name) - 1] = {#name, effect}
-/* By their length, which no two have in common. */
+#define LONGEST_FUNCTION              35
+#define OF_A_LENGTH                   3
+#define FUNCTION(place, name, effect) [sizeof(#name) - 1][place] = {#name, effect}
+/* Told by their names, qualified or not; of some the schema's name has to do. By length. */
 static const struct {
-	char name[40];
+	const char *name;
 	unsigned effect;
-} functions[] = {
-	FUNCTION(setseed, STATEMENT_SEEDS),
-	FUNCTION(set_config, SETS),
-	FUNCTION(pg_reload_conf, STATEMENT_ALTERS),
-	FUNCTION(pg_create_physical_replication_slot, STATEMENT_MAKES_SLOT),
-	FUNCTION(pg_create_logical_replication_slot, STATEMENT_MAKES_SLOT),
-	FUNCTION(pg_copy_physical_replication_slot, STATEMENT_MAKES_SLOT),
-	FUNCTION(pg_copy_logical_replication_slot, STATEMENT_MAKES_SLOT),
+} functions[LONGEST_FUNCTION + 1][OF_A_LENGTH] = {
+	FUNCTION(0, setseed, STATEMENT_SEEDS),
+	FUNCTION(0, pg_reload_conf, STATEMENT_ALTERS),
+	FUNCTION(0, pg_create_physical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(0, pg_create_logical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(0, pg_copy_physical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(0, pg_copy_logical_replication_slot, STATEMENT_MAKES_SLOT),
+	FUNCTION(1, pg_replication_origin_session_setup, STATEMENT_ORIGIN),
+	FUNCTION(1, dblink_connect, STATEMENT_EXTENDS),
+	FUNCTION(0, dblink_connect_u, STATEMENT_EXTENDS),
+	/* hypopg: indexes that are not there */
+	FUNCTION(0, hypopg_create_index, STATEMENT_EXTENDS),
+	FUNCTION(0, hypopg_hide_index, STATEMENT_EXTENDS),
+	/* set_user: another user, whom no SET ROLE may leave */
+	FUNCTION(0, set_user, STATEMENT_EXTENDS),
+	FUNCTION(1, set_session_auth, STATEMENT_EXTENDS),
+	/* prioritize: the server process's priority */
+	FUNCTION(0, set_backend_priority, STATEMENT_EXTENDS),
+	/* orafce */
+	FUNCTION(1, dbms_alert, STATEMENT_EXTENDS),
+	FUNCTION(0, dbms_output, STATEMENT_EXTENDS),
+	FUNCTION(1, dbms_random, STATEMENT_EXTENDS),
+	FUNCTION(0, set_config, SETS),
 };
 #undef FUNCTION
 
-#define LONGEST_FUNCTION (sizeof(functions) / sizeof(functions[0]) - 1)
-
-static inline unsigned effect_of_function(const char *name, size_t len)
+/* The setting whose assignment is setseed(). */
+static bool names_seed(const char *name, size_t len)
 {
-	if (len > LONGEST_FUNCTION || functions[len].name[0] == '\0' ||
-	    !sql_same(name, functions[len].name, len)) {
+	return sql_is(name, len, "seed");
+}
+
+/* Of set_config(), which goes on at `at`. A setting that is not plainly told may be any. */
+static unsigned effect_of_set_config(const char *at)
+{
+	const char *name;
+	const char *end;
+	size_t len;
+
+	at = sql_skip_blank(at);
+	if (*at != '(') {
 		return 0;
 	}
-	return functions[len].effect;
+	at = sql_skip_blank(at + 1);
+	if (*at != '\'') {
+		return STATEMENT_CUSTOM;
+	}
+	name = at + 1;
+	end = sql_skip_quoted(name, '\'');
+	len = (size_t)(end - name);
+	if (*sql_skip_blank(end) != ',' || memchr(name, '.', len) != NULL) {
+		return STATEMENT_CUSTOM;
+	}
+	return names_seed(name, len - 1) ? STATEMENT_SEEDS : 0;
+}
+
+static unsigned effect_of_function(const char *name, size_t len, const char *end)
+{
+	for (size_t i = 0; i < OF_A_LENGTH && functions[len][i].name != NULL; i++) {
+		unsigned effect = functions[len][i].effect;
+
+		if (sql_same(name, functions[len][i].name, len)) {
+			return effect == SETS ? effect_of_set_config(end) : effect;
+		}
+	}
+	return 0;
 }
 
 /* ---- statements ---- */
@@ -145,10 +193,12 @@ static enum verb verb_of(const struct word *word)
 {
 	return is(word, "alter")      ? VERB_ALTER
 	       : is(word, "create")   ? VERB_CREATE
+	       : is(word, "do")       ? VERB_DO
 	       : is(word, "drop")     ? VERB_DROP
 	       : is(word, "grant")    ? VERB_GRANT
 	       : is(word, "load")     ? VERB_LOAD
 	       : is(word, "reassign") ? VERB_REASSIGN
+	       : is(word, "reset")    ? VERB_SET
 	       : is(word, "revoke")   ? VERB_GRANT
 	       : is(word, "set")      ? VERB_SET
 	                              : VERB_OTHER;
@@ -174,12 +224,6 @@ static bool alters(enum verb verb, const struct word *object)
 	}
 }
 
-/* The setting whose assignment is setseed(). */
-static bool names_seed(const struct word *word)
-{
-	return sql_is(word->text, word->len, "seed");
-}
-
 static void note_second_word(struct scan *scan, const struct word *word)
 {
 	bool drops_or_alters = scan->verb == VERB_DROP || scan->verb == VERB_ALTER;
@@ -188,10 +232,6 @@ static void note_second_word(struct scan *scan, const struct word *word)
 		scan->effects |= STATEMENT_ALTERS;
 	}
 	scan->of_user = drops_or_alters && is(word, "user");
-	if (scan->verb == VERB_SET && names_seed(word)) {
-		scan->effects |= STATEMENT_SEEDS;
-	}
-	scan->of_scope = scan->verb == VERB_SET && (is(word, "session") || is(word, "local"));
 }
 
 static void note_third_word(struct scan *scan, const struct word *word)
@@ -200,8 +240,24 @@ static void note_third_word(struct scan *scan, const struct word *word)
 	if (scan->of_user && !is(word, "mapping")) {
 		scan->effects |= STATEMENT_ALTERS;
 	}
-	if (scan->of_scope && names_seed(word)) {
-		scan->effects |= STATEMENT_SEEDS;
+}
+
+/* app.user, "app"."user" or "app.user" */
+static bool is_custom(const struct word *word)
+{
+	return *sql_skip_blank(word->end) == '.' ||
+	       (word->quoted && memchr(word->text, '.', word->len) != NULL);
+}
+
+/* Behind SET or RESET: the name of a setting, or the scope before it. */
+static void note_setting(struct scan *scan, const struct word *word)
+{
+	scan->sets = false;
+	if (is_custom(word)) {
+		scan->effects |= STATEMENT_CUSTOM;
+	} else if (scan->verb == VERB_SET) {
+		scan->sets = is(word, "session") || is(word, "local");
+		scan->effects |= names_seed(word->text, word->len) ? STATEMENT_SEEDS : 0;
 	}
 }
 
@@ -214,33 +270,73 @@ static void note_granted(struct scan *scan, const struct word *word)
 	scan->after_on = is(word, "on");
 }
 
+static void begin_statement(struct scan *scan, enum verb verb)
+{
+	scan->verb = verb;
+	scan->effects |= verb == VERB_LOAD ? STATEMENT_LOADS : 0;
+	scan->words = 1;
+	scan->of_user = false;
+	scan->after_on = false;
+	scan->sets = verb == VERB_SET;
+}
+
 static void note_head(struct scan *scan, const struct word *word)
 {
 	if (scan->verb == VERB_DUE) {
-		scan->verb = verb_of(word);
-		scan->effects |= scan->verb == VERB_LOAD ? STATEMENT_LOADS : 0;
-		scan->words = 1;
+		begin_statement(scan, verb_of(word));
 		return;
 	}
 	scan->words++;
-	if (scan->verb == VERB_GRANT) {
+	if (scan->sets) {
+		note_setting(scan, word);
+	} else if (scan->verb == VERB_GRANT) {
 		note_granted(scan, word);
 	} else if (scan->words == 2) {
 		note_second_word(scan, word);
 	} else if (scan->words == 3) {
 		note_third_word(scan, word);
 	}
+	/* CREATE FUNCTION and ALTER FUNCTION, which try the settings out. */
+	if ((scan->verb == VERB_CREATE || scan->verb == VERB_ALTER) && is(word, "set")) {
+		scan->sets = true;
+	}
 }
 
-static inline void note_word(struct scan *scan, const char *text, size_t len, bool quoted)
+static inline void note_word(struct scan *scan, const char *text, size_t len, const char *end,
+                             bool quoted)
 {
 	if (scan->verb != VERB_OTHER) {
-		note_head(scan, &(struct word){text, len, quoted});
+		note_head(scan, &(struct word){text, len, end, quoted});
 	}
-	/* The shortest of them. */
-	if (len >= strlen("setseed")) {
-		scan->effects |= effect_of_function(text, len);
+	/* Most words have the length of none of them. */
+	if (len <= LONGEST_FUNCTION && functions[len][0].name != NULL) {
+		scan->effects |= effect_of_function(text, len, end);
 	}
+}
+
+/* The text of a DO block, in any language: each word may begin a statement. */
+static void read_block(struct scan *scan, const char *at, const char *end)
+{
+	struct scan block = {.verb = VERB_OTHER};
+
+	while (at < end) {
+		struct word word = {.text = at};
+		enum verb verb;
+
+		if (!sql_begins_word(*at)) {
+			at++;
+			continue;
+		}
+		at = word.end = sql_skip_word(at + 1);
+		word.len = (size_t)(word.end - word.text);
+		verb = verb_of(&word);
+		if (verb != VERB_OTHER) {
+			begin_statement(&block, verb);
+		} else {
+			note_word(&block, word.text, word.len, word.end, false);
+		}
+	}
+	scan->effects |= block.effects;
 }
 
 /* ---- the text: these return what is behind what begins at `at` ---- */
@@ -249,8 +345,28 @@ static const char *read_string(struct scan *scan, const char *at)
 {
 	const char *end = sql_skip_quoted(at + 1, '\'');
 
-	if (end - at == sizeof("'seed'") - 1 && sql_same(at + 1, "seed", 4)) {
-		scan->names_seed = true;
+	if (scan->verb == VERB_DO) {
+		read_block(scan, at + 1, end);
+	}
+	return end;
+}
+
+static const char *read_escape_string(struct scan *scan, const char *at)
+{
+	const char *end = skip_escape_string(at);
+
+	if (scan->verb == VERB_DO) {
+		read_block(scan, at, end);
+	}
+	return end;
+}
+
+static const char *read_dollar_quoted(struct scan *scan, const char *at)
+{
+	const char *end = skip_dollar_quoted(at);
+
+	if (scan->verb == VERB_DO) {
+		read_block(scan, at, end);
 	}
 	return end;
 }
@@ -265,7 +381,7 @@ static const char *read_quoted_word(struct scan *scan, const char *at)
 		len--;
 	}
 	if (len > 0) {
-		note_word(scan, text, len, true);
+		note_word(scan, text, len, end, true);
 	}
 	return end;
 }
@@ -276,18 +392,10 @@ static const char *read_word(struct scan *scan, const char *at)
 	size_t len = (size_t)(end - at);
 
 	if (*end == '\'' && sql_is(at, len, "e")) {
-		return skip_escape_string(end + 1);
+		return read_escape_string(scan, end + 1);
 	}
-	note_word(scan, at, len, false);
+	note_word(scan, at, len, end, false);
 	return end;
-}
-
-static void end_statement(struct scan *scan)
-{
-	scan->verb = VERB_DUE;
-	scan->of_user = false;
-	scan->of_scope = false;
-	scan->after_on = false;
 }
 
 static void read_all(struct scan *scan, const char *at)
@@ -314,10 +422,10 @@ static void read_all(struct scan *scan, const char *at)
 			at = read_quoted_word(scan, at);
 			break;
 		case '$':
-			at = skip_dollar_quoted(at);
+			at = read_dollar_quoted(scan, at);
 			break;
 		case ';':
-			end_statement(scan);
+			scan->verb = VERB_DUE;
 			at++;
 			break;
 		default:
@@ -334,8 +442,5 @@ unsigned statement_effects(const char *text)
 		return 0;
 	}
 	read_all(&scan, text);
-	if ((scan.effects & SETS) != 0 && scan.names_seed) {
-		scan.effects |= STATEMENT_SEEDS;
-	}
-	return scan.effects & ~SETS;
+	return scan.effects;
 }

@@ -16,9 +16,12 @@ def objects(server):
     """What the tests use, and nothing that a session could leave."""
     server.sql("CREATE TABLE kept (a int); GRANT ALL ON kept TO app;"
                "CREATE SEQUENCE numbers; GRANT ALL ON numbers TO app;"
-               "CREATE ROLE another; GRANT another TO app", database="app")
+               "CREATE ROLE another; GRANT another TO app; CREATE EXTENSION dblink;"
+               "SELECT pg_replication_origin_create('origin')", database="app")
     yield
-    server.sql("DROP TABLE kept; DROP SEQUENCE numbers; DROP ROLE another", database="app")
+    server.sql("DROP TABLE kept; DROP SEQUENCE numbers; DROP ROLE another;"
+               "DROP EXTENSION dblink; SELECT pg_replication_origin_drop('origin')",
+               database="app")
 
 
 class Left:
@@ -40,6 +43,8 @@ class Left:
 
 
 LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+# A customised setting is NULL until it is named, and empty after any reset.
+NULL = "SELECT current_setting('app.tenant', true) IS NULL"
 LEFT = [
     Left("temp table", ["CREATE TEMP TABLE t AS SELECT 1"], "SELECT to_regclass('t')"),
     Left("temp view", ["CREATE TEMP VIEW v AS SELECT 1"], "SELECT to_regclass('v')"),
@@ -90,6 +95,27 @@ LEFT = [
     Left("SET in an open transaction", ["BEGIN", "SET work_mem = '123kB'"], "SHOW work_mem"),
     Left("failed transaction", ["SET work_mem = '123kB'", "BEGIN", "SELECT 1/0"]),
     Left("failed statement", ["SELECT 1/0"]),
+    Left("customised setting", ["SET app.tenant = 'x'"], NULL, dropped="custom_setting"),
+    Left("customised setting of a transaction",
+         ["BEGIN", "SET LOCAL app.tenant = 'x'", "ROLLBACK"], NULL, dropped="custom_setting"),
+    Left("customised setting by set_config", ["SELECT set_config('app.tenant', 'x', true)"], NULL,
+         dropped="custom_setting"),
+    Left("customised setting that was only reset", ["RESET app.tenant"], NULL,
+         dropped="custom_setting"),
+    Left("customised setting of a function",
+         ["BEGIN", "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET app.tenant = 'x'"
+          " AS 'SELECT 1'", "ROLLBACK"], NULL, dropped="custom_setting"),
+    Left("customised setting in a block", ["DO $$BEGIN SET LOCAL app.tenant = 'x'; END$$"], NULL,
+         dropped="custom_setting"),
+    Left("customised setting by a prepared statement",
+         ["PREPARE p AS SELECT set_config($1, $2, true)", "EXECUTE p('app.tenant', 'x')"], NULL,
+         dropped="custom_setting"),
+    Left("replication origin", ["SELECT pg_replication_origin_session_setup('origin')"],
+         "SELECT pg_replication_origin_session_is_setup()", SUPER, dropped="replication_origin"),
+    Left("dblink's connections",
+         ["SELECT dblink_connect('c', format('host=%s port=%s dbname=app user=postgres',"
+          " current_setting('unix_socket_directories'), current_setting('port')))"],
+         "SELECT dblink_get_connections()", SUPER, dropped="extension_state"),
 ]
 
 
@@ -115,6 +141,27 @@ def test_invisible_to_the_next_lease(script, left, reset):
     assert len(s.events("session_open")) == (2 if left.dropped else 1)
     assert not left.dropped or s.events("session_close", reason=left.dropped)
     assert s.end().stderr == ""
+
+
+def test_why_nothing_is_kept_is_said_once_a_pool(script):
+    s = script()
+    for _ in range(3):
+        s.connect("a")
+        s.exec("a", "SET app.tenant = 'x'")
+        s.finish("a")
+    told, = s.events("not_kept")
+    assert (told["level"], told["reason"]) == ("warning", "custom_setting")
+    assert "app" in told["pool"] and len(s.events("session_open")) == 3
+    s.end()
+
+
+def test_settings_that_are_to_stay(script):
+    s = script(env={"PQPOOL_RESET": "rollback"})
+    pid = s.connect("a")
+    s.exec("a", "SET app.tenant = 'x'")
+    s.finish("a")
+    assert s.connect("a") == pid and s.exec("a", "SHOW app.tenant") == "x"
+    s.finish("a")
 
 
 def test_the_reset_is_what_makes_it_so(script):

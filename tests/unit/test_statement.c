@@ -16,6 +16,9 @@
 #define SLOT   STATEMENT_MAKES_SLOT
 #define SEEDS  STATEMENT_SEEDS
 #define ALTERS STATEMENT_ALTERS
+#define ORIGIN STATEMENT_ORIGIN
+#define EXTEND STATEMENT_EXTENDS
+#define CUSTOM STATEMENT_CUSTOM
 
 struct example {
 	const char *text;
@@ -149,6 +152,101 @@ static void tells_functions_by_their_name(void **state)
 	CHECK(examples);
 }
 
+static void tells_customised_settings(void **state)
+{
+	static const struct example examples[] = {
+		{"SET app.user = 'x'", CUSTOM},
+		{"set session app.user TO 1", CUSTOM},
+		{"SET LOCAL /* */ app -- \n . \"user\" = ''", CUSTOM},
+		{"SET \"app.user\" = 1", CUSTOM},
+		{"SET \"app\".\"user\" = 1", CUSTOM},
+		{"SET session.user = 1", CUSTOM},
+		{"SET local . user = 1", CUSTOM},
+		{"SET app.user TO DEFAULT", CUSTOM},
+		{"RESET app.user", CUSTOM},
+		{"BEGIN; SET LOCAL app.user = 1; ROLLBACK", CUSTOM},
+		{"SET search_path = app.user", 0},
+		{"SET search_path TO \"app.user\"", 0},
+		{"SET ROLE app", 0},
+		{"SET SESSION AUTHORIZATION app", 0},
+		{"SET TIME ZONE 'a.b'", 0},
+		{"SET CONSTRAINTS app.user DEFERRED", 0},
+		{"RESET ALL", 0},
+		{"SHOW app.user", 0},
+		{"SELECT current_setting('app.user', true)", 0},
+		{"UPDATE t SET a.b = 1", 0},
+		{"SET", 0},
+		{"SET app", 0},
+		{"SET \"", 0},
+		{"SELECT set_config('app.user', 'x', true)", CUSTOM},
+		{"SELECT pg_catalog.\"set_config\"('app.user', $1, $2)", CUSTOM},
+		{"SELECT set_config ( -- \n 'role', 'a.b', true), set_config('a.b','',true)",
+	         CUSTOM},
+		{"SELECT set_config($1, $2, false)", CUSTOM},
+		{"SELECT set_config('a' || '.b', $2, false)", CUSTOM},
+		{"SELECT set_config(setting_name => 'x', new_value => 'y', is_local => true)",
+	         CUSTOM},
+		{"SELECT set_config('search_path', 'a.b', false)", 0},
+		{"SELECT set_config FROM t", 0},
+		{"SELECT set_config('", CUSTOM},
+		{"SELECT set_config(", CUSTOM},
+		{"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET a.b = 1 AS $$SELECT 1$$",
+	         CUSTOM},
+		{"ALTER FUNCTION f SET search_path = public SET a.b FROM CURRENT", CUSTOM},
+		{"ALTER FUNCTION f RESET a.b", 0},
+		{"ALTER TABLE t ALTER a SET DEFAULT b.c()", 0},
+		{"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SET a.b = 1'", 0},
+	};
+
+	(void)state;
+	CHECK(examples);
+}
+
+static void tells_what_else_stays(void **state)
+{
+	static const struct example examples[] = {
+		{"SELECT pg_replication_origin_session_setup('o')", ORIGIN},
+		{"SELECT pg_replication_origin_create('o')", 0},
+		{"SELECT dblink_connect('c', 'dbname=d')", EXTEND},
+		{"SELECT public.DBLINK_CONNECT_U('dbname=d')", EXTEND},
+		{"SELECT * FROM dblink('dbname=d', 'SELECT 1') AS t(a int)", 0},
+		{"SELECT hypopg_create_index('CREATE INDEX ON t (a)')", EXTEND},
+		{"SELECT hypopg_hide_index(1)", EXTEND},
+		{"SELECT set_user('postgres')", EXTEND},
+		{"SELECT set_session_auth('app')", EXTEND},
+		{"SELECT set_backend_priority(pg_backend_pid(), 5)", EXTEND},
+		{"SELECT dbms_alert.register('a')", EXTEND},
+		{"SELECT dbms_output.put_line('a')", EXTEND},
+		{"SELECT dbms_random.seed(1)", EXTEND},
+	};
+
+	(void)state;
+	CHECK(examples);
+}
+
+static void searches_blocks_for_the_words(void **state)
+{
+	static const struct example examples[] = {
+		{"DO $body$ BEGIN PERFORM setseed(1); END $body$", SEEDS},
+		{"DO LANGUAGE plpgsql 'BEGIN PERFORM set_config(''a.b'', ''c'', true); END'",
+	         CUSTOM},
+		{"DO E'BEGIN\n SET LOCAL a.b = 1; END'", CUSTOM},
+		{"DO $$ BEGIN IF true THEN LOAD 'x'; ELSE SET a.b = 1; END IF; END $$",
+	         LOADS | CUSTOM},
+		{"DO $$BEGIN EXECUTE format('ALTER ROLE %I NOLOGIN', 'r'); END$$", ALTERS},
+		{"DO $$BEGIN ALTER FUNCTION f SET a.b = 1; END$$", CUSTOM},
+		{"do $$begin end$$; SELECT $$ SET a.b = 1 $$", 0},
+		{"DO $$ BEGIN SET work_mem = '1MB'; END $$", 0},
+		{"DO $$ BEGIN CREATE TABLE t (a int DEFAULT 1); DROP TABLE t; END $$", 0},
+		{"DO $$ SET a.b", CUSTOM},
+		{"DO 'SET a", 0},
+		{"INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = 'SET a.b'", 0},
+	};
+
+	(void)state;
+	CHECK(examples);
+}
+
 static void reads_statements_one_after_another(void **state)
 {
 	static const struct example examples[] = {
@@ -205,7 +303,7 @@ static void skips_what_is_quoted(void **state)
 		{"SELECT \"a\\\"; LOAD 'x'", LOADS},
 		{"SELECT $$; LOAD 'x'$$", 0},
 		{"SELECT $$a$$; LOAD 'x'", LOADS},
-		{"DO $body$ BEGIN PERFORM setseed(1); END $body$", 0},
+		{"SELECT $body$ BEGIN PERFORM setseed(1); END $body$", 0},
 		{"DO $a$ $b$ $$ $a $ab$ $a$; LOAD 'x'", LOADS},
 		{"SELECT $1; LOAD 'x'", LOADS},
 		{"SELECT $1$; LOAD 'x'", LOADS},
@@ -256,8 +354,30 @@ static double seconds_for(const char *piece, size_t count)
 static void takes_time_in_proportion(void **state)
 {
 	static const char *const pieces[] = {
-		"$a", "$a$",     "$$", "/*", "*/", "'",  "E'a'\n",  "E'a' ", "\"",      "\"a",
-		"-",  "$aaaaaa", "a",  ";",  "\\", "E'", "$abc$ab", "-- \n", "setseed",
+		"$a",
+		"$a$",
+		"$$",
+		"/*",
+		"*/",
+		"'",
+		"E'a'\n",
+		"E'a' ",
+		"\"",
+		"\"a",
+		"-",
+		"$aaaaaa",
+		"a",
+		";",
+		"\\",
+		"E'",
+		"$abc$ab",
+		"-- \n",
+		"setseed",
+		"set_config('",
+		"set_config(/*",
+		"SET a/*",
+		"DO 'SET a.b' ",
+		"DO $$ a $$",
 	};
 
 	(void)state;
@@ -279,6 +399,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_statements_by_their_first_words),
 		cmocka_unit_test(tells_functions_by_their_name),
+		cmocka_unit_test(tells_customised_settings),
+		cmocka_unit_test(tells_what_else_stays),
+		cmocka_unit_test(searches_blocks_for_the_words),
 		cmocka_unit_test(reads_statements_one_after_another),
 		cmocka_unit_test(skips_comments),
 		cmocka_unit_test(skips_what_is_quoted),
