@@ -215,6 +215,8 @@ static struct libpq *load(const struct link_map *map)
 		free(libpq);
 		return NULL;
 	}
+	*(void **)&libpq->default_cert_file = dl_symbol(handle, "X509_get_default_cert_file");
+	*(void **)&libpq->default_cert_dir = dl_symbol(handle, "X509_get_default_cert_dir");
 	libpq->base = (uintptr_t)map->l_addr;
 	libpq->can_pipeline =
 		libpq->PQpipelineStatus != NULL && libpq->PQenterPipelineMode != NULL &&

@@ -82,6 +82,11 @@ struct libpq {
 	PQnoticeReceiver default_receiver;
 	PQnoticeProcessor default_processor;
 
+	/* Where the OpenSSL behind it looks for roots; NULL: it does not say, or there is none.
+	 */
+	const char *(*default_cert_file)(void);
+	const char *(*default_cert_dir)(void);
+
 	uintptr_t base; /* the load address of its object, which names it */
 	bool can_pipeline;
 	atomic_bool key_hook; /* the program has set one of its own, now or before */

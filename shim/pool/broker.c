@@ -148,8 +148,7 @@ static COLD void prewarm_pool(const struct acquisition *a)
 			pool_open_failed(pool);
 			continue;
 		}
-		lending_admit(session, clock_monotonic_ns() - now_ns);
-		pool_keep(pool, &session->slot, clock_monotonic_ns());
+		lending_stock(session, clock_monotonic_ns() - now_ns);
 	}
 }
 

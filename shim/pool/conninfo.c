@@ -34,12 +34,11 @@ static bool is_connection_string(const char *dbname)
 	return strchr(dbname, '=') != NULL;
 }
 
-/* The row of an option; ci->count if this libpq does not know it. */
-static size_t row_of(const struct conninfo *ci, const char *keyword)
+size_t conninfo_row(const struct conninfo *ci, const char *keyword)
 {
 	size_t row = 0;
 
-	while (row < ci->count && strcmp(ci->defaults[row].keyword, keyword) != 0) {
+	while (row < ci->count && strcmp(ci->options[row].keyword, keyword) != 0) {
 		row++;
 	}
 	return row;
@@ -47,7 +46,7 @@ static size_t row_of(const struct conninfo *ci, const char *keyword)
 
 static bool give(struct conninfo *ci, const char *keyword, const char *value)
 {
-	size_t row = row_of(ci, keyword);
+	size_t row = conninfo_row(ci, keyword);
 
 	if (row == ci->count) {
 		return false;
@@ -171,20 +170,33 @@ static bool apply_route(struct conninfo *ci, const char *route)
 
 static bool read_all(struct conninfo *ci, const struct connect_call *call, const char *route)
 {
+	while (ci->options[ci->count].keyword != NULL) {
+		ci->count++;
+	}
 	ci->given = calloc(ci->count, sizeof(*ci->given));
-	return ci->given != NULL && read_call(ci, call) &&
+	ci->values = calloc(ci->count, sizeof(*ci->values));
+	return ci->given != NULL && ci->values != NULL && read_call(ci, call) &&
 	       (route == NULL || apply_route(ci, route));
+}
+
+/* An empty string says nothing; the answer names every option, and its variable. */
+PQconninfoOption *conninfo_template(const struct libpq *libpq)
+{
+	char *error = NULL;
+	PQconninfoOption *options = libpq->PQconninfoParse("", &error);
+
+	if (error != NULL) {
+		libpq->PQfreemem(error);
+	}
+	return options;
 }
 
 bool conninfo_read(struct conninfo *ci, const struct libpq *libpq,
                    const struct connect_call *call, const char *route)
 {
-	*ci = (struct conninfo){.libpq = libpq, .defaults = libpq->PQconndefaults()};
-	if (ci->defaults == NULL) {
+	*ci = (struct conninfo){.libpq = libpq, .options = conninfo_template(libpq)};
+	if (ci->options == NULL) {
 		return false;
-	}
-	while (ci->defaults[ci->count].keyword != NULL) {
-		ci->count++;
 	}
 	if (!read_all(ci, call, route)) {
 		conninfo_free(ci);
@@ -193,27 +205,46 @@ bool conninfo_read(struct conninfo *ci, const struct libpq *libpq,
 	return true;
 }
 
+/* libpq frees what it made; it may hold a password, which libpq leaves as it is. */
+static void free_options(const struct libpq *libpq, PQconninfoOption *options)
+{
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
+		if (o->val != NULL) {
+			explicit_bzero(o->val, strlen(o->val));
+		}
+	}
+	if (options != NULL) {
+		libpq->PQconninfoFree(options);
+	}
+}
+
 void conninfo_free(struct conninfo *ci)
 {
 	free((void *)ci->given);
-	if (ci->parsed != NULL) {
-		ci->libpq->PQconninfoFree(ci->parsed);
-	}
-	if (ci->routed != NULL) {
-		ci->libpq->PQconninfoFree(ci->routed);
-	}
-	ci->libpq->PQconninfoFree(ci->defaults);
+	free((void *)ci->values);
+	free(ci->passfile);
+	free_options(ci->libpq, ci->parsed);
+	free_options(ci->libpq, ci->routed);
+	free_options(ci->libpq, ci->merged);
+	free_options(ci->libpq, ci->located);
+	ci->libpq->PQconninfoFree(ci->options);
 }
 
 const char *conninfo_value(const struct conninfo *ci, const char *keyword)
 {
-	size_t row = row_of(ci, keyword);
-	const char *value = NULL;
+	size_t row = conninfo_row(ci, keyword);
 
-	if (row < ci->count) {
-		value = ci->given[row] != NULL ? ci->given[row] : ci->defaults[row].val;
+	return row < ci->count && ci->values[row] != NULL ? ci->values[row] : "";
+}
+
+const char *conninfo_service(const struct conninfo *ci)
+{
+	size_t row = conninfo_row(ci, "service");
+
+	if (row == ci->count || ci->given[row] != NULL) {
+		return row == ci->count ? NULL : ci->given[row];
 	}
-	return value != NULL ? value : "";
+	return ci->options[row].envvar != NULL ? getenv(ci->options[row].envvar) : NULL;
 }
 
 static void put_option(struct blob *b, const char *keyword, const char *value)
@@ -229,28 +260,19 @@ static void put_option(struct blob *b, const char *keyword, const char *value)
 	blob_text(b, "' ");
 }
 
-char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
+static char *text_of(const struct conninfo *ci, const char *const *values, const char *more)
 {
-	char buf[1024];
+	char buf[512];
 	struct blob b;
 	char *text = NULL;
 
 	blob_init(&b, buf, sizeof(buf));
 	for (size_t row = 0; row < ci->count; row++) {
-		if (ci->given[row] != NULL) {
-			put_option(&b, ci->defaults[row].keyword, ci->given[row]);
+		if (values[row] != NULL) {
+			put_option(&b, ci->options[row].keyword, values[row]);
 		}
 	}
-	if (connect_timeout_s > 0 && conninfo_value(ci, "connect_timeout")[0] == '\0' &&
-	    conninfo_value(ci, "service")[0] == '\0') {
-		char digits[24];
-		struct text t;
-
-		text_init(&t, digits, sizeof(digits));
-		text_str(&t, our_sign);
-		text_i64(&t, connect_timeout_s);
-		put_option(&b, "connect_timeout", digits);
-	}
+	blob_text(&b, more);
 	blob_bytes(&b, "", 1);
 	if (!b.failed) {
 		text = malloc(b.len);
@@ -260,6 +282,26 @@ char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
 	}
 	blob_wipe(&b);
 	return text;
+}
+
+char *conninfo_given_text(const struct conninfo *ci, const char *more)
+{
+	return text_of(ci, ci->given, more);
+}
+
+char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
+{
+	char buf[64];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf));
+	if (connect_timeout_s > 0 && conninfo_value(ci, "connect_timeout")[0] == '\0') {
+		text_str(&t, "connect_timeout='");
+		text_str(&t, our_sign);
+		text_i64(&t, connect_timeout_s);
+		text_char(&t, '\'');
+	}
+	return text_of(ci, ci->values, buf);
 }
 
 void conninfo_hide(const struct libpq *libpq, PQconninfoOption *options)

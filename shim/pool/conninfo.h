@@ -2,14 +2,12 @@
 /*
  * The arguments of a connect function, whichever it was, as one list of options.
  *
- * libpq merges what it is given with a service file, the PG* environment and its
- * own defaults. Here `given` is what the program said, exactly as libpq would have
- * read it from that function, and `defaults` what environment and build add; an
- * option's value is the one given, else the default. What a service file that is
- * named in the arguments adds is not known here; whoever makes a key of this puts the
- * service's name and file in as well.
+ * `given` is what the program said, exactly as libpq would have read it from that function.
+ * `values` is what libpq makes of it, merged with a service file, the PG* environment and its
+ * own defaults; merge.h asks libpq for them. The list of options is libpq's own, so that an
+ * option of a version we have not heard of is treated as any other.
  *
- * No locks; every call is libpq's own parser's.
+ * No locks; every call is libpq's own parser's, and none asks a name service.
  */
 #ifndef PQPOOL_POOL_CONNINFO_H
 #define PQPOOL_POOL_CONNINFO_H
@@ -46,11 +44,18 @@ struct connect_call {
 
 struct conninfo {
 	const struct libpq *libpq;
-	PQconninfoOption *defaults; /* the template: one row per option of this libpq */
-	PQconninfoOption *parsed;   /* the program's string, `given` may point into it */
-	PQconninfoOption *routed;   /* the route's likewise */
-	const char **given;         /* by row; NULL = not given */
+	PQconninfoOption *options; /* one row per option of this libpq, without values */
+	PQconninfoOption *parsed;  /* the program's string, `given` may point into it */
+	PQconninfoOption *routed;  /* the route's likewise */
+	const char **given;        /* by row; NULL = not given */
 	size_t count;
+
+	/* merge.c's */
+	const char **values;      /* by row; NULL = it has none, or libpq was not asked yet */
+	PQconninfoOption *merged; /* libpq's answers, which `values` point into */
+	PQconninfoOption *located;
+	char *passfile;    /* the default one, where libpq would look into it */
+	bool home_unknown; /* libpq may look into a home folder that we cannot know */
 };
 
 /*
@@ -64,15 +69,30 @@ bool conninfo_read(struct conninfo *ci, const struct libpq *libpq,
 
 void conninfo_free(struct conninfo *ci);
 
+/* A list of the options of a libpq, without values; free it with PQconninfoFree. */
+PQconninfoOption *conninfo_template(const struct libpq *libpq);
+
+/* The row of an option; ci->count if this libpq does not know it. */
+size_t conninfo_row(const struct conninfo *ci, const char *keyword);
+
+/* The service that is named in the call or the environment; NULL if none is. */
+const char *conninfo_service(const struct conninfo *ci);
+
 /* The effective value of an option, "" if it has none or does not exist. */
 const char *conninfo_value(const struct conninfo *ci, const char *keyword);
 
 /*
- * What the program said as one connection string for PQconnectdb, malloc'ed: it gives
- * the same connection as the call itself, under the same environment.
- * `connect_timeout_s` is put in unless 0 or the program or a service may have said; so
- * that conninfo_hide knows it again.
- * It may hold a password: wipe it. NULL: out of memory.
+ * What the program said as one connection string, with `more` behind it, which wins.
+ * malloc'ed. It may hold a password: wipe it. NULL: out of memory.
+ */
+char *conninfo_given_text(const struct conninfo *ci, const char *more);
+
+/*
+ * The effective values as one connection string for PQconnectdb, malloc'ed: it gives the
+ * connection that the call itself would have given when it was read, whatever the environment
+ * says later. libpq does not tell a value that was merged in from one that was given.
+ * `connect_timeout_s` is put in, unless 0, where there is no timeout; so that conninfo_hide
+ * knows it again. It may hold a password: wipe it. NULL: out of memory.
  */
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s);
 

@@ -12,7 +12,10 @@
 #include "base/logfmt.h"
 #include "base/text.h"
 #include "pool/environment.h"
+#include "pool/home.h"
 #include "pool/meaning.h"
+#include "pool/merge.h"
+#include "pool/service.h"
 
 /* A program that never spells a connect the same way twice must not grow for ever. */
 #define SPELLINGS_MAX 1024
@@ -60,24 +63,49 @@ static inline void put_inputs(struct blob *b, const struct libpq *libpq,
 	environment_put(b);
 }
 
-/* The identity with this key, counted once more; made if it is new. */
-static struct identity *intern(const struct libpq *libpq, const struct blob *key,
-                               const char *label)
+static COLD void free_identity(struct identity *identity)
 {
-	size_t label_size = strlen(label) + 1;
-	struct identity *identity;
-	struct identity *fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
+	explicit_bzero(identity->key, identity->key_len);
+	watch_free(&identity->watches);
+	free(identity);
+}
 
+/* A new one with this key, not in the table yet; it takes over the watches. */
+static struct identity *make(const struct conninfo *ci, const struct blob *key,
+                             size_t surroundings_at, struct watch_list *watches)
+{
+	char label[256];
+	size_t label_size;
+	struct text t;
+	struct identity *fresh;
+
+	text_init(&t, label, sizeof(label));
+	meaning_label(&t, ci);
+	label_size = t.len + 1;
+	fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
 	if (fresh == NULL) {
+		watch_free(watches);
 		return NULL;
 	}
-	fresh->libpq = libpq;
+	fresh->libpq = ci->libpq;
+	fresh->home_unknown = ci->home_unknown;
+	fresh->follows_locale = meaning_follows_locale(ci);
+	fresh->watches = *watches;
 	fresh->key_len = key->len;
+	fresh->surroundings_at = surroundings_at;
 	memcpy(fresh->key, key->data, key->len);
 	fresh->label = memcpy(fresh->key + key->len, label, label_size);
 	fresh->label_plain = !logfmt_needs_quotes(label);
+	return fresh;
+}
+
+/* The one with the same key, counted once more, which may be `fresh`; that is consumed. */
+static struct identity *intern(struct identity *fresh)
+{
+	struct identity *identity;
+
 	lock_take(&lock);
-	HASH_FIND(hh, identities, key->data, key->len, identity);
+	HASH_FIND(hh, identities, fresh->key, fresh->key_len, identity);
 	if (identity == NULL) {
 		HASH_ADD_KEYPTR(hh, identities, fresh->key, fresh->key_len, fresh);
 		if (fresh->hh.tbl != NULL) {
@@ -90,30 +118,47 @@ static struct identity *intern(const struct libpq *libpq, const struct blob *key
 	}
 	lock_drop(&lock);
 	if (fresh != NULL) {
-		explicit_bzero(fresh->key, fresh->key_len);
-		free(fresh);
+		free_identity(fresh);
 	}
 	return identity;
 }
 
-static struct identity *identity_of(const struct libpq *libpq, const struct conninfo *ci,
-                                    const struct watch_list *watches)
+/* Takes over the watches. NULL: out of memory. */
+static struct identity *identity_of(const struct conninfo *ci, struct watch_list *watches)
 {
-	char buf[4096];
-	char label[256];
+	char buf[1024];
 	struct blob key;
-	struct text t;
-	struct identity *identity = NULL;
+	size_t surroundings_at;
+	struct identity *fresh = NULL;
 
 	blob_init(&key, buf, sizeof(buf));
-	meaning_put(&key, libpq, ci, watches);
-	text_init(&t, label, sizeof(label));
-	meaning_label(&t, ci);
+	meaning_put(&key, ci);
+	watch_describe(watches, &key);
+	surroundings_at = key.len;
+	meaning_put_surroundings(&key, ci->libpq, ci->options, meaning_follows_locale(ci));
 	if (!key.failed) {
-		identity = intern(libpq, &key, label);
+		fresh = make(ci, &key, surroundings_at, watches);
+	} else {
+		watch_free(watches);
 	}
 	blob_wipe(&key);
-	return identity;
+	return fresh != NULL ? intern(fresh) : NULL;
+}
+
+bool identity_holds(const struct identity *identity)
+{
+	PQconninfoOption *options = conninfo_template(identity->libpq);
+	struct blob surroundings;
+
+	if (options == NULL) {
+		return false;
+	}
+	blob_hold_against(&surroundings, identity->key + identity->surroundings_at,
+	                  identity->key_len - identity->surroundings_at);
+	meaning_put_surroundings(&surroundings, identity->libpq, options,
+	                         identity->follows_locale);
+	identity->libpq->PQconninfoFree(options);
+	return blob_is_alike(&surroundings) && watch_unchanged(&identity->watches);
 }
 
 static COLD void free_spelling(struct spelling *spelling)
@@ -125,37 +170,52 @@ static COLD void free_spelling(struct spelling *spelling)
 		explicit_bzero((char *)spelling->conninfo, strlen(spelling->conninfo));
 		free((char *)spelling->conninfo);
 	}
-	watch_free(&spelling->watches);
 	explicit_bzero(spelling->inputs, spelling->inputs_len);
 	free(spelling);
+}
+
+/* What libpq makes of the call; false if it is not to be pooled. */
+static bool read_call(struct conninfo *ci, const struct libpq *libpq,
+                      const struct connect_call *call, struct watch_list *watches)
+{
+	if (!conninfo_read(ci, libpq, call, settings.route)) {
+		return false;
+	}
+	if (!service_watch(watches, ci) || !merge_options(ci) || !meaning_is_shared(ci) ||
+	    !merge_rest(ci)) {
+		conninfo_free(ci);
+		return false;
+	}
+	meaning_watch(watches, ci);
+	return true;
 }
 
 /* Understands a call that was not seen before; not in the table yet, counted once. */
 static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
                                    const struct blob *inputs)
 {
+	struct watch_list watches = {0};
 	struct conninfo ci;
 	struct spelling *spelling;
 
-	if (!conninfo_read(&ci, libpq, call, settings.route)) {
+	if (!read_call(&ci, libpq, call, &watches)) {
+		watch_free(&watches);
 		return NULL;
 	}
 	spelling = calloc(1, sizeof(*spelling) + inputs->len);
-	if (spelling == NULL || !meaning_is_shared(&ci)) {
+	if (spelling == NULL || watches.failed) {
 		free(spelling);
+		watch_free(&watches);
 		conninfo_free(&ci);
 		return NULL;
 	}
 	atomic_init(&spelling->refs, 1);
 	spelling->inputs_len = inputs->len;
 	memcpy(spelling->inputs, inputs->data, inputs->len);
-	meaning_watch(&spelling->watches, &ci);
 	spelling->conninfo = conninfo_text(&ci, settings.connect_timeout_s);
-	if (spelling->conninfo != NULL && !spelling->watches.failed) {
-		spelling->identity = identity_of(libpq, &ci, &spelling->watches);
-	}
+	spelling->identity = identity_of(&ci, &watches);
 	conninfo_free(&ci);
-	if (spelling->identity == NULL) {
+	if (spelling->identity == NULL || spelling->conninfo == NULL) {
 		free_spelling(spelling);
 		return NULL;
 	}
@@ -229,10 +289,17 @@ static COLD void remember(struct spelling *spelling)
 	}
 }
 
-/* As the files are now; NULL if one has changed, which gives the reference back. */
+/* Its files are as they were, and it does not lack what is known by now. */
+static bool is_current(const struct identity *identity)
+{
+	return watch_unchanged(&identity->watches) &&
+	       !(identity->home_unknown && home_is_known(identity->libpq));
+}
+
+/* NULL if it is outdated, which gives the reference back. */
 static struct spelling *if_current(struct spelling *spelling)
 {
-	if (spelling != NULL && !watch_unchanged(&spelling->watches)) {
+	if (spelling != NULL && !is_current(spelling->identity)) {
 		spelling_release(spelling);
 		return NULL;
 	}
@@ -243,7 +310,7 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
                        const struct connect_call *call)
 {
 	return !atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) &&
-	       is_spelled(spelling, libpq, call) && watch_unchanged(&spelling->watches);
+	       is_spelled(spelling, libpq, call) && is_current(spelling->identity);
 }
 
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
@@ -300,8 +367,7 @@ void identity_release(struct identity *identity)
 	}
 	lock_drop(&lock);
 	if (last) {
-		explicit_bzero(identity->key, identity->key_len);
-		free(identity);
+		free_identity(identity);
 	}
 }
 

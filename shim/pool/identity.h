@@ -5,7 +5,7 @@
  *   spelling   how one call said it: its arguments byte for byte and the environment
  *              it was made in. Remembered, so that the same call again costs a
  *              look-up and a stat of each file it depends on, and no parsing.
- *   identity   what it means: every option's value as libpq merges them, the
+ *   identity   what it means: every option's value as libpq merges them (merge.h), the
  *              variables that go to the server or steer the connection without being
  *              options, the files behind it (service file, passfile, certificates,
  *              credential cache), effective uid and gid, and which libpq. Different
@@ -36,9 +36,13 @@ struct identity {
 	const char *label; /* "user@host:port/dbname", for people */
 	bool label_plain;  /* it needs no quotes in the log */
 	const struct libpq *libpq;
+	bool home_unknown; /* there may be more files, in a home folder not known yet */
 
 	/* identity.c's */
+	bool follows_locale;
 	uint32_t refs;
+	struct watch_list watches;
+	size_t surroundings_at; /* the end of the key, which identity_holds looks at */
 	size_t key_len;
 	UT_hash_handle hh;
 	char key[]; /* the label's text follows the key */
@@ -46,11 +50,10 @@ struct identity {
 
 struct spelling {
 	struct identity *identity;
-	const char *conninfo; /* for PQconnectdb, means the same as the call */
+	const char *conninfo; /* for PQconnectdb: all effective values, as of the call */
 
 	/* identity.c's */
 	atomic_uint refs; /* the table's is one of them; raised from there under the lock */
-	struct watch_list watches;
 	size_t inputs_len;
 	UT_hash_handle hh;
 	char inputs[];
@@ -79,6 +82,13 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
  */
 bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call);
+
+/*
+ * True if what is read while a session is opened, and cannot be said in its options, is as it
+ * was when the call was made: variables such as PGTZ, files, the effective user. To be asked
+ * once a session was opened: another thread may have changed it meanwhile.
+ */
+bool identity_holds(const struct identity *identity);
 
 /* A further reference, for who has one. */
 void spelling_hold(struct spelling *spelling);

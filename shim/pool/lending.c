@@ -11,6 +11,7 @@
 #include "base/lock.h"
 #include "base/program.h"
 #include "pool/events.h"
+#include "pool/home.h"
 #include "pool/journal.h"
 #include "pool/recent.h"
 #include "pool/watchdog.h"
@@ -342,6 +343,21 @@ void lending_track(const struct acquisition *a, PGconn *conn)
 	lending_begin(a, session);
 }
 
+/*
+ * Whether a session just opened is what its pool's identity says. libpq has looked for the
+ * home folder where there is TLS, so that we may, too, and know for the next.
+ */
+static bool is_as_asked(const struct session *session)
+{
+	const struct identity *identity = session->lender->identity;
+
+	if (identity->home_unknown && session->libpq->PQsslInUse(session->conn)) {
+		free(home_find(session->libpq));
+		return false;
+	}
+	return identity_holds(identity);
+}
+
 void lending_admit(struct session *session, uint64_t took_ns)
 {
 	struct pool *pool = &session->lender->pool;
@@ -350,8 +366,24 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	if (!pool_landed(pool, session->standing.place, now_ns - took_ns, now_ns)) {
 		session->taint = DROP_INVALIDATED;
 	}
+	if (session->taint == DROP_NONE && !is_as_asked(session)) {
+		session->taint = DROP_OUTDATED;
+	}
 	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
 	journal_session_open(session, took_ns);
+}
+
+void lending_stock(struct session *session, uint64_t took_ns)
+{
+	struct pool *pool = &session->lender->pool;
+
+	lending_admit(session, took_ns);
+	if (session->taint == DROP_NONE) {
+		pool_keep(pool, &session->slot, clock_monotonic_ns());
+	} else {
+		lending_close(session, session->taint, 0);
+		pool_drop(pool, &session->slot);
+	}
 }
 
 bool lending_wants_room(const struct session *session)

@@ -74,6 +74,9 @@ void lending_show(struct session *session);
 /* An entered session, just opened, takes the room that was reserved for it. */
 void lending_admit(struct session *session, uint64_t took_ns);
 
+/* The same for one that no lease waits for: it is idle then, or closed if it is not fit. */
+COLD void lending_stock(struct session *session, uint64_t took_ns);
+
 /* Puts an entered session on a lease of the calling thread. */
 PGconn *lending_begin(const struct acquisition *a, struct session *session);
 

@@ -3,14 +3,15 @@
 #include "pool/meaning.h"
 
 #include <langinfo.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/path.h"
 #include "base/program.h"
 #include "pool/environment.h"
+#include "pool/home.h"
 
 /*
  * The effective ids matter to nearly every identity: whether a socket may be connected to
@@ -29,98 +30,71 @@ void meaning_put_process(struct blob *b, const struct libpq *libpq)
 	blob_bytes(b, &process, sizeof(process));
 }
 
-static bool is_option_variable(const struct conninfo *ci, const char *variable)
+static bool is_option_variable(const PQconninfoOption *options, const char *variable)
 {
 	size_t len = strcspn(variable, "=");
 
-	for (size_t row = 0; row < ci->count; row++) {
-		const char *name = ci->defaults[row].envvar;
-
-		if (name != NULL && strlen(name) == len && strncmp(name, variable, len) == 0) {
+	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		if (o->envvar != NULL && strlen(o->envvar) == len &&
+		    strncmp(o->envvar, variable, len) == 0) {
 			return true;
 		}
 	}
 	return false;
 }
 
-/*
- * Home folders libpq may use: $HOME's since version 15, the password database's before.
- * Both where they differ; the password database's is in `buf`.
- */
-struct homes {
-	const char *paths[3]; /* NULL after the last */
-	char buf[4096];
-};
-
-static void find_homes(struct homes *homes)
+/* What steers a connect and is no option: libpq and what is behind it read it as they go. */
+static void put_variables(struct blob *b, const PQconninfoOption *options)
 {
-	struct passwd pw;
-	struct passwd *found = NULL;
-	const char *home = getenv("HOME");
-	size_t count = home != NULL && home[0] != '\0' ? 1 : 0;
-
-	homes->paths[0] = home;
-	if (getpwuid_r(geteuid(), &pw, homes->buf, sizeof(homes->buf), &found) == 0 &&
-	    found != NULL && (count == 0 || strcmp(found->pw_dir, home) != 0)) {
-		homes->paths[count++] = found->pw_dir;
+	for (char *const *e = program_environ(); *e != NULL; e++) {
+		if (environment_steers(*e) && !is_option_variable(options, *e)) {
+			blob_field(b, *e);
+		}
 	}
-	homes->paths[count] = NULL;
 }
 
 /*
  * What libpq fills in while it connects, and PQconninfo shows from then on: programs that
- * connect again with what it says (psql's \c) mean the same. False: nothing, or not known.
+ * connect again with what it says (psql's \\c) mean the same. Others stay as they are.
  */
-static bool put_filled_in(struct blob *b, const struct conninfo *ci, const char *keyword,
-                          const struct homes *homes)
+static const char *filled_in(const struct conninfo *ci, size_t row)
 {
-	const char *user = conninfo_value(ci, "user");
+	const char *keyword = ci->options[row].keyword;
+	const char *value = ci->values[row];
 
-	if (conninfo_value(ci, keyword)[0] != '\0' ||
-	    conninfo_value(ci, "service")[0] != '\0') {
-		return false;
+	if (value != NULL && value[0] != '\0') {
+		return value;
 	}
-	if (strcmp(keyword, "dbname") == 0 && user[0] != '\0') {
-		blob_field(b, user);
-		return true;
+	if (strcmp(keyword, "dbname") == 0) {
+		return conninfo_value(ci, "user");
 	}
-	if (strcmp(keyword, "passfile") == 0 && conninfo_value(ci, "password")[0] == '\0' &&
-	    homes->paths[0] != NULL && homes->paths[1] == NULL) {
-		char path[4096];
-		struct text t;
-
-		text_init(&t, path, sizeof(path));
-		text_str(&t, homes->paths[0]);
-		text_str(&t, "/.pgpass");
-		blob_field(b, path);
-		return !t.cut;
+	if (strcmp(keyword, "passfile") == 0) {
+		return ci->passfile;
 	}
-	return false;
+	/* Since version 16. */
+	return strcmp(keyword, "sslcertmode") == 0 ? "allow" : value;
 }
 
-void meaning_put(struct blob *b, const struct libpq *libpq, const struct conninfo *ci,
-                 const struct watch_list *watches)
+void meaning_put(struct blob *b, const struct conninfo *ci)
 {
-	struct homes homes;
-
-	find_homes(&homes);
-	meaning_put_process(b, libpq);
 	/* An empty value and none mean the same, but PQconninfo tells them apart. */
 	for (size_t row = 0; row < ci->count; row++) {
-		if (!put_filled_in(b, ci, ci->defaults[row].keyword, &homes)) {
-			blob_field(b, ci->given[row] != NULL ? ci->given[row]
-			                                     : ci->defaults[row].val);
-		}
+		blob_field(b, filled_in(ci, row));
 	}
-	if (strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0) {
-		blob_field(b, nl_langinfo(CODESET));
-	}
-	for (char *const *e = program_environ(); *e != NULL; e++) {
-		if (environment_steers(*e) && !is_option_variable(ci, *e)) {
-			blob_field(b, *e);
-		}
-	}
-	watch_describe(watches, b);
+	blob_bytes(b, &ci->home_unknown, sizeof(ci->home_unknown));
+}
+
+bool meaning_follows_locale(const struct conninfo *ci)
+{
+	return strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0;
+}
+
+void meaning_put_surroundings(struct blob *b, const struct libpq *libpq,
+                              const PQconninfoOption *options, bool follows_locale)
+{
+	meaning_put_process(b, libpq);
+	blob_field(b, follows_locale ? nl_langinfo(CODESET) : NULL);
+	put_variables(b, options);
 }
 
 static bool is_socket_only(const struct conninfo *ci)
@@ -141,52 +115,95 @@ static bool is_socket_only(const struct conninfo *ci)
 	return true;
 }
 
+/* The file that an option names, else the one that libpq takes from the home folder. */
 static void watch_option(struct watch_list *w, const struct conninfo *ci, const char *keyword,
-                         const char *const *homes, const char *fallback)
+                         const char *home, const char *fallback)
 {
-	const char *path = conninfo_value(ci, keyword);
+	const char *named = conninfo_value(ci, keyword);
+	char *path = named[0] == '\0' && home != NULL ? path_join(home, fallback) : NULL;
 
-	if (path[0] != '\0') {
-		watch_add(w, path);
+	if (named[0] != '\0' || path != NULL) {
+		watch_add(w, named[0] != '\0' ? named : path);
+	}
+	free(path);
+}
+
+/* Folders in a list, as OpenSSL reads it. */
+static void watch_folders(struct watch_list *w, const char *list)
+{
+	while (*list != '\0') {
+		size_t len = strcspn(list, ":");
+		char *folder = path_part(list, len);
+
+		if (folder == NULL) {
+			w->failed = true;
+			return;
+		}
+		if (len > 0) {
+			watch_add_contents(w, folder);
+		}
+		free(folder);
+		list += len + (list[len] == ':');
+	}
+}
+
+static const char *variable_or(const char *name, const char *(*fallback)(void))
+{
+	const char *value = getenv(name);
+
+	if (value != NULL) {
+		return value;
+	}
+	return fallback != NULL ? fallback() : "";
+}
+
+/* The roots that OpenSSL has of its own, which libpq 16 and later ask for by this name. */
+static void watch_roots(struct watch_list *w, const struct conninfo *ci, const char *home)
+{
+	const struct libpq *libpq = ci->libpq;
+	const char *file;
+
+	if (strcmp(conninfo_value(ci, "sslrootcert"), "system") != 0) {
+		watch_option(w, ci, "sslrootcert", home, ".postgresql/root.crt");
 		return;
 	}
-	for (; *homes != NULL; homes++) {
-		watch_add_in(w, *homes, fallback);
-	}
-}
-
-static void watch_service(struct watch_list *w, const char *const *homes)
-{
-	const char *file = getenv("PGSERVICEFILE");
-	const char *dir = getenv("PGSYSCONFDIR");
-
-	if (file != NULL && file[0] != '\0') {
+	file = variable_or("SSL_CERT_FILE", libpq->default_cert_file);
+	if (file[0] != '\0') {
 		watch_add(w, file);
-	} else {
-		for (; *homes != NULL; homes++) {
-			watch_add_in(w, *homes, ".pg_service.conf");
-		}
 	}
-	if (dir != NULL && dir[0] != '\0') {
-		watch_add_in(w, dir, "pg_service.conf");
-	}
-	/* Where builds of libpq look else: Debian's, the source's own default. */
-	watch_add(w, "/etc/postgresql-common/pg_service.conf");
-	watch_add(w, "/etc/pg_service.conf");
-	watch_add(w, "/usr/local/pgsql/etc/pg_service.conf");
+	watch_folders(w, variable_or("SSL_CERT_DIR", libpq->default_cert_dir));
 }
 
-static void watch_network(struct watch_list *w, const struct conninfo *ci,
-                          const char *const *homes)
+/* libpq looks for the home folder if it may want one of these from there. */
+static bool needs_home(const struct conninfo *ci)
+{
+	return conninfo_value(ci, "sslcert")[0] == '\0' ||
+	       conninfo_value(ci, "sslkey")[0] == '\0' ||
+	       conninfo_value(ci, "sslrootcert")[0] == '\0' ||
+	       (conninfo_value(ci, "sslcrl")[0] == '\0' &&
+	        conninfo_value(ci, "sslcrldir")[0] == '\0');
+}
+
+static void watch_tls(struct watch_list *w, struct conninfo *ci)
+{
+	/* Whether libpq will ask for it depends on the server: it is not asked for here. */
+	char *home = needs_home(ci) ? home_recall(ci->libpq) : NULL;
+
+	ci->home_unknown = home == NULL && needs_home(ci);
+	watch_option(w, ci, "sslcert", home, ".postgresql/postgresql.crt");
+	watch_option(w, ci, "sslkey", home, ".postgresql/postgresql.key");
+	watch_roots(w, ci, home);
+	watch_option(w, ci, "sslcrl", home, ".postgresql/root.crl");
+	if (conninfo_value(ci, "sslcrldir")[0] != '\0') {
+		watch_add_contents(w, conninfo_value(ci, "sslcrldir"));
+	}
+	free(home);
+}
+
+static void watch_tickets(struct watch_list *w)
 {
 	const char *cache = getenv("KRB5CCNAME");
 
-	if (strcmp(conninfo_value(ci, "sslmode"), "disable") != 0) {
-		watch_option(w, ci, "sslcert", homes, ".postgresql/postgresql.crt");
-		watch_option(w, ci, "sslkey", homes, ".postgresql/postgresql.key");
-		watch_option(w, ci, "sslrootcert", homes, ".postgresql/root.crt");
-		watch_option(w, ci, "sslcrl", homes, ".postgresql/root.crl");
-	}
 	if (cache == NULL) {
 		char path[64];
 		struct text t;
@@ -200,21 +217,23 @@ static void watch_network(struct watch_list *w, const struct conninfo *ci,
 	}
 }
 
-void meaning_watch(struct watch_list *w, const struct conninfo *ci)
+void meaning_watch(struct watch_list *w, struct conninfo *ci)
 {
-	struct homes found;
-	const char *const *homes = found.paths;
+	const char *passfile = conninfo_value(ci, "passfile");
 
-	find_homes(&found);
-	if (conninfo_value(ci, "service")[0] != '\0') {
-		watch_service(w, homes);
+	if (passfile[0] == '\0' && ci->passfile != NULL) {
+		passfile = ci->passfile;
 	}
-	if (conninfo_value(ci, "password")[0] == '\0') {
-		watch_option(w, ci, "passfile", homes, ".pgpass");
+	if (conninfo_value(ci, "password")[0] == '\0' && passfile[0] != '\0') {
+		watch_add(w, passfile);
 	}
-	if (!is_socket_only(ci)) {
-		watch_network(w, ci, homes);
+	if (is_socket_only(ci)) {
+		return;
 	}
+	if (strcmp(conninfo_value(ci, "sslmode"), "disable") != 0) {
+		watch_tls(w, ci);
+	}
+	watch_tickets(w);
 }
 
 static bool is_replication(const struct conninfo *ci)

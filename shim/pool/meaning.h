@@ -25,12 +25,25 @@ void meaning_put_process(struct blob *key, const struct libpq *libpq);
  */
 bool meaning_is_shared(const struct conninfo *ci);
 
-/* Adds the files it depends on, as they are now. */
-void meaning_watch(struct watch_list *watches, const struct conninfo *ci);
+/*
+ * Adds the files that opening a session depends on, as they are now. Notes in `ci` if there
+ * may be more, in a home folder that cannot be known before.
+ */
+void meaning_watch(struct watch_list *watches, struct conninfo *ci);
 
-/* Adds all it depends on, with the prints of these files: equal keys, equal meanings. */
-void meaning_put(struct blob *key, const struct libpq *libpq, const struct conninfo *ci,
-                 const struct watch_list *watches);
+/* Adds the effective value of each option. */
+void meaning_put(struct blob *key, const struct conninfo *ci);
+
+/* Whether the program's locale decides on the encoding (client_encoding=auto). */
+bool meaning_follows_locale(const struct conninfo *ci);
+
+/*
+ * Adds what is read as a session is opened, beside its options, and cannot be said in them:
+ * the process, its locale if that is followed, and the variables that are no option's.
+ * `options` are those of the libpq.
+ */
+void meaning_put_surroundings(struct blob *key, const struct libpq *libpq,
+                              const PQconninfoOption *options, bool follows_locale);
 
 /* Adds "user@host:port/dbname", for people; no secret is in it. */
 void meaning_label(struct text *label, const struct conninfo *ci);

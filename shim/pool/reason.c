@@ -36,6 +36,7 @@ static const char names[DROP_REASONS][20] = {
 	[DROP_CONNECT_NOTICE] = "connect_notice",
 	[DROP_CONNECT_UNSEEN] = "connect_unseen",
 	[DROP_LOGIN_TRIGGER] = "login_trigger",
+	[DROP_OUTDATED] = "outdated",
 	[DROP_RESET_FAILED] = "reset_failed",
 	[DROP_ESCAPING] = "escaping",
 	[DROP_ATTRIBUTES] = "attributes",

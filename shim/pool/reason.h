@@ -43,6 +43,7 @@ enum drop_reason {
 	DROP_CONNECT_NOTICE,
 	DROP_CONNECT_UNSEEN,
 	DROP_LOGIN_TRIGGER, /* its database has event triggers that a login runs */
+	DROP_OUTDATED, /* opened under other circumstances than those it was asked for under */
 
 	/* what came out when it was to be lent again */
 	DROP_RESET_FAILED,

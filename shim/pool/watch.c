@@ -2,21 +2,85 @@
 /* The files that a connection's identity depends on, and whether they changed. */
 #include "pool/watch.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/text.h"
+#include "base/path.h"
 
 static int64_t to_ns(const struct timespec *ts)
 {
 	return (int64_t)ts->tv_sec * (int64_t)NS_PER_SEC + ts->tv_nsec;
 }
 
-static struct watch_print take_print(const char *path)
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* FNV-1a, going on from `hash`. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
+{
+	const unsigned char *byte = bytes;
+
+	while (n-- > 0) {
+		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
+
+static void take_times(struct watch_print *print, const struct stat *st)
+{
+	print->mtime_ns = to_ns(&st->st_mtim);
+	print->ctime_ns = to_ns(&st->st_ctim);
+	print->mode = st->st_mode;
+	print->uid = st->st_uid;
+}
+
+static uint64_t hash_entry(const char *folder, const char *name)
+{
+	struct watch_print print = {0};
+	struct stat st;
+	char *path = path_join(folder, name);
+
+	if (path != NULL && stat(path, &st) == 0) {
+		print.ino = st.st_ino;
+		print.size = st.st_size;
+		take_times(&print, &st);
+	}
+	free(path);
+	return hash_bytes(hash_bytes(HASH_START, &print, sizeof(print)), name, strlen(name));
+}
+
+/*
+ * The files in a folder in one number, whatever their order. 0: they are too many to be looked
+ * at one by one, and only the folder's own times tell.
+ */
+static int64_t digest_of(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	uint64_t sum = 0;
+	unsigned count = 0;
+
+	if (folder == NULL) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		return 0;
+	}
+	while (count <= WATCH_ENTRIES_MAX && (entry = readdir(folder)) != NULL) {
+		sum += hash_entry(path, entry->d_name);
+		count++;
+	}
+	closedir(folder);
+	return count <= WATCH_ENTRIES_MAX ? (int64_t)sum : 0;
+}
+
+static struct watch_print take_print(const char *path, bool contents)
 {
 	struct watch_print print = {0};
 	struct stat st;
@@ -29,21 +93,22 @@ static struct watch_print take_print(const char *path)
 	print.ino = st.st_ino;
 	if (!S_ISDIR(st.st_mode)) {
 		print.size = st.st_size;
-		print.mtime_ns = to_ns(&st.st_mtim);
-		print.ctime_ns = to_ns(&st.st_ctim);
-		print.mode = st.st_mode;
-		print.uid = st.st_uid;
+		take_times(&print, &st);
+	} else if (contents) {
+		print.size = digest_of(path);
+		take_times(&print, &st);
 	}
 	return print;
 }
 
-static void add_print(struct watch_list *list, const char *path,
+static void add_print(struct watch_list *list, const char *path, bool contents,
                       const struct watch_print *print)
 {
 	char *copy;
 
 	for (size_t i = 0; i < list->count; i++) {
-		if (strcmp(list->files[i].path, path) == 0) {
+		if (list->files[i].contents == contents &&
+		    strcmp(list->files[i].path, path) == 0) {
 			return;
 		}
 	}
@@ -53,6 +118,7 @@ static void add_print(struct watch_list *list, const char *path,
 		return;
 	}
 	list->files[list->count].path = copy;
+	list->files[list->count].contents = contents;
 	list->files[list->count].print = *print;
 	list->count++;
 }
@@ -70,7 +136,7 @@ static void find_gap(char *path, struct watch_print *print)
 		struct watch_print above;
 
 		*slash = '\0';
-		above = take_print(path);
+		above = take_print(path, false);
 		if (above.error != ENOENT) {
 			*slash = '/';
 			return;
@@ -79,40 +145,32 @@ static void find_gap(char *path, struct watch_print *print)
 	}
 }
 
-void watch_add(struct watch_list *list, const char *path)
+static void add(struct watch_list *list, const char *path, bool contents)
 {
-	struct watch_print print = take_print(path);
-	char shortened[PATH_MAX];
-	struct text t;
+	struct watch_print print = take_print(path, contents);
+	char *shortened = strdup(path);
 
-	text_init(&t, shortened, sizeof(shortened));
-	text_str(&t, path);
-	if (t.cut) {
+	if (shortened == NULL) {
 		list->failed = true;
 		return;
 	}
 	find_gap(shortened, &print);
-	add_print(list, shortened, &print);
+	add_print(list, shortened, contents, &print);
+	free(shortened);
 	if (path[0] != '/') {
-		print = take_print(".");
-		add_print(list, ".", &print);
+		print = take_print(".", false);
+		add_print(list, ".", false, &print);
 	}
 }
 
-void watch_add_in(struct watch_list *list, const char *dir, const char *name)
+void watch_add(struct watch_list *list, const char *path)
 {
-	char path[PATH_MAX];
-	struct text t;
+	add(list, path, false);
+}
 
-	text_init(&t, path, sizeof(path));
-	text_str(&t, dir);
-	text_char(&t, '/');
-	text_str(&t, name);
-	if (t.cut) {
-		list->failed = true;
-	} else {
-		watch_add(list, path);
-	}
+void watch_add_contents(struct watch_list *list, const char *path)
+{
+	add(list, path, true);
 }
 
 bool watch_unchanged(const struct watch_list *list)
@@ -121,7 +179,8 @@ bool watch_unchanged(const struct watch_list *list)
 	bool unchanged = true;
 
 	for (size_t i = 0; i < list->count && unchanged; i++) {
-		struct watch_print now = take_print(list->files[i].path);
+		struct watch_print now =
+			take_print(list->files[i].path, list->files[i].contents);
 
 		unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
 	}

@@ -3,8 +3,9 @@
  * The files that a connection's identity depends on, and whether they changed.
  *
  * A file is known by device, inode, size, times, mode and owner, or by the error
- * that stat(2) gives for it; a folder by device and inode, because what matters of it
- * is only which one it is (the working directory that relative paths start from).
+ * that stat(2) gives for it; a folder by device and inode, where what matters of it
+ * is only which one it is (the working directory that relative paths start from). Where its
+ * contents matter its times count, too, and, up to WATCH_ENTRIES_MAX of them, the files in it.
  */
 #ifndef PQPOOL_POOL_WATCH_H
 #define PQPOOL_POOL_WATCH_H
@@ -15,7 +16,8 @@
 
 #include "base/blob.h"
 
-#define WATCH_MAX 16
+#define WATCH_MAX         32
+#define WATCH_ENTRIES_MAX 64
 
 struct watch_print {
 	uint64_t dev;
@@ -34,6 +36,7 @@ struct watch_list {
 	bool failed; /* out of memory, or too many files */
 	struct {
 		char *path;
+		bool contents; /* of a folder */
 		struct watch_print print;
 	} files[WATCH_MAX];
 };
@@ -44,8 +47,8 @@ struct watch_list {
  */
 void watch_add(struct watch_list *list, const char *path);
 
-/* The same for "dir/name". */
-void watch_add_in(struct watch_list *list, const char *dir, const char *name);
+/* The same for a folder and what is in it. */
+void watch_add_contents(struct watch_list *list, const char *path);
 
 /* True if every file is as it was when it was added. errno is kept. */
 bool watch_unchanged(const struct watch_list *list);

@@ -13,85 +13,7 @@
 
 #include "base/libpq.h"
 #include "pool/identity.h"
-
-static const struct libpq *libpq;
-static char folder[] = "/tmp/pqpool-identity-XXXXXX";
-static char passfile[64];
-static char servicefile[64];
-
-static void write_file(const char *path, const char *content)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(content, f);
-	fclose(f);
-	chmod(path, 0600);
-}
-
-static int prepare(void **state)
-{
-	(void)state;
-	libpq = libpq_of_caller((const void *)prepare).libpq;
-	if (libpq == NULL || mkdtemp(folder) == NULL) {
-		return -1;
-	}
-	snprintf(passfile, sizeof(passfile), "%s/pgpass", folder);
-	snprintf(servicefile, sizeof(servicefile), "%s/services", folder);
-	return setenv("HOME", folder, 1);
-}
-
-static int tidy_up(void **state)
-{
-	(void)state;
-	unlink(passfile);
-	unlink(servicefile);
-	return rmdir(folder);
-}
-
-static struct spelling *by_string(const char *conninfo)
-{
-	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
-
-	return identity_resolve(libpq, &call);
-}
-
-static struct spelling *by_params(const char *const *keywords, const char *const *values,
-                                  int expand)
-{
-	struct connect_call call = {.function = CONNECT_PARAMS,
-	                            .keywords = keywords,
-	                            .values = values,
-	                            .expand_dbname = expand};
-
-	return identity_resolve(libpq, &call);
-}
-
-static struct spelling *by_login(const char *host, const char *port, const char *dbname,
-                                 const char *user, const char *password)
-{
-	struct connect_call call = {.function = CONNECT_LOGIN,
-	                            .login = {[LOGIN_HOST] = host,
-	                                      [LOGIN_PORT] = port,
-	                                      [LOGIN_DBNAME] = dbname,
-	                                      [LOGIN_USER] = user,
-	                                      [LOGIN_PASSWORD] = password}};
-
-	return identity_resolve(libpq, &call);
-}
-
-/* Compares and gives back; the identities live on only in the table of spellings. */
-static bool same(struct spelling *a, struct spelling *b)
-{
-	bool equal;
-
-	assert_non_null(a);
-	assert_non_null(b);
-	equal = a->identity == b->identity;
-	spelling_release(a);
-	spelling_release(b);
-	return equal;
-}
+#include "spellings.h"
 
 static const char plain[] = "host=h port=1 user=u dbname=d password=p";
 
@@ -140,7 +62,7 @@ static void what_libpq_fills_in_may_be_said(void **state)
 	snprintf(said, sizeof(said), "host=h user=u passfile=%s/.pgpass", pw->pw_dir);
 	assert_true(same(by_string("host=h user=u"), by_string(said)));
 	assert_false(same(by_string("host=h user=u"), by_string("host=h user=u passfile=/x")));
-	/* Older libpqs do not go by HOME; and with a password there is nothing to fill in. */
+	/* With a password there is nothing to fill in. */
 	setenv("HOME", folder, 1);
 	assert_false(same(by_string("host=h user=u"), by_string(said)));
 	setenv("HOME", pw->pw_dir, 1);
@@ -163,6 +85,7 @@ static void every_option_tells_apart(void **state)
 		char conninfo[256];
 
 		if (strcmp(o->keyword, "replication") == 0 ||
+		    strcmp(o->keyword, "service") == 0 ||
 		    strcmp(o->keyword, "load_balance_hosts") == 0 ||
 		    strcmp(o->keyword, "oauth_issuer") == 0) {
 			continue;
@@ -262,7 +185,7 @@ static void a_missing_folder_is_one_look(void **state)
 	char inner[256];
 	char key[300];
 	struct spelling *before = by_string(plain);
-	size_t looks = before->watches.count;
+	size_t looks = before->identity->watches.count;
 
 	(void)state;
 	snprintf(inner, sizeof(inner), "%s/.postgresql", folder);
@@ -270,7 +193,7 @@ static void a_missing_folder_is_one_look(void **state)
 	assert_int_equal(mkdir(inner, 0700), 0);
 	assert_false(same(before, by_string(plain)));
 	before = by_string(plain);
-	assert_true(before->watches.count > looks + 2);
+	assert_true(before->identity->watches.count > looks + 2);
 	write_file(key, "a key");
 	assert_false(same(before, by_string(plain)));
 	unlink(key);
@@ -309,13 +232,12 @@ static void what_is_not_pooled(void **state)
 	assert_true(same(by_string("replication=off"), by_string("replication=off")));
 }
 
-/* An option of a newer libpq, and what the environment says of it. */
+/* An option of a newer libpq, and what a service or the environment says of it. */
 static char option[32];
 static const char *option_value;
 
-static PQconninfoOption *defaults_and_option(void)
+static PQconninfoOption *with_option(PQconninfoOption *options, const char *value)
 {
-	PQconninfoOption *options = PQconndefaults();
 	PQconninfoOption *more;
 	size_t count = 0;
 
@@ -326,26 +248,42 @@ static PQconninfoOption *defaults_and_option(void)
 	assert_non_null(more);
 	more[count + 1] = more[count];
 	more[count] = (PQconninfoOption){.keyword = option};
-	if (option_value != NULL) {
-		more[count].val = strdup(option_value);
+	if (value != NULL) {
+		more[count].val = strdup(value);
 	}
 	return more;
 }
 
-/* Each with a libpq of its own, by which what was understood before is remembered. */
-static bool is_pooled_with(const char *keyword, const char *value)
+static PQconninfoOption *parsed_and_option(const char *conninfo, char **error)
 {
-	static struct libpq newer[4];
+	return with_option(PQconninfoParse(conninfo, error), NULL);
+}
+
+static PQconninfoOption *merged_and_option(PGconn *conn)
+{
+	return with_option(PQconninfo(conn), option_value);
+}
+
+/* Each with a libpq of its own, by which what was understood before is remembered. */
+static struct spelling *with(const char *keyword, const char *value)
+{
+	static struct libpq newer[16];
 	static size_t count;
 	struct connect_call call = {.function = CONNECT_STRING, .conninfo = plain};
-	struct spelling *s;
 
 	assert_true(count < sizeof(newer) / sizeof(newer[0]));
 	newer[count] = *libpq;
-	newer[count].PQconndefaults = defaults_and_option;
+	newer[count].PQconninfoParse = parsed_and_option;
+	newer[count].PQconninfo = merged_and_option;
 	snprintf(option, sizeof(option), "%s", keyword);
 	option_value = value;
-	s = identity_resolve(&newer[count++], &call);
+	return identity_resolve(&newer[count++], &call);
+}
+
+static bool is_pooled_with(const char *keyword, const char *value)
+{
+	struct spelling *s = with(keyword, value);
+
 	if (s != NULL) {
 		spelling_release(s);
 	}
@@ -359,6 +297,16 @@ static void what_newer_libpqs_know(void **state)
 	assert_false(is_pooled_with("load_balance_hosts", "random"));
 	assert_true(is_pooled_with("oauth_issuer", NULL));
 	assert_false(is_pooled_with("oauth_issuer", "https://example.org"));
+}
+
+/* One that nobody has heard of yet is said as libpq has it, and part of the key. */
+static void what_no_libpq_knows_yet(void **state)
+{
+	struct spelling *s = with("of_tomorrow", "it's");
+
+	(void)state;
+	assert_non_null(strstr(s->conninfo, "of_tomorrow='it\\'s'"));
+	spelling_release(s);
 }
 
 /* The string a session is opened with, read again by libpq, says what the call said. */
@@ -376,19 +324,52 @@ static void the_string_repeats_the_call(void **state)
 	assert_null(error);
 	assert_non_null(options);
 	for (PQconninfoOption *o = options; o->keyword != NULL; o++) {
-		const char *expected = NULL;
-
-		for (size_t i = 0; k[i] != NULL; i++) {
-			expected = strcmp(o->keyword, k[i]) == 0 ? v[i] : expected;
-		}
-		if (expected != NULL) {
-			assert_string_equal(o->val, expected);
-		} else {
-			assert_null(o->val);
+		for (size_t i = 1; k[i] != NULL; i++) {
+			if (strcmp(o->keyword, k[i]) == 0) {
+				assert_string_equal(o->val, v[i]);
+			}
 		}
 	}
 	PQconninfoFree(options);
 	spelling_release(s);
+}
+
+/* A connection that was made with it says of itself what one made by the call itself says. */
+static void the_string_is_the_same_connection(void **state)
+{
+	/* No host answers: both fail, and say of their options what they say. */
+	static const char call[] = "service=s host=/nowhere fallback_application_name=f";
+	struct spelling *s;
+	PGconn *conns[2];
+	PQconninfoOption *options[2];
+
+	(void)state;
+	setenv("PGSERVICEFILE", servicefile, 1);
+	setenv("PGOPTIONS", "-c geqo=off", 1);
+	write_file(servicefile, "[s]\nport=77\nclient_encoding=auto\napplication_name=it's\n");
+	s = by_string(call);
+	assert_non_null(s);
+	conns[0] = PQconnectdb(call);
+	unsetenv("PGOPTIONS");
+	conns[1] = PQconnectdb(s->conninfo);
+	options[0] = PQconninfo(conns[0]);
+	options[1] = PQconninfo(conns[1]);
+	assert_string_equal(PQerrorMessage(conns[0]), PQerrorMessage(conns[1]));
+	for (size_t i = 0; options[0][i].keyword != NULL; i++) {
+		const char *one = options[0][i].val;
+		const char *other = options[1][i].val;
+
+		if ((one == NULL) != (other == NULL) ||
+		    (one != NULL && strcmp(one, other) != 0)) {
+			fail_msg("%s is %s, not %s", options[0][i].keyword, other, one);
+		}
+	}
+	for (size_t i = 0; i < 2; i++) {
+		PQconninfoFree(options[i]);
+		PQfinish(conns[i]);
+	}
+	spelling_release(s);
+	unsetenv("PGSERVICEFILE");
 }
 
 static void the_timeout_is_put_in_where_none_is(void **state)
@@ -407,7 +388,7 @@ static void the_timeout_is_put_in_where_none_is(void **state)
 	spelling_release(s);
 	setenv("PGCONNECT_TIMEOUT", "4", 1);
 	s = by_string("host=timeout3");
-	assert_null(strstr(s->conninfo, "connect_timeout"));
+	assert_non_null(strstr(s->conninfo, "connect_timeout='4'"));
 	spelling_release(s);
 	unsetenv("PGCONNECT_TIMEOUT");
 	settings.connect_timeout_s = 0;
@@ -475,7 +456,9 @@ int main(void)
 		cmocka_unit_test(the_effective_user_tells_apart),
 		cmocka_unit_test(what_is_not_pooled),
 		cmocka_unit_test(what_newer_libpqs_know),
+		cmocka_unit_test(what_no_libpq_knows_yet),
 		cmocka_unit_test(the_string_repeats_the_call),
+		cmocka_unit_test(the_string_is_the_same_connection),
 		cmocka_unit_test(the_timeout_is_put_in_where_none_is),
 		cmocka_unit_test(the_route_takes_the_hosts_place),
 		cmocka_unit_test(the_label_keeps_the_secret),

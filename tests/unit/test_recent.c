@@ -213,12 +213,12 @@ static void asks_anew_in_a_child(void **state)
 }
 
 /* As if a signal handler had forked meanwhile, and this were its child. */
-static PQconninfoOption *fork_meanwhile(void)
+static PQconninfoOption *fork_meanwhile(PGconn *conn)
 {
 	registry_fork_prepare();
 	registry_fork_child();
 	recent_fork_child();
-	return PQconndefaults();
+	return PQconninfo(conn);
 }
 
 static void keeps_nothing_of_before_a_fork_in_the_middle(void **state)
@@ -230,7 +230,7 @@ static void keeps_nothing_of_before_a_fork_in_the_middle(void **state)
 
 	(void)state;
 	forking = *libpq;
-	forking.PQconndefaults = fork_meanwhile;
+	forking.PQconninfo = fork_meanwhile;
 	recent_ask(&forking, &call, &asked.spelling, &asked.lender);
 	assert_non_null(asked.lender);
 	before = users(&asked);
