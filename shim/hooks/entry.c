@@ -282,7 +282,7 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 /* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
 ENTRY int PQsocket(const PGconn *conn)
 {
-	const struct libpq *own = lending_libpq(conn);
+	const struct libpq *own = lending_show_socket(conn);
 	struct libpq_caller from;
 	int fd = -1;
 

@@ -18,6 +18,17 @@ static bool flags_are_libpqs(int fd)
 	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
+static bool socket_is_as_before(struct session *session)
+{
+	int fd = session->libpq->PQsocket(session->conn);
+	bool shown = session->socket_shown;
+
+	session->socket_shown = false;
+	return !shown ||
+	       (session_is_ours(session) && session->options_ino == session->socket_ino &&
+	        socket_options_put_back(&session->options, fd));
+}
+
 enum drop_reason examine_returned(struct session *session, const struct lease *ended)
 {
 	const struct libpq *pq = session->libpq;
@@ -39,7 +50,8 @@ enum drop_reason examine_returned(struct session *session, const struct lease *e
 	/* Registrations are ended by its number, which must not be another's. */
 	if (pq->PQbackendPID(conn) != session->backend_pid ||
 	    !flags_are_libpqs(pq->PQsocket(conn)) ||
-	    (events_noted(pq->PQsocket(conn)) && !session_is_ours(session))) {
+	    (events_noted(pq->PQsocket(conn)) && !session_is_ours(session)) ||
+	    !socket_is_as_before(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {

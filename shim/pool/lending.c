@@ -327,6 +327,17 @@ const struct libpq *lending_libpq(const PGconn *conn)
 	return lease_find(conn, &lease) == LEASE_OPEN ? session_of_lease(lease)->libpq : NULL;
 }
 
+const struct libpq *lending_show_socket(const PGconn *conn)
+{
+	struct lease *lease;
+
+	if (lease_find(conn, &lease) != LEASE_OPEN) {
+		return NULL;
+	}
+	session_show_socket(session_of_lease(lease));
+	return session_of_lease(lease)->libpq;
+}
+
 void lending_track(const struct acquisition *a, PGconn *conn)
 {
 	struct session *session = session_adopt(a->libpq, conn);

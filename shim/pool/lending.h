@@ -83,6 +83,9 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session);
 /* The libpq of a connection that the program has on lease; NULL if `conn` is no such one. */
 const struct libpq *lending_libpq(const PGconn *conn);
 
+/* The same, for PQsocket. */
+const struct libpq *lending_show_socket(const PGconn *conn);
+
 /* Puts a connection of the program's own on a lease, for the report; if memory allows. */
 void lending_track(const struct acquisition *a, PGconn *conn);
 

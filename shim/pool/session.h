@@ -27,6 +27,7 @@
 #include "pool/login.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
+#include "pool/socket_options.h"
 #include "pool/standing.h"
 #include "trace/lease.h"
 
@@ -75,7 +76,10 @@ struct session {
 	pid_t owner; /* the process that connected */
 	dev_t socket_dev;
 	ino_t socket_ino;
-	bool local; /* a Unix socket: the kernel itself tells of the peer's end */
+	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
+	bool socket_shown; /* to this lease, by PQsocket */
+	struct socket_options options; /* of the socket with this inode, before it was shown */
+	ino_t options_ino;
 
 	/* What the lease has sent so far; work.c's, and reset.c's to begin anew. */
 	bool sent;   /* anything at all */
@@ -135,6 +139,16 @@ bool session_is_ours(const struct session *session);
 
 /* Notes socket and backend anew: the program reset the connection under its lease. */
 void session_note_connection(struct session *session);
+
+/* The program is about to learn the descriptor, and may set options on it. */
+static inline void session_show_socket(struct session *session)
+{
+	session->socket_shown = true;
+	if (session->options_ino != session->socket_ino) {
+		session->options_ino = session->socket_ino;
+		socket_options_note(&session->options, session->libpq->PQsocket(session->conn));
+	}
+}
 
 /*
  * Really finishes it for the program, whatever state it is in, sending Terminate; without

@@ -69,6 +69,7 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
+	session_show_socket(session);
 	lease_pend(&session->lease, &origin);
 	return true;
 }
@@ -224,6 +225,7 @@ static PostgresPollingStatusType opened(struct session *session)
 		session->taint = opening_verdict(&h->connecting.opening);
 	}
 	session_note_connection(session);
+	session_show_socket(session);
 	lending_admit(session, session->proven_ns - h->connecting.began_ns);
 	return succeed(session);
 }
