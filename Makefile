@@ -45,11 +45,9 @@ all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program pays for what the linker does with us at its start, libpq or not
 # (tests/lint/test_start.py). Without start files nothing asks for _ITM_*, __gmon_start__ and
-# __cxa_finalize; hooks/process.c does what these did for us. libgcc's unwinder is told that
-# there are threads, which it would find out by looking for __pthread_key_create. And code
-# and constants are mapped as one.
-LEAN := -nostartfiles -Wl,--defsym=__pthread_key_create=process_enter \
-	-Wl,-z,noseparate-code -Wl,-O1
+# __cxa_finalize; hooks/process.c does what these did for us. Code and constants are mapped as
+# one.
+LEAN := -nostartfiles -Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \

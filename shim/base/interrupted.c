@@ -6,20 +6,17 @@
  */
 #include "base/interrupted.h"
 
-#include <unwind.h>
-
-static _Unwind_Reason_Code look(struct _Unwind_Context *context, void *arg)
-{
-	int *interrupted = arg;
-
-	_Unwind_GetIPInfo(context, interrupted);
-	return *interrupted ? _URC_END_OF_STACK : _URC_NO_REASON;
-}
+#include "base/unwind.h"
 
 bool interrupted_here(void)
 {
-	int interrupted = 0;
+	struct unwind u;
 
-	_Unwind_Backtrace(look, &interrupted);
-	return interrupted != 0;
+	unwind_begin(&u);
+	while (unwind_next(&u)) {
+		if (u.interrupted) {
+			return true;
+		}
+	}
+	return false;
 }

@@ -25,7 +25,8 @@
 struct thread_block {
 	alignas(16) unsigned char sites[256];   /* base/recent.h */
 	alignas(16) unsigned char leases[256];  /* trace/lease.c */
-	alignas(16) unsigned char stacks[1712]; /* trace/recall.c */
+	alignas(16) unsigned char stacks[1744]; /* trace/recall.c */
+	alignas(16) unsigned char given[32];    /* base/own_stack.c */
 	alignas(16) unsigned char connect[32];  /* pool/recent.c */
 };
 

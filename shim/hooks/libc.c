@@ -64,15 +64,11 @@ void __cxa_finalize(void *object);
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
                       void *object);
 
-/* libgcc's unwinder calls it, of a C library that has it. */
-int _dl_find_object(void *address, void *result);
-
 /* ---- of versions that nothing else needs -------------------------------------------- */
 
 FUNCTION(int, __register_atfork,
          (void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object),
          (prepare, parent, child, object), ENOSYS)
-FUNCTION(int, _dl_find_object, (void *address, void *result), (address, result), -1)
 FUNCTION(int, accept4, (int fd, struct sockaddr *address, socklen_t *len, int flags),
          (fd, address, len, flags), -1)
 FUNCTION(int, clock_gettime, (clockid_t clock, struct timespec *now), (clock, now), -1)

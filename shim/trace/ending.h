@@ -24,8 +24,7 @@
 
 /*
  * True if the calling thread is about to end the process. `caller` is the return address of
- * the program's call. The walk up the stack, some 100 ns a frame, is made once for each
- * place and height of the stack that a thread calls from, among the last few.
+ * the program's call. It costs a walk up the stack, some 100 ns a frame.
  */
 bool ending_now(const void *caller);
 

@@ -2,26 +2,11 @@
 /* Reading memory that may not be there. */
 #include "trace/peek.h"
 
-#include <errno.h>
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-/* The smallest there is; where pages are larger some questions are asked twice. */
-#define PAGE 4096
+#include "base/readable.h"
 
-/* What a futex is compared with: whether it is equal makes no difference. */
-#define ANY_VALUE 0x70710f01
-
-static bool is_readable(uintptr_t page)
-{
-	static const struct timespec at_once;
-
-	return syscall(SYS_futex, page, FUTEX_WAIT_PRIVATE, ANY_VALUE, &at_once) == 0 ||
-	       errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
-}
+#define PAGE READABLE_PAGE
 
 static bool may_touch(struct peek *p, uintptr_t page)
 {
@@ -30,7 +15,7 @@ static bool may_touch(struct peek *p, uintptr_t page)
 			return true;
 		}
 	}
-	if (page == 0 || !is_readable(page)) {
+	if (page == 0 || !readable_page(page)) {
 		return false;
 	}
 	if (!p->doubting) {

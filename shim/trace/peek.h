@@ -6,9 +6,7 @@
  * which is none is an answer and not a crash. That costs some 100 ns a page, so one that
  * has shown where its pointers lead may be told to trust them.
  *
- * Asked by futex(2), a wait that ends at once: every program that uses threads may call
- * it, whatever a sandbox forbids otherwise, and it has no effect. A page that is taken
- * away between the question and the touch would still be fatal.
+ * A page that is taken away between the question and the touch would still be fatal.
  *
  * Locks: none. errno is changed.
  */

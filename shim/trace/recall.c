@@ -8,18 +8,13 @@
 
 #include "base/thread_block.h"
 
-/* More are not kept: a thread's own memory is dear, and the outermost frames are alike. */
-#define KEPT_MAX 24
-
 /* Where a thread connects and where it finishes, for two such places. */
 #define STACKS_MAX 4
 
 struct kept {
 	struct recall_key key;
 	uint32_t id; /* 0: none is kept */
-	unsigned depth;
-	const uintptr_t *slots[KEPT_MAX];
-	uintptr_t returns[KEPT_MAX];
+	struct recall_walk walk;
 };
 
 struct memory {
@@ -30,21 +25,34 @@ struct memory {
 _Static_assert(sizeof(struct memory) <= sizeof(((struct thread_block *)0)->stacks),
                "the stacks fit into their part");
 
-void recall_note(struct recall_walk *walk, uintptr_t address, uintptr_t frame)
+static void note(struct recall_walk *walk, uintptr_t place, const struct unwind *begun)
 {
-	const uintptr_t *slot = (const uintptr_t *)(frame - sizeof(uintptr_t));
-
-	if (!walk->usable || walk->depth == RECALL_MAX || *slot != address) {
+	if (place == 0) {
+		return;
+	}
+	if (!walk->usable || walk->count == RECALL_MAX) {
 		walk->usable = false;
 		return;
 	}
-	walk->slots[walk->depth] = slot;
-	walk->returns[walk->depth++] = address;
+	walk->places[walk->count] = place;
+	walk->words[walk->count++] =
+		place < UNWIND_REGISTERS ? begun->registers[place] : *(const uintptr_t *)place;
+}
+
+void recall_note(struct recall_walk *walk, const struct unwind *frame,
+                 const struct unwind *begun)
+{
+	if (!frame->plain) {
+		recall_give_up(walk);
+		return;
+	}
+	note(walk, frame->base_word, begun);
+	note(walk, frame->address_word, begun);
 }
 
 static bool is_same(const struct recall_key *a, const struct recall_key *b)
 {
-	return a->frame == b->frame && a->caller == b->caller && a->depth == b->depth &&
+	return a->pointer == b->pointer && a->caller == b->caller && a->depth == b->depth &&
 	       a->modules == b->modules;
 }
 
@@ -53,7 +61,7 @@ void recall_keep(const struct recall_key *key, const struct recall_walk *walk, u
 	struct memory *memory = THREAD_PART(struct memory, stacks);
 	struct kept *place;
 
-	if (memory == NULL || !walk->usable || walk->depth > KEPT_MAX || id == 0) {
+	if (memory == NULL || !walk->usable || id == 0) {
 		return;
 	}
 	place = &memory->stacks[memory->next++ % STACKS_MAX];
@@ -61,25 +69,31 @@ void recall_keep(const struct recall_key *key, const struct recall_walk *walk, u
 	place->id = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	place->key = *key;
-	place->depth = walk->depth;
-	memcpy(place->slots, walk->slots, walk->depth * sizeof(place->slots[0]));
-	memcpy(place->returns, walk->returns, walk->depth * sizeof(place->returns[0]));
+	place->walk.count = walk->count;
+	memcpy(place->walk.places, walk->places, walk->count * sizeof(walk->places[0]));
+	memcpy(place->walk.words, walk->words, walk->count * sizeof(walk->words[0]));
 	atomic_signal_fence(memory_order_seq_cst);
 	place->id = id;
 }
 
-/* With this frame address the thread's stack reaches at least as far as it did then. */
-static bool still_there(const struct kept *stack)
+/* Each word is read only where the stack reaches as far as it did. */
+static bool still_there(const struct recall_walk *walk, struct unwind *begun)
 {
-	for (unsigned i = 0; i < stack->depth; i++) {
-		if (*stack->slots[i] != stack->returns[i]) {
+	for (unsigned i = 0; i < walk->count; i++) {
+		uintptr_t place = walk->places[i];
+
+		if (place >= UNWIND_REGISTERS && !own_stack_has(&begun->stack, place)) {
+			return false;
+		}
+		if ((place < UNWIND_REGISTERS ? begun->registers[place]
+		                              : *(const uintptr_t *)place) != walk->words[i]) {
 			return false;
 		}
 	}
 	return true;
 }
 
-uint32_t recall_find(const struct recall_key *key)
+uint32_t recall_find(const struct recall_key *key, struct unwind *begun)
 {
 	const struct memory *memory = THREAD_PART(struct memory, stacks);
 
@@ -88,7 +102,7 @@ uint32_t recall_find(const struct recall_key *key)
 		uint32_t id = stack->id;
 
 		atomic_signal_fence(memory_order_seq_cst);
-		if (id != 0 && is_same(&stack->key, key) && still_there(stack)) {
+		if (id != 0 && is_same(&stack->key, key) && still_there(&stack->walk, begun)) {
 			return id;
 		}
 	}

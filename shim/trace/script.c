@@ -14,11 +14,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unwind.h>
 
 #include "base/dl.h"
 #include "base/self.h"
 #include "base/text.h"
+#include "base/unwind.h"
 #include "trace/image.h"
 #include "trace/script_kind.h"
 
@@ -553,29 +553,18 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 
 /* ---- the end ---- */
 
-struct looking {
-	uintptr_t low;
-	uintptr_t high;
-	unsigned depth;
-	bool found;
-};
-
-static _Unwind_Reason_Code look(struct _Unwind_Context *context, void *arg)
-{
-	struct looking *looking = arg;
-	uintptr_t start = _Unwind_GetRegionStart(context);
-
-	looking->found = start >= looking->low && start < looking->high;
-	return looking->found || ++looking->depth == CALLERS_MAX ? _URC_END_OF_STACK
-	                                                         : _URC_NO_REASON;
-}
-
 bool script_called_from(uintptr_t low, uintptr_t high)
 {
-	struct looking looking = {.low = low, .high = high};
+	struct unwind u;
+	unsigned depth = 0;
 
-	_Unwind_Backtrace(look, &looking);
-	return looking.found;
+	unwind_begin(&u);
+	while (unwind_next(&u) && depth++ < CALLERS_MAX) {
+		if (u.entry.function >= low && u.entry.function < high) {
+			return true;
+		}
+	}
+	return false;
 }
 
 bool script_interpreter_ending(unsigned long long changes)

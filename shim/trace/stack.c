@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <unwind.h>
 
 #include "base/build_id.h"
 #include "base/cold.h"
@@ -38,6 +37,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "base/thread_block.h"
+#include "base/unwind.h"
 #include "trace/image.h"
 #include "trace/recall.h"
 #include "trace/script.h"
@@ -92,7 +92,6 @@ struct walk {
 	bool scripts; /* look for an interpreter's frames, too */
 	const struct script_interpreter *tried;
 	struct capture *capture;
-	struct recall_walk *recall;
 	unsigned skipped;
 	unsigned beyond;
 };
@@ -118,66 +117,60 @@ static bool ends_in_script(struct walk *walk, uintptr_t address)
 /*
  * A return address is the one after the call, which may be another line's or even
  * another function's; one byte less is within the call. The frame that a signal
- * interrupted is no call, and its address is right as it is.
+ * interrupted is no call, and its address is right as it is. False: this was the last one.
  */
-static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
+static bool note_frame(struct walk *walk, const struct unwind *frame)
 {
-	struct walk *walk = arg;
 	struct capture *capture = walk->capture;
-	int exact = 0;
-	uintptr_t address = _Unwind_GetIPInfo(context, &exact);
-	bool first;
+	uintptr_t address = frame->address - !frame->interrupted;
+	bool first = capture->depth == 0;
 
-	if (address == 0) {
-		return _URC_END_OF_STACK;
+	if (first && frame->address != walk->caller) {
+		return ++walk->skipped < MAX_SKIPPED;
 	}
-	if (capture->depth == 0 && address != walk->caller) {
-		return ++walk->skipped < MAX_SKIPPED ? _URC_NO_REASON : _URC_END_OF_STACK;
-	}
-	if (exact) {
-		recall_give_up(walk->recall);
-	} else {
-		recall_note(walk->recall, address, _Unwind_GetCFA(context));
-		address--;
-	}
-	first = capture->depth == 0;
 	if (first) {
 		capture->addresses[capture->depth++] = address;
 	}
 	if (walk->scripts && ends_in_script(walk, address)) {
-		return _URC_END_OF_STACK;
+		return false;
 	}
 	if (!first && capture->depth < walk->max) {
 		capture->addresses[capture->depth++] = address;
 	} else if (!first && ++walk->beyond == MAX_BEYOND) {
-		return _URC_END_OF_STACK;
+		return false;
 	}
-	return capture->depth < walk->max || walk->scripts ? _URC_NO_REASON : _URC_END_OF_STACK;
+	return capture->depth < walk->max || walk->scripts;
 }
 
-static void unwind(const void *caller, unsigned depth, bool scripts, struct capture *capture,
-                   struct recall_walk *recall)
+static void unwind(const struct recall_key *key, bool scripts, const struct unwind *begun,
+                   struct capture *capture, struct recall_walk *recall)
 {
 	struct walk walk = {
-		.caller = (uintptr_t)caller,
-		.max = depth < STACK_MAX_DEPTH ? depth : STACK_MAX_DEPTH,
+		.caller = (uintptr_t)key->caller,
+		.max = key->depth < STACK_MAX_DEPTH ? key->depth : STACK_MAX_DEPTH,
 		.scripts = scripts,
 		.capture = capture,
-		.recall = recall,
 	};
+	struct unwind frame = *begun;
+	bool walks = walk.max > 1 || scripts;
+	bool more = walks;
 
 	recall_begin(recall);
 	capture->depth = 0;
 	capture->scripted = false;
-	if (walk.max > 1 || scripts) {
-		_Unwind_Backtrace(note_frame, &walk);
+	while (more && unwind_next(&frame)) {
+		recall_note(recall, &frame, begun);
+		more = note_frame(&walk, &frame);
+	}
+	if (more) {
+		recall_note(recall, &frame, begun);
 	}
 	if (capture->depth == 0) {
 		/* Not met by the unwinder, or not looked for: then it alone is the stack. */
-		if (walk.max > 1 || scripts) {
+		if (walks) {
 			recall_give_up(recall);
 		}
-		capture->addresses[capture->depth++] = (uintptr_t)caller - 1;
+		capture->addresses[capture->depth++] = walk.caller - 1;
 	}
 	if (scripts && !capture->scripted) {
 		capture->scripted = script_capture(NULL, walk.max, &capture->script);
@@ -457,19 +450,21 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	uint32_t id;
 	struct capture capture;
 	struct recall_walk recall;
+	struct unwind begun;
 
 	thread_block_take();
+	unwind_begin(&begun);
 	key = (struct recall_key){
-		.frame = __builtin_frame_address(0),
+		.pointer = begun.pointer,
 		.caller = caller,
 		.depth = depth,
 		.modules = dl_changes_of_call(caller),
 	};
 	/* A script may have gone on to another line meanwhile. */
 	scripts = script_present(key.modules);
-	id = scripts ? 0 : recall_find(&key);
+	id = scripts ? 0 : recall_find(&key, &begun);
 	if (id == 0) {
-		unwind(caller, depth, scripts, &capture, &recall);
+		unwind(&key, scripts, &begun, &capture, &recall);
 		id = intern(&capture, key.modules);
 		if (!scripts) {
 			recall_keep(&key, &recall, id);

@@ -7,8 +7,7 @@
  * The frames of pqpool itself are left out: the first frame is the place in the
  * program that called libpq.
  *
- * The unwinder is libgcc's, linked in statically: glibc's backtrace() would
- * dlopen libgcc_s into the program on its first call.
+ * The frames are found by base/unwind.h; at a coroutine's outermost frame they end.
  *
  * Locks: LOCK_STACK, held for a hash look-up, or for the look-up of modules when a
  * stack is new; none to find a stack by its number. Stacks and modules are never freed;

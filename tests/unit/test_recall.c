@@ -15,10 +15,19 @@
 /* As it lies in memory: each word a return address. */
 static uintptr_t words[RECALL_MAX + 1];
 
+static struct unwind begun = {.stack = {.low = 0, .high = UINTPTR_MAX}};
+
 static struct recall_key key_of(uintptr_t caller)
 {
 	return (struct recall_key){
-		.frame = words, .caller = (const void *)caller, .depth = 16, .modules = 7};
+		.pointer = 1, .caller = (const void *)caller, .depth = 16, .modules = 7};
+}
+
+static void note_word(struct recall_walk *walk, uintptr_t address, uintptr_t base)
+{
+	const struct unwind frame = {.plain = true, .address_word = address, .base_word = base};
+
+	recall_note(walk, &frame, &begun);
 }
 
 static void walk_up(struct recall_walk *walk, unsigned depth)
@@ -26,7 +35,7 @@ static void walk_up(struct recall_walk *walk, unsigned depth)
 	recall_begin(walk);
 	for (unsigned i = 0; i < depth; i++) {
 		words[i] = 1000 + i;
-		recall_note(walk, words[i], (uintptr_t)&words[i + 1]);
+		note_word(walk, (uintptr_t)&words[i], 0);
 	}
 }
 
@@ -43,7 +52,7 @@ static uint32_t find(uintptr_t caller)
 {
 	struct recall_key key = key_of(caller);
 
-	return recall_find(&key);
+	return recall_find(&key, &begun);
 }
 
 static void recognises_several_places(void **state)
@@ -73,6 +82,41 @@ static void notices_another_way(void **state)
 	assert_int_equal(find(200), 6);
 }
 
+/* A function that goes by a frame pointer; the first one's is in a register. */
+static void notices_another_frame_pointer(void **state)
+{
+	struct recall_key key = key_of(250);
+	struct recall_walk walk;
+
+	(void)state;
+	begun.registers[6] = 66;
+	walk_up(&walk, DEPTH);
+	note_word(&walk, (uintptr_t)&words[DEPTH], 6);
+	note_word(&walk, (uintptr_t)&words[DEPTH], (uintptr_t)&words[DEPTH + 1]);
+	recall_keep(&key, &walk, 9);
+	assert_int_equal(find(250), 9);
+	begun.registers[6]++;
+	assert_int_equal(find(250), 0);
+	begun.registers[6]--;
+	words[DEPTH + 1]++;
+	assert_int_equal(find(250), 0);
+	words[DEPTH + 1]--;
+	assert_int_equal(find(250), 9);
+}
+
+/* The same words, but the stack does not reach as far, or cannot be read there. */
+static void looks_no_higher_than_the_stack(void **state)
+{
+	(void)state;
+	keep(260, 10);
+	begun.stack.high = (uintptr_t)&words[DEPTH - 1];
+	begun.stack.low = begun.stack.high - sizeof(uintptr_t);
+	assert_int_equal(find(260), 0);
+	begun.stack.low = 0;
+	begun.stack.high = UINTPTR_MAX;
+	assert_int_equal(find(260), 10);
+}
+
 static void goes_by_all_of_the_key(void **state)
 {
 	struct recall_key key = key_of(300);
@@ -80,19 +124,20 @@ static void goes_by_all_of_the_key(void **state)
 	(void)state;
 	keep(300, 7);
 	key.depth++;
-	assert_int_equal(recall_find(&key), 0);
+	assert_int_equal(recall_find(&key, &begun), 0);
 	key = key_of(300);
 	key.modules++;
-	assert_int_equal(recall_find(&key), 0);
+	assert_int_equal(recall_find(&key, &begun), 0);
 	key = key_of(300);
-	key.frame = &words[1];
-	assert_int_equal(recall_find(&key), 0);
+	key.pointer++;
+	assert_int_equal(recall_find(&key, &begun), 0);
 	key = key_of(300);
-	assert_int_equal(recall_find(&key), 7);
+	assert_int_equal(recall_find(&key, &begun), 7);
 }
 
 static void keeps_only_what_it_can_recognise(void **state)
 {
+	const struct unwind odd = {.plain = false};
 	struct recall_key key = key_of(400);
 	struct recall_walk walk;
 
@@ -101,11 +146,11 @@ static void keeps_only_what_it_can_recognise(void **state)
 	recall_give_up(&walk);
 	recall_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
-	walk_up(&walk, RECALL_MAX);
+	walk_up(&walk, RECALL_MAX + 1);
 	recall_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
 	walk_up(&walk, DEPTH);
-	recall_note(&walk, 1, (uintptr_t)&words[DEPTH + 1]);
+	recall_note(&walk, &odd, &begun);
 	recall_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
 	/* No number, for want of memory: to be asked again. */
@@ -128,6 +173,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recognises_several_places),
 		cmocka_unit_test(notices_another_way),
+		cmocka_unit_test(notices_another_frame_pointer),
+		cmocka_unit_test(looks_no_higher_than_the_stack),
 		cmocka_unit_test(goes_by_all_of_the_key),
 		cmocka_unit_test(keeps_only_what_it_can_recognise),
 	};
