@@ -27,6 +27,7 @@
  *   files               what is open            forkfiles   in a child
  *   scarce N            has the N-th allocation fail (modules/allocator.c); how many of those
  *                       that were asked for before are still to come
+ *   variable NAME=VALUE of the environment
  *   exit                in the middle
  */
 #include <dirent.h>
@@ -611,6 +612,8 @@ static int obey(char *line)
 		spare(atoi(rest));
 	} else if (strcmp(line, "docancel") == 0) {
 		do_cancel();
+	} else if (strcmp(line, "variable") == 0) {
+		putenv(strdup(rest));
 	} else if (strcmp(line, "longest") == 0) {
 		printf("%.1f", longest_ms);
 	} else {
