@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 
-/* libpq waits no shorter for a host. */
-#define LEAST_TIMEOUT_S 2
+/* How long a server may take in steps, before libpq itself waits for it. */
+#define PATIENCE_NS (200 * NS_PER_MS)
 
 static _Thread_local struct opening *current;
 
@@ -104,25 +104,6 @@ static void end(struct opening *opening, const PGconn *conn)
 
 /* ---- connecting ---- */
 
-/* When a host that says nothing is given up; in steps libpq leaves that to its caller. */
-static uint64_t deadline_of(const struct libpq *libpq, PGconn *conn)
-{
-	PQconninfoOption *options = libpq->PQconninfo(conn);
-	long timeout_s = 0;
-
-	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, "connect_timeout") == 0 && o->val != NULL) {
-			timeout_s = strtol(o->val, NULL, 10);
-		}
-	}
-	libpq->PQconninfoFree(options);
-	if (timeout_s <= 0 || timeout_s > INT32_MAX) {
-		return DEADLINE_NEVER;
-	}
-	timeout_s = timeout_s < LEAST_TIMEOUT_S ? LEAST_TIMEOUT_S : timeout_s;
-	return clock_monotonic_ns() + (uint64_t)timeout_s * NS_PER_SEC;
-}
-
 /* False at the deadline. A signal does not make the socket ready. */
 static bool wait_for(int fd, short events, uint64_t deadline_ns)
 {
@@ -142,29 +123,29 @@ static bool wait_for(int fd, short events, uint64_t deadline_ns)
 }
 
 /*
- * NULL: no memory, or no host has answered in time. libpq would go on to the next one, which
- * in steps cannot be asked of it.
+ * How long to wait for which host, and what to say of one that never answers, libpq alone
+ * knows, and tells by its PQreset: that connects as PQconnectdb does, and leaves the receiver.
+ * Only what answers soon is connected in steps, so that there is no second connection.
  */
 static PGconn *connect_in_steps(struct opening *opening, const struct libpq *libpq,
                                 const char *conninfo)
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 	PGconn *conn = libpq->PQconnectStart(conninfo);
-	uint64_t deadline_ns;
+	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
 
 	*opening = (struct opening){0};
 	if (conn == NULL) {
 		return NULL;
 	}
 	opening_attach(opening, libpq, conn);
-	deadline_ns = deadline_of(libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
 		if (!wait_for(libpq->PQsocket(conn),
 		              wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
-			opening_detach(opening);
-			libpq->PQfinish(conn);
-			return NULL;
+			opening_again(opening);
+			libpq->PQreset(conn);
+			break;
 		}
 		wants = libpq->PQconnectPoll(conn);
 	}
@@ -175,19 +156,16 @@ static PGconn *connect_in_steps(struct opening *opening, const struct libpq *lib
 PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
                         const char *conninfo)
 {
-	PGconn *conn = NULL;
+	PGconn *conn;
 
 	if (libpq_calls_itself(libpq)) {
-		conn = connect_in_steps(opening, libpq, conninfo);
+		return connect_in_steps(opening, libpq, conninfo);
 	}
-	if (conn == NULL) {
-		begin(opening);
-		conn = libpq->PQconnectdb(conninfo);
-		end(opening, conn);
-		if (opening->conn == NULL && conn != NULL &&
-		    libpq->PQstatus(conn) == CONNECTION_OK) {
-			libpq_note_calls_itself(libpq);
-		}
+	begin(opening);
+	conn = libpq->PQconnectdb(conninfo);
+	end(opening, conn);
+	if (opening->conn == NULL && conn != NULL && libpq->PQstatus(conn) == CONNECTION_OK) {
+		libpq_note_calls_itself(libpq);
 	}
 	return conn;
 }

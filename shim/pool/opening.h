@@ -11,7 +11,7 @@
  *
  * A libpq that was linked with -Bsymbolic never comes by. Its first connect tells: nothing
  * is known of it and its session is not lent again either. From then on its connects are
- * made in steps, as a program's own would be.
+ * made in steps, as a program's own would be, and by PQreset where a server takes its time.
  */
 #ifndef PQPOOL_POOL_OPENING_H
 #define PQPOOL_POOL_OPENING_H

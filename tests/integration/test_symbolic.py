@@ -4,6 +4,7 @@ it calls its own functions past us."""
 import os
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -42,6 +43,46 @@ def symbolic(libpq, tmp_path):
     return {"LD_LIBRARY_PATH": str(tmp_path / "symbolic")}
 
 
+class Slow:
+    """Takes a second to let a connection through to the server."""
+
+    def __init__(self, server):
+        self.address = os.path.join(server.env()["PGHOST"], ".s.PGSQL.%s" % server.port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Timer(1, self.join, [client]).start()
+
+    def join(self, client):
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.address)
+        for a, b in ((client, server), (server, client)):
+            threading.Thread(target=self.copy, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def copy(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
 @pytest.fixture
 def settled(script, symbolic):
     """settled(env): a script whose libpq is known for what it is, after one connect."""
@@ -77,7 +118,25 @@ def test_failed_connect(settled, script, conninfo):
     assert settled().refused("a", conninfo) == script(pooled=False).refused("a", conninfo)
 
 
-def test_silent_host_is_given_up(settled, server):
+def seconds(s, conninfo):
+    """How long a connect takes, and what comes of it."""
+    s.do("begin", "a", conninfo)
+    return s.join("a")
+
+
+@pytest.mark.parametrize("timeout", [1, 2])
+def test_silent_host_is_given_up(settled, script, timeout):
+    """As soon as by libpq itself, and in its words."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        conninfo = "host=127.0.0.1 port=%d connect_timeout=%d" % (
+            silent.getsockname()[1], timeout)
+        bare, pooled = (seconds(s, conninfo) for s in (script(pooled=False), settled()))
+    assert pooled[1] == bare[1] and "timeout expired" in bare[1]
+    # libpq up to 16 counts whole seconds of the clock on the wall.
+    assert pooled[0] < bare[0] + 1.5
+
+
+def test_silent_host_and_another(settled, server):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         env = server.env()
         conninfo = "host=127.0.0.1,%s port=%d,%s connect_timeout=2" % (
@@ -85,9 +144,19 @@ def test_silent_host_is_given_up(settled, server):
         s = settled()
         s.connect("a", conninfo)
         s.finish("a")
-        silent.settimeout(30)
-        for _ in range(2):
-            silent.accept()[0].close()
+
+
+def test_slow_host(settled, server):
+    """One that answers late is seen from its beginning to its end, too."""
+    server.sql("CREATE ROLE slow LOGIN")
+    with Slow(server) as slow:
+        s = settled(user="slow", database="app")
+        conninfo = "host=127.0.0.1 port=%d sslmode=disable gssencmode=disable" % slow.port
+        first = s.lease(conninfo)
+        assert s.lease(conninfo) == first
+        s.end()
+    assert wait_until(lambda: not server.sessions("usename = 'slow'"))
+    server.sql("DROP ROLE slow")
 
 
 @pytest.mark.parametrize("reset", ["discard", "auto"])
