@@ -9,6 +9,7 @@ libpq_of    libpq_of("18"): the folder of that libpq, for LD_LIBRARY_PATH
 build       the build folder (PQPOOL_BUILD, default: build)
 shim        path of libpqpool.so
 program     program("name"): path of the built tests/programs/name.c
+memory      a folder in memory, where status pages may be
 run         run(argv, pooled=True, env={...}, ...): runs a program against the server
 
 After each test that ran a pooled program, two things must hold: every acquire in
@@ -16,7 +17,9 @@ its log has its release or its leak line, and no session is left on the server t
 was not there before.
 """
 import os
+import pathlib
 import signal
+import tempfile
 
 import pytest
 
@@ -28,6 +31,7 @@ from server import Server
 TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 BUILD = os.path.join(ROOT, os.environ.get("PQPOOL_BUILD", "build"))
+MEMORY = "/dev/shm"  # where status pages may be
 LIMIT_SECONDS = 120
 
 # The stress programs are built for the sanitizers only: make asan, make tsan.
@@ -120,20 +124,27 @@ def program():
 
 
 @pytest.fixture(autouse=True)
-def _runner(request, tmp_path_factory):
+def _runner(request):
     # Autouse, and so the first made and the last undone: the check comes after
     # every connection that the test's other fixtures hold is closed.
     if "run" not in request.fixturenames:
         yield None
         return
-    runner = Runner(request, str(tmp_path_factory.mktemp("run")))
-    yield runner
-    runner.check()
+    with tempfile.TemporaryDirectory(prefix="pqpool-run-", dir=MEMORY) as folder:
+        runner = Runner(request, folder)
+        yield runner
+        runner.check()
 
 
 @pytest.fixture
 def run(_runner):
     return _runner
+
+
+@pytest.fixture
+def memory():
+    with tempfile.TemporaryDirectory(prefix="pqpool-memory-", dir=MEMORY) as folder:
+        yield pathlib.Path(folder)
 
 
 def pytest_collect_file(file_path, parent):

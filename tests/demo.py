@@ -29,7 +29,7 @@ def say(text=""):
 def run(server, argv, pooled=False):
     """Runs a program to its end; the shim, if any, is loaded into that program only."""
     env = {**bare_environ(), **server.env()}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         if pooled:
             env.update(LD_PRELOAD=SHIM, XDG_RUNTIME_DIR=folder)  # for the status page
         done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True,

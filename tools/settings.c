@@ -3,6 +3,7 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -108,27 +109,36 @@ static void print_log(const char *log, const char *program)
 	}
 }
 
-/* Whether the directory could be made: nothing is in its place, and there is room. */
+/* Whether the directory could be made: nothing is in its place, and there is room in memory. */
 static bool can_make(const char *path)
 {
 	char copy[PAGEDIR_PATH_BYTES];
+	const char *folder;
 	struct stat st;
+	bool memory;
+	int above;
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	return lstat(path, &st) != 0 && errno == ENOENT &&
-	       access(dirname(copy), W_OK | X_OK) == 0;
+	folder = dirname(copy);
+	if (lstat(path, &st) == 0 || errno != ENOENT || access(folder, W_OK | X_OK) != 0) {
+		return false;
+	}
+	above = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	memory = above >= 0 && pagedir_is_memory(above);
+	if (above >= 0) {
+		close(above);
+	}
+	return memory;
 }
 
 static void print_page(void)
 {
-	static const enum pagedir_place places[] = {PAGEDIR_XDG, PAGEDIR_TMP};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	for (int place = 0; place < PAGEDIR_MAKERS; place++) {
 		char path[PAGEDIR_PATH_BYTES] = "";
-		int dir = pagedir_open(places[i], false, path);
-		bool there = dir >= 0;
+		int dir = pagedir_open((enum pagedir_place)place, false, path);
+		bool there = dir >= 0 && pagedir_is_memory(dir);
 
-		if (there) {
+		if (dir >= 0) {
 			close(dir);
 		}
 		/* Without XDG_RUNTIME_DIR there is nothing before the last slash. */
@@ -139,9 +149,9 @@ static void print_page(void)
 			return;
 		}
 	}
-	puts("  status page: none; neither XDG_RUNTIME_DIR nor /tmp has a directory for it "
-	     "that "
-	     "is this user's alone");
+	puts("  status page: none; neither XDG_RUNTIME_DIR, /dev/shm nor /tmp has a directory "
+	     "for "
+	     "it that is in memory (tmpfs) and this user's alone");
 }
 
 void settings_print_files(const struct config *config, const char *program)

@@ -183,6 +183,41 @@ void lock_take_peer(struct lock *lock)
 	take(lock);
 }
 
+static struct timespec moment_of(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SEC),
+	                         .tv_nsec = (long)(ns % NS_PER_SEC)};
+}
+
+static bool take_within(struct lock *lock, uint64_t ns)
+{
+	struct timespec until;
+
+	if (is_forsaken() || pthread_mutex_trylock(&lock->mutex) == 0) {
+		return true;
+	}
+	if (ns == 0) {
+		return false;
+	}
+	until = moment_of(clock_monotonic_ns() + ns);
+	return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool lock_take_within(struct lock *lock, uint64_t ns)
+{
+	note_taking(lock, false);
+	thread.holding++;
+	thread.awaited = lock;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (take_within(lock, ns)) {
+		return true;
+	}
+	thread.awaited = NULL;
+	thread.holding--;
+	note_dropping(lock);
+	return false;
+}
+
 void lock_drop(struct lock *lock)
 {
 	note_dropping(lock);
@@ -206,7 +241,6 @@ bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns)
 		pthread_cond_wait(cond, &lock->mutex);
 		return true;
 	}
-	until.tv_sec = (time_t)(deadline_ns / NS_PER_SEC);
-	until.tv_nsec = (long)(deadline_ns % NS_PER_SEC);
+	until = moment_of(deadline_ns);
 	return pthread_cond_clockwait(cond, &lock->mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
 }

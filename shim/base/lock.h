@@ -12,7 +12,10 @@
  * sides microseconds.
  *
  * No lock is ever held across a call that can block: whoever is about to make
- * one says so with lock_assert_none().
+ * one says so with lock_assert_none(). The exception is the log's (LOCK_RECORD), held across
+ * the writing of a line to a file, which may be on a file system that stands still: nobody
+ * waits for it longer than a moment (lock_take_within), a fork does not either, and who has it
+ * holds no other.
  *
  * Fork: the forking thread takes every lock in rank order before fork() and drops them
  * after it, in the parent and in the child alike: in the child it is the only thread, and
@@ -60,6 +63,9 @@ void lock_take(struct lock *lock);
 
 /* The same for one of several equal in rank, which every thread takes in the same order. */
 void lock_take_peer(struct lock *lock);
+
+/* lock_take() that gives up after this time: false, and the lock is not held. */
+bool lock_take_within(struct lock *lock, uint64_t ns);
 
 void lock_drop(struct lock *lock);
 

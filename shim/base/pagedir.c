@@ -3,11 +3,14 @@
 #include "base/pagedir.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -58,6 +61,10 @@ static bool name_place(enum pagedir_place place, struct text *path)
 		text_str(path, xdg);
 		text_str(path, "/pqpool");
 		return xdg != NULL && !path->cut;
+	case PAGEDIR_SHM:
+		text_str(path, "/dev/shm/pqpool-");
+		text_u64(path, geteuid());
+		return true;
 	case PAGEDIR_TMP:
 		text_str(path, "/tmp/pqpool-");
 		text_u64(path, geteuid());
@@ -88,6 +95,35 @@ static void open_to_owner(int handle)
 	chmod(buf, 0700);
 }
 
+bool pagedir_is_memory(int dir)
+{
+	struct statfs fs;
+
+	if (fstatfs(dir, &fs) != 0) {
+		return false;
+	}
+	errno = EOPNOTSUPP;
+	return (unsigned long)fs.f_type == TMPFS_MAGIC;
+}
+
+/* Makes the directory if it is to be in memory. Looking at the one above it never waits. */
+static bool make_in_memory(char *path)
+{
+	char *slash = strrchr(path, '/');
+	bool made;
+	int above;
+
+	*slash = '\0';
+	above = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*slash = '/';
+	if (above < 0) {
+		return false;
+	}
+	made = pagedir_is_memory(above) && mkdirat(above, slash + 1, 0700) == 0;
+	close(above);
+	return made;
+}
+
 int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYTES])
 {
 	struct text t;
@@ -100,12 +136,14 @@ int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYT
 	if (!name_place(place, &t)) {
 		return -1;
 	}
-	made = make && mkdir(path, 0700) == 0;
+	made = make && make_in_memory(path);
 	handle = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (handle < 0) {
 		return -1;
 	}
-	if (fstat(handle, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0) {
+	errno = EACCES;
+	if (fstat(handle, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+	    (!make || pagedir_is_memory(handle))) {
 		if (made && (st.st_mode & 0700) != 0700) {
 			open_to_owner(handle);
 		}

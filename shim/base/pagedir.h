@@ -3,8 +3,11 @@
  * The directories that hold this user's status pages, and the life of a page's file.
  *
  * Where: $XDG_RUNTIME_DIR/pqpool if that variable names a directory of this user's, else
- * /tmp/pqpool-UID. A directory counts only if it is a real one, the effective user's own,
- * and closed to everybody else; whatever else is found in its place is left alone.
+ * /dev/shm/pqpool-UID, else /tmp/pqpool-UID. A directory counts only if it is a real one, the
+ * effective user's own, and closed to everybody else; whatever else is found in its place is
+ * left alone. Pages are made in memory only (tmpfs): on a disk the kernel writes them back and
+ * protects them, and a store that comes while the file system stands still (frozen, or a
+ * server's that does not answer) would wait for it.
  *
  *   RANDOM.new    being made: not locked yet
  *   RANDOM.page   of a process that lives, or of one whose end nobody has noticed
@@ -38,13 +41,23 @@
 #define PAGEDIR_PATH_BYTES 512
 
 /* The places in the order in which they are tried; PAGEDIR_RUN_USER is for readers only. */
-enum pagedir_place { PAGEDIR_XDG, PAGEDIR_TMP, PAGEDIR_RUN_USER, PAGEDIR_PLACES };
+enum pagedir_place {
+	PAGEDIR_XDG,
+	PAGEDIR_SHM,
+	PAGEDIR_TMP,
+	PAGEDIR_MAKERS,
+	PAGEDIR_RUN_USER = PAGEDIR_MAKERS,
+	PAGEDIR_PLACES
+};
 
 /*
  * Opens a place, making it first with `make`; its path goes into `path`. -1: it is not
- * there, or not to be trusted.
+ * there, or not to be trusted, or with `make` not in memory (EOPNOTSUPP).
  */
 int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYTES]);
+
+/* True if what this directory is on is in memory. */
+bool pagedir_is_memory(int dir);
 
 /* True if `name` ends as a page's does: ".page", ".dead". */
 bool pagedir_is_page(const char *name);

@@ -3,8 +3,13 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,29 +110,70 @@ void text_span(struct text *t, uint64_t ns)
 	text_str(t, name);
 }
 
-static bool write_all(const struct text *t, int fd)
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* True if `fd` takes something by then. */
+static bool is_ready(int fd, uint64_t deadline_ns)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+	uint64_t ms = deadline_ns > now ? (deadline_ns - now) / NS_PER_MS + 1 : 0;
+
+	return poll(&ready, 1, (int)ms) > 0 && (ready.revents & POLLNVAL) == 0;
+}
+
+/*
+ * Writes without waiting, which O_NONBLOCK cannot be set for: others have the same open file.
+ * Where the kernel cannot for this kind of file, what is ready takes PIPE_BUF bytes.
+ */
+static ssize_t write_now(int fd, const char *bytes, size_t n)
+{
+	struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
+	ssize_t done = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+
+	if (done >= 0 || errno == EAGAIN || errno == EINTR || errno == EPIPE) {
+		return done;
+	}
+	if (!is_ready(fd, 0)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return write(fd, bytes, n);
+}
+
+static bool write_all(const struct text *t, int fd, uint64_t patience_ns)
 {
 	int saved_errno = errno;
+	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
+	bool regular = is_regular(fd);
 	size_t done = 0;
 
 	while (done < t->len) {
-		ssize_t n = write(fd, t->buf + done, t->len - done);
+		size_t left = t->len - done;
+		ssize_t n = regular ? write(fd, t->buf + done, left)
+		                    : write_now(fd, t->buf + done,
+		                                left < PIPE_BUF ? left : PIPE_BUF);
 
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
+		if (n > 0) {
+			done += (size_t)n;
+		} else if (n == 0 || (errno != EINTR && errno != EAGAIN) ||
+		           (errno == EAGAIN && !is_ready(fd, deadline_ns))) {
 			break;
 		}
-		done += (size_t)n;
 	}
 	errno = saved_errno;
 	return done == t->len;
 }
 
-bool text_print(const struct text *t, int fd)
+bool text_print(const struct text *t, int fd, uint64_t patience_ns)
 {
 	static const struct timespec at_once;
+	static atomic_bool gave_up;
 	sigset_t pipe_signal;
 	sigset_t before;
 	sigset_t pending;
@@ -139,7 +185,8 @@ bool text_print(const struct text *t, int fd)
 	sigpending(&pending);
 	was_pending = sigismember(&pending, SIGPIPE) == 1;
 	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-	written = write_all(t, fd);
+	written = write_all(t, fd, atomic_load(&gave_up) ? 0 : patience_ns);
+	atomic_store(&gave_up, !written);
 	if (!written && !was_pending) {
 		int saved_errno = errno;
 

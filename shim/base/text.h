@@ -53,10 +53,15 @@ static inline void text_until(struct text *t, char *end)
 
 /*
  * Writes the whole text to `fd`, going on after EINTR and short writes; false if the
- * rest could not be written. `fd` may be a pipe nobody reads any more: the program must
- * not die of a SIGPIPE that it did not cause. If it had one pending already, that one
- * stays pending. errno is kept.
+ * rest could not be written. `fd` may be a pipe that is full: that is waited for no longer than
+ * `patience_ns` in all, and not at all where the text before this one was given up. Only a
+ * regular file's file system may block it. `fd` may be a pipe nobody reads any more: the
+ * program must not die of a SIGPIPE that it did not cause. If it had one pending already, that
+ * one stays pending. errno is kept.
  */
-bool text_print(const struct text *t, int fd);
+bool text_print(const struct text *t, int fd, uint64_t patience_ns);
+
+/* How long who reads our stderr is waited for. */
+#define TEXT_PATIENCE_NS UINT64_C(250000000)
 
 #endif

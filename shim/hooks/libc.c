@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -29,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -167,11 +169,13 @@ FUNCTION(int, madvise, (void *address, size_t size, int advice), (address, size,
 FUNCTION(size_t, malloc_usable_size, (void *block), (block), 0)
 FUNCTION(void *, memrchr, (const void *bytes, int byte, size_t count), (bytes, byte, count),
          NULL)
-FUNCTION(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
+FUNCTION(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode), -1)
 FUNCTION(void *, mmap,
          (void *address, size_t size, int protection, int flags, int fd, off_t offset),
          (address, size, protection, flags, fd, offset), MAP_FAILED)
 FUNCTION(int, munmap, (void *address, size_t size), (address, size), -1)
+FUNCTION(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms),
+         (fds, count, timeout_ms), -1)
 FUNCTION(int, posix_fallocate, (int fd, off_t offset, off_t size), (fd, offset, size), ENOSYS)
 FUNCTION(int, pthread_cond_clockwait,
          (pthread_cond_t * cond, pthread_mutex_t *mutex, clockid_t clock,
@@ -180,9 +184,16 @@ FUNCTION(int, pthread_cond_clockwait,
 FUNCTION(void *, pthread_getspecific, (pthread_key_t key), (key), NULL)
 FUNCTION(int, pthread_key_create, (pthread_key_t * key, void (*at_end)(void *)), (key, at_end),
          ENOSYS)
+FUNCTION(int, pthread_mutex_clocklock,
+         (pthread_mutex_t * mutex, clockid_t clock, const struct timespec *until),
+         (mutex, clock, until), ENOSYS)
+FUNCTION(int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), ENOSYS)
 FUNCTION(int, pthread_once, (pthread_once_t * once, void (*run)(void)), (once, run), ENOSYS)
 FUNCTION(pthread_t, pthread_self, (void), (), 0)
 FUNCTION(int, pthread_setspecific, (pthread_key_t key, const void *value), (key, value), ENOSYS)
+FUNCTION(ssize_t, pwritev2,
+         (int fd, const struct iovec *parts, int count, off_t offset, int flags),
+         (fd, parts, count, offset, flags), -1)
 FUNCTION(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size), -1)
 FUNCTION(struct dirent *, readdir, (DIR * dir), (dir), NULL)
 FUNCTION(ssize_t, readlink, (const char *path, char *buf, size_t size), (path, buf, size), -1)

@@ -61,17 +61,28 @@ static _Thread_local struct {
 	bool forked_unlocked; /* it forks while it holds a lock: none was taken for the fork */
 } here;
 
-static void complain(void *arg, const char *line)
+/* What is to be said of the configuration once no lock is held: whole lines. */
+static char said_buf[4096];
+static struct text said = {.buf = said_buf, .size = sizeof(said_buf)};
+
+static void note(void *arg, const char *line)
 {
-	char buf[512];
-	struct text t;
+	size_t before = said.len;
 
 	(void)arg;
-	text_init(&t, buf, sizeof(buf) - 1);
-	text_str(&t, line);
-	t.size++;
-	text_char(&t, '\n');
-	text_print(&t, STDERR_FILENO);
+	text_str(&said, line);
+	text_char(&said, '\n');
+	if (said.cut) {
+		said.len = before;
+		said.cut = false;
+	}
+}
+
+static void complain(void *arg, const char *line)
+{
+	note(arg, line);
+	text_print(&said, STDERR_FILENO, TEXT_PATIENCE_NS);
+	said.len = 0;
 }
 
 /* ---- fork ---------------------------------------------------------------------- */
@@ -163,8 +174,7 @@ static COLD enum mode start_locked(void)
 	if (getauxval(AT_SECURE) != 0) {
 		return ASIDE;
 	}
-	renew_witness();
-	if (!config_load(&config, program_environ(), complain, NULL) ||
+	if (!config_load(&config, program_environ(), note, NULL) ||
 	    !config_wants_program(&config, program_short_name()) ||
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
@@ -172,11 +182,25 @@ static COLD enum mode start_locked(void)
 	self_mark();
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
-	record_open(config.log, config.log_level, program_short_name());
-	suppress_load(config.suppress, complain, NULL);
+	record_configure(config.log, config.log_level, program_short_name());
 	lending_configure(&config);
-	tell_configuration();
 	return POOLING;
+}
+
+/* The rest of it, for which a file system may have to be waited for: no lock is held. */
+static COLD void finish_start(enum mode now)
+{
+	if (getauxval(AT_SECURE) != 0) {
+		return;
+	}
+	text_print(&said, STDERR_FILENO, TEXT_PATIENCE_NS);
+	said.len = 0;
+	renew_witness();
+	if (now == POOLING) {
+		record_open();
+		suppress_load(config.suppress, complain, NULL);
+		tell_configuration();
+	}
 }
 
 /*
@@ -194,6 +218,7 @@ static bool start_was_left_behind(void)
 static enum mode started(void)
 {
 	enum mode now = atomic_load_explicit(&mode, memory_order_acquire);
+	bool first;
 
 	if (now == UNSTARTED) {
 		late_find();
@@ -203,11 +228,15 @@ static enum mode started(void)
 		}
 		lock_take(&start_lock);
 		now = atomic_load(&mode);
-		if (now == UNSTARTED) {
+		first = now == UNSTARTED;
+		if (first) {
 			now = start_locked();
 			atomic_store_explicit(&mode, now, memory_order_release);
 		}
 		lock_drop(&start_lock);
+		if (first) {
+			finish_start(now);
+		}
 	}
 	return now;
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,10 +18,6 @@
 #include "base/self.h"
 #include "base/text.h"
 #include "trace/status_format.h"
-
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
 
 /* How many files of others a program looks at on its way. */
 #define TIDY_MAX   64
@@ -37,26 +31,6 @@ static struct {
 	char folder[PAGEDIR_PATH_BYTES];
 	char path[PAGEDIR_PATH_BYTES + PAGEDIR_NAME_BYTES]; /* "": no file */
 } page = {.fd = -1};
-
-/* Blocks once allocated can be written, whatever else fills the disk. */
-static bool keeps_promises(int dir)
-{
-	struct statfs fs;
-
-	if (fstatfs(dir, &fs) != 0) {
-		return false;
-	}
-	switch ((unsigned long)fs.f_type) {
-	case TMPFS_MAGIC:
-	case EXT4_SUPER_MAGIC:
-	case XFS_SUPER_MAGIC:
-	case OVERLAYFS_SUPER_MAGIC:
-		return true;
-	default:
-		errno = EOPNOTSUPP;
-		return false;
-	}
-}
 
 static uint64_t random_number(void)
 {
@@ -108,7 +82,7 @@ static bool make_file(int dir)
 static bool make_in(enum pagedir_place place)
 {
 	int dir = pagedir_open(place, true, page.folder);
-	bool made = dir >= 0 && keeps_promises(dir) && make_file(dir);
+	bool made = dir >= 0 && make_file(dir);
 
 	if (dir >= 0) {
 		int saved_errno = errno;
@@ -125,8 +99,12 @@ static bool make_in(enum pagedir_place place)
 char *page_make(int *why)
 {
 	void *base;
+	int place = 0;
 
-	if (!make_in(PAGEDIR_XDG) && !make_in(PAGEDIR_TMP)) {
+	while (place < PAGEDIR_MAKERS && !make_in((enum pagedir_place)place)) {
+		place++;
+	}
+	if (place == PAGEDIR_MAKERS) {
 		*why = errno;
 		return NULL;
 	}

@@ -3,10 +3,10 @@
  * The file behind the status page: made, grown, locked, mapped, removed. Only status.c
  * uses it; what is in the page is that one's.
  *
- * Touching a mapped block that the file does not have, or that a full disk cannot give it,
- * is a SIGBUS in the program. So blocks are allocated before they are touched
- * (posix_fallocate), only on file systems that keep such a promise (tmpfs, ext2 to ext4,
- * xfs, and overlays of these), and nobody but the user can reach the file to cut it short.
+ * Touching a mapped block that the file does not have, or that a full file system cannot give
+ * it, is a SIGBUS in the program. So blocks are allocated before they are touched
+ * (posix_fallocate), and nobody but the user can reach the file to cut it short. It is in
+ * memory (base/pagedir.h), so that nothing here waits for a disk.
  *
  * Tried and dropped: MADV_DONTFORK, because a child that was forked past our handlers
  * would die of its first store; and sealing, which only memfd_create(2) has, whose files

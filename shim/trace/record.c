@@ -32,7 +32,9 @@ static const char level_names[][8] = {
 	[LEVEL_INFO] = "info", [LEVEL_DEBUG] = "debug",
 };
 
-enum config_level record_threshold = LEVEL_OFF;
+_Atomic(enum config_level) record_threshold = LEVEL_OFF;
+
+static const char *log_name; /* as it was given */
 
 /* " level=info pid=71 tid=", for each level: copied as a whole, whatever it uses of it. */
 static struct opening {
@@ -388,14 +390,14 @@ bool record_is_stderr(void)
 	return record_wants(LEVEL_ERROR) && sink_is_stderr();
 }
 
-static void complain(const char *log, int error)
+static void complain(int error)
 {
 	char buf[PATH_MAX + 256];
 	struct text t;
 
 	text_init(&t, buf, sizeof(buf) - 1);
 	text_str(&t, "pqpool: cannot open the log \"");
-	text_str(&t, log);
+	text_str(&t, log_name);
 	text_str(&t, "\": ");
 	text_str(&t, strerrordesc_np(error));
 	text_str(&t, "; warnings go to stderr instead");
@@ -433,17 +435,24 @@ static void set_program(const char *name)
 	program.len = t.len;
 }
 
-void record_open(const char *log, enum config_level level, const char *name)
+void record_configure(const char *log, enum config_level level, const char *name)
 {
-	int error;
-
 	set_program(name);
 	make_openings();
-	error = sink_open(level == LEVEL_OFF ? "stderr" : log, program.name);
-	record_threshold = level;
+	sink_configure(level == LEVEL_OFF ? "stderr" : log, program.name);
+	log_name = log;
+	atomic_store(&record_threshold, level);
+}
+
+void record_open(void)
+{
+	int error = sink_open();
+
 	if (error != 0) {
-		complain(log, error);
-		record_threshold = level < LEVEL_WARNING ? level : LEVEL_WARNING;
+		complain(error);
+		if (record_wants(LEVEL_INFO)) {
+			atomic_store(&record_threshold, LEVEL_WARNING);
+		}
 	}
 }
 

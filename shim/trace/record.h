@@ -28,11 +28,14 @@
  * that could (lost=N). How a file is rotated, and what a reader has to know of that, is
  * said in trace/rotate.h; where it cannot be, one line says why (event=rotate_failed).
  *
- * Locks: LOCK_RECORD around the descriptor only. No stdio; errno is kept.
+ * Locks: LOCK_RECORD around the descriptor only; record_end is called with no lock held, for a
+ * file system may keep it. Then the lines of others are lost, and counted (sink.h). No stdio;
+ * errno is kept.
  */
 #ifndef PQPOOL_TRACE_RECORD_H
 #define PQPOOL_TRACE_RECORD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,12 +57,18 @@ struct record {
 };
 
 /*
- * Opens the log as `log` says: "stderr", "syslog", or a file name in which %p, %n,
- * %h and %% stand for pid, program, host and a percent sign. A file that cannot be
- * opened is complained of in one line on stderr, which then takes its place at
- * LEVEL_WARNING. Called once, before any other function here.
+ * The log is to be as `log` says: "stderr", "syslog", or a file name in which %p, %n,
+ * %h and %% stand for pid, program, host and a percent sign. Called once, before any other
+ * function here; does not block.
  */
-void record_open(const char *log, enum config_level level, const char *program);
+void record_configure(const char *log, enum config_level level, const char *program);
+
+/*
+ * Opens it. A file that cannot be opened is complained of in one line on stderr, which then
+ * takes its place at LEVEL_WARNING. Called once; lines of other threads that come earlier open
+ * it, too.
+ */
+void record_open(void);
 
 /*
  * Adds what the line event=stack says of a stack, but for its number: pairs, as many as
@@ -68,12 +77,13 @@ void record_open(const char *log, enum config_level level, const char *program);
 void record_describe_stack(struct text *t, const struct stack *stack);
 
 /* For record_wants. */
-extern enum config_level record_threshold;
+extern _Atomic(enum config_level) record_threshold;
 
 /* True if lines of this level are written anywhere. */
 static inline bool record_wants(enum config_level level)
 {
-	return level != LEVEL_OFF && level <= record_threshold;
+	return level != LEVEL_OFF &&
+	       level <= atomic_load_explicit(&record_threshold, memory_order_relaxed);
 }
 
 /* For record_begin: starts a line about an event whose name is `n` bytes long. */

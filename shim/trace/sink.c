@@ -3,10 +3,10 @@
  * Where the log's lines go: a file, syslog or stderr.
  *
  * Locks: LOCK_RECORD guards `sink` and all of append.c, from the check that the descriptor is
- * still ours to the end of the write. Writing to stderr takes no lock: it may be a pipe that
- * its reader lets fill up, and needs no state but what sink_open left behind. Everything else
- * static is constant after sink_open, atomic, or changes only in a forked child, which has one
- * thread.
+ * still ours to the end of the write, and is called the turn. Writing to stderr takes one of
+ * its own where that is a regular file: it needs no state but what sink_configure left behind.
+ * Everything else static is constant after sink_configure, atomic, or changes only in a forked
+ * child, which has one thread.
  *
  * Not syslog(3): its connection, its ident and its descriptor belong to the program.
  */
@@ -38,6 +38,8 @@
 /* When to try again what somebody else is about to do, and what could not be done. */
 #define BUSY_NS  (1 * NS_PER_MS)
 #define RETRY_NS (1 * NS_PER_SEC)
+/* Far longer than writing a line takes, on a busy machine, too. */
+#define TURN_NS  (250 * NS_PER_MS)
 
 enum target { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -46,13 +48,21 @@ static const int priorities[] = {
 	[LEVEL_INFO] = LOG_INFO, [LEVEL_DEBUG] = LOG_DEBUG,
 };
 
-static enum target target = TARGET_STDERR;
+static _Atomic(enum target) target = TARGET_STDERR;
+static int name_error; /* for which the log has no name */
 static struct fd_id stderr_id;
 static atomic_uint_fast64_t lost; /* lines since the last one that was written */
 static atomic_uint part = 1;
 static atomic_int trouble; /* an errno nobody has been told */
 
-static struct lock sink_lock = LOCK_INITIALIZER(LOCK_RECORD);
+/* Whose turn it is to write; `stuck` while the one who has it takes longer than a moment. */
+struct turn {
+	struct lock lock;
+	atomic_bool stuck;
+};
+
+static struct turn stderr_turn = {.lock = LOCK_INITIALIZER(LOCK_RECORD)};
+static struct turn sink_turn = {.lock = LOCK_INITIALIZER(LOCK_RECORD)};
 static struct {
 	int fd; /* -1: to be opened */
 	struct fd_id id;
@@ -72,15 +82,59 @@ static int defer_cancelling(void)
 	return before;
 }
 
+static bool take_turn(struct turn *turn)
+{
+	bool stuck = atomic_load(&turn->stuck);
+
+	if (lock_take_within(&turn->lock, stuck ? 0 : TURN_NS)) {
+		return true;
+	}
+	atomic_store(&turn->stuck, true);
+	return false;
+}
+
+/* A signal handler does not wait for the thread that it has interrupted. */
+static bool take_turn_to_write(struct turn *turn)
+{
+	return lock_held_here() ? lock_take_within(&turn->lock, 0) : take_turn(turn);
+}
+
+static void give_turn(struct turn *turn)
+{
+	atomic_store(&turn->stuck, false);
+	lock_drop(&turn->lock);
+}
+
+/* In a child of one thread. The parent's may have had it, who is not here. */
+static void free_turn(struct turn *turn)
+{
+	lock_init(&turn->lock, LOCK_RECORD);
+	atomic_store(&turn->stuck, false);
+}
+
+static bool put_in_regular_stderr(const struct text *t, const struct stat *st)
+{
+	bool written;
+
+	if (!take_turn_to_write(&stderr_turn)) {
+		return false;
+	}
+	written = append_has_room(st, t->len) && text_print(t, STDERR_FILENO, 0);
+	give_turn(&stderr_turn);
+	return written;
+}
+
 bool sink_put_on_stderr(const struct text *t)
 {
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
 	struct stat st;
-	bool written = fd_is(STDERR_FILENO, &stderr_id, &st) &&
-	               (!S_ISREG(st.st_mode) || append_has_room(&st, t->len)) &&
-	               text_print(t, STDERR_FILENO);
+	bool written = false;
 
+	if (fd_is(STDERR_FILENO, &stderr_id, &st)) {
+		written = S_ISREG(st.st_mode) ? put_in_regular_stderr(t, &st)
+		                              : text_print(t, STDERR_FILENO, TEXT_PATIENCE_NS);
+	}
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
 	return written;
@@ -88,7 +142,7 @@ bool sink_put_on_stderr(const struct text *t)
 
 bool sink_is_stderr(void)
 {
-	return target == TARGET_STDERR;
+	return atomic_load_explicit(&target, memory_order_relaxed) == TARGET_STDERR;
 }
 
 /* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
@@ -127,7 +181,7 @@ static void take_sink_locked(int fd)
 {
 	struct stat st;
 
-	lock_assert_held(&sink_lock);
+	lock_assert_held(&sink_turn.lock);
 	if (!fd_is(fd, &sink.id, &st)) {
 		append_give_up();
 		fd_identify(fd, &sink.id, &st);
@@ -142,7 +196,7 @@ static void take_sink_locked(int fd)
 
 static bool open_sink_locked(void)
 {
-	int fd = target == TARGET_FILE ? open_file() : open_syslog();
+	int fd = atomic_load(&target) == TARGET_FILE ? open_file() : open_syslog();
 
 	sink.fd = -1;
 	fd = fd >= 0 ? fd_move_up(fd) : -1;
@@ -237,7 +291,7 @@ static bool put_in_file_locked(const struct text *line, struct stat *st, uint64_
 		return false;
 	}
 	if (!sink.regular) {
-		return text_print(line, sink.fd);
+		return text_print(line, sink.fd, 0);
 	}
 	if (!append_rest(sink.fd, st)) {
 		return false;
@@ -284,14 +338,15 @@ static bool put_locked(const struct text *line, enum config_level level, uint64_
 {
 	struct stat st;
 
-	lock_assert_held(&sink_lock);
+	lock_assert_held(&sink_turn.lock);
 	if (!check_sink_locked(&st)) {
 		return false;
 	}
-	if (target == TARGET_SYSLOG) {
+	if (atomic_load_explicit(&target, memory_order_relaxed) == TARGET_SYSLOG) {
 		return put_in_syslog_locked(line, level);
 	}
-	return sink.regular ? put_in_file_locked(line, &st, lines) : text_print(line, sink.fd);
+	return sink.regular ? put_in_file_locked(line, &st, lines)
+	                    : text_print(line, sink.fd, 0);
 }
 
 static bool put(const struct text *line, enum config_level level, uint64_t lines)
@@ -300,17 +355,19 @@ static bool put(const struct text *line, enum config_level level, uint64_t lines
 	uint64_t given_up;
 	bool written;
 
-	if (target == TARGET_STDERR) {
+	if (sink_is_stderr()) {
 		return sink_put_on_stderr(line);
 	}
 	cancelling = defer_cancelling();
-	lock_take(&sink_lock);
-	written = put_locked(line, level, lines);
-	given_up = append_take_given_up();
-	if (given_up > 0) {
-		atomic_fetch_add(&lost, given_up);
+	written = false;
+	if (take_turn_to_write(&sink_turn)) {
+		written = put_locked(line, level, lines);
+		given_up = append_take_given_up();
+		if (given_up > 0) {
+			atomic_fetch_add(&lost, given_up);
+		}
+		give_turn(&sink_turn);
 	}
-	lock_drop(&sink_lock);
 	pthread_setcancelstate(cancelling, NULL);
 	return written;
 }
@@ -318,7 +375,10 @@ static bool put(const struct text *line, enum config_level level, uint64_t lines
 void sink_put(struct text *line, enum config_level level)
 {
 	int saved_errno = errno;
-	uint64_t untold = atomic_load_explicit(&lost, memory_order_relaxed);
+	uint64_t untold;
+
+	lock_assert_none();
+	untold = atomic_load_explicit(&lost, memory_order_relaxed);
 
 	if (untold > 0) {
 		untold = atomic_exchange(&lost, 0);
@@ -347,50 +407,66 @@ int sink_take_trouble(void)
 	               : 0;
 }
 
-static int open_first(const char *log, const char *program)
+void sink_configure(const char *log, const char *program)
 {
-	int error = 0;
+	int saved_errno = errno;
+	enum target chosen = TARGET_STDERR;
+	struct stat st;
 
-	target = strcmp(log, "syslog") == 0 ? TARGET_SYSLOG : TARGET_FILE;
-	if (target == TARGET_FILE) {
-		error = logname_set(log, program);
+	fd_identify(STDERR_FILENO, &stderr_id, &st);
+	if (strcmp(log, "syslog") == 0) {
+		chosen = TARGET_SYSLOG;
+	} else if (strcmp(log, "stderr") != 0) {
+		chosen = TARGET_FILE;
+		name_error = logname_set(log, program);
 	}
-	if (error != 0) {
-		return error;
+	atomic_store(&target, chosen);
+	errno = saved_errno;
+}
+
+static int open_first(void)
+{
+	int error = name_error;
+
+	/* If another thread has its turn for so long, it is about to open it. */
+	if (error == 0 && take_turn(&sink_turn)) {
+		if (sink.fd < 0 && !open_sink_locked()) {
+			error = errno;
+		}
+		give_turn(&sink_turn);
 	}
-	lock_take(&sink_lock);
-	if (!open_sink_locked()) {
-		error = errno;
-	}
-	lock_drop(&sink_lock);
 	return error;
 }
 
-int sink_open(const char *log, const char *program)
+int sink_open(void)
 {
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
 	int error = 0;
-	struct stat st;
 
-	fd_identify(STDERR_FILENO, &stderr_id, &st);
-	if (strcmp(log, "stderr") != 0) {
-		error = open_first(log, program);
-		target = error != 0 ? TARGET_STDERR : target;
+	if (!sink_is_stderr()) {
+		error = open_first();
+		if (error != 0) {
+			atomic_store(&target, TARGET_STDERR);
+		}
 	}
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
 	return error;
 }
 
+static bool fork_has_turn;
+
 void sink_fork_prepare(void)
 {
-	lock_take(&sink_lock);
+	fork_has_turn = take_turn(&sink_turn);
 }
 
 void sink_fork_parent(void)
 {
-	lock_drop(&sink_lock);
+	if (fork_has_turn) {
+		give_turn(&sink_turn);
+	}
 }
 
 void sink_fork_child(void)
@@ -398,11 +474,13 @@ void sink_fork_child(void)
 	int saved_errno = errno;
 	struct stat st;
 
-	lock_drop(&sink_lock);
+	sink_fork_parent();
+	free_turn(&stderr_turn);
+	free_turn(&sink_turn);
 	atomic_store(&lost, 0);
 	append_give_up();
 	append_take_given_up();
-	if (target == TARGET_FILE && logname_has_pid()) {
+	if (!fork_has_turn || (atomic_load(&target) == TARGET_FILE && logname_has_pid())) {
 		if (fd_is(sink.fd, &sink.id, &st)) {
 			close(sink.fd);
 		}

@@ -9,7 +9,13 @@
  * moved the one that is open, that one is written to from then on. Nothing here blocks on a
  * fifo or a socket, and nothing raises SIGPIPE or SIGXFSZ.
  *
- * Locks: LOCK_RECORD, but not for stderr. errno is kept by every function.
+ * A file system that stands still (frozen, or a server's that does not answer) keeps a thread
+ * that writes to a regular file until it goes on; no system call tells beforehand. It keeps one
+ * thread of the process: others wait a moment for their turn, and from then on their lines are
+ * lost at once, until that thread is back.
+ *
+ * Locks: LOCK_RECORD, taken for a moment or not at all; for stderr where it is a regular file.
+ * No other may be held. errno is kept by every function.
  */
 #ifndef PQPOOL_TRACE_SINK_H
 #define PQPOOL_TRACE_SINK_H
@@ -23,11 +29,14 @@
 /* Bytes that the caller leaves free, and its own, before the text of a line. */
 #define SINK_HEAD APPEND_HEAD
 
+/* The sink is the one that `log` names, as record.h describes it. Called once, first. */
+void sink_configure(const char *log, const char *program);
+
 /*
- * Opens the sink that `log` names, as record_open describes it. Returns 0, or the
- * errno for which it could not: then stderr has taken its place. Called once, first.
+ * Opens it. Returns 0, or the errno for which it could not: then stderr has taken its place.
+ * Called once.
  */
-int sink_open(const char *log, const char *program);
+int sink_open(void);
 
 /* What sink_put adds to a line: room for it is the caller's to keep. */
 #define SINK_TAIL 32
@@ -47,7 +56,7 @@ unsigned sink_part(void);
 /* The errno for which the file cannot be rotated, once until it can be again; or 0. */
 int sink_take_trouble(void);
 
-/* Writes whole lines to stderr, if descriptor 2 is the file it was at sink_open. */
+/* Writes whole lines to stderr, if descriptor 2 is the file it was at sink_configure. */
 bool sink_put_on_stderr(const struct text *t);
 
 bool sink_is_stderr(void);

@@ -177,13 +177,13 @@ def compiled(tmp_path):
 
 
 @pytest.fixture
-def doctor(tmp_path):
+def doctor(memory):
     """doctor(program, env={...}): status, and lines without their indentation."""
     def ask(program, env=None, cwd=None, before=()):
         done = subprocess.run(
             [*before, built("pqpool"), "doctor", str(program)], text=True, cwd=cwd,
             capture_output=True, check=False,
-            env={**bare_environ(), "XDG_RUNTIME_DIR": str(tmp_path), **(env or {})})
+            env={**bare_environ(), "XDG_RUNTIME_DIR": str(memory), **(env or {})})
         complaints = [line for line in done.stderr.splitlines() if "from LD_PRELOAD" not in line]
         assert not complaints or done.returncode > 2, done
         return done.returncode, [line.strip() for line in done.stdout.splitlines()]

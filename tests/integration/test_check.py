@@ -48,13 +48,11 @@ def connect(small):
 
 
 @pytest.fixture
-def check(build, small, tmp_path):
+def check(build, small, memory):
     """check(*arguments, user=...): exit status and lines of output."""
-    (tmp_path / "run").mkdir(mode=0o700)
-
     def run(*arguments, user="postgres", database="app", server=small, env=None, start=False):
         whole = {**bare_environ(), **server.env(user, database),
-                 "XDG_RUNTIME_DIR": str(tmp_path / "run"), **(env or {})}
+                 "XDG_RUNTIME_DIR": str(memory), **(env or {})}
         process = subprocess.Popen(
             [os.path.join(build, "pqpool"), "check", *arguments], env=whole, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -421,9 +419,9 @@ def held(lines):
 
 
 @pytest.fixture
-def pooled(script, server, tmp_path):
+def pooled(script, server, memory):
     """A program with a pool, whose status page is where `check` looks."""
-    return lambda **more: script(env={"XDG_RUNTIME_DIR": str(tmp_path / "run")}, **more)
+    return lambda **more: script(env={"XDG_RUNTIME_DIR": str(memory)}, **more)
 
 
 def test_program_lease_and_line(check, pooled, server):
@@ -444,14 +442,14 @@ def test_program_lease_and_line(check, pooled, server):
     assert held(check(server=server)[1]) == {}
 
 
-def test_line_of_a_script(check, shim, server, tmp_path):
+def test_line_of_a_script(check, shim, server, tmp_path, memory):
     script = tmp_path / "own app.py"
     script.write_text("import psycopg2\n\nheld = psycopg2.connect('')\nprint()\ninput()\n")
     process = subprocess.Popen(
         [PYTHON, "-u", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env={
             **bare_environ(), **server.env(), "LD_PRELOAD": shim,
-            "XDG_RUNTIME_DIR": str(tmp_path / "run")})
+            "XDG_RUNTIME_DIR": str(memory)})
     with process:
         process.stdout.readline()
         lines = list(held(check(server=server)[1]).values())
@@ -492,31 +490,31 @@ BY_TCP = ["host=127.0.0.1"]
     *((label, [], True) for label in HERE), *((label, [], False) for label in ELSEWHERE),
     ("app@{dir}:{port}/app", BY_TCP, True), ("apple@localhost:{port}/app", BY_TCP, False),
     ("app@db.a:{port}/app", BY_TCP, False)])
-def test_by_the_name_of_the_pool(check, connect, small, tmp_path, label, arguments, here):
+def test_by_the_name_of_the_pool(check, connect, small, memory, label, arguments, here):
     """User, host, port and database must be the server's, in whatever words."""
     backend = connect().info.backend_pid
     pool = pages.made_pool(label.format(dir=small.folder.path, port=small.port,
                                         most_of_port=str(small.port)[:-1]))
-    with page(tmp_path, pool, pages.made_session(backend=backend)):
+    with page(memory, pool, pages.made_session(backend=backend)):
         found = held(check(*arguments, user="app", env={"PGPASSWORD": small.password})[1])
     assert set(found) == ({str(backend)} if here else set())
 
 
 @pytest.mark.parametrize("alive, options", [
     (True, {"state": pages.IDLE}), (True, {"pool": pages.NO_POOL}), (False, {})])
-def test_what_is_no_lease_of_a_pool(check, connect, small, tmp_path, alive, options):
+def test_what_is_no_lease_of_a_pool(check, connect, small, memory, alive, options):
     """Idle; not pooled, which may lead anywhere; of a process that has ended."""
     session = pages.made_session(backend=connect().info.backend_pid, **options)
     pool = pages.made_pool("app@%s:%d/app" % (small.folder.path, small.port))
     before = [line for line in check()[1] if line.startswith("Held")]  # by whoever else there is
-    with page(tmp_path, pool, session, alive):
+    with page(memory, pool, session, alive):
         assert [line for line in check()[1] if line.startswith("Held")] == before
 
 
 @contextlib.contextmanager
-def page(tmp_path, pool, session, alive=True):
+def page(memory, pool, session, alive=True):
     """The page of a process that lives, or does no more, where `check` looks."""
-    path = tmp_path / "run" / "pqpool" / "made.page"
+    path = memory / "pqpool" / "made.page"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.write_bytes(pages.made_page(2**31 - 9, [pool], [session]))
     with pages.living(path) if alive else contextlib.nullcontext():
@@ -534,12 +532,12 @@ def test_backend_that_ended(check, pooled, small):
     program.finish("a")
 
 
-def test_younger_backend_is_another(check, connect, small, tmp_path):
+def test_younger_backend_is_another(check, connect, small, memory):
     """A number is used again: the backend cannot have been lent before it began."""
     backend = connect().info.backend_pid
     pool = pages.made_pool(HERE[0].format(dir=small.folder.path, port=small.port))
     for age, found in ((0, {str(backend)}), (15, set())):
-        with page(tmp_path, pool, pages.made_session(age, backend=backend)):
+        with page(memory, pool, pages.made_session(age, backend=backend)):
             assert set(held(check()[1])) == found
 
 

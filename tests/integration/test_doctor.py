@@ -262,7 +262,7 @@ def test_another_pqpool(doctor, shim, tmp_path):
 # -- configuration ------------------------------------------------------------------------
 
 
-def test_settings(doctor, tmp_path):
+def test_settings(doctor, tmp_path, memory):
     psql = os.path.join(bindir(), "psql")
     status, lines = doctor(psql, {
         "PQPOOL_PROFILE": "dev", "PQPOOL_SIZE": "7", "PQPOOL_TIMEOUT": "",
@@ -276,7 +276,7 @@ def test_settings(doctor, tmp_path):
     assert rows["PQPOOL_MAX_OVERFLOW"].split() == ["profile", "dev", "10"]
     assert rows["PQPOOL_TIMEOUT"].split() == ["default", "30"]
     assert "log: %s/psql.%%p.log, to be made" % tmp_path in lines
-    assert "status page: in %s/pqpool, to be made" % tmp_path in lines
+    assert "status page: in %s/pqpool, to be made" % memory in lines
 
 
 @pytest.mark.parametrize("env, why", [
@@ -311,15 +311,15 @@ def test_log(doctor, tmp_path, log, said):
     assert "log: " + said.format(host=os.uname().nodename) in lines
 
 
-def test_status_page(doctor, tmp_path):
-    place = tmp_path / "pqpool"
+def test_status_page(doctor, memory):
+    place = memory / "pqpool"
     psql = os.path.join(bindir(), "psql")
     place.mkdir(mode=0o700)
     assert "status page: in %s" % place in doctor(psql)[1]
     place.rmdir()
     place.touch()
     found, = [line for line in doctor(psql)[1] if line.startswith("status page: ")]
-    assert re.fullmatch("status page: in /tmp/pqpool-%d(, to be made)?" % os.geteuid(), found)
+    assert re.fullmatch("status page: in /dev/shm/pqpool-%d(, to be made)?" % os.geteuid(), found)
 
 
 # -- usage -----------------------------------------------------------------------------------

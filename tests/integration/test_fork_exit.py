@@ -99,7 +99,7 @@ def test_fork_among_threads(on, way):
 
 
 def test_fork_while_another_thread_starts(on):
-    done = on("unix", ["forks", "starting"], env={"PQPOOL_NO_SUCH": "1"})
+    done = on("unix", ["forks", "starting"], env={"PQPOOL_PING_QUERY": "SELECT 1"})
     assert done.stdout == "child ended well: yes\nconnects work: yes\n"
     assert {e["pid"] for e in done.events("acquire")} == {done.log[0]["pid"]}
 

@@ -65,13 +65,13 @@ def test_tool_needs_no_libpq(installed):
 
 
 @pytest.fixture
-def complete(build, tmp_path):
+def complete(build, tmp_path, memory):
     """complete("run", "--si"): what bash would offer for the last word."""
     def ask(*words):
         script = os.path.join(house.ROOT, "tools/completion/pqpool.bash")
         done = subprocess.run(
             ["bash", "--norc", "-c", COMPLETE, "bash", script, os.path.join(build, "pqpool"), *words],
-            env={**bare_environ(), "XDG_RUNTIME_DIR": str(tmp_path)}, cwd=tmp_path, text=True,
+            env={**bare_environ(), "XDG_RUNTIME_DIR": str(memory)}, cwd=tmp_path, text=True,
             capture_output=True, check=False)
         assert done.stderr == "", done.stderr
         return set(done.stdout.split())
@@ -109,8 +109,8 @@ def test_files(complete, tmp_path):
     assert complete("run", "psql", "ow") == {"own.log"}
 
 
-def test_pids(complete, script, tmp_path):
-    program = script(env={"XDG_RUNTIME_DIR": str(tmp_path)})
+def test_pids(complete, script, memory):
+    program = script(env={"XDG_RUNTIME_DIR": str(memory)})
     program.connect("a")
     assert str(program.process.pid) in complete("top", "")  # of all that this user runs
     program.end()

@@ -62,9 +62,9 @@ def test_all_are_named_from_the_log(run, program, leaks, tmp_path, way):
             for p in said.document["processes"]] == [(9, 2, False)]
 
 
-def test_all_are_named_from_the_status_page(run, program, leaks, tmp_path):
+def test_all_are_named_from_the_status_page(run, program, leaks, tmp_path, memory):
     # A folder of its own: in the common one no more than some pages of the dead are kept.
-    own = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    own = {"XDG_RUNTIME_DIR": str(memory)}
     done = run([program("holds"), "kill"], check_leases=False,
                env={"PQPOOL_LOG": tmp_path / "log", **own})
     said = leaks(done.log[0]["pid"], env=own)

@@ -11,13 +11,13 @@ from server import bare_environ, wait_until
 
 
 @pytest.fixture
-def alive(shim, server, tmp_path):
+def alive(shim, server, memory):
     """alive(argv): starts a pooled program that ends with its input; the process, and its
     log."""
     with contextlib.ExitStack() as stack:
         def start(argv):
             env = {**bare_environ(), **server.env(), "LD_PRELOAD": shim,
-                   "PQPOOL_LOG": str(tmp_path / "log"), "XDG_RUNTIME_DIR": str(tmp_path)}
+                   "PQPOOL_LOG": str(memory / "log"), "XDG_RUNTIME_DIR": str(memory)}
             process = stack.enter_context(subprocess.Popen(
                 argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, text=True))

@@ -125,10 +125,10 @@ def test_nobody_else_may_read_it(lives, folder, mask):
 
 
 @pytest.mark.parametrize("trap", ["link", "open to all", "a file"])
-def test_a_hostile_directory_is_left_alone(run, program, tmp_path, trap):
-    elsewhere = tmp_path / "elsewhere"
+def test_a_hostile_directory_is_left_alone(run, program, memory, trap):
+    elsewhere = memory / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    place = tmp_path / "run" / "pqpool"
+    place = memory / "run" / "pqpool"
     place.parent.mkdir(mode=0o700)
     if trap == "link":
         place.symlink_to(elsewhere)
@@ -143,12 +143,12 @@ def test_a_hostile_directory_is_left_alone(run, program, tmp_path, trap):
     assert trap != "open to all" or os.listdir(place) == []
 
 
-def test_elsewhere_if_the_directory_is_not_to_be_trusted(lives, tool, tmp_path):
-    (tmp_path / "pqpool").touch()
-    program = lives(env={"XDG_RUNTIME_DIR": tmp_path})
+def test_elsewhere_if_the_directory_is_not_to_be_trusted(lives, tool, memory):
+    (memory / "pqpool").touch()
+    program = lives(env={"XDG_RUNTIME_DIR": memory})
     program.do("take", "-", 1)
     pid = program.process.pid
-    assert " lives " in tool("top", pid, env={"XDG_RUNTIME_DIR": str(tmp_path)}).stdout
+    assert " lives " in tool("top", pid, env={"XDG_RUNTIME_DIR": str(memory)}).stdout
 
 
 def test_nothing_without_libpq(run, program, folder):
@@ -291,9 +291,9 @@ FULL = ('mount -t tmpfs -o size=32k,mode=700 tmpfs "$XDG_RUNTIME_DIR" && '
         'head -c 1M /dev/zero >"$XDG_RUNTIME_DIR/fill" 2>/dev/null; exec "$0" "$@"')
 
 
-# One that gives no blocks beforehand, in both places.
+# One that gives no blocks beforehand, in all places.
 UNRELIABLE = ('mkdir -p -m 700 /tmp/pqpool-$(id -u) && '
-              'for place in "$XDG_RUNTIME_DIR" /tmp/pqpool-$(id -u); do '
+              'for place in "$XDG_RUNTIME_DIR" /dev/shm /tmp/pqpool-$(id -u); do '
               'mount -t ramfs -o mode=700 ramfs "$place" || exit 1; done; exec "$0" "$@"')
 
 

@@ -229,51 +229,39 @@ static void among_threads(void)
 
 /* ---- a thread is in its first connect --------------------------------------------------- */
 
-static atomic_int starter;
+static __thread int holds; /* the thread that is to stop */
+static atomic_int held;
+static atomic_int go_on;
+
+/* In place of the C library's, for all: PQPOOL_PING_QUERY is copied while we start. */
+char *strdup(const char *text)
+{
+	char *copy = malloc(strlen(text) + 1);
+
+	if (holds && strcmp(text, "SELECT 1") == 0) {
+		holds = 0;
+		held = 1;
+		while (!go_on) {
+		}
+	}
+	return copy != NULL ? strcpy(copy, text) : NULL;
+}
 
 static void *start(void *arg)
 {
 	(void)arg;
-	starter = (int)syscall(SYS_gettid);
+	holds = 1;
 	touch();
 	return NULL;
 }
 
-static int is_writing(int tid)
-{
-	char path[64];
-	long call = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-	f = fopen(path, "r");
-	if (f != NULL) {
-		if (fscanf(f, "%ld", &call) != 1) {
-			call = -1;
-		}
-		fclose(f);
-	}
-	return call == SYS_write;
-}
-
-/* It has something to complain of before all else, and nobody reads that as yet. */
 static void starting(void)
 {
-	char full[65536];
-	int ends[2];
 	pthread_t thread;
 	pid_t child;
 
-	memset(full, ' ', sizeof(full));
-	if (pipe(ends) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0) {
-		return;
-	}
-	while (write(ends[1], full, sizeof(full)) > 0) {
-	}
-	fcntl(ends[1], F_SETFL, 0);
-	dup2(ends[1], STDERR_FILENO);
 	pthread_create(&thread, NULL, start, NULL);
-	while (starter == 0 || !is_writing(starter)) {
+	while (!held) {
 	}
 	child = fork();
 	if (child == 0) {
@@ -282,8 +270,7 @@ static void starting(void)
 		_exit(0);
 	}
 	expect("child ended well", status_of(child) == 0);
-	while (read(ends[0], full, sizeof(full)) == sizeof(full)) {
-	}
+	go_on = 1;
 	pthread_join(thread, NULL);
 	expect("connects work", touch() > 0);
 }

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -493,6 +494,20 @@ static void do_chdir(struct named *n, char *path)
 	printf("%d\n", chdir(path));
 }
 
+/* A child that does nothing; how it ended. */
+static void do_fork(struct named *n, char *unused)
+{
+	int status = -1;
+	pid_t child = fork();
+
+	(void)n, (void)unused;
+	if (child == 0) {
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	printf("%d\n", status);
+}
+
 static const struct {
 	const char *word;
 	void (*run)(struct named *n, char *argument);
@@ -535,6 +550,7 @@ static const struct {
 	{"setenv", do_setenv},
 	{"seteuid", do_seteuid},
 	{"chdir", do_chdir},
+	{"fork", do_fork},
 };
 
 static void obey(char *line)

@@ -124,7 +124,8 @@ static void come_to_an_end(void)
 
 static void write_lines(void)
 {
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	for (unsigned i = 0; i < LINES; i++) {
 		struct record r;
 

@@ -21,7 +21,7 @@
 #define HOUR   3600
 #define NOBODY 65534
 
-static char folder[] = "/tmp/test_pagedir.XXXXXX";
+static char folder[] = "/dev/shm/test_pagedir.XXXXXX";
 static char path[PAGEDIR_PATH_BYTES];
 static int dir;
 

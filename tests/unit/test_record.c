@@ -42,7 +42,8 @@ static int line_format(void)
 	struct stat st;
 
 	snprintf(pid, sizeof(pid), "%d", getpid());
-	record_open(log_name, LEVEL_INFO, "my app");
+	record_configure(log_name, LEVEL_INFO, "my app");
+	record_open();
 	CHECK(stat(log_name, &st) == 0 && (st.st_mode & 07777) == 0600);
 	CHECK(record_wants(LEVEL_ERROR) && record_wants(LEVEL_INFO));
 	CHECK(!record_wants(LEVEL_DEBUG) && !record_wants(LEVEL_OFF));
@@ -75,7 +76,8 @@ static int all_bytes(void)
 	char value[256];
 	struct record r;
 
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	for (int c = 1; c < 256; c++) {
 		value[c - 1] = (char)c;
 	}
@@ -100,7 +102,8 @@ static int all_days(void)
 	char wanted[64];
 	struct tm tm;
 
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	for (uint64_t day = 0; day < 60000; day += day % 365 < 3 ? 1 : 13) {
 		time_t t = (time_t)(day * 86400 + day % 86400);
 
@@ -135,7 +138,8 @@ static int cut_lines(void)
 	static const char *const units[] = {"a", " ", "\"\\", "\x01\x02", "a b=\n"};
 	struct record r;
 
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	for (size_t n = 3700; n < 4300; n++) {
 		for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
 			value[0] = '\0';
@@ -173,7 +177,8 @@ static int names(void)
 
 	gethostname(host, sizeof(host));
 	CHECK(chdir(log_folder) == 0);
-	record_open("%n-%p-%h-%%-%z", LEVEL_INFO, "a/b");
+	record_configure("%n-%p-%h-%%-%z", LEVEL_INFO, "a/b");
+	record_open();
 	CHECK(chdir("/") == 0);
 	snprintf(wanted, sizeof(wanted), "%s/a_b-%d-%s-%%-%%z", log_folder, getpid(), host);
 	CHECK(stat(wanted, &st) == 0);
@@ -191,7 +196,8 @@ static int stack_lines(void)
 	const char *p;
 
 	snprintf(number, sizeof(number), "%u", id);
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	for (int i = 0; i < 2; i++) {
 		CHECK(record_begin(&r, LEVEL_INFO, "acquire"));
 		record_u64(&r, "lease", 7);
@@ -250,7 +256,8 @@ static int no_torn_lines(void)
 	pid_t child;
 
 	child = fork();
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	if (child == 0) {
 		_exit(write_from_threads() != 0);
 	}

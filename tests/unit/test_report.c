@@ -116,7 +116,8 @@ static int report(struct lease *leaks, size_t count, const char *log, bool to_st
 		dup2(fd, STDERR_FILENO);
 		record_fork_child();
 		stack_fork_child();
-		record_open(log, LEVEL_DEBUG, "leaky");
+		record_configure(log, LEVEL_DEBUG, "leaky");
+		record_open();
 		suppress_load(known, complain, NULL);
 		_exit((int)report_leaks(leaks, count, &totals, "leaky", NOW, to_stderr) & 63);
 	}

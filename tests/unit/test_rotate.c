@@ -117,7 +117,8 @@ static size_t count_events(const char *name, const char *event)
 static void open_log(int64_t max_bytes, int64_t keep)
 {
 	rotate_configure(max_bytes, keep);
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 }
 
 static int full_files(void)
@@ -216,7 +217,8 @@ static int cannot_be_reopened(void)
 	snprintf(moved, sizeof(moved), "%s/moved", log_folder);
 	CHECK(mkdir(inner, 0700) == 0);
 	rotate_configure(1000, 5);
-	record_open(name, LEVEL_INFO, "app");
+	record_configure(name, LEVEL_INFO, "app");
+	record_open();
 	put_line("one");
 	CHECK(rename(name, moved) == 0 && rmdir(inner) == 0);
 	later_s++;

@@ -64,7 +64,8 @@ static int closed_by_the_program(void)
 	int fd;
 	int taken;
 
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	put_line("one");
 	fd = descriptor_of(log_name);
 	CHECK(fd > 500 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
@@ -89,7 +90,8 @@ static int lost_and_found(void)
 	snprintf(inner, sizeof(inner), "%s/inner", log_folder);
 	snprintf(name, sizeof(name), "%s/log", inner);
 	CHECK(mkdir(inner, 0700) == 0);
-	record_open(name, LEVEL_INFO, "app");
+	record_configure(name, LEVEL_INFO, "app");
+	record_open();
 	CHECK(close_range(3, UINT_MAX, 0) == 0);
 	CHECK(unlink(name) == 0 && rmdir(inner) == 0);
 	errno = 42;
@@ -108,7 +110,8 @@ static int lost_and_found(void)
 
 static int torn_lines(void)
 {
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	disk_full = true;
 	disk_room = 30;
 	put_line("torn");
@@ -137,7 +140,8 @@ static bool append_to(const char *name, const char *text)
 /* Somebody else wrote on behind the half line. */
 static int overtaken_lines(void)
 {
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	disk_full = true;
 	put_line("lost");
 	put_line("lost");
@@ -165,7 +169,8 @@ static int strangers_torn_line(void)
 	memset(half, 'x', sizeof(half) - 1);
 	half[sizeof(half) - 1] = '\0';
 	CHECK(put_file(log_name, half));
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	CHECK((locked = open(log_name, O_RDONLY)) >= 0 && flock(locked, LOCK_EX) == 0);
 	put_line("too_soon");
 	CHECK(strlen(contents_of(log_name)) == 1024);
@@ -192,7 +197,8 @@ static bool limit_file_size(uint64_t bytes)
 
 static int limited_file_size(void)
 {
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	CHECK(limit_file_size(300));
 	for (int i = 0; i < 5; i++) {
 		put_line("one");
@@ -229,7 +235,8 @@ static bool refuse_calls(void)
 
 static int refused_calls(void)
 {
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	put_line("one");
 	CHECK(refuse_calls());
 	put_line("two");
@@ -251,7 +258,8 @@ static int few_descriptors(void)
 
 	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	CHECK(close_range(0, UINT_MAX, 0) == 0);
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	CHECK(open("/dev/null", O_RDWR) == 0);
 	CHECK(open("/dev/null", O_RDWR) == 1);
 	put_line("one");
@@ -281,7 +289,8 @@ static int forked_child(void)
 	pid_t child;
 
 	snprintf(pattern, sizeof(pattern), "%s/log.%%p", log_folder);
-	record_open(pattern, LEVEL_INFO, "app");
+	record_configure(pattern, LEVEL_INFO, "app");
+	record_open();
 	put_line("parent");
 	child = fork_with_handlers();
 	if (child == 0) {
@@ -321,7 +330,8 @@ static int foreign_stderr(void)
 	struct text t;
 
 	CHECK(stderr_to(log_name));
-	record_open("stderr", LEVEL_INFO, "app");
+	record_configure("stderr", LEVEL_INFO, "app");
+	record_open();
 	CHECK(record_is_stderr());
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "report\n");
@@ -350,7 +360,8 @@ static int cannot_be_opened(void)
 
 	CHECK(stderr_to(other_name));
 	errno = 42;
-	record_open("/nonexistent/folder/log", LEVEL_INFO, "app");
+	record_configure("/nonexistent/folder/log", LEVEL_INFO, "app");
+	record_open();
 	CHECK(errno == 42 && record_is_stderr());
 	CHECK(record_wants(LEVEL_WARNING) && !record_wants(LEVEL_INFO));
 	CHECK(count_lines(contents_of(other_name)) == 1);
@@ -367,7 +378,8 @@ static int off(void)
 	struct stat st;
 
 	CHECK(stderr_to(other_name));
-	record_open(log_name, LEVEL_OFF, "app");
+	record_configure(log_name, LEVEL_OFF, "app");
+	record_open();
 	CHECK(stat(log_name, &st) != 0);
 	CHECK(!record_wants(LEVEL_ERROR) && !record_is_stderr());
 	put_line("one");
@@ -382,7 +394,8 @@ static int fifo(void)
 
 	CHECK(mkfifo(log_name, 0600) == 0);
 	CHECK((reader = open(log_name, O_RDONLY | O_NONBLOCK)) >= 0);
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	put_line("one");
 	CHECK(read(reader, buf, sizeof(buf)) > 0);
 	close(reader);
@@ -401,7 +414,8 @@ static int fifo_without_reader(void)
 {
 	CHECK(mkfifo(log_name, 0600) == 0);
 	CHECK(stderr_to(other_name));
-	record_open(log_name, LEVEL_INFO, "app");
+	record_configure(log_name, LEVEL_INFO, "app");
+	record_open();
 	CHECK(record_is_stderr() && count_lines(contents_of(other_name)) == 1);
 	return 0;
 }
@@ -425,7 +439,8 @@ static int syslog_lines(void)
 
 	snprintf(syslog_at, sizeof(syslog_at), "%s/syslog", log_folder);
 	CHECK((fd = listen_as_syslogd()) >= 0);
-	record_open("syslog", LEVEL_INFO, "app");
+	record_configure("syslog", LEVEL_INFO, "app");
+	record_open();
 	put_line("one");
 	CHECK((n = recv(fd, buf, sizeof(buf) - 2, MSG_DONTWAIT)) > 0);
 	snprintf(tag, sizeof(tag), "<14>pqpool[%d]: ", getpid());
@@ -452,7 +467,8 @@ static int no_syslogd(void)
 {
 	snprintf(syslog_at, sizeof(syslog_at), "%s/syslog", log_folder);
 	CHECK(stderr_to(other_name));
-	record_open("syslog", LEVEL_INFO, "app");
+	record_configure("syslog", LEVEL_INFO, "app");
+	record_open();
 	CHECK(record_is_stderr() && strstr(contents_of(other_name), "\"syslog\"") != NULL);
 	return 0;
 }

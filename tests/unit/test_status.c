@@ -29,7 +29,7 @@
 
 #define THREADS 4
 
-static char folder[] = "/tmp/pqpool-test-status-XXXXXX";
+static char folder[] = "/dev/shm/pqpool-test-status-XXXXXX";
 static atomic_int full_after = INT32_MAX; /* so many allocations succeed */
 
 int posix_fallocate(int fd, off_t offset, off_t n)

@@ -56,7 +56,8 @@ static int gives_each_its_number(void)
 {
 	const struct lease_totals leases = {.begun = 12, .ended = 11};
 
-	record_open(log_name, LEVEL_INFO, "test");
+	record_configure(log_name, LEVEL_INFO, "test");
+	record_open();
 	tally_name_reasons(name_reason, 3);
 	count_things();
 	totals_log(&leases);
@@ -79,7 +80,8 @@ static int leaves_out(void)
 {
 	const struct lease_totals leases = {.begun = 1};
 
-	record_open(log_name, LEVEL_INFO, "test");
+	record_configure(log_name, LEVEL_INFO, "test");
+	record_open();
 	tally_in_use(1, 0);
 	totals_log(&leases);
 	CHECK(parse_last(log_name) && has("peak", "1") && has("limit", "(none)"));
@@ -95,7 +97,8 @@ static int begins_anew(void)
 {
 	const struct lease_totals none = {.begun = 0};
 
-	record_open(log_name, LEVEL_INFO, "test");
+	record_configure(log_name, LEVEL_INFO, "test");
+	record_open();
 	tally_name_reasons(name_reason, 3);
 	count_things();
 	tally_fork_child();
