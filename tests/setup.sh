@@ -122,6 +122,10 @@ need_clients() {
 	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
 	need ruby test -x /usr/bin/ruby
 	need ruby-pg /usr/bin/ruby -e 'require "pg"'
+	need ruby-async /usr/bin/ruby -e 'require "async"'
+	need python3-aiopg has_module aiopg
+	need python3-async-timeout has_module async_timeout
+	need python3-uvloop has_module uvloop
 	need nodejs has_program node
 	need npm has_program npm
 	need libnode-dev has_node_headers

@@ -88,6 +88,7 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 $(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
 LDFLAGS_test_deadlock := -Wl,--wrap=open
+LDFLAGS_test_wakeup := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a

@@ -279,7 +279,7 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 	return status;
 }
 
-/* While a connect waits for a session: a descriptor that becomes readable when it may go on. */
+/* None for a connection that we refused. */
 ENTRY int PQsocket(const PGconn *conn)
 {
 	const struct libpq *own = lending_show_socket(conn);

@@ -23,20 +23,30 @@
 struct connecting {
 	struct opening opening;
 	uint64_t began_ns;
-	bool withheld;    /* it was, and the server has not said a word since */
-	bool nonblocking; /* as the program wants it, when it was noted last */
+	bool withheld; /* it was, and the server has not said a word since */
+	/* As it was when it was noted last. */
+	bool nonblocking; /* the program wants it */
+	int number;       /* of the socket */
+	int held_fd;      /* keeps the socket's file for its epoll registrations; -1 */
 };
 
-/* Notes that, before a step in which the connection may fail: libpq does not tell then. */
-void connecting_note_mode(struct connecting *c, const struct session *session);
+/*
+ * Around a step in which the connection may fail: notes what libpq does not tell then, so
+ * that the connection can be begun anew.
+ */
+void connecting_note(struct connecting *c, const struct session *session);
+void connecting_forget(struct connecting *c);
 
-/* Begins it anew. False: it failed at once, and PQerrorMessage says why. */
+/*
+ * Begins it anew, with a socket of the same number, watched as the one before. False: it
+ * failed at once, and PQerrorMessage says why.
+ */
 bool connecting_anew(struct connecting *c, struct session *session);
 
 /* The withheld connection may go on. False: begin it anew. */
 bool connecting_release(struct connecting *c, const struct session *session);
 
-/* PQconnectPoll. */
+/* PQconnectPoll. After a failure it can be begun anew. */
 PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session);
 
 /*

@@ -9,13 +9,18 @@
 #include "pool/events.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cold.h"
 #include "base/dl.h"
+#include "base/text.h"
 
 /* Beyond either of these a session is closed instead of kept. */
 #define FDS_MAX       65536
@@ -146,7 +151,7 @@ bool events_forget(int fd)
 	if (fd < 0 || fd >= FDS_MAX) {
 		return fd < 0 || !atomic_load(&more_fds);
 	}
-	if ((atomic_load(&added[fd / 64]) & bit_of(fd)) == 0) {
+	if (!events_noted(fd)) {
 		return true;
 	}
 	for (size_t i = 0; i < INSTANCES_MAX; i++) {
@@ -158,4 +163,88 @@ bool events_forget(int fd)
 	}
 	atomic_fetch_and(&added[fd / 64], ~bit_of(fd));
 	return true;
+}
+
+/* ---- another file at the same number --------------------------------------------------- */
+
+/* The number behind `name` in a line of /proc/PID/fdinfo/FD. */
+static uint64_t field(const char *line, const char *name, int base)
+{
+	const char *at = strstr(line, name);
+
+	return at != NULL ? strtoull(at + strlen(name), NULL, base) : 0;
+}
+
+static void take_line(const char *line, int epfd, int fd, ino_t ino, struct events_taken *taken)
+{
+	struct epoll_event event = {.events = (uint32_t)field(line, "events:", 16),
+	                            .data.u64 = field(line, "data:", 16)};
+
+	if (strncmp(line, "tfd:", 4) != 0 || field(line, "tfd:", 10) != (uint64_t)fd ||
+	    field(line, " ino:", 16) != ino || taken->count == EVENTS_TAKEN_MAX) {
+		return;
+	}
+	taken->of[taken->count].epfd = epfd;
+	taken->of[taken->count].event = event;
+	taken->count++;
+}
+
+/* What one instance has of it. A line is shorter than the buffer. */
+static void take_from(int epfd, int fd, ino_t ino, struct events_taken *taken)
+{
+	char buf[1024];
+	size_t used = 0;
+	ssize_t n = 0;
+	struct text path;
+	int info;
+
+	text_init(&path, buf, sizeof(buf));
+	text_str(&path, "/proc/self/fdinfo/");
+	text_u64(&path, (uint64_t)epfd);
+	info = open(buf, O_RDONLY | O_CLOEXEC);
+	while (info >= 0 && (n = read(info, buf + used, sizeof(buf) - 1 - used)) > 0) {
+		char *line = buf;
+		char *end;
+
+		buf[used + (size_t)n] = '\0';
+		while ((end = strchr(line, '\n')) != NULL) {
+			*end = '\0';
+			take_line(line, epfd, fd, ino, taken);
+			line = end + 1;
+		}
+		used = strlen(line);
+		memmove(buf, line, used);
+	}
+	if (info >= 0) {
+		close(info);
+	}
+}
+
+void events_take(int fd, int file, struct events_taken *taken)
+{
+	struct stat st;
+
+	taken->count = 0;
+	if (!events_noted(fd) || fstat(file, &st) != 0) {
+		return;
+	}
+	for (size_t i = 0; i < INSTANCES_MAX; i++) {
+		uint64_t slot = atomic_load(&instances[i]);
+
+		if ((uint32_t)slot != 0) {
+			take_from((int)((uint32_t)slot - 1), fd, st.st_ino, taken);
+		}
+	}
+	for (unsigned i = 0; i < taken->count; i++) {
+		events_control(taken->of[i].epfd, EPOLL_CTL_DEL, fd, &taken->of[i].event);
+	}
+}
+
+void events_put(int fd, const struct events_taken *taken)
+{
+	for (unsigned i = 0; i < taken->count; i++) {
+		struct epoll_event event = taken->of[i].event;
+
+		events_control(taken->of[i].epfd, EPOLL_CTL_ADD, fd, &event);
+	}
 }

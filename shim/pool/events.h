@@ -27,6 +27,8 @@
 #include <stdbool.h>
 #include <sys/epoll.h>
 
+#include "base/cold.h"
+
 /* From now on registrations are noted: this process pools. */
 void events_arm(void);
 
@@ -44,5 +46,26 @@ int events_control(int epfd, int op, int fd, struct epoll_event *event);
  * be one that is not known, and only closing the socket ends it. errno is not kept.
  */
 bool events_forget(int fd);
+
+/* More instances than these do not watch one connect. */
+#define EVENTS_TAKEN_MAX 4
+
+/* Registrations that were taken out of their instances. */
+struct events_taken {
+	unsigned count;
+	struct {
+		int epfd;
+		struct epoll_event event;
+	} of[EVENTS_TAKEN_MAX];
+};
+
+/*
+ * Around an exchange of the file at the number `fd`, which the program goes on watching: epoll
+ * follows the file, so its registrations are taken out and made again. They are found in
+ * /proc, and only where the program has ever added that number. `file` is `fd`, or what is
+ * left of its file when that was closed already: to be closed then. errno is not kept.
+ */
+COLD void events_take(int fd, int file, struct events_taken *taken);
+COLD void events_put(int fd, const struct events_taken *taken);
 
 #endif

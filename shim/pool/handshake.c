@@ -16,6 +16,7 @@
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/steps.h"
+#include "pool/waiting.h"
 #include "pool/watchdog.h"
 #include "trace/stack.h"
 
@@ -100,6 +101,7 @@ static void vanish(struct session *session)
 		give_room_up(h);
 	}
 	h->connecting.opening.detached = true;
+	shown_forget(&h->shown);
 	steps_end(session);
 }
 
@@ -149,8 +151,17 @@ static PGconn *start_opening(struct acquisition *a)
 	return conn;
 }
 
+static bool show_wakeup(struct session *session)
+{
+	struct handshake *h = session->handshake;
+	uint64_t deadline_ns = h->a.began_ns + lending_settings.timeout_ns;
+
+	return shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn),
+	                    waiting_next_look(deadline_ns, clock_monotonic_ns()));
+}
+
 /* There are no descriptors to wait with, as errno was then. */
-static void refuse_without_bell(struct session *session, struct lender *lender, int error)
+static void refuse_without_wakeup(struct session *session, struct lender *lender, int error)
 {
 	char *message = refusal_by_error(lender, error);
 
@@ -168,7 +179,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	PGconn *conn = begin_connection(a, CLEARING, &session);
 	int error;
 
-	if (session != NULL && doorbell_make(&session->handshake->bell)) {
+	if (session != NULL && show_wakeup(session)) {
 		steps_clear(session->handshake, slot, why);
 		return conn;
 	}
@@ -179,7 +190,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	}
 	lending_drop(session_of_slot(slot));
 	if (session != NULL) {
-		refuse_without_bell(session, a->lender, error);
+		refuse_without_wakeup(session, a->lender, error);
 	} else {
 		lending_answered(a);
 	}
@@ -195,8 +206,8 @@ static PGconn *start_waiting(struct acquisition *a)
 		lending_answered(a);
 		return conn;
 	}
-	if (!doorbell_make(&session->handshake->bell)) {
-		refuse_without_bell(session, a->lender, errno);
+	if (!show_wakeup(session)) {
+		refuse_without_wakeup(session, a->lender, errno);
 		return conn;
 	}
 	steps_queue(session);
@@ -351,12 +362,7 @@ bool handshake_socket(const PGconn *conn, int *fd)
 		*fd = -1;
 		return true;
 	}
-	if (!session->handshake->shows_bell) {
-		return false;
-	}
-	*fd = session->handshake->chime.fd >= 0 ? session->handshake->chime.fd
-	                                        : session->handshake->bell.fd;
-	return true;
+	return false;
 }
 
 bool handshake_pending(const PGconn *conn)
@@ -463,8 +469,8 @@ static bool begin_again(struct session *session, const struct acquisition *a)
 		steps_let_go(session);
 		return false;
 	}
-	if (!doorbell_make(&h->bell)) {
-		refuse_without_bell(session, a->lender, errno);
+	if (!show_wakeup(session)) {
+		refuse_without_wakeup(session, a->lender, errno);
 		return false;
 	}
 	steps_queue(session);
@@ -502,9 +508,9 @@ bool handshake_retry(PGconn *conn, const void *caller, int *started)
 	return true;
 }
 
-static void wait_for_bell(const struct handshake *h)
+static void wait_for_wakeup(const struct handshake *h)
 {
-	struct pollfd p = {.fd = h->bell.fd, .events = POLLIN};
+	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
 
 	lock_assert_none();
 	poll(&p, 1, -1);
@@ -524,7 +530,7 @@ bool handshake_reset(PGconn *conn)
 			steps_reset(session);
 			break;
 		}
-		wait_for_bell(session->handshake);
+		wait_for_wakeup(session->handshake);
 		steps_poll(session);
 	}
 	return true;
@@ -536,6 +542,5 @@ void handshake_fork_child(struct session *session)
 	if (session->handshake->other != NULL) {
 		session_close_copy(session->handshake->other);
 	}
-	doorbell_close(&session->handshake->bell);
-	chime_close(&session->handshake->chime);
+	shown_forget(&session->handshake->shown);
 }

@@ -10,12 +10,10 @@
  *                                 └─timeout──► refused
  *
  * No step blocks. While the pool is full a real connection is begun but withheld: libpq is
- * not let go on with it, so the server has no session of it yet, and PQsocket shows a
- * descriptor of ours that becomes readable when a session is granted or the time is up.
- * Such a descriptor is shown during a check, too, so that a server that says nothing is
- * found dead in time, but only to programs that take any (steps.c). Whoever is granted an idle
- * session has it closed and goes on with its own connection, for the PGconn that the program
- * holds cannot be exchanged.
+ * not let go on with it, so the server has no session of it yet, and at the number that
+ * PQsocket says there is a socket of ours (shown.h) that becomes readable when a session is
+ * granted or the time is up. A connect that is granted an idle session has it closed and
+ * goes on with its own connection, for the PGconn that the program holds cannot be exchanged.
  *
  * Until it is leased the entry in the table is idle and has session->handshake; PQstatus
  * and PQsocket look it up. To the program it is a connection that is not up yet, also where

@@ -2,38 +2,32 @@
 /*
  * The steps of a handshake.
  *
- * The first PQconnectPoll comes when the socket is writable, as libpq documents it, so
- * until then the real socket is shown even by those who will have to wait. From then on
- * the bell is shown by whoever waits for something besides the server: a grant, or the
- * time up to which a silent server is believed to live.
- *
- * A connection begun anew often has the descriptor's number of the one before, and closing
- * that took it out of the program's epoll instance. A program that registers again only
- * where the number has changed would wait for ever; so it is shown the bell in between.
+ * The program watches one socket, under one number (shown.h). The server's answer arrives on
+ * the connection's own, which is shown while a session is checked or opened; a wakeup is put
+ * in its place while something else is waited for.
  */
 #include "pool/steps.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/self.h"
-#include "pool/events.h"
 #include "pool/journal.h"
 #include "pool/postmortem.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
+#include "pool/waiting.h"
+#include "pool/watchdog.h"
 #include "trace/status.h"
 #include "trace/tally.h"
 
 /* How long one step may take to close idle sessions that are in the way. */
-#define MAKE_ROOM_NS     (40 * NS_PER_MS)
-/* And to watch a backend come to its end, for a program that cannot do so itself. */
-#define CLEARING_STEP_MS 10
+#define MAKE_ROOM_NS (40 * NS_PER_MS)
+/* When to look for a backend's end for the second time, and how late that may be seen. */
+#define CLEARING_NS  NS_PER_MS
 
 /* Under the pool's lock, by whoever grants. */
 static void ring(struct pool_waiter *waiter)
@@ -41,8 +35,7 @@ static void ring(struct pool_waiter *waiter)
 	struct handshake *h =
 		(struct handshake *)((char *)waiter - offsetof(struct handshake, waiter));
 
-	doorbell_ring(&h->bell);
-	chime_ring(&h->chime);
+	wakeup_ring(&h->shown.wakeup);
 }
 
 /* ---- beginning and end ----------------------------------------------------------- */
@@ -63,9 +56,8 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	session->spare = NULL;
 	memset(h, 0, sizeof(*h));
 	h->state = state;
-	h->bell = DOORBELL_NONE;
-	chime_init(&h->chime);
-	h->socket_fd = -1;
+	shown_init(&h->shown);
+	h->connecting.held_fd = -1;
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
 	session->handshake = h;
@@ -81,8 +73,8 @@ void steps_end(struct session *session)
 	session->handshake = NULL;
 	session->vanished = NULL;
 	opening_detach(&h->connecting.opening);
-	doorbell_close(&h->bell);
-	chime_close(&h->chime);
+	connecting_forget(&h->connecting);
+	shown_own(&h->shown);
 	lending_answered(&h->a);
 	session->spare = h;
 }
@@ -143,75 +135,16 @@ static PostgresPollingStatusType refuse(struct session *session)
 	return PGRES_POLLING_FAILED;
 }
 
-/* ---- what the program is shown --------------------------------------------------- */
-
-static PostgresPollingStatusType show_bell(struct handshake *h)
-{
-	h->shows_bell = true;
-	return PGRES_POLLING_READING;
-}
-
-static PostgresPollingStatusType show_socket(struct handshake *h,
-                                             PostgresPollingStatusType wants)
-{
-	h->shows_bell = false;
-	return wants;
-}
-
-/*
- * A bell is shown only to a program that watches by epoll: some want a socket and nothing
- * else (ruby-pg makes a socket object of what PQsocket says). These are shown the chime, or
- * the connection's own socket while a session is checked.
- */
-static bool takes_any_descriptor(const struct handshake *h)
-{
-	return events_noted(h->socket_fd);
-}
-
-static void note_socket(const struct session *session)
-{
-	int fd = session->libpq->PQsocket(session->conn);
-
-	if (fd >= 0) {
-		session->handshake->socket_fd = fd;
-	}
-}
-
-/* Shows a chime if that is what the program can bear, ringing at `at_ns`. */
-static void suit_bell(struct handshake *h, uint64_t at_ns)
-{
-	if (h->chime.fd < 0 && !takes_any_descriptor(h)) {
-		chime_make(&h->chime, at_ns);
-	}
-}
-
-static bool have_bell(struct handshake *h)
-{
-	if (h->bell.fd >= 0 || doorbell_make(&h->bell)) {
-		return true;
-	}
-	doorbell_close(&h->bell);
-	return false;
-}
-
 /* ---- opening --------------------------------------------------------------------- */
 
 /* Begins the connection anew in the room that is ours. */
 static PostgresPollingStatusType renew(struct session *session)
 {
 	struct handshake *h = session->handshake;
-	bool showed_socket = !h->shows_bell;
 
 	h->state = OPENING;
-	if (!connecting_anew(&h->connecting, session)) {
-		return fail_open(session);
-	}
-	if (!showed_socket || !takes_any_descriptor(h) || !have_bell(h)) {
-		return show_socket(h, PGRES_POLLING_WRITING);
-	}
-	h->state = RENEWED;
-	doorbell_ring(&h->bell);
-	return show_bell(h);
+	return connecting_anew(&h->connecting, session) ? PGRES_POLLING_WRITING
+	                                                : fail_open(session);
 }
 
 static PostgresPollingStatusType opened(struct session *session)
@@ -262,7 +195,7 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 		return opened(session);
 	}
 	if (wants != PGRES_POLLING_FAILED) {
-		return show_socket(h, wants);
+		return wants;
 	}
 	if (connecting_was_hung_up(&h->connecting) || may_try_again(session)) {
 		return renew(session);
@@ -276,15 +209,18 @@ static PostgresPollingStatusType release_withheld(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->state = OPENING;
+	shown_own(&h->shown);
 	return connecting_release(&h->connecting, session) ? go_on_opening(session)
 	                                                   : renew(session);
 }
 
 /* ---- clearing -------------------------------------------------------------------- */
 
+/* Without a time to be woken at there is no looking for it again and again. */
 static bool other_is_gone(struct handshake *h)
 {
-	if (!session_gone(h->other) && clock_monotonic_ns() < h->deadline_ns) {
+	if (!session_gone(h->other) && clock_monotonic_ns() < h->deadline_ns &&
+	    h->shown.wakeup.timed) {
 		return false;
 	}
 	lending_write_off(h->other);
@@ -292,28 +228,17 @@ static bool other_is_gone(struct handshake *h)
 	return true;
 }
 
-/* A chime rings on and on, as it cannot watch a descriptor: this keeps the program's pace. */
-static void watch_for_a_while(const struct handshake *h)
-{
-	struct pollfd p = {.fd = h->other->end_fd, .events = POLLRDHUP};
-
-	lock_assert_none();
-	poll(&p, 1, CLEARING_STEP_MS);
-}
-
 static PostgresPollingStatusType go_on_clearing(struct session *session)
 {
 	struct handshake *h = session->handshake;
+	uint64_t now_ns = clock_monotonic_ns();
 
-	if (h->chime.fd >= 0 && h->other->end_fd >= 0) {
-		watch_for_a_while(h);
-	}
 	if (other_is_gone(h)) {
 		return release_withheld(session);
 	}
-	suit_bell(h, h->deadline_ns);
-	chime_ring(&h->chime);
-	return show_bell(h);
+	/* Soon, as backends end at once or take their time. */
+	wakeup_set(&h->shown.wakeup, now_ns + CLEARING_NS + (now_ns - h->cleared_ns) / 2);
+	return PGRES_POLLING_READING;
 }
 
 void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why)
@@ -323,15 +248,12 @@ void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason w
 		lending_close(h->other, why, 0);
 	}
 	h->state = CLEARING;
-	h->deadline_ns = clock_monotonic_ns();
+	h->cleared_ns = clock_monotonic_ns();
+	h->deadline_ns = h->cleared_ns;
 	/* A server that did not answer will not hang up either. */
 	if (why != DROP_PING_FAILED) {
 		h->deadline_ns += END_WAIT_NS;
 	}
-	if (h->other->end_fd >= 0) {
-		doorbell_watch(&h->bell, h->other->end_fd, EPOLLRDHUP);
-	}
-	doorbell_set(&h->bell, h->deadline_ns);
 }
 
 /* ---- waiting --------------------------------------------------------------------- */
@@ -340,15 +262,20 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	struct pool *pool = &h->a.lender->pool;
-	enum pool_grant grant;
+	uint64_t now_ns = clock_monotonic_ns();
+	enum pool_grant grant = pool_granted(pool, &h->waiter);
 
-	/* Before the question, so that it rings for what comes after. */
-	if (clock_monotonic_ns() < h->deadline_ns) {
-		suit_bell(h, h->deadline_ns);
-	}
-	grant = pool_granted(pool, &h->waiter);
-	if (grant == POOL_FULL && clock_monotonic_ns() < h->deadline_ns) {
-		return show_bell(h);
+	if (grant == POOL_FULL && now_ns < h->deadline_ns) {
+		if (wakeup_is_due(&h->shown.wakeup)) {
+			watchdog_look(now_ns);
+			watchdog_look_at(h->a.lender, now_ns);
+			wakeup_set(&h->shown.wakeup, waiting_next_look(h->deadline_ns, now_ns));
+			/* It may have been rung just before it was set. */
+			grant = pool_granted(pool, &h->waiter);
+		}
+		if (grant == POOL_FULL) {
+			return PGRES_POLLING_READING;
+		}
 	}
 	grant = pool_leave(pool, &h->waiter);
 	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
@@ -374,7 +301,6 @@ void steps_queue(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->deadline_ns = h->a.began_ns + lending_settings.timeout_ns;
-	doorbell_set(&h->bell, h->deadline_ns);
 	journal_wait(h->a.lender, pool_count(&h->a.lender->pool));
 	switch (pool_acquire(&h->a.lender->pool, clock_monotonic_ns(), &h->waiter, ring)) {
 	case POOL_FULL:
@@ -404,34 +330,28 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
 }
 
 /*
- * Its answer wakes the program, or the time at which there will be none; on the socket
- * itself the kernel tells of that time only if the network has swallowed the question.
+ * Its answer wakes the program. A network that has swallowed the question does, too
+ * (reset.c); of a server that is there and does not answer nothing would.
  */
 static PostgresPollingStatusType await_answer(struct session *session)
 {
-	struct handshake *h = session->handshake;
-	bool unsent = reset_check_unsent(session);
-	int fd = session->libpq->PQsocket(session->conn);
-
-	if (!takes_any_descriptor(h) || !have_bell(h)) {
-		return show_socket(h, unsent ? PGRES_POLLING_WRITING : PGRES_POLLING_READING);
-	}
-	doorbell_watch(&h->bell, fd, EPOLLIN | EPOLLRDHUP | (unsent ? EPOLLOUT : 0));
-	doorbell_set(&h->bell, session->check.deadline_ns);
-	return show_bell(h);
+	return reset_check_unsent(session) ? PGRES_POLLING_WRITING : PGRES_POLLING_READING;
 }
 
 static PostgresPollingStatusType go_on_checking(struct session *session)
 {
+	struct handshake *h = session->handshake;
+	enum check_step step;
 	enum drop_reason why;
 
-	switch (reset_check_more(session, &lending_settings.care, clock_monotonic_ns(), &why)) {
-	case CHECK_PENDING:
-		return await_answer(session);
-	case CHECK_UNFIT:
+	connecting_note(&h->connecting, session);
+	step = reset_check_more(session, &lending_settings.care, clock_monotonic_ns(), &why);
+	if (step == CHECK_UNFIT) {
 		return replace(session, why);
-	case CHECK_FIT:
-		break;
+	}
+	connecting_forget(&h->connecting);
+	if (step == CHECK_PENDING) {
+		return await_answer(session);
 	}
 	pool_lent(&session->slot);
 	return succeed(session);
@@ -445,8 +365,6 @@ PostgresPollingStatusType steps_poll(struct session *session)
 
 	h->polled = true;
 	h->error = NULL;
-	note_socket(session);
-	connecting_note_mode(&h->connecting, session);
 	switch (h->state) {
 	case CHECKING:
 		return go_on_checking(session);
@@ -456,7 +374,8 @@ PostgresPollingStatusType steps_poll(struct session *session)
 		return go_on_clearing(session);
 	case RENEWED:
 		h->state = OPENING;
-		return show_socket(h, PGRES_POLLING_WRITING);
+		shown_own(&h->shown);
+		return PGRES_POLLING_WRITING;
 	case WAITING:
 		break;
 	}
@@ -474,6 +393,7 @@ static void give_up_checked(struct session *session)
 		reset_hand_out(session);
 	}
 	h->state = OPENING;
+	shown_own(&h->shown);
 }
 
 bool steps_restart(struct session *session, bool told)
@@ -482,7 +402,6 @@ bool steps_restart(struct session *session, bool told)
 
 	if (told) {
 		h->polled = false;
-		h->shows_bell = false;
 	}
 	if (h->state == WAITING || h->state == CLEARING) {
 		/* Withheld as it is. */
@@ -495,13 +414,12 @@ bool steps_restart(struct session *session, bool told)
 	}
 	/*
 	 * It was told to wait until there is something to read, which the new connection will
-	 * not have before libpq has spoken: whatever it can bear to be shown, it has to wake.
+	 * not have before libpq has spoken.
 	 */
-	if (!told && h->polled && have_bell(h)) {
+	if (!told && h->polled &&
+	    shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn), 0)) {
 		h->state = RENEWED;
-		suit_bell(h, 0);
-		show_bell(h);
-		ring(&h->waiter);
+		wakeup_ring(&h->shown.wakeup);
 	}
 	return true;
 }

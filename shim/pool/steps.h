@@ -8,10 +8,9 @@
 #ifndef PQPOOL_POOL_STEPS_H
 #define PQPOOL_POOL_STEPS_H
 
-#include "pool/chime.h"
 #include "pool/connecting.h"
-#include "pool/doorbell.h"
 #include "pool/lending.h"
+#include "pool/shown.h"
 
 enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED };
 
@@ -22,13 +21,10 @@ struct handshake {
 	struct pool_waiter waiter;
 	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
 	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
-	struct doorbell bell;
-	struct chime
-		chime;     /* the bell for a program that may take sockets only; fd -1 = none */
-	bool shows_bell;   /* PQsocket says one of these, not the connection's own socket */
-	int socket_fd;     /* the latter's number, also when libpq has just lost it */
-	bool polled;       /* the program has called PQconnectPoll */
-	bool pipeline;     /* what PQpipelineStatus says meanwhile */
+	uint64_t cleared_ns;   /* when CLEARING began */
+	struct shown shown;    /* a wakeup in WAITING, CLEARING and RENEWED */
+	bool polled;           /* the program has called PQconnectPoll */
+	bool pipeline;         /* what PQpipelineStatus says meanwhile */
 	const char *error; /* of a function that needs a connection which is up; else NULL */
 	bool made_room;    /* our idle sessions were closed for it, once */
 };

@@ -10,26 +10,20 @@
 #include "trace/status.h"
 #include "trace/tally.h"
 
-/*
- * How often a waiter looks around, and how long it waits before it suspects anything. A
- * thread that ends wakes nobody, though its end may be what completes a deadlock.
- */
-#define LOOK_EVERY_NS NS_PER_SEC
-
 static void look_around(const struct acquisition *a, uint64_t now_ns)
 {
 	uint64_t waited_ns = now_ns - a->began_ns;
 
 	watchdog_look(now_ns);
 	watchdog_look_at(a->lender, now_ns);
-	if (waited_ns >= LOOK_EVERY_NS) {
+	if (waited_ns >= WAITING_LOOK_NS) {
 		postmortem_suspect(a->lender, waited_ns);
 	}
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns)
 {
-	return a < b ? a : b;
+	return now_ns + WAITING_LOOK_NS < deadline_ns ? now_ns + WAITING_LOOK_NS : deadline_ns;
 }
 
 enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *waiter,
@@ -51,7 +45,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *wait
 			break;
 		}
 		look_around(a, now_ns);
-		grant = pool_wait(pool, waiter, earlier(deadline_ns, now_ns + LOOK_EVERY_NS));
+		grant = pool_wait(pool, waiter, waiting_next_look(deadline_ns, now_ns));
 		now_ns = clock_monotonic_ns();
 	}
 	if (grant == POOL_FULL) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Waiting in a full pool's line, for connects that block: until it is one's turn, the time
- * is up, or it is proven that no release can come. Whoever waits for long looks around
- * meanwhile, at whether the holders wait themselves and at leases held for long, since
- * nobody else may call us then.
+ * Waiting in a full pool's line: for connects that block, until it is one's turn, the time
+ * is up, or it is proven that no release can come. Every waiter looks around meanwhile, at
+ * whether the holders wait themselves and at leases held for long, since nobody else may
+ * call us then.
  */
 #ifndef PQPOOL_POOL_WAITING_H
 #define PQPOOL_POOL_WAITING_H
@@ -12,6 +12,15 @@
 
 #include "pool/lending.h"
 #include "pool/pool.h"
+
+/*
+ * How often a waiter looks around, and how long it waits before it suspects anything. A
+ * thread that ends wakes nobody, though its end may be what completes a deadlock.
+ */
+#define WAITING_LOOK_NS NS_PER_SEC
+
+/* When to do it next. */
+uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns);
 
 /*
  * Waits for `waiter`, which pool_acquire has put in line, and notes in `a` for how long.

@@ -21,7 +21,7 @@
  *   thread finish NAME  by another thread
  *   fds                 how many are open       longest   the longest call so far, in ms
  *   dummies N           opens N further descriptors      spare N  lets it have N more
- *   kind NAME           of descriptor: socket or other    watch NAME  registers it with epoll
+ *   socket NAME         its number
  *   vanish NAME OFFSET  frees it by a PQfinish that lies so far from PQlibVersion; the next
  *                       connection comes to lie in its place (modules/allocator.c)
  *   files               what is open            forkfiles   in a child
@@ -57,7 +57,9 @@ struct client {
 	PostgresPollingStatusType (*step)(PGconn *conn);
 	int watched; /* by "once", -1 = none */
 	PostgresPollingStatusType watched_for;
-	int early; /* was CONNECTION_OK before PQconnectPoll said so */
+	int early;  /* was CONNECTION_OK before PQconnectPoll said so */
+	int number; /* what PQsocket said first */
+	int other;  /* that it has said another one since, or one of no socket */
 	unsigned events;
 	char notices[512];
 };
@@ -273,6 +275,17 @@ static void state(const struct client *c)
 	printf("error=%s\nnotices=%s\n", PQerrorMessage(c->conn), c->notices);
 }
 
+static void note_number(struct client *c)
+{
+	struct stat st;
+
+	if (PQsocket(c->conn) >= 0) {
+		c->number = c->number < 0 ? PQsocket(c->conn) : c->number;
+		c->other |= PQsocket(c->conn) != c->number || fstat(c->number, &st) != 0 ||
+		            !S_ISSOCK(st.st_mode);
+	}
+}
+
 /* ---- commands --------------------------------------------------------------------------- */
 
 static void begin(struct client *c, PGconn *conn)
@@ -284,6 +297,9 @@ static void begin(struct client *c, PGconn *conn)
 	c->watched = -1;
 	c->early = 0;
 	c->events = 0;
+	c->number = -1;
+	c->other = 0;
+	note_number(c);
 	if (PQstatus(conn) == CONNECTION_BAD) {
 		c->wants = PGRES_POLLING_FAILED;
 		printf("BAD %s", PQerrorMessage(conn));
@@ -314,6 +330,7 @@ static void step(struct client *c)
 
 	TIMED(c->wants = c->step(c->conn));
 	c->early |= was_ok && c->wants != PGRES_POLLING_OK;
+	note_number(c);
 	if (!connecting(c)) {
 		unwatch(c);
 	}
@@ -322,9 +339,9 @@ static void step(struct client *c)
 static void tell_end(const struct client *c)
 {
 	if (c->wants == PGRES_POLLING_OK) {
-		printf("%s OK%s%s\n", c->name,
+		printf("%s OK%s%s%s\n", c->name,
 		       PQstatus(c->conn) == CONNECTION_OK ? "" : " but its status",
-		       c->early ? " too early" : "");
+		       c->early ? " too early" : "", c->other ? " at another socket" : "");
 	} else {
 		printf("%s FAILED %d %d: %s", c->name, PQstatus(c->conn),
 		       PQsocket(c->conn) >= 0, PQerrorMessage(c->conn));
@@ -363,13 +380,6 @@ static void finish(struct client *c)
 	TIMED(PQfinish(c->conn));
 	c->conn = NULL;
 	c->name[0] = '\0';
-}
-
-static const char *kind_of(const struct client *c)
-{
-	struct stat st;
-
-	return fstat(PQsocket(c->conn), &st) == 0 && S_ISSOCK(st.st_mode) ? "socket" : "other";
 }
 
 static void *finish_in_thread(void *arg)
@@ -574,10 +584,8 @@ static void on_client(const char *command, struct client *c, char *rest)
 		fork_and_ask(c);
 	} else if (strcmp(command, "vanish") == 0) {
 		vanish(c, atol(rest));
-	} else if (strcmp(command, "kind") == 0) {
-		printf("%s", kind_of(c));
-	} else if (strcmp(command, "watch") == 0) {
-		watch(c, 0);
+	} else if (strcmp(command, "socket") == 0) {
+		printf("%d", PQsocket(c->conn));
 	} else if (strcmp(command, "thread") == 0) {
 		in_thread(c);
 	} else {

@@ -2,6 +2,7 @@
 """Many connections at once in one event loop, whose heart beats meanwhile.
 
 Prints the answers, and on stderr the longest time in ms that the loop was not heard of.
+With the argument uvloop the loop is libuv's.
 """
 import asyncio
 import sys
@@ -53,4 +54,8 @@ async def main():
     print(round(heart.longest * 1000, 1), file=sys.stderr)
 
 
+if sys.argv[1:] == ["uvloop"]:
+    import uvloop
+
+    uvloop.install()
 asyncio.run(main())
