@@ -60,8 +60,7 @@
 		}                                                                              \
 	}
 
-/* What atexit() and pthread_atfork() are made of, and what ends the former's promise. */
-int __cxa_atexit(void (*function)(void *), void *arg, void *object);
+/* What pthread_atfork() is made of, and what ends atexit()'s promise. */
 void __cxa_finalize(void *object);
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
                       void *object);
@@ -129,8 +128,6 @@ int openat(int dir, const char *path, int flags, ...)
 
 /* ---- called rarely ------------------------------------------------------------------ */
 
-FUNCTION(int, __cxa_atexit, (void (*run)(void *), void *arg, void *object), (run, arg, object),
-         -1)
 PROCEDURE(__cxa_finalize, (void *object), (object))
 FUNCTION(int, bind, (int fd, const struct sockaddr *address, socklen_t len), (fd, address, len),
          -1)

@@ -4,16 +4,19 @@
  * destructor of a static object or of a library, or by an interpreter that tidies up after
  * its script.
  *
- * What a connection is finished by then is not the code that opened it. Whether it was so
- * is seen from the call's own stack: exit(3) is on it. That is right in every thread, for
- * those that go on with their work while another one is in exit(3), too, and nothing of
- * libc's has to be interposed for it.
+ * What a connection is finished by then is not the code that opened it.
  *
- * Tried and dropped: a flag set by an exit handler of ours comes too late for handlers that
- * were registered after it, which run first, and is wrong for the other threads; exit() can
- * be interposed, but a return from main calls it within libc, and wrapping main by way of
- * __libc_start_main puts a frame of ours into every program; a thread-local destructor runs
- * before all exit handlers, but registering one ends the process when memory is short.
+ * That exit(3) is under way a thread notes itself: an exit handler of ours, which is always the
+ * newest, runs before any of the program's (hooks/exit_handlers.c). The other threads go on
+ * with their work meanwhile, and theirs is none of the end.
+ *
+ * Tried and dropped: looking for exit(3) on the call's own stack costs a walk for each call,
+ * and a coroutine's stack does not lead there; a memory of the heights that a walk was made at
+ * takes an exit handler for the work that was done from the same height. exit() can be
+ * interposed, but main's return and the C library itself call it directly; wrapping main by way
+ * of __libc_start_main puts a frame of ours into every program; a destructor of a
+ * thread-local object runs before all exit handlers, but only that of the thread which
+ * registered it, and that need not be one that ever connects.
  *
  * Locks: none.
  */
@@ -22,9 +25,12 @@
 
 #include <stdbool.h>
 
+/* The calling thread is in exit(3) from now on. */
+void ending_begin(void);
+
 /*
  * True if the calling thread is about to end the process. `caller` is the return address of
- * the program's call. It costs a walk up the stack, some 100 ns a frame.
+ * the program's call.
  */
 bool ending_now(const void *caller);
 

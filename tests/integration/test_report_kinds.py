@@ -40,6 +40,36 @@ def test_exit_handlers(run, program, way, function, count):
     check_log(done, report)
 
 
+@pytest.mark.parametrize("way, function, status", [
+    ("on_exit", "by_on_exit", 3), ("errx", "by_errx", 3), ("return_of_another", "keep_one", 3),
+    ("last_thread", "keep_one", 0)])
+def test_ends_of_other_kinds(run, program, way, function, status):
+    """The C library calls exit(3) itself; of a thread that has never connected, too."""
+    bare = run([program("exits"), way, "3", "none"], pooled=False)
+    done = run([program("exits"), way, "3", "none"])
+    report = read_report(done.stderr.removeprefix("exits: the end\n"))
+    assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
+    assert done.returncode == status
+    assert report.leaked == {BY_EXIT: 1} and report.at(function).count == 1
+    check_log(done, report)
+
+
+def test_at_any_height_of_the_stack(run, program):
+    """The same function finishes in the middle, by chance at the height that exit(3) has."""
+    for pad in range(16, 321, 16):
+        done = run([program("exits"), "same_height", "0", "none", str(pad)])
+        assert read_report(done.stderr).leaked == {BY_EXIT: 1}, pad
+        assert len(done.events("release", at_exit="yes")) == 1
+
+
+def test_unloading_a_library_is_no_end(run, program, module):
+    """dlclose(3) runs the handlers that a library has registered."""
+    library = module("unloaded", "libunloaded.so", "-lpq")
+    done = same(run, [program("exits"), "unloading", "0", "none", library])
+    assert len(done.events("acquire")) == len(done.events("release")) == 4
+    assert not done.events("release", at_exit="yes") and not done.events("leak")
+
+
 def test_static_objects(run, program):
     report = read_report(run([program("exits"), "cxx_destructor", "0", "none"]).stderr)
     assert report.leaked == {BY_EXIT: 2} and len(report.places) == 2

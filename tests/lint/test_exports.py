@@ -14,7 +14,9 @@ EVENTS = {"epoll_ctl"}
 # The program becomes another one, and the idle sessions are not closed by themselves.
 EXECS = {"execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
          "execle"}
-LIBC = EXITS | LOADER | EVENTS | EXECS
+# Exit handlers: one of ours is always the newest.
+HANDLERS = {"__cxa_atexit", "__cxa_thread_atexit_impl", "on_exit"}
+LIBC = EXITS | HANDLERS | LOADER | EVENTS | EXECS
 
 
 def hooks():

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * exits WAY [STATUS [STATE [HOST]]]: leaves connections in a state and ends in a way.
+ * exits WAY [STATUS [STATE [HOST]]]: leaves connections in a state and ends in a way. For some
+ * ways HOST is something else.
  *
  * STATE: idle      two connections, finished (the default)
  *        busy      finished with a transaction open and much to discard
@@ -10,6 +11,9 @@
  */
 #include "plain.h"
 
+#include <alloca.h>
+#include <dlfcn.h>
+#include <err.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -309,6 +313,92 @@ static void by_shared_function(void)
 	}
 }
 
+/* In the middle HOST bytes deeper than at exit. */
+static __attribute__((noinline)) void finish_deeper(size_t bytes)
+{
+	volatile char *room = alloca(bytes);
+
+	room[0] = 0;
+	finish_if_kept();
+	room[bytes - 1] = 0;
+}
+
+static void by_same_height(void)
+{
+	atexit(finish_if_kept);
+	for (int i = 0; i < 3; i++) {
+		kept = open_database();
+		finish_deeper((size_t)atoi(first_host));
+	}
+	kept = open_database();
+}
+
+/* ---- exits that the C library makes, and handlers of other kinds --------------------------
+ */
+
+static void by_errx(void)
+{
+	kept = open_database();
+	atexit(finish_kept);
+	errx(status, "the end");
+}
+
+static void finish_by_status(int ended_with, void *arg)
+{
+	printf("ends with %d\n", ended_with);
+	PQfinish(arg);
+}
+
+static void by_on_exit(void)
+{
+	on_exit(finish_by_status, open_database());
+}
+
+static void *keep_one(void *arg)
+{
+	kept = open_database();
+	atexit(finish_kept);
+	if (arg != NULL) {
+		pthread_join(*(pthread_t *)arg, NULL);
+	}
+	return NULL;
+}
+
+/* The thread that ends has never connected, and the handler is newer than the pool. */
+static void by_return_of_another(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, keep_one, NULL);
+	pthread_join(thread, NULL);
+}
+
+static void by_last_thread(void)
+{
+	static pthread_t first;
+	pthread_t thread;
+
+	first = pthread_self();
+	pthread_create(&thread, NULL, keep_one, &first);
+	pthread_exit(NULL);
+}
+
+/* The exit handler of a library runs when that is unloaded, which is not the end. HOST: its
+ * path. */
+static void by_unloading(void)
+{
+	void *library = dlopen(first_host, RTLD_NOW);
+	void (*open_one)(void);
+
+	*(void **)&open_one = dlsym(library, "open_one");
+	touch();
+	open_one();
+	dlclose(library);
+	kept = open_database();
+	touch();
+	finish_if_kept();
+}
+
 struct choice {
 	const char *name;
 	void (*use)(void);
@@ -336,6 +426,12 @@ static const struct choice ways[] = {{"return", by_return},
                                      {"destructor", by_destructor},
                                      {"while_working", by_return_from_main_while_working},
                                      {"shared_function", by_shared_function},
+                                     {"same_height", by_same_height},
+                                     {"errx", by_errx},
+                                     {"on_exit", by_on_exit},
+                                     {"return_of_another", by_return_of_another},
+                                     {"last_thread", by_last_thread},
+                                     {"unloading", by_unloading},
                                      {NULL, NULL}};
 
 static void use(const struct choice *choices, const char *name)

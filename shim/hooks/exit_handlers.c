@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The program registers an exit handler: one of ours comes right after it, so that the newest
+ * is always ours. exit(3) runs the newest first, in the thread that called it and whoever that
+ * was (main's return, err(3), the last thread's end), and so the thread knows that it ends
+ * before any handler of the program's can finish a connection (trace/ending.h).
+ *
+ * A handler belongs to an object, and __cxa_finalize() runs those of one that dlclose(3)
+ * unloads. Ours belong to the same objects, so that they go with them; which of the two runs
+ * one is told by where it returns to.
+ *
+ * Thread-local objects of C++ are destroyed before all that, by exit(3) or at a thread's end.
+ * Of the first thread it is always exit(3) (pthread_exit(3) leaves them alone there), so it
+ * gets one of ours for these, too. For others they count as the thread's work.
+ *
+ * Nothing is registered before the program is pooled: handlers from before run after the one
+ * with which that begins. What one of ours cannot be registered for, for want of memory, or
+ * because a library is bound past us (RTLD_DEEPBIND), is taken for the program's work.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/cold.h"
+#include "base/dl.h"
+#include "base/self.h"
+#include "hooks/entry.h"
+#include "hooks/process.h"
+#include "trace/ending.h"
+
+/* atexit(3) is made of it, and so are the destructors of static objects in C++. */
+int __cxa_atexit(void (*run)(void *arg), void *arg, void *object);
+/* Runs the handlers of an object that is unloaded. */
+void __cxa_finalize(void *object);
+int on_exit(void (*run)(int status, void *arg), void *arg);
+/* The destructors of thread-local objects. */
+int __cxa_thread_atexit_impl(void (*run)(void *arg), void *arg, void *object);
+
+/* More than what a free list of small blocks gives, and keeps. */
+#define ROOM_BYTES 4096
+
+/* The real ones, looked up when first needed: a program without any pays for nothing. */
+static _Atomic(void *) real_atexit;
+static _Atomic(void *) real_on_exit;
+static _Atomic(void *) real_thread_atexit;
+
+/* Where __cxa_finalize() goes on after a handler; NULL: that is not known yet. */
+static _Atomic(const void *) finalizer;
+
+static void *find(_Atomic(void *) *known, const char *name)
+{
+	void *found = atomic_load_explicit(known, memory_order_relaxed);
+
+	if (found == NULL) {
+		found = dl_next(name);
+		atomic_store_explicit(known, found, memory_order_relaxed);
+	}
+	return found;
+}
+
+static int really_register(void (*run)(void *arg), void *arg, void *object)
+{
+	int (*function)(void (*run)(void *arg), void *arg, void *object);
+
+	*(void **)&function = find(&real_atexit, "__cxa_atexit");
+	return function != NULL ? function(run, arg, object) : -1;
+}
+
+static void note_finalizer(void *arg)
+{
+	(void)arg;
+	atomic_store(&finalizer, __builtin_return_address(0));
+}
+
+static void note_end(void *arg)
+{
+	(void)arg;
+	if (__builtin_return_address(0) != atomic_load(&finalizer)) {
+		ending_begin();
+	}
+}
+
+/* Threads that come at once find the same. */
+static COLD void find_finalizer(void)
+{
+	static char object;
+
+	if (really_register(note_finalizer, NULL, &object) == 0) {
+		__cxa_finalize(&object);
+	}
+}
+
+static void be_newest(void *object)
+{
+	if (!process_has_pool()) {
+		return;
+	}
+	if (atomic_load(&finalizer) == NULL) {
+		find_finalizer();
+	}
+	really_register(note_end, NULL, object);
+}
+
+ENTRY int __cxa_atexit(void (*run)(void *arg), void *arg, void *object)
+{
+	int status = really_register(run, arg, object);
+
+	if (status == 0) {
+		be_newest(object);
+	}
+	return status;
+}
+
+ENTRY int on_exit(void (*run)(int status, void *arg), void *arg)
+{
+	int (*function)(void (*run)(int status, void *arg), void *arg);
+	int status;
+
+	*(void **)&function = find(&real_on_exit, "on_exit");
+	status = function != NULL ? function(run, arg) : -1;
+	if (status == 0) {
+		be_newest(NULL);
+	}
+	return status;
+}
+
+static void note_end_of_objects(void *arg)
+{
+	(void)arg;
+	ending_begin();
+}
+
+/* The C library ends the process when it has no memory for a destructor. */
+static bool is_memory_left(void)
+{
+	void *room = malloc(ROOM_BYTES);
+
+	free(room);
+	return room != NULL;
+}
+
+ENTRY int __cxa_thread_atexit_impl(void (*run)(void *arg), void *arg, void *object)
+{
+	int (*function)(void (*run)(void *arg), void *arg, void *object);
+	int status;
+
+	*(void **)&function = find(&real_thread_atexit, "__cxa_thread_atexit_impl");
+	status = function != NULL ? function(run, arg, object) : -1;
+	if (status == 0 && process_has_pool() && self_tid() == self_pid() && is_memory_left()) {
+		function(note_end_of_objects, NULL, &real_thread_atexit);
+	}
+	return status;
+}
