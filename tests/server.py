@@ -171,13 +171,15 @@ class Server:
     thread that lives on: the server ends with the thread that started it.
 
     programs: the folder of its initdb and postgres, if not the machine's own, for example
-    versions.server_of("15.8"). psql and the other clients are always the machine's."""
+    versions.server_of("15.8"). psql and the other clients are always the machine's.
+    environ: variables of the server process."""
 
     # What `programs` is where nothing is said; the matrix sets it for a whole run.
     default_programs = None
 
-    def __init__(self, settings=None, hba=HBA, programs=None):
+    def __init__(self, settings=None, hba=HBA, programs=None, environ=None):
         self.settings = {**SETTINGS, **(settings or {})}
+        self.environ = environ or {}
         self.hba = hba
         self.password = secrets.token_hex(8)
         self.bindir = bindir()
@@ -288,8 +290,8 @@ class Server:
         with open(self.logfile, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 [os.path.join(self.programs, "postgres"), "-D", self.data, "-p", str(self.port)],
-                env=own_environ(), cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                env={**own_environ(), **self.environ}, cwd="/", stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
                 preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT),
                 **self.account.popen)
 

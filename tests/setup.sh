@@ -106,6 +106,7 @@ need_check() {
 	need clang-format has_program clang-format
 	need groff-base has_program groff
 	need logrotate has_system_program logrotate
+	need locales test -e /usr/share/i18n/locales/de_DE
 	need git has_program git
 	need openssl has_program openssl
 	need strace has_program strace

@@ -551,6 +551,9 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQgetResult(conn);
 		end(&work);
+		if (!work.entered && result != NULL && process_is_inside()) {
+			handshake_got(conn, result);
+		}
 	}
 	return result;
 }

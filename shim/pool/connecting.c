@@ -136,6 +136,7 @@ PostgresPollingStatusType connecting_poll(struct connecting *c, const struct ses
 	    recv(pq->PQsocket(session->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
 		c->withheld = false;
 	}
+	opening_look(&c->opening);
 	wants = pq->PQconnectPoll(session->conn);
 	if (wants != PGRES_POLLING_FAILED) {
 		connecting_forget(c);

@@ -414,6 +414,15 @@ bool handshake_pipeline(const PGconn *conn, bool *on)
 	return true;
 }
 
+void handshake_got(const PGconn *conn, const PGresult *result)
+{
+	struct session *session = opening_got(conn, result) ? NULL : unleased(conn);
+
+	if (session != NULL && session->handshake != NULL) {
+		opening_note_result(&session->handshake->connecting.opening, result);
+	}
+}
+
 bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
                         PQnoticeReceiver *before)
 {

@@ -55,6 +55,9 @@ bool handshake_socket(const PGconn *conn, int *fd);
 /* True while the connect is in progress. */
 bool handshake_pending(const PGconn *conn);
 
+/* A libpq got `result` from its own PQgetResult, which may tell why a connect fails. */
+void handshake_got(const PGconn *conn, const PGresult *result);
+
 /*
  * True while it is, and libpq must not be asked: it has a session that is up already, with
  * traffic of ours on it, or one that waits for its turn. The functions are to answer as libpq's

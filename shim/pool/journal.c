@@ -146,6 +146,8 @@ static const char *const explanations[DROP_REASONS] = {
 	[DROP_CUSTOM_SETTING] =
 		"a customised setting is named in its statements, which no reset "
 		"makes NULL again",
+	[DROP_CONNECT_NOTICE] = "the server says something at each connect, which would not be "
+				"heard where a session is lent again",
 	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
 };
 
@@ -163,6 +165,9 @@ void journal_not_kept(const struct session *session, enum drop_reason why)
 	}
 	put_pool(&r, &session->lease);
 	record_word(&r, "reason", drop_reason_name(why));
+	if (why == DROP_CONNECT_NOTICE) {
+		record_str(&r, "notice", session->seen.notice);
+	}
 	record_str(&r, "msg", explanations[why]);
 	record_end(&r);
 }

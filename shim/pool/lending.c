@@ -407,7 +407,11 @@ bool lending_wants_room(const struct session *session)
 	const char *error = session->libpq->PQerrorMessage(session->conn);
 	char buf[256];
 
-	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+	if (session->seen.full) {
+		return true;
+	}
+	/* What was encrypted is not known otherwise, and understood only in English. */
+	for (size_t i = 0; !session->seen.error && i < sizeof(signs) / sizeof(signs[0]); i++) {
 		if (strstr(error, signs[i]) != NULL) {
 			return true;
 		}

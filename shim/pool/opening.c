@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Seeing the notices of a connect. */
+/* Seeing what the server says while a connection is made. */
 #include "pool/opening.h"
 
 #include <errno.h>
@@ -7,20 +7,39 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/text.h"
+
+/* Of what is looked at: a few small messages, and an error's first fields. */
+#define PEEK_BYTES 512
+
+static const char too_many_connections[] = "53300";
 
 /* How long a server may take in steps, before libpq itself waits for it. */
 #define PATIENCE_NS (200 * NS_PER_MS)
 
 static _Thread_local struct opening *current;
 
+static void note_notice(struct opening_seen *seen, const struct libpq *libpq,
+                        const PGresult *result)
+{
+	const char *message = libpq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	struct text t;
+
+	text_init(&t, seen->notice, sizeof(seen->notice));
+	text_str(&t, message != NULL ? message : "?");
+}
+
 static void count_and_pass_on(void *arg, const PGresult *result)
 {
 	struct opening *opening = arg;
 
-	opening->notices++;
+	if (opening->notices++ == 0) {
+		note_notice(&opening->seen, opening->libpq, result);
+	}
 	opening->receiver(opening->receiver_arg, result);
 }
 
@@ -60,6 +79,7 @@ void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *
 void opening_again(struct opening *opening)
 {
 	opening->notices = 0;
+	opening->seen = (struct opening_seen){0};
 	put(opening, count_and_pass_on, opening);
 }
 
@@ -83,7 +103,85 @@ void opening_pass(const struct libpq *libpq, PGconn *conn)
 	if (current != NULL && current->conn == NULL) {
 		opening_attach(current, libpq, conn);
 	}
+	if (current != NULL && current->conn == conn) {
+		opening_look(current);
+	}
 }
+
+/* ---- errors ---- */
+
+static void note_sqlstate(struct opening_seen *seen, const char *sqlstate)
+{
+	seen->error = true;
+	seen->full = seen->full || strcmp(sqlstate, too_many_connections) == 0;
+}
+
+void opening_note_result(struct opening *opening, const PGresult *result)
+{
+	const char *sqlstate = opening->libpq->PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (sqlstate != NULL) {
+		note_sqlstate(&opening->seen, sqlstate);
+	}
+}
+
+bool opening_got(const PGconn *conn, const PGresult *result)
+{
+	if (current == NULL || current->conn != conn) {
+		return false;
+	}
+	opening_note_result(current, result);
+	return true;
+}
+
+/* The fields of an error, up to `end`: a letter and a string each. */
+static void read_error(struct opening_seen *seen, const char *at, const char *end)
+{
+	const char *nul;
+
+	while (at < end && *at != '\0' &&
+	       (nul = memchr(at, '\0', (size_t)(end - at))) != NULL) {
+		if (*at == PG_DIAG_SQLSTATE) {
+			note_sqlstate(seen, at + 1);
+		}
+		at = nul + 1;
+	}
+}
+
+/* Messages: a letter, and a length in four bytes that counts these. */
+static void read_messages(struct opening_seen *seen, const char *at, const char *end)
+{
+	while (end - at > 5) {
+		const unsigned char *b = (const unsigned char *)at;
+		uint32_t len = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 |
+		               (uint32_t)b[3] << 8 | b[4];
+
+		if (*at == 'E') {
+			read_error(seen, at + 5, end);
+		}
+		if (*at == 'E' || len < 4 || len >= (size_t)(end - at)) {
+			return;
+		}
+		at += 1 + len;
+	}
+}
+
+void opening_look(struct opening *opening)
+{
+	const struct libpq *libpq = opening->libpq;
+	ConnStatusType status = libpq->PQstatus(opening->conn);
+	char bytes[PEEK_BYTES];
+	ssize_t n;
+
+	if ((status == CONNECTION_AWAITING_RESPONSE || status == CONNECTION_AUTH_OK) &&
+	    !libpq->PQsslInUse(opening->conn)) {
+		n = recv(libpq->PQsocket(opening->conn), bytes, sizeof(bytes),
+		         MSG_PEEK | MSG_DONTWAIT);
+		read_messages(&opening->seen, bytes, bytes + (n > 0 ? n : 0));
+	}
+}
+
+/* ---- the receiver of notices ---- */
 
 void opening_detach(struct opening *opening)
 {
@@ -147,6 +245,7 @@ static PGconn *connect_in_steps(struct opening *opening, const struct libpq *lib
 			libpq->PQreset(conn);
 			break;
 		}
+		opening_look(opening);
 		wants = libpq->PQconnectPoll(conn);
 	}
 	opening_detach(opening);

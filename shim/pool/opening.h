@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Seeing the notices of a connect.
+ * Seeing what the server says while a connection is made: notices, and of an error its
+ * SQLSTATE.
  *
  * What a server says while a connection is made (a collation mismatch, a bad setting of
  * the role) is said once: a session that is lent again would not repeat it, so a session
@@ -12,6 +13,11 @@
  * A libpq that was linked with -Bsymbolic never comes by. Its first connect tells: nothing
  * is known of it and its session is not lent again either. From then on its connects are
  * made in steps, as a program's own would be, and by PQreset where a server takes its time.
+ *
+ * libpq gives no SQLSTATE of a failed connect, and the message is in the server's language.
+ * An error that comes after the authentication libpq takes in by calling its own PQgetResult,
+ * which comes by us as well; one that comes before, such as that all connections are taken, is
+ * seen in the socket's queue before libpq reads it, unless it is encrypted.
  */
 #ifndef PQPOOL_POOL_OPENING_H
 #define PQPOOL_POOL_OPENING_H
@@ -22,11 +28,22 @@
 #include "base/libpq.h"
 #include "pool/reason.h"
 
+#define OPENING_NOTICE_MAX 120
+
+/* What was seen. */
+struct opening_seen {
+	bool error;                      /* the SQLSTATE of one at least */
+	bool full;                       /* one said that there are too many connections */
+	char notice[OPENING_NOTICE_MAX]; /* the first one's message, or its beginning; "" = none
+	                                  */
+};
+
 /* One connect in progress in this thread. */
 struct opening {
 	const struct libpq *libpq;
 	PGconn *conn; /* NULL until libpq came by with it */
 	unsigned notices;
+	struct opening_seen seen;
 	bool detached;
 	bool replaced;             /* a receiver came past us */
 	PQnoticeReceiver receiver; /* what is passed on to, and put back at the end */
@@ -66,5 +83,13 @@ COLD void opening_detach(struct opening *opening);
 
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
 void opening_pass(const struct libpq *libpq, PGconn *conn);
+
+/* To be called before each other PQconnectPoll: an error may have come. errno is lost. */
+void opening_look(struct opening *opening);
+
+/* A libpq got `result` from its own PQgetResult. False: of no connect in this thread that
+ * blocks. */
+bool opening_got(const PGconn *conn, const PGresult *result);
+void opening_note_result(struct opening *opening, const PGresult *result);
 
 #endif

@@ -87,6 +87,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo)
 	session->conn = opening_connect(&opening, libpq, conninfo);
 	session->lease.conn = session->conn;
 	session->taint = opening_verdict(&opening);
+	session->seen = opening.seen;
 	if (session->conn != NULL) {
 		session_note_connection(session);
 	}

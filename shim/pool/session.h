@@ -25,6 +25,7 @@
 #include "base/libpq.h"
 #include "pool/escaping.h"
 #include "pool/login.h"
+#include "pool/opening.h"
 #include "pool/pool.h"
 #include "pool/reason.h"
 #include "pool/socket_options.h"
@@ -97,6 +98,7 @@ struct session {
 
 	struct standing standing;
 	struct login login;
+	struct opening_seen seen; /* while it was opened, or failed to be */
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was asked last */
 

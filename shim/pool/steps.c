@@ -157,6 +157,7 @@ static PostgresPollingStatusType opened(struct session *session)
 	if (session->taint == DROP_NONE) {
 		session->taint = opening_verdict(&h->connecting.opening);
 	}
+	session->seen = h->connecting.opening.seen;
 	session_note_connection(session);
 	session_show_socket(session);
 	lending_admit(session, session->proven_ns - h->connecting.began_ns);
@@ -168,6 +169,7 @@ static bool may_try_again(struct session *session)
 {
 	struct handshake *h = session->handshake;
 
+	session->seen = h->connecting.opening.seen;
 	if (h->made_room || !lending_wants_room(session)) {
 		return false;
 	}

@@ -341,9 +341,34 @@ def test_notice_at_connect_comes_every_time(script, run, program, server):
     assert pooled.stderr == bare.stderr
     assert len(set(pooled.stdout.split())) == 3
     assert len(pooled.events("release", reason="connect_notice")) == 3
+    told, = pooled.events("not_kept")
+    assert (told["level"], told["reason"]) == ("warning", "connect_notice")
+    assert told["notice"].startswith('invalid value for parameter "default_tablespace"')
     server.sql("ALTER ROLE noisy RESET ALL")
     quiet = script(user="noisy", database="app")
     assert quiet.lease() == quiet.lease()
     quiet.end()
     assert wait_until(lambda: not server.sessions("usename = 'noisy'"))
     server.sql("DROP ROLE noisy")
+
+
+@pytest.mark.parametrize("name", ["script", "stepwise"])
+def test_collation_version_mismatch(script, server, name):
+    """Which the server warns of at each connect, until somebody mends it."""
+    if server.major < 15:
+        pytest.skip("databases have had a collation version since server 15")
+    server.sql("CREATE DATABASE mismatched TEMPLATE template0 LOCALE_PROVIDER icu"
+               " ICU_LOCALE 'en' OWNER app")
+    server.sql("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'mismatched'")
+    s = script(user="app", database="mismatched", name=name)
+    for _ in range(3):
+        if name == "stepwise":
+            s.do("start", "a")
+            assert s.do("drive", "a").strip() == "a OK"
+        else:
+            s.connect("a")
+        s.do("finish", "a")
+    told, = s.events("not_kept")
+    assert told["notice"] == 'database "mismatched" has a collation version mismatch'
+    assert s.end().stderr.count("collation version mismatch") == 3
+    server.sql("DROP DATABASE mismatched")
