@@ -3,6 +3,7 @@
 # make            build/libpqpool.so and build/pqpool
 # make demo       set everything up, run pgbench without and with the shim, show a leak report
 # make check      set everything up, run every test
+# make check-matrix   the same against other servers and libpqs, and on Debian 13
 # make bench      set everything up, measure what it costs and saves
 # make install    to PREFIX (/usr/local), below DESTDIR if that is set; make uninstall
 # make asan tsan valgrind lint format clean: see tests/tests.mk
@@ -40,7 +41,7 @@ LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
 COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
-.PHONY: all demo bench check lint format asan tsan valgrind clean setup install uninstall
+.PHONY: all demo bench check check-matrix lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program pays for what the linker does with us at its start, libpq or not

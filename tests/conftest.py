@@ -18,7 +18,9 @@ was not there before.
 """
 import os
 import pathlib
+import re
 import signal
+import subprocess
 import tempfile
 
 import pytest
@@ -26,7 +28,7 @@ import pytest
 import cmocka
 import versions
 from running import Runner
-from server import Server
+from server import Server, bindir, major_version
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
@@ -147,6 +149,22 @@ def memory():
         yield pathlib.Path(folder)
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("versions", "other versions than the machine's (versions.py)")
+    group.addoption("--server-version", help="of the servers that do not say theirs")
+    group.addoption("--libpq-version", help="of the libpq that programs run with")
+
+
+def pytest_configure(config):
+    try:
+        if version := config.getoption("--server-version"):
+            Server.default_programs = versions.server_of(version)
+        if version := config.getoption("--libpq-version"):
+            os.environ["LD_LIBRARY_PATH"] = versions.libpq_of(version)
+    except versions.Unavailable as why:
+        raise pytest.UsageError(str(why)) from why
+
+
 def pytest_collect_file(file_path, parent):
     """Unit tests are C files; their cases become items."""
     if file_path.parent.name == "unit" and file_path.match("test_*.c"):
@@ -154,10 +172,24 @@ def pytest_collect_file(file_path, parent):
     return None
 
 
-def pytest_collection_modifyitems(items):
-    """The quick ones first."""
+def machines_libpq():
+    """The version of the headers' libpq, which is the one that programs find."""
+    said = subprocess.check_output(["pg_config", "--version"], text=True)
+    return re.search(r"[\d.]+", said).group()
+
+
+def pytest_collection_modifyitems(config, items):
+    """The quick ones first, and none that is for other versions than those at hand."""
     order = {"unit": 0, "lint": 1}
     items.sort(key=lambda item: order.get(item.path.parent.name, 2))
+    libpq = int((config.getoption("--libpq-version") or machines_libpq()).split(".")[0])
+    server = major_version(Server.default_programs or bindir())
+    left_out = [item for item in items
+                if any(libpq < mark.args[0] for mark in item.iter_markers("libpq"))
+                or any(not mark.kwargs.get("since", 0) <= server < mark.kwargs.get("before", 99)
+                       for mark in item.iter_markers("server"))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(hookwrapper=True)

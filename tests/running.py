@@ -108,6 +108,13 @@ class Runner:
                 pytest.fail("sessions left on the server: %s" % left, pytrace=False)
 
 
+def in_pipeline(values, needs):
+    """Parameters; those for which needs(value) want a libpq that can pipeline (14 or newer):
+    with an older one a session in a transaction is closed, and a ping has no other answer."""
+    return [pytest.param(value, marks=pytest.mark.libpq(14)) if needs(value) else value
+            for value in values]
+
+
 def find_library(name):
     """The path of a library that the linker knows."""
     lines = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True,

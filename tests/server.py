@@ -45,6 +45,7 @@ SETTINGS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
+    "password_encryption": "scram-sha-256",
     "log_connections": "on",
     "log_disconnections": "on",
     "log_line_prefix": "%m [%p] ",

@@ -5,6 +5,7 @@
 #
 #   tests/setup.sh demo       what building and `make demo` need
 #   tests/setup.sh check      what `make check` needs
+#   tests/setup.sh clients    what the tests of the real clients need (tests/debian.sh)
 #   tests/setup.sh sanitize   what `make asan` and `make tsan` need
 #   tests/setup.sh valgrind   what `make valgrind` needs
 #   tests/setup.sh bench      what `make bench` needs
@@ -100,23 +101,24 @@ need_bench() {
 }
 
 need_check() {
-	need_sanitize
-	need tmux has_program tmux
+	need_clients
 	need clang has_program clang
 	need clang-format has_program clang-format
 	need groff-base has_program groff
 	need logrotate has_system_program logrotate
 	need locales test -e /usr/share/i18n/locales/de_DE
-	need git has_program git
 	need openssl has_program openssl
 	need strace has_program strace
-	need python3-psycopg2 has_module psycopg2
 	need libjemalloc2 has_library libjemalloc.so.2
-	need_clients
+	need debootstrap has_system_program debootstrap
 }
 
 # The real clients of tests/clients; interpreters by the paths the tests use.
 need_clients() {
+	need_sanitize
+	need git has_program git
+	need tmux has_program tmux
+	need python3-psycopg2 has_module psycopg2
 	need python3-psycopg has_module psycopg
 	need libdbd-pg-perl /usr/bin/perl -MDBD::Pg -e 1
 	need php-cli test -x /usr/bin/php
@@ -191,9 +193,9 @@ install_missing() { # install_missing LEVEL
 main() {
 	local level=${1:-check}
 	case $level in
-	demo | check | sanitize | valgrind | bench) ;;
+	demo | check | clients | sanitize | valgrind | bench) ;;
 	*)
-		echo "usage: $0 [demo|check|sanitize|valgrind|bench]" >&2
+		echo "usage: $0 [demo|check|clients|sanitize|valgrind|bench]" >&2
 		exit 2
 		;;
 	esac

@@ -4,6 +4,8 @@
 #
 #   make check            every test; K=EXPR chooses by name as pytest's -k does,
 #                         T=PATHS by file or folder (T=tests/unit)
+#   make check-matrix     the integration tests against other servers and libpqs, and the
+#                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
@@ -23,6 +25,7 @@ JOBS   := $(shell nproc 2>/dev/null || echo 2)
 REMAKE := $(MAKE) --no-print-directory -j$(JOBS)
 K ?=
 T ?=
+CELLS ?=
 
 # --- test programs: ordinary libpq programs, which know nothing of us ----------
 # (those in programs/modules/ are shared libraries, built by the tests that load them)
@@ -128,6 +131,11 @@ check:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),tests)
+
+check-matrix:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all programs
+	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/matrix.py $(CELLS)
 
 lint:
 	@BUILD='$(BUILD)' tests/setup.sh check

@@ -2,6 +2,7 @@
 """What one lease leaves on the client's side of a connection is not there for the next."""
 import pytest
 
+from running import in_pipeline
 from server import wait_until
 
 NOTICE = "DO $$ BEGIN RAISE NOTICE 'hear hear'; END $$"
@@ -46,7 +47,7 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", in_pipeline(KEPT, lambda name: "transaction" in name))
 def test_restored_on_the_same_backend(script, name):
     *commands, changed = KEPT[name]
     s = script()
@@ -76,7 +77,7 @@ DROPPED = {
 }
 
 
-@pytest.mark.parametrize("name", DROPPED)
+@pytest.mark.parametrize("name", in_pipeline(DROPPED, lambda name: "pipeline" in name))
 def test_dropped_by_design(script, server, name):
     reason, *commands = DROPPED[name]
     s = script()

@@ -253,7 +253,7 @@ def test_prepared_by_protocol_only(script):
     s.finish("a")
 
 
-@pytest.mark.parametrize("pipeline", [False, True])
+@pytest.mark.parametrize("pipeline", [False, True], ids=["call", "pipeline"])
 def test_unnamed_statement_of_another(script, pipeline):
     s = script(env={"PQPOOL_PRE_PING": "off", **AUTO})
     pid = s.connect("a")

@@ -102,7 +102,8 @@ VARIABLES = [
     ("PGCLIENTENCODING", "LATIN1", "SHOW client_encoding", "LATIN1"),
     ("PGPASSWORD", "unneeded", "SELECT 1", "1"),
     ("PGCONNECT_TIMEOUT", "7", "SELECT 1", "1"),
-    ("PGTARGETSESSIONATTRS", "read-write", "SELECT 1", "1"),
+    pytest.param("PGTARGETSESSIONATTRS", "read-write", "SELECT 1", "1",
+                 marks=[pytest.mark.libpq(14), pytest.mark.server(since=14)]),
 ]
 
 

@@ -17,6 +17,8 @@ WATCHFUL = [{}, {"PQPOOL_PRE_PING": "on"}, {"PQPOOL_PRE_PING": "auto"},
             {"PQPOOL_PRE_PING": "on", "PQPOOL_RESET": "off"},
             {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "off"},
             {"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "discard"}]
+# From 17 on a session is asked for login event triggers, whatever the pings are set to.
+NOT_ASKED = pytest.mark.server(before=17)
 
 
 def pids(server):
@@ -63,6 +65,8 @@ def test_terminated_while_idle(script, server, env, tcp):
     assert s.end().stderr == ""
 
 
+@NOT_ASKED
+@pytest.mark.libpq(14)
 @pytest.mark.parametrize("tcp", [False, True])
 def test_terminated_and_not_looked_at(script, server, tcp):
     s = script(env=BLIND, tcp=tcp)
@@ -74,6 +78,8 @@ def test_terminated_and_not_looked_at(script, server, tcp):
     sees_nothing(s, before)
 
 
+@NOT_ASKED
+@pytest.mark.libpq(14)
 def test_server_restarted(script, new_server):
     own = new_server()
     watchful, blind = script(server=own), script(server=own, env=BLIND)
@@ -115,6 +121,8 @@ def test_silent_server(script, env):
     assert closed["reason"] == "ping_failed"
 
 
+@NOT_ASKED
+@pytest.mark.libpq(14)
 def test_silent_and_not_looked_at(script):
     s = script(env=BLIND)
     before = s.lease()
@@ -190,6 +198,7 @@ def last_query(server, pid):
     return server.sql("SELECT query FROM pg_stat_activity WHERE pid = " + pid)[0][0]
 
 
+@NOT_ASKED
 def test_ping_query_is_what_is_sent(script, server):
     query = "SELECT 'are you there?'"
     s = script(env={"PQPOOL_PING_QUERY": query, "PQPOOL_RESET": "off"})
@@ -202,6 +211,7 @@ def test_ping_query_is_what_is_sent(script, server):
     s.finish("a")
 
 
+@NOT_ASKED
 def test_ping_of_old_is_the_empty_query(script, server):
     s = script(env={"PQPOOL_RESET": "off"})
     pid = s.connect("a")
@@ -212,6 +222,7 @@ def test_ping_of_old_is_the_empty_query(script, server):
     s.finish("a")
 
 
+@NOT_ASKED
 def test_ping_query_that_fails_is_no_proof(script):
     s = script(env={"PQPOOL_PING_QUERY": "SELECT 1/0", "PQPOOL_RESET": "off"})
     before = s.lease()
@@ -227,6 +238,7 @@ def test_reset_is_sent_at_once(script, server):
     assert wait_until(lambda: last_query(server, pid) == "DISCARD ALL")
 
 
+@pytest.mark.libpq(14)
 def test_idle_in_the_pool_is_idle_on_the_server(script, server):
     s = script()
     s.connect("a")

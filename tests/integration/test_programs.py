@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from running import PYTHON, same
+from running import PYTHON, in_pipeline, same
 
 # What happened to the sessions, where it is known; three rounds each.
 SESSIONS = {
@@ -26,7 +26,8 @@ SESSIONS = {
 }
 
 
-@pytest.mark.parametrize("mode", SESSIONS)
+@pytest.mark.parametrize("mode", in_pipeline(
+    SESSIONS, lambda mode: mode in ("exec", "errors", "pipeline")))
 @pytest.mark.parametrize("way", ["unix", "tcp", "tls"])
 def test_calls(run, program, tls_server, mode, way):
     pooled = same(run, [program("calls"), mode], status=7, server=tls_server,

@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What libpq 14 brought: an older one may be the one that the program runs with. */
+static inline int has_pipelines(void)
+{
+	return PQlibVersion() >= 140000;
+}
+
 static inline void die(const char *what, PGconn *conn)
 {
 	fprintf(stderr, "%s: %s", what, PQerrorMessage(conn));

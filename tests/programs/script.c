@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plain.h"
+
 #define NAMES_MAX  128
 #define FIELDS_MAX 64
 #define END        "\004\n"
@@ -219,10 +221,15 @@ static void do_extended(struct named *n, char *sql)
 	tell_result(PQexecParams(n->conn, sql, 0, NULL, NULL, NULL, NULL, 0));
 }
 
+static PGpipelineStatus pipeline_status(PGconn *conn)
+{
+	return has_pipelines() ? PQpipelineStatus(conn) : PQ_PIPELINE_OFF;
+}
+
 static void do_unnamed(struct named *n, char *unused)
 {
 	(void)unused;
-	if (PQpipelineStatus(n->conn) == PQ_PIPELINE_OFF) {
+	if (pipeline_status(n->conn) == PQ_PIPELINE_OFF) {
 		tell_result(PQexecPrepared(n->conn, "", 0, NULL, NULL, NULL, 0));
 	} else {
 		printf("%d\n", PQsendQueryPrepared(n->conn, "", 0, NULL, NULL, NULL, 0));
@@ -231,7 +238,7 @@ static void do_unnamed(struct named *n, char *unused)
 
 static void do_send(struct named *n, char *sql)
 {
-	int sent = PQpipelineStatus(n->conn) == PQ_PIPELINE_OFF
+	int sent = pipeline_status(n->conn) == PQ_PIPELINE_OFF
 	                   ? PQsendQuery(n->conn, sql)
 	                   : PQsendQueryParams(n->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
 
@@ -442,7 +449,7 @@ static void do_state(struct named *n, char *unused)
 
 	(void)unused;
 	printf("status=%d\ntransaction=%d\npipeline=%d\nnonblocking=%d\nbusy=%d\n",
-	       PQstatus(n->conn), PQtransactionStatus(n->conn), PQpipelineStatus(n->conn),
+	       PQstatus(n->conn), PQtransactionStatus(n->conn), pipeline_status(n->conn),
 	       PQisnonblocking(n->conn), PQisBusy(n->conn));
 	printf("encoding=%d\nnotify=%s\ninstance=%d\nerror=%s\n", PQclientEncoding(n->conn),
 	       notify != NULL ? notify->relname : "none",

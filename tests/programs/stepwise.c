@@ -263,7 +263,10 @@ static void set(struct client *c, const char *what)
 		printf("%d", PQregisterEventProc(c->conn, on_event, "events", c));
 	} else if (strcmp(what, "trace") == 0) {
 		PQtrace(c->conn, stdout);
-		PQsetTraceFlags(c->conn, PQTRACE_SUPPRESS_TIMESTAMPS | PQTRACE_REGRESS_MODE);
+		if (PQlibVersion() >= 140000) {
+			PQsetTraceFlags(c->conn,
+			                PQTRACE_SUPPRESS_TIMESTAMPS | PQTRACE_REGRESS_MODE);
+		}
 	}
 }
 
