@@ -61,9 +61,9 @@ def test_rows_in_chunks(run, newer):
     assert len(done.events("session_open")) == 2
 
 
-def test_password_changed(run, newer):
+def test_password_changed(run, newer, new_server):
     """The idle sessions would hide it."""
-    done = same(run, [*newer, "password"])
+    done = same(run, [*newer, "password"], server=new_server())
     assert len(done.events("session_close", reason="altered")) == 1
 
 
