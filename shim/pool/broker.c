@@ -39,6 +39,11 @@
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
 
+/* Leases of a session that follow each other more slowly leave time to see its reset answered.
+ */
+#define QUIET_NS      (10 * NS_PER_MS)
+#define QUIET_WAIT_NS NS_PER_MS
+
 /* The message of a connection that the program has finished. */
 static const char finished_before[] = "pqpool: the connection was finished before\n";
 
@@ -333,6 +338,22 @@ static void note_lateness(const struct session *session, struct lease *ended,
 	}
 }
 
+/*
+ * A program that does not come back soon may be killed before it reads the answer to the reset,
+ * and the server would log an answer that nobody read as a connection reset. Where leases
+ * follow each other quickly the answer is left to the next, and so it is where that is the only
+ * proof of life.
+ */
+static enum drop_reason await_reset(struct session *session, const struct lease *ended)
+{
+	if (session->flight == FLIGHT_NONE || lending_settings.care.pre_ping == PRE_PING_OFF ||
+	    ended->ended_ns - session->slot.idle_ns < QUIET_NS ||
+	    pool_count(&session->lender->pool).waiting > 0) {
+		return DROP_NONE;
+	}
+	return reset_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
+}
+
 static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
                       const void *caller)
 {
@@ -360,6 +381,9 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	}
 	if (why == DROP_NONE) {
 		why = reset_send(session, &lending_settings.care);
+	}
+	if (why == DROP_NONE) {
+		why = await_reset(session, ended);
 	}
 	/* Written before anybody else can be given the session, so that the log is in order. */
 	journal_release(ended, why, stack);

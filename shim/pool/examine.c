@@ -26,7 +26,7 @@ static bool socket_is_as_before(struct session *session)
 	session->socket_shown = false;
 	return !shown ||
 	       (session_is_ours(session) && session->options_ino == session->socket_ino &&
-	        socket_options_put_back(&session->options, fd));
+	        socket_options_put_back(session->options, fd));
 }
 
 enum drop_reason examine_returned(struct session *session, const struct lease *ended)

@@ -277,6 +277,27 @@ static enum drop_reason collect(struct session *session)
 	return why;
 }
 
+enum drop_reason reset_await(struct session *session, uint64_t deadline_ns)
+{
+	enum drop_reason why = DROP_NONE;
+
+	session->check.deadline_ns = deadline_ns;
+	session->check.failed = false;
+	/* What it reports would be how the process escapes, though nobody has connected. */
+	if (!escaping_holds(&session->opened, session->libpq, session->conn)) {
+		return DROP_NONE;
+	}
+	while (collect_some(session, &why) == CHECK_PENDING) {
+		if (!wait_for_socket(session, reset_check_unsent(session))) {
+			return DROP_NONE;
+		}
+		if (session->libpq->PQconsumeInput(session->conn) != 1) {
+			return DROP_PING_FAILED;
+		}
+	}
+	return why;
+}
+
 bool reset_check_unsent(struct session *session)
 {
 	return session->libpq->PQflush(session->conn) > 0;

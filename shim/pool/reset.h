@@ -40,6 +40,12 @@ struct session_care {
  */
 enum drop_reason reset_send(struct session *session, const struct session_care *care);
 
+/*
+ * Waits for the answer to a reset in flight until `deadline_ns`; DROP_NONE also if it has not
+ * come by then, and stays in flight. Else as reset_check says.
+ */
+enum drop_reason reset_await(struct session *session, uint64_t deadline_ns);
+
 /* Takes a session that was just opened, and that nobody used, into our care. */
 COLD void reset_park(struct session *session);
 

@@ -62,6 +62,17 @@ void session_note_connection(struct session *session)
 	session->local = address.sa_family == AF_UNIX;
 }
 
+void session_note_options(struct session *session)
+{
+	if (session->options == NULL) {
+		session->options = malloc(sizeof(*session->options));
+	}
+	if (session->options != NULL) {
+		session->options_ino = session->socket_ino;
+		socket_options_note(session->options, session->libpq->PQsocket(session->conn));
+	}
+}
+
 struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
 {
 	struct session *session = make(libpq);
@@ -290,6 +301,7 @@ void session_free(struct session *session)
 	forget_end(session);
 	scope_close(session);
 	free(session->refusal);
+	free(session->options);
 	free(session->spare);
 	free(session);
 }

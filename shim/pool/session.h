@@ -79,7 +79,7 @@ struct session {
 	ino_t socket_ino;
 	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
 	bool socket_shown; /* to this lease, by PQsocket */
-	struct socket_options options; /* of the socket with this inode, before it was shown */
+	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 
 	/* What the lease has sent so far; work.c's, and reset.c's to begin anew. */
@@ -142,13 +142,15 @@ bool session_is_ours(const struct session *session);
 /* Notes socket and backend anew: the program reset the connection under its lease. */
 void session_note_connection(struct session *session);
 
+/* Notes the options of its socket; without memory, not. */
+COLD void session_note_options(struct session *session);
+
 /* The program is about to learn the descriptor, and may set options on it. */
 static inline void session_show_socket(struct session *session)
 {
 	session->socket_shown = true;
 	if (session->options_ino != session->socket_ino) {
-		session->options_ino = session->socket_ino;
-		socket_options_note(&session->options, session->libpq->PQsocket(session->conn));
+		session_note_options(session);
 	}
 }
 

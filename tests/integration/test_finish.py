@@ -2,6 +2,7 @@
 """What PQfinish promises: the end of the connection as the server sees it, and no descriptor
 of a connection that is not kept, without any further call of the program's."""
 import os
+import signal
 
 import pytest
 
@@ -94,3 +95,17 @@ def test_a_waiter_does_not_wait_for_a_blocked_backend(script, server):
     assert wait_until(lambda: pid not in backends(server))
     assert not s.events("session_open_failed")
     s.finish("b")
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+def test_a_killed_program_leaves_no_reset_in_the_servers_log(script, new_server, transport):
+    """The answer to pqpool's own reset does not lie unread when the kernel closes the socket."""
+    server = new_server()
+    s = script(server=server, tcp=transport == "tcp")
+    pid = s.connect("a")
+    s.exec("a", "SET work_mem = '5MB'")
+    s.finish("a")
+    assert wait_until(lambda: server.sessions("state = 'idle' AND query LIKE 'DISCARD%'"))
+    os.kill(s.process.pid, signal.SIGKILL)
+    assert wait_until(lambda: pid not in backends(server))
+    assert "reset by peer" not in server.log_text()

@@ -60,13 +60,13 @@ print("changed", *changed)
 print("left", *[name for name, value in seen(s).items() if value != first[name]])
 print("kept", c.info.backend_pid == pid, file=sys.stderr)
 """
-EITHER = ["keepalive", "linger", "receive timeout", "priority", "low water", "receive buffer",
+EITHER = ["linger", "receive timeout", "priority", "low water", "receive buffer",
           "owner", "signal"]
-TCP = ["user timeout", "keepalive idle", "service", "congestion"]
+TCP = ["keepalive", "user timeout", "keepalive idle", "service", "congestion"]
 
 
 @pytest.mark.parametrize("transport, option",
-                         [("tcp", o) for o in EITHER + TCP] + [("unix", o) for o in EITHER if o != "keepalive"])
+                         [("tcp", o) for o in TCP + EITHER] + [("unix", o) for o in EITHER])
 def test_is_put_back(run, server, transport, option):
     argv = [PYTHON, "-c", PROGRAM, option]
     env = server.env(tcp=transport == "tcp")
