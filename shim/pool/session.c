@@ -16,7 +16,6 @@
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/self.h"
-#include "pool/decoy.h"
 #include "pool/events.h"
 #include "pool/opening.h"
 #include "pool/scope.h"
@@ -157,9 +156,6 @@ void session_finish(struct session *session)
 	}
 	session->libpq->PQfinish(session->conn);
 	session->conn = NULL;
-	if (session->lease.finished) {
-		decoy_leave(session->libpq, &session->lease);
-	}
 }
 
 void session_close(struct session *session)

@@ -45,7 +45,6 @@ PGRES_TUPLES_OK SELECT 1
 PGRES_COMMAND_OK DO
 """
 NOTICE = "NOTICE:  noticed\n"
-BAD = "status 1\n"
 
 
 def places(result, event, program):
@@ -101,24 +100,6 @@ def test_finish_twice(stale, program):
     assert places(result, told, program("stale")) == ["finish_here", "finish_here"]
     assert told["stack"] != told["finish_stack"]
     assert len(result.events("session_open")) == 1
-
-
-def test_session_that_was_really_finished(stale, program):
-    result = stale("late")
-    assert result.stdout == DEAD + BAD + AFTER + "finished\n" * 2 + AFTER
-    told = result.events("misuse")
-    assert places(result, told[0], program("stale")) == ["use_here", "finish_here"]
-    assert places(result, told[-1], program("stale")) == ["finish_here", "finish_here"]
-    assert told[-1]["msg"].startswith("PQfinish ")
-
-
-def test_addresses_are_not_given_out_again(stale):
-    bare = stale("reuse", pooled=False)
-    if not bare.stdout.endswith("\nreused\n"):
-        pytest.skip("this malloc does not do so anyway")
-    pooled = stale("reuse")
-    assert pooled.stdout.endswith("\nnot reused\n")
-    assert len(pooled.events("session_close", reason="event_proc")) == 20
 
 
 def test_connect_in_steps_is_no_misuse(stale):

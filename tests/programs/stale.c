@@ -4,8 +4,6 @@
  *
  *   use     everything that sends or reads, after a finish
  *   twice   finishes a second time
- *   late    the same two, where the session was really finished: it has an event procedure
- *   reuse   the addresses of connections that were really finished, and of those made next
  *   steps   no misuse: connects in steps, which may lead to a connection finished before
  *   busy    finishes while another thread is inside PQexec
  */
@@ -14,8 +12,6 @@
 #include <stdbool.h>
 
 #include "plain.h"
-
-#define ROUNDS 20
 
 static int watch(PGEventId id, void *info, void *arg)
 {
@@ -94,16 +90,6 @@ static void use_all(PGconn *conn)
 	PQreset(conn);
 }
 
-static PGconn *open_kept(bool kept)
-{
-	PGconn *conn = open_database();
-
-	if (!kept) {
-		PQregisterEventProc(conn, watch, "watch", NULL);
-	}
-	return conn;
-}
-
 /* What a connection after it is like. */
 static void look_around(void)
 {
@@ -115,21 +101,18 @@ static void look_around(void)
 	PQfinish(conn);
 }
 
-static void misuse(bool kept)
+static void misuse(void)
 {
-	PGconn *conn = open_kept(kept);
+	PGconn *conn = open_database();
 
 	finish_here(conn);
 	use_all(conn);
-	if (!kept) {
-		printf("status %d\n", PQstatus(conn));
-	}
 	look_around();
 }
 
-static void finish_twice(bool kept)
+static void finish_twice(void)
 {
-	PGconn *conn = open_kept(kept);
+	PGconn *conn = open_database();
 
 	finish_here(conn);
 	finish_here(conn);
@@ -153,24 +136,6 @@ static void connect_in_steps(bool registers)
 	}
 	run(conn, "DO $$ BEGIN RAISE NOTICE 'noticed'; END $$");
 	PQfinish(conn);
-}
-
-static void reuse(void)
-{
-	PGconn *finished[ROUNDS];
-	int reused = 0;
-
-	for (int i = 0; i < ROUNDS; i++) {
-		PGconn *conn = open_kept(false);
-
-		for (int j = 0; j < i; j++) {
-			reused += conn == finished[j];
-		}
-		run(conn, "SELECT 1 AS one");
-		PQfinish(conn);
-		finished[i] = conn;
-	}
-	printf("%s\n", reused > 0 ? "reused" : "not reused");
 }
 
 /* ---- two threads ------------------------------------------------------------------- */
@@ -216,14 +181,9 @@ int main(int argc, char **argv)
 
 	setbuf(stdout, NULL);
 	if (strcmp(mode, "use") == 0) {
-		misuse(true);
+		misuse();
 	} else if (strcmp(mode, "twice") == 0) {
-		finish_twice(true);
-	} else if (strcmp(mode, "late") == 0) {
-		misuse(false);
-		finish_twice(false);
-	} else if (strcmp(mode, "reuse") == 0) {
-		reuse();
+		finish_twice();
 	} else if (strcmp(mode, "steps") == 0) {
 		PQfinish(open_database());
 		connect_in_steps(false);
