@@ -7,8 +7,6 @@
  */
 #include "pool/broker.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +14,6 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/self.h"
-#include "pool/deadlock.h"
 #include "pool/examine.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
@@ -24,7 +21,6 @@
 #include "pool/passing.h"
 #include "pool/postmortem.h"
 #include "pool/prewarm.h"
-#include "pool/recent.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
@@ -36,9 +32,6 @@
 #include "trace/record.h"
 #include "trace/stack.h"
 
-/* How long all idle sessions together may take to close at exit. */
-#define SHUTDOWN_NS NS_PER_SEC
-
 /* Leases of a session that follow each other more slowly leave time to see its reset answered.
  */
 #define QUIET_NS      (10 * NS_PER_MS)
@@ -46,13 +39,6 @@
 
 /* The message of a connection that the program has finished. */
 static const char finished_before[] = "pqpool: the connection was finished before\n";
-
-/* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
-static pid_t forked_from;
-
-/* What a program that ends in a signal handler waits for at most, for how many sessions. */
-#define LEAVE_NS  NS_PER_SEC
-#define LEAVE_MAX 256
 
 /* Lines in the log about the stale pointer to one lease. */
 #define MISUSES_TOLD 8
@@ -254,22 +240,12 @@ PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *cal
 
 /* ---- release ------------------------------------------------------------------- */
 
-/* Does anybody else still use the session that was inherited over a fork? */
-static bool owner_lives(pid_t owner)
-{
-	/* A parent that has ended is not our parent any more, even if nobody buried it yet. */
-	if (owner == forked_from) {
-		return getppid() == owner;
-	}
-	return kill(owner, 0) == 0 || errno == EPERM;
-}
-
 static COLD void release_inherited(struct session *session)
 {
 	/* A pool's slot is the parent's; only the PGconn is freed here. */
 	session->lender = NULL;
 	lease_forget(&session->lease);
-	if (owner_lives(session->owner)) {
+	if (broker_owner_lives(session->owner)) {
 		session_finish_inherited(session);
 	} else {
 		session_finish(session);
@@ -544,77 +520,4 @@ const char *broker_refusal(const PGconn *conn)
 		return NULL;
 	}
 	return lease_is_stale(conn) ? finished_before : session_of_lease(lease)->refusal;
-}
-
-/* ---- the process ----------------------------------------------------------------- */
-
-void broker_shutdown(void)
-{
-	lending_set_closing(true);
-	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
-}
-
-bool broker_pause(void)
-{
-	if (lending_set_closing(true)) {
-		return false;
-	}
-	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
-	return true;
-}
-
-void broker_resume(void)
-{
-	lending_set_closing(false);
-}
-
-void broker_leave(void)
-{
-	struct lease *idle[LEAVE_MAX];
-	size_t count = lease_idle(idle, LEAVE_MAX);
-	uint64_t deadline_ns = clock_monotonic_ns() + LEAVE_NS;
-
-	/* What has lost its answer must not be lent any more. */
-	lending_set_closing(true);
-	for (size_t i = 0; i < count; i++) {
-		session_swallow_answer(session_of_lease(idle[i]), deadline_ns);
-	}
-}
-
-void broker_fork_prepare(void)
-{
-	identity_fork_prepare();
-	registry_fork_prepare();
-	deadlock_fork_prepare();
-	lease_fork_prepare();
-}
-
-void broker_fork_parent(void)
-{
-	lease_fork_parent();
-	deadlock_fork_parent();
-	registry_fork_parent();
-	identity_fork_parent();
-}
-
-/* A connect in progress is not ours to close: the child, too, has the PGconn. */
-static void close_copy_of_idle(struct lease *lease)
-{
-	struct session *session = session_of_lease(lease);
-
-	if (session->handshake != NULL) {
-		handshake_fork_child(session);
-	} else if (!session->passing) {
-		session_close_copy(session);
-	}
-}
-
-void broker_fork_child(void)
-{
-	forked_from = getppid();
-	lease_fork_child(refusal_fork_child, close_copy_of_idle);
-	deadlock_fork_child();
-	registry_fork_child();
-	recent_fork_child();
-	identity_fork_child();
 }

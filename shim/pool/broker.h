@@ -18,6 +18,7 @@
 #define PQPOOL_POOL_BROKER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/cold.h"
 #include "base/libpq.h"
@@ -99,5 +100,8 @@ void broker_leave(void);
 void broker_fork_prepare(void);
 void broker_fork_parent(void);
 void broker_fork_child(void);
+
+/* Does the process that opened a session, which was inherited over a fork, still use it? */
+bool broker_owner_lives(pid_t owner);
 
 #endif
