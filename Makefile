@@ -47,8 +47,9 @@ all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 # Every program pays for what the linker does with us at its start, libpq or not
 # (tests/lint/test_start.py). Without start files nothing asks for _ITM_*, __gmon_start__ and
 # __cxa_finalize; hooks/process.c does what these did for us. Code and constants are mapped as
-# one.
-LEAN := -nostartfiles -Wl,-z,noseparate-code -Wl,-O1
+# one. One function runs, which notes our settings and the program's name before the program can
+# change them (base/program.c).
+LEAN := -nostartfiles -Wl,-init=program_begin -Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
@@ -70,7 +71,7 @@ $(BUILD)/%.tool.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
 include tests/tests.mk
 

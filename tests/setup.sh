@@ -123,6 +123,11 @@ need_clients() {
 	need libdbd-pg-perl /usr/bin/perl -MDBD::Pg -e 1
 	need php-cli test -x /usr/bin/php
 	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
+	need libfcgi-bin has_program cgi-fcgi
+	need libapparmor1 has_library libapparmor.so.1
+	need gunicorn test -x /usr/bin/gunicorn
+	need python3-setproctitle has_module setproctitle
+	need curl has_program curl
 	need ruby test -x /usr/bin/ruby
 	need ruby-pg /usr/bin/ruby -e 'require "pg"'
 	need ruby-async /usr/bin/ruby -e 'require "async"'
@@ -157,6 +162,23 @@ fetch_promtool() {
 		chmod +x promtool
 	) >"$into/log" 2>&1 || rm -f "$into/promtool"
 	rm -f "$into"/prometheus_*.deb
+}
+
+# The package php-fpm would start a service, so it is only unpacked: the program, and the pool
+# file that Debian's services have.
+fetch_fpm() {
+	local into=${BUILD:-build}/tests/php-fpm version
+	version=$(/usr/bin/php -r 'echo PHP_MAJOR_VERSION, ".", PHP_MINOR_VERSION;')
+	if [ -e "$into/etc/php/$version/fpm/pool.d/www.conf" ] || ! has_program apt-get; then
+		return 0
+	fi
+	mkdir -p "$into"
+	(
+		cd "$into"
+		apt-get download -qq "php$version-fpm"
+		dpkg-deb --extract php*-fpm_*.deb .
+	) >"$into/log" 2>&1 || rm -rf "$into/etc"
+	rm -f "$into"/php*-fpm_*.deb
 }
 
 install_packages() { # install_packages PREFIX-COMMAND...
@@ -205,6 +227,7 @@ main() {
 	# Last, when there are lists of packages to find it in.
 	if [ "$level" = check ]; then
 		fetch_promtool
+		fetch_fpm
 	fi
 }
 

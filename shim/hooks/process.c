@@ -161,11 +161,21 @@ static void tell_configuration(void)
 /* Nothing but a file's time changes, whatever it is: the name may be an old one. */
 static void renew_witness(void)
 {
-	const char *path = getenv(CONFIG_WITNESS);
+	const char *path = program_setting(CONFIG_WITNESS);
 
 	if (path != NULL && path[0] == '/') {
 		utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 	}
+}
+
+static bool load_configuration(void)
+{
+	char *const *settings = program_settings();
+
+	if (settings == NULL) {
+		note(NULL, "pqpool: the PQPOOL_ variables are too long" CONFIG_UNPOOLED);
+	}
+	return settings != NULL && config_load(&config, settings, note, NULL);
 }
 
 static COLD enum mode start_locked(void)
@@ -174,8 +184,7 @@ static COLD enum mode start_locked(void)
 	if (getauxval(AT_SECURE) != 0) {
 		return ASIDE;
 	}
-	if (!config_load(&config, program_environ(), note, NULL) ||
-	    !config_wants_program(&config, program_short_name()) ||
+	if (!load_configuration() || !config_wants_program(&config, program_short_name()) ||
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
 	}
