@@ -142,6 +142,38 @@ int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), v
 	return result;
 }
 
+struct extent {
+	uintptr_t base;
+	uintptr_t end;
+};
+
+static int find_end(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct extent *extent = arg;
+
+	(void)size;
+	if (info->dlpi_addr != extent->base) {
+		return 0;
+	}
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		uintptr_t end = extent->base + segment->p_vaddr + segment->p_memsz;
+
+		if (segment->p_type == PT_LOAD && end > extent->end) {
+			extent->end = end;
+		}
+	}
+	return 1;
+}
+
+uintptr_t dl_end_of(uintptr_t base)
+{
+	struct extent extent = {.base = base};
+
+	dl_iterate(find_end, &extent);
+	return extent.end;
+}
+
 void dl_fork_prepare(void)
 {
 	lock_take(&loader_lock);

@@ -17,6 +17,7 @@
 
 #include <link.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The machines for which there are thunks in hooks/loader.c. Elsewhere nothing of the
  * linker's is interposed, and plain calls are the C library's. */
@@ -43,6 +44,9 @@ void *dl_next_base(const char *name);
 
 /* dl_iterate_phdr(3). `each` takes no lock. */
 int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);
+
+/* Where the object ends that is loaded at `base`; 0: not known. */
+uintptr_t dl_end_of(uintptr_t base);
 
 void dl_fork_prepare(void);
 void dl_fork_done(void); /* in the parent and in the child */

@@ -11,17 +11,14 @@ extern const char _end[] __attribute__((visibility("hidden")));
 
 static _Thread_local const struct libpq *entered;
 
-const struct libpq *inside_enter(const struct libpq *libpq)
+void inside_enter(const struct libpq *libpq)
 {
-	const struct libpq *outer = entered;
-
 	entered = libpq;
-	return outer;
 }
 
-void inside_leave(const struct libpq *outer)
+void inside_leave(void)
 {
-	entered = outer;
+	entered = NULL;
 }
 
 static bool is_ours(const void *address)

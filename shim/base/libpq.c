@@ -43,7 +43,8 @@ struct client {
 static struct lock lock = LOCK_INITIALIZER(LOCK_LIBPQ);
 static struct call_site *sites;
 static struct client *clients;
-static struct libpq *libpqs;
+/* Never shorter: what is in it is immortal, and is read without the lock. */
+static _Atomic(struct libpq *) libpqs;
 
 /* The libpq that code without one of its own means; once set it stays. */
 static _Atomic(const struct libpq *) common;
@@ -61,6 +62,11 @@ static struct link_map *object_of(const void *address)
 		return NULL;
 	}
 	return map;
+}
+
+static bool is_program(const struct link_map *map)
+{
+	return map->l_name == NULL || map->l_name[0] == '\0';
 }
 
 /* A handle on an object that is loaded already; the program itself has no name. */
@@ -218,6 +224,7 @@ static struct libpq *load(const struct link_map *map)
 	*(void **)&libpq->default_cert_file = dl_symbol(handle, "X509_get_default_cert_file");
 	*(void **)&libpq->default_cert_dir = dl_symbol(handle, "X509_get_default_cert_dir");
 	libpq->base = (uintptr_t)map->l_addr;
+	libpq->end = is_program(map) ? 0 : dl_end_of(libpq->base);
 	libpq->can_pipeline =
 		libpq->PQpipelineStatus != NULL && libpq->PQenterPipelineMode != NULL &&
 		libpq->PQexitPipelineMode != NULL && libpq->PQpipelineSync != NULL;
@@ -226,7 +233,7 @@ static struct libpq *load(const struct link_map *map)
 
 static struct libpq *find_locked(uintptr_t base)
 {
-	struct libpq *libpq = libpqs;
+	struct libpq *libpq = atomic_load(&libpqs);
 
 	while (libpq != NULL && libpq->base != base) {
 		libpq = libpq->next;
@@ -252,8 +259,8 @@ static const struct libpq *libpq_at(const struct link_map *map)
 	lock_take(&lock);
 	known = find_locked(made->base);
 	if (known == NULL) {
-		made->next = libpqs;
-		libpqs = made;
+		made->next = atomic_load(&libpqs);
+		atomic_store(&libpqs, made);
 		known = made;
 		made = NULL;
 	}
@@ -264,11 +271,6 @@ static const struct libpq *libpq_at(const struct link_map *map)
 }
 
 /* ---- what an object means ---------------------------------------------------- */
-
-static bool is_program(const struct link_map *map)
-{
-	return map->l_name == NULL || map->l_name[0] == '\0';
-}
 
 /* The libpq that the linker would have bound `map` to without us. */
 static struct libpq_caller bound(const struct link_map *map)
@@ -442,7 +444,8 @@ static COLD struct libpq_caller guess(const struct recent *recent, const void *r
 	struct libpq_caller caller;
 
 	if (!recent_remembers(recent, return_address, &caller)) {
-		caller = (struct libpq_caller){.libpq = likeliest != NULL ? likeliest : libpqs};
+		caller = (struct libpq_caller){
+			.libpq = likeliest != NULL ? likeliest : atomic_load(&libpqs)};
 	}
 	return caller;
 }
@@ -475,6 +478,17 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 	}
 	errno = saved_errno;
 	return caller;
+}
+
+const struct libpq *libpq_containing(const void *address)
+{
+	const struct libpq *libpq = atomic_load_explicit(&libpqs, memory_order_acquire);
+	uintptr_t at = (uintptr_t)address;
+
+	while (libpq != NULL && (at < libpq->base || at >= libpq->end)) {
+		libpq = libpq->next;
+	}
+	return libpq;
 }
 
 enum libpq_finding libpq_judge(const void *caller, const void *function)

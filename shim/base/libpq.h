@@ -88,6 +88,7 @@ struct libpq {
 	const char *(*default_cert_dir)(void);
 
 	uintptr_t base; /* the load address of its object, which names it */
+	uintptr_t end;  /* where that object ends; 0 = not known */
 	bool can_pipeline;
 	atomic_bool key_hook; /* the program has set one of its own, now or before */
 	atomic_bool symbolic; /* it was seen to call its own functions past us */
@@ -105,6 +106,12 @@ struct libpq_caller {
  * here this one alone leaves no dlerror(3) behind.
  */
 struct libpq_caller libpq_of_caller(const void *return_address);
+
+/*
+ * The libpq whose own code `address` lies in; NULL: none that has been called so far. A look
+ * at a list of mostly one, without a lock.
+ */
+const struct libpq *libpq_containing(const void *address);
 
 /* What a function is that a caller looked up itself. */
 enum libpq_finding {

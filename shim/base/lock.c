@@ -226,21 +226,3 @@ void lock_drop(struct lock *lock)
 	thread.awaited = NULL;
 	thread.holding--;
 }
-
-bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns)
-{
-	struct timespec until;
-
-	lock_assert_held(lock);
-	thread.awaited = lock;
-	atomic_signal_fence(memory_order_seq_cst);
-	if (is_forsaken()) {
-		return false;
-	}
-	if (deadline_ns == DEADLINE_NEVER) {
-		pthread_cond_wait(cond, &lock->mutex);
-		return true;
-	}
-	until = moment_of(deadline_ns);
-	return pthread_cond_clockwait(cond, &lock->mutex, CLOCK_MONOTONIC, &until) != ETIMEDOUT;
-}

@@ -86,13 +86,6 @@ bool lock_barred(void);
 void lock_forsake(void);
 bool lock_forsaken(void);
 
-/*
- * Waits on `cond` with `lock` held until it is signalled or CLOCK_MONOTONIC
- * reaches `deadline_ns` (DEADLINE_NEVER: no limit). False means the deadline
- * came; like every condition it may also return true for no reason.
- */
-bool lock_wait(struct lock *lock, pthread_cond_t *cond, uint64_t deadline_ns);
-
 #ifdef PQPOOL_DEBUG
 void lock_assert_held(const struct lock *lock);
 void lock_assert_none(void);

@@ -9,7 +9,8 @@
 
 #include "base/cold.h"
 
-#define BLOCKS 28 /* of a chunk, which is as good as 16 pages */
+#define ENDS   2
+#define BLOCKS 27 /* of a chunk, which is as good as 16 pages */
 
 /* Chunks are added in front and never removed, so the list is read without a lock. */
 struct chunk {
@@ -23,7 +24,8 @@ _Thread_local struct thread_memory thread_memory;
 static _Atomic(struct chunk *) chunks;
 static pthread_key_t end_key;
 static bool end_key_made;
-static void (*at_end)(void);
+static void (*at_end[ENDS])(void);
+static unsigned at_end_count;
 
 static atomic_bool *mark_of(const struct thread_block *block)
 {
@@ -50,8 +52,8 @@ static COLD void at_thread_end(void *arg)
 	if (block == NULL) {
 		return;
 	}
-	if (at_end != NULL) {
-		at_end();
+	for (unsigned i = 0; i < at_end_count; i++) {
+		at_end[i]();
 	}
 	thread_memory.block = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -65,7 +67,7 @@ void thread_block_configure(void)
 
 void thread_block_at_end(void (*function)(void))
 {
-	at_end = function;
+	at_end[at_end_count++] = function;
 }
 
 static struct thread_block *find_free(void)

@@ -28,6 +28,8 @@ struct thread_block {
 	alignas(16) unsigned char stacks[1744]; /* trace/recall.c */
 	alignas(16) unsigned char given[32];    /* base/own_stack.c */
 	alignas(16) unsigned char connect[32];  /* pool/recent.c */
+	alignas(16) unsigned char pending[16];  /* pool/pending.c */
+	alignas(16) unsigned char stack[16];    /* base/thread_stack.c */
 };
 
 struct thread_memory {
@@ -44,7 +46,7 @@ extern _Thread_local struct thread_memory thread_memory;
 /* Once, before any block is taken. Where threads cannot tell that they end, there are none. */
 void thread_block_configure(void);
 
-/* What is to be done at a thread's end while its block is there still: one function. */
+/* What is to be done at a thread's end while its block is there still: two at most. */
 void thread_block_at_end(void (*function)(void));
 
 /*

@@ -9,8 +9,7 @@
  *
  * A call that comes from within a libpq passes through: libpq calls its own exported
  * functions through the dynamic linker, PQconnectdb its PQconnectStart, PQping its
- * PQfinish. So does a connect nested in another one of ours (from a hook that the program
- * gave to OpenSSL, say), and everything in a process that is not ours.
+ * PQfinish. So does everything in a process that is not ours.
  *
  * Where no libpq is to be found the functions fail as libpq does without memory.
  */
@@ -44,9 +43,11 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 		return NULL;
 	}
 	if (from.inside || !process_enter(&guard)) {
-		return plainly(from.libpq, call);
+		conn = plainly(from.libpq, call);
+		opening_begun(from.libpq, call->conninfo, conn);
+		return conn;
 	}
-	conn = guard.nested ? plainly(from.libpq, call) : from_pool(from.libpq, call, caller);
+	conn = from_pool(from.libpq, call, caller);
 	process_connected(from.libpq, conn);
 	process_leave(&guard);
 	return conn;
@@ -131,10 +132,12 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		return PGRES_POLLING_FAILED;
 	}
 	if (from.inside) {
-		opening_pass(from.libpq, conn);
+		opening_pass(conn);
 	}
 	if (from.inside || !process_enter(&guard)) {
-		return from.libpq->PQconnectPoll(conn);
+		/* A step of ours cannot be taken here, and one of libpq's would be too far. */
+		return !from.inside && process_is_barred() ? PGRES_POLLING_FAILED
+		                                           : from.libpq->PQconnectPoll(conn);
 	}
 	wants = handshake_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
@@ -158,6 +161,9 @@ ENTRY void PQfinish(PGconn *conn)
 	if (!from.inside && process_enter(&guard)) {
 		broker_release(from.libpq, conn, CALLER);
 		process_leave(&guard);
+	} else if (!from.inside && process_is_barred() &&
+	           broker_postpone(from.libpq, conn, CALLER)) {
+		return;
 	} else if (from.libpq != NULL) {
 		from.libpq->PQfinish(conn);
 	}
@@ -188,7 +194,11 @@ ENTRY void PQreset(PGconn *conn)
 		process_connected(from.libpq, conn);
 	} else {
 		broker_taint(conn, DROP_PROGRAM_RESET);
+		process_leave(&guard);
 		from.libpq->PQreset(conn);
+		if (!process_enter(&guard)) {
+			return;
+		}
 		broker_note_reset(conn);
 	}
 	process_leave(&guard);
@@ -228,7 +238,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 		return wants;
 	}
 	if (!process_enter(&guard)) {
-		return from.libpq->PQresetPoll(conn);
+		return process_is_barred() ? wants : from.libpq->PQresetPoll(conn);
 	}
 	if (handshake_pending(conn)) {
 		wants = handshake_poll(from.libpq, conn, CALLER);

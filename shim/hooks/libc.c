@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -75,6 +76,7 @@ FUNCTION(int, accept4, (int fd, struct sockaddr *address, socklen_t *len, int fl
 FUNCTION(int, clock_gettime, (clockid_t clock, struct timespec *now), (clock, now), -1)
 FUNCTION(int, dup3, (int from, int to, int flags), (from, to, flags), -1)
 FUNCTION(int, epoll_create1, (int flags), (flags), -1)
+FUNCTION(int, eventfd, (unsigned count, int flags), (count, flags), -1)
 PROCEDURE(explicit_bzero, (void *bytes, size_t count), (bytes, count))
 FUNCTION(int, faccessat, (int dir, const char *path, int mode, int flags),
          (dir, path, mode, flags), -1)
@@ -86,11 +88,9 @@ FUNCTION(unsigned long, getauxval, (unsigned long type), (type), 1)
 FUNCTION(ssize_t, getrandom, (void *buf, size_t size, unsigned flags), (buf, size, flags), -1)
 FUNCTION(pid_t, gettid, (void), (), 0)
 FUNCTION(int, lstat, (const char *path, struct stat *st), (path, st), -1)
-FUNCTION(int, pthread_cond_destroy, (pthread_cond_t * cond), (cond), ENOSYS)
-FUNCTION(int, pthread_cond_init, (pthread_cond_t * cond, const pthread_condattr_t *attributes),
-         (cond, attributes), ENOSYS)
-FUNCTION(int, pthread_cond_signal, (pthread_cond_t * cond), (cond), ENOSYS)
-FUNCTION(int, pthread_cond_wait, (pthread_cond_t * cond, pthread_mutex_t *mutex), (cond, mutex),
+FUNCTION(int, pthread_attr_getstack, (const pthread_attr_t *attr, void **base, size_t *size),
+         (attr, base, size), ENOSYS)
+FUNCTION(int, pthread_getattr_np, (pthread_t thread, pthread_attr_t *attr), (thread, attr),
          ENOSYS)
 FUNCTION(int, pthread_sigmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old),
          ENOSYS)
@@ -174,10 +174,7 @@ FUNCTION(int, munmap, (void *address, size_t size), (address, size), -1)
 FUNCTION(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms),
          (fds, count, timeout_ms), -1)
 FUNCTION(int, posix_fallocate, (int fd, off_t offset, off_t size), (fd, offset, size), ENOSYS)
-FUNCTION(int, pthread_cond_clockwait,
-         (pthread_cond_t * cond, pthread_mutex_t *mutex, clockid_t clock,
-          const struct timespec *until),
-         (cond, mutex, clock, until), ENOSYS)
+FUNCTION(int, pthread_attr_destroy, (pthread_attr_t * attr), (attr), ENOSYS)
 FUNCTION(void *, pthread_getspecific, (pthread_key_t key), (key), NULL)
 FUNCTION(int, pthread_key_create, (pthread_key_t * key, void (*at_end)(void *)), (key, at_end),
          ENOSYS)

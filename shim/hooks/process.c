@@ -28,6 +28,7 @@
 #include "hooks/entry.h"
 #include "pool/broker.h"
 #include "pool/lending.h"
+#include "pool/pending.h"
 #include "trace/lease.h"
 #include "trace/record.h"
 #include "trace/report.h"
@@ -57,7 +58,6 @@ static atomic_bool tls_exit_handler_set;
 static atomic_bool reported;
 
 static _Thread_local struct {
-	unsigned depth;       /* how many calls of ours this thread is inside */
 	bool forked_unlocked; /* it forks while it holds a lock: none was taken for the fork */
 } here;
 
@@ -250,30 +250,48 @@ static enum mode started(void)
 	return now;
 }
 
-bool process_enter(struct guard *guard)
+bool process_is_barred(void)
+{
+	return lock_held_here() && !lock_forsaken() &&
+	       atomic_load_explicit(&mode, memory_order_relaxed) == POOLING;
+}
+
+static bool enter(struct guard *guard)
 {
 	guard->saved_errno = errno;
-	guard->nested = here.depth > 0;
-	if (started() != POOLING || !self_is_marked()) {
+	if (lock_barred() || started() != POOLING || !self_is_marked()) {
 		errno = guard->saved_errno;
 		return false;
 	}
-	here.depth++;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &guard->cancel_state);
 	return true;
 }
 
-bool process_is_inside(void)
+bool process_enter(struct guard *guard)
 {
-	return here.depth > 0;
+	if (!enter(guard)) {
+		return false;
+	}
+	thread_block_take();
+	pending_note_cancel(guard->cancel_state);
+	return true;
 }
 
 void process_leave(const struct guard *guard)
 {
-	here.depth--;
+	broker_catch_up();
 	dl_note_call(NULL, 0);
 	pthread_setcancelstate(guard->cancel_state, NULL);
 	errno = guard->saved_errno;
+}
+
+void process_catch_up(void)
+{
+	struct guard guard;
+
+	if (process_enter(&guard)) {
+		process_leave(&guard);
+	}
 }
 
 /* ---- exit ---------------------------------------------------------------------- */
@@ -281,8 +299,7 @@ void process_leave(const struct guard *guard)
 /* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
 static bool may_act(void)
 {
-	return atomic_load(&mode) == POOLING && here.depth == 0 && !lock_held_here() &&
-	       self_pid() == getpid();
+	return atomic_load(&mode) == POOLING && !lock_held_here() && self_pid() == getpid();
 }
 
 /* What a handler interrupted may be in the middle of malloc, which closing needs. */
@@ -290,7 +307,7 @@ static void at_exit(void)
 {
 	struct guard guard;
 
-	if (!may_act() || !process_enter(&guard)) {
+	if (!may_act() || !enter(&guard)) {
 		return;
 	}
 	if (interrupted_here()) {
@@ -360,7 +377,6 @@ static bool report(void)
 	if (!may_act() || atomic_exchange(&reported, true)) {
 		return false;
 	}
-	here.depth++;
 	leaks = lease_leaks(&count, &totals);
 	totals_log(&totals);
 	if (leaks != NULL) {
@@ -371,7 +387,6 @@ static bool report(void)
 		                    clock_monotonic_ns(), config.report);
 	}
 	lease_snapshot_free(leaks, count);
-	here.depth--;
 	return told > 0;
 }
 
@@ -421,7 +436,7 @@ struct departure process_exec_begin(void)
 	struct departure departure = {0};
 	struct guard guard;
 
-	if (!may_act() || !process_enter(&guard)) {
+	if (!may_act() || !enter(&guard)) {
 		return departure;
 	}
 	departure.begun = true;
@@ -443,7 +458,7 @@ void process_exec_failed(const struct departure *departure)
 	if (departure->paused) {
 		broker_resume();
 	}
-	if (departure->begun && process_enter(&guard)) {
+	if (departure->begun && enter(&guard)) {
 		tell_exec("exec_failed");
 		process_leave(&guard);
 	}

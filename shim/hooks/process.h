@@ -29,26 +29,36 @@
 
 #include <stdbool.h>
 
+#include "base/cold.h"
 #include "base/libpq.h"
 
 struct guard {
 	int saved_errno;
 	int cancel_state;
-	bool nested; /* called from within another call of ours: connects pass through */
 };
 
 /*
  * Enters a call of the program's. False: pass it through, and do not leave. While inside,
- * errno is free to change, and the thread cannot be cancelled, for it may hold a lock or
- * a slot.
+ * errno is free to change, and the thread cannot be cancelled but where the call blocks
+ * (pool/pending.h), with no lock held.
+ *
+ * A program may never come back from a call: by longjmp, an exception, Perl's die in a signal
+ * handler, the cancellation of its thread. So nothing is counted or noted of the thread here
+ * that process_leave would have to undo. One whose cancelability is asynchronous may not call
+ * libpq at all: POSIX names the three functions that it may call.
  */
 bool process_enter(struct guard *guard);
 
-/* Restores errno and what else process_enter changed. */
-void process_leave(const struct guard *guard);
+/*
+ * Says why it was false: true in a signal handler that interrupted the thread in the instant in
+ * which it held a lock of ours, or was about to. Nothing of ours may be looked at here, and the
+ * handler must not wait.
+ */
+bool process_is_barred(void);
 
-/* True while the thread is inside one of ours: what comes now is no call of the program's. */
-bool process_is_inside(void);
+/* Does what was postponed meanwhile, and restores what process_enter changed. */
+void process_leave(const struct guard *guard);
+COLD void process_catch_up(void); /* both, for nothing else */
 
 /* True once the program has connected and is pooled. A load, for functions of anybody's. */
 bool process_has_pool(void);

@@ -24,6 +24,7 @@
 #include "hooks/unready.h"
 #include "pool/broker.h"
 #include "pool/handshake.h"
+#include "pool/postponed.h"
 #include "pool/work.h"
 
 #define CALLER __builtin_return_address(0)
@@ -52,28 +53,37 @@ static COLD void heed(const struct work *work, PGconn *conn, const void *caller,
 	process_leave(&guard);
 }
 
-/*
- * May the call go on, with work->libpq? Then it must end. What a libpq does in the course
- * of a call of ours is none of the program's.
- */
-static bool begin(struct work *work, PGconn *conn, const char *text, const void *caller,
-                  const char *function)
+static bool begin_own(struct work *work, PGconn *conn, const char *text, const void *caller,
+                      const char *function)
 {
-	bool go_on;
+	bool go_on = work_begin(work, conn, text, caller);
 
-	if (work_is_within(work, conn)) {
-		work_note_within(text);
-		return true;
-	}
-	if (process_is_inside()) {
-		work->libpq = work_pass(conn, caller);
-		return work->libpq != NULL;
-	}
-	go_on = work_begin(work, conn, text, caller);
 	if (work->stale || work->unready || work->effects != 0) {
 		heed(work, conn, caller, function);
 	}
 	return go_on;
+}
+
+/* May the call go on, with work->libpq? Then it must end. */
+static bool begin(struct work *work, PGconn *conn, const char *text, const void *caller,
+                  const char *function)
+{
+	if (work_is_within(work, conn, caller)) {
+		work_note_within(conn, text);
+		return true;
+	}
+	return begin_own(work, conn, text, caller, function);
+}
+
+/* The same for what lo_creat(3) and the like are made of. */
+static bool begin_whole(struct work *work, PGconn *conn, const char *text, const void *caller,
+                        const char *function)
+{
+	if (work_is_whole_within(work, conn, caller)) {
+		work_note_within(conn, text);
+		return true;
+	}
+	return begin_own(work, conn, text, caller, function);
 }
 
 /* The same for what parses `text` as the prepared statement `name`. */
@@ -109,23 +119,13 @@ static bool begin_prepared(struct work *work, PGconn *conn, const char *name,
 	return true;
 }
 
-/* The session was finished while the call was under way. */
-static COLD void drop_left(struct session *left)
-{
-	struct guard guard;
-
-	if (process_enter(&guard)) {
-		broker_drop_left(left);
-		process_leave(&guard);
-	}
-}
-
 static void end(struct work *work)
 {
-	struct session *left = work->entered ? work_end(work) : NULL;
-
-	if (left != NULL) {
-		drop_left(left);
+	if (work->entered) {
+		work_end(work);
+	}
+	if (postponed_any()) {
+		process_catch_up();
 	}
 }
 
@@ -136,7 +136,7 @@ ENTRY PGresult *PQexec(PGconn *conn, const char *query)
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, query, CALLER, __func__)) {
+	if (begin_whole(&work, conn, query, CALLER, __func__)) {
 		result = work.libpq->PQexec(conn, query);
 		end(&work);
 	}
@@ -218,7 +218,7 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 	struct work work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (begin_whole(&work, conn, NULL, CALLER, __func__)) {
 		if (work.entered) {
 			work_note_doubted(&work);
 		}
@@ -551,7 +551,7 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQgetResult(conn);
 		end(&work);
-		if (!work.entered && result != NULL && process_is_inside()) {
+		if (work_is_connecting(&work) && result != NULL) {
 			handshake_got(conn, result);
 		}
 	}

@@ -14,20 +14,18 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/self.h"
+#include "pool/acquire.h"
 #include "pool/examine.h"
 #include "pool/handshake.h"
 #include "pool/journal.h"
 #include "pool/lending.h"
 #include "pool/passing.h"
-#include "pool/postmortem.h"
-#include "pool/prewarm.h"
+#include "pool/postponed.h"
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
 #include "pool/statement.h"
-#include "pool/waiting.h"
 #include "pool/watchdog.h"
-#include "pool/work.h"
 #include "trace/ending.h"
 #include "trace/record.h"
 #include "trace/stack.h"
@@ -45,195 +43,20 @@ static const char finished_before[] = "pqpool: the connection was finished befor
 
 /* ---- acquire ------------------------------------------------------------------- */
 
-/* Not to be pooled: the program's own connect, tracked if it succeeds. */
-static COLD PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
-{
-	PGconn *conn = conninfo_connect(a->libpq, call);
-
-	if (conn != NULL && a->libpq->PQstatus(conn) == CONNECTION_OK) {
-		lending_track(a, conn);
-	}
-	return conn;
-}
-
-/* A session without a lease, whose connection is not to be touched again. */
-static PGconn *hand_over(struct session *session)
-{
-	PGconn *conn = session->conn;
-
-	session_free(session);
-	return conn;
-}
-
-static bool failed(const struct session *session)
-{
-	return session->conn == NULL ||
-	       session->libpq->PQstatus(session->conn) != CONNECTION_OK;
-}
-
-/* Opens a session; once more, if closing our idle ones may help. NULL: out of memory. */
-static struct session *open_session(const struct acquisition *a)
-{
-	struct session *session = session_open(a->libpq, a->spelling->conninfo);
-
-	if (session == NULL || session->conn == NULL || !failed(session) ||
-	    !lending_wants_room(session) ||
-	    !lending_close_all_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + END_WAIT_NS, true)) {
-		return session;
-	}
-	a->libpq->PQfinish(session->conn);
-	session_free(session);
-	return session_open(a->libpq, a->spelling->conninfo);
-}
-
-/* Opens a session in the room that the pool reserved for this acquisition. */
-static COLD PGconn *open_in_room(const struct acquisition *a)
-{
-	uint64_t began_ns = clock_monotonic_ns();
-	struct session *session = open_session(a);
-	struct pool *pool = &a->lender->pool;
-	uint64_t took_ns = clock_monotonic_ns() - began_ns;
-
-	if (session == NULL || failed(session)) {
-		pool_open_failed(pool);
-		if (session == NULL || session->conn == NULL) {
-			free(session);
-			return NULL;
-		}
-		journal_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
-		                    took_ns);
-		return hand_over(session);
-	}
-	if (!lending_enter(session, a->lender)) {
-		pool_open_failed(pool);
-		return hand_over(session);
-	}
-	lending_admit(session, took_ns);
-	return lending_begin(a, session);
-}
-
-/* Opens the pool's first sessions side by side, once. */
-static COLD void prewarm_pool(const struct acquisition *a)
-{
-	struct pool *pool = &a->lender->pool;
-	struct session *sessions[PREWARM_MAX];
-	uint32_t wanted =
-		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
-	uint32_t reserved;
-	uint32_t opened;
-	uint64_t now_ns = clock_monotonic_ns();
-
-	if (wanted > pool->limits.size) {
-		wanted = pool->limits.size;
-	}
-	/* One of them will be the program's: the acquire that comes next finds it idle. */
-	reserved = pool_reserve(pool, wanted);
-	opened = prewarm(a->libpq, a->spelling->conninfo, reserved,
-	                 lending_settings.prewarm_ns > 0 ? now_ns + lending_settings.prewarm_ns
-	                                                 : DEADLINE_NEVER,
-	                 sessions);
-	for (uint32_t i = 0; i < reserved; i++) {
-		struct session *session = i < opened ? sessions[i] : NULL;
-
-		if (session == NULL || !lending_enter(session, a->lender)) {
-			pool_open_failed(pool);
-			continue;
-		}
-		lending_stock(session, clock_monotonic_ns() - now_ns);
-	}
-}
-
-static COLD PGconn *refuse(const struct acquisition *a, bool doomed)
-{
-	struct session *session;
-	struct postmortem p;
-
-	postmortem_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
-	                doomed ? WAITER_DOOMED : WAITER_BLOCKED);
-	session = refusal_make(a->spelling, &p);
-	postmortem_log(&p);
-	postmortem_end(&p);
-	if (session == NULL) {
-		return NULL;
-	}
-	if (!lending_enter(session, a->lender)) {
-		return hand_over(session);
-	}
-	session->vanished = lending_forget_refused;
-	return session->conn;
-}
-
-/* Makes way for a new session in the room of one that is not to be lent. */
-static COLD void clear_room(struct pool_slot *slot, enum drop_reason why)
-{
-	struct session *session = session_of_slot(slot);
-
-	if (session->conn != NULL) {
-		lending_close(session, why, 0);
-	}
-	/* A server that did not answer will not hang up either. */
-	if (why != DROP_PING_FAILED) {
-		session_await_end(session, clock_monotonic_ns() + END_WAIT_NS);
-	}
-	lending_write_off(session);
-}
-
-/* The idle session that was granted, if it is fit; else its room is cleared and NULL. */
-static PGconn *lend_idle(const struct acquisition *a, struct pool_slot *slot)
-{
-	struct session *session = session_of_slot(slot);
-	enum drop_reason why =
-		reset_check(session, &lending_settings.care, clock_monotonic_ns());
-
-	if (why == DROP_NONE) {
-		pool_lent(slot);
-		return lending_begin(a, session);
-	}
-	lending_unfit(session, why);
-	clear_room(slot, why);
-	return NULL;
-}
-
-static PGconn *acquire_pooled(struct acquisition *a)
-{
-	struct pool_waiter waiter;
-	enum pool_grant grant;
-	bool doomed = false;
-	PGconn *conn = NULL;
-
-	lending_tend(a->lender, a->began_ns);
-	lending_tend_others(a->began_ns);
-	if (lending_settings.prewarm > 1 && !atomic_flag_test_and_set(&a->lender->prewarmed)) {
-		prewarm_pool(a);
-	}
-	grant = pool_acquire(&a->lender->pool, a->began_ns, &waiter, NULL);
-	watchdog_look_at(a->lender, a->began_ns);
-	if (grant == POOL_FULL) {
-		grant = waiting_for_turn(a, &waiter, &doomed);
-	}
-	switch (grant) {
-	case POOL_FULL:
-		return refuse(a, doomed);
-	case POOL_LEND:
-		conn = lend_idle(a, waiter.slot);
-		break;
-	case POOL_REPLACE:
-		clear_room(waiter.slot, waiter.why);
-		break;
-	case POOL_OPEN:
-		break;
-	}
-	return conn != NULL ? conn : open_in_room(a);
-}
-
 PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *call,
                        const void *caller)
 {
 	struct acquisition a;
 	PGconn *conn;
 
+	pending_tend();
 	lending_ask(&a, libpq, call, caller);
-	conn = a.lender != NULL ? acquire_pooled(&a) : acquire_plain(&a, call);
+	if (a.lender != NULL && pending_begin(&a.ticket)) {
+		conn = acquire_pooled(&a, call);
+		pending_end(&a.ticket);
+	} else {
+		conn = acquire_plain(&a, call);
+	}
 	lending_answered(&a);
 	return conn;
 }
@@ -257,12 +80,18 @@ static COLD void release_inherited(struct session *session)
 static COLD void drop_leased(struct session *session, enum drop_reason why)
 {
 	struct lender *lender = session->lender;
+	struct ticket ticket = {0};
 
 	/* Out of the table first: the address is free for a new PGconn after the finish. */
 	lease_forget(&session->lease);
 	journal_session_close(session, why);
 	lending_explain(session, why);
+	/* An event procedure of the program's may leave for good. */
+	if (lender != NULL && pending_begin(&ticket)) {
+		pending_hold_slot(&ticket, PENDING_CLEARING, &session->slot);
+	}
 	session_finish(session);
+	pending_end(&ticket);
 	/* Whose lender it is not, where a callback has forked that the finish had called. */
 	if (lender == NULL || session->owner != self_pid()) {
 		session_free(session);
@@ -282,20 +111,6 @@ static uint32_t capture_end(const void *caller)
 {
 	return stack_capture(caller,
 	                     record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0);
-}
-
-/* Another thread is inside a call on it: freeing it now would pull it from under that. */
-static bool leave_to_caller(struct session *session, const struct lease *ended, uint32_t stack)
-{
-	if (!work_by_other(session)) {
-		return false;
-	}
-	scope_close(session);
-	journal_release(ended, DROP_BUSY, stack);
-	if (!work_leave(session)) {
-		drop_leased(session, DROP_BUSY);
-	}
-	return true;
 }
 
 /* Held to the end and released by nothing else: a leak of the second kind. */
@@ -340,9 +155,6 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	note_lateness(session, ended, caller);
 	if (session->altered) {
 		lending_invalidate_all();
-	}
-	if (leave_to_caller(session, ended, stack)) {
-		return;
 	}
 	alterations = lending_alterations();
 	why = examine_returned(session, ended);
@@ -405,7 +217,10 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 	uint64_t now_ns = clock_monotonic_ns();
 	struct lease *lease = NULL;
 	struct lease ended;
-	uint32_t stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
+	uint32_t stack;
+
+	pending_tend();
+	stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
 
 	switch (lease_end(conn, now_ns, stack, &lease, &ended)) {
 	case LEASE_UNKNOWN:
@@ -424,6 +239,22 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 			end_lease(session_of_lease(lease), &ended, stack, caller);
 		}
 		break;
+	}
+}
+
+bool broker_postpone(const struct libpq *libpq, PGconn *conn, const void *caller)
+{
+	const struct postponed finish = {.conn = conn, .libpq = libpq, .caller = caller};
+
+	return postponed_note(&finish);
+}
+
+void broker_catch_up(void)
+{
+	struct postponed finish;
+
+	while (postponed_any() && postponed_next(&finish)) {
+		broker_release(finish.libpq, finish.conn, finish.caller);
 	}
 }
 
@@ -485,11 +316,6 @@ void broker_heed(PGconn *conn, unsigned effects)
 		lending_invalidate_all();
 		lending_close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
 	}
-}
-
-void broker_drop_left(struct session *session)
-{
-	drop_leased(session, DROP_BUSY);
 }
 
 void broker_note_reset(PGconn *conn)

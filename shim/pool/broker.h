@@ -40,6 +40,12 @@ PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *cal
  */
 void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller);
 
+/* PQfinish where no lock can be taken: done a moment later. False: it cannot be noted. */
+bool broker_postpone(const struct libpq *libpq, PGconn *conn, const void *caller);
+
+/* Does what was postponed; a load where nothing was. */
+void broker_catch_up(void);
+
 /* Before the program does to `conn` what cannot be undone: it will not be lent again. */
 void broker_taint(PGconn *conn, enum drop_reason why);
 
@@ -57,9 +63,6 @@ void broker_heed(PGconn *conn, unsigned effects);
  * gets where that was, and where `function` is called on it now.
  */
 COLD bool broker_misuse(const PGconn *conn, const char *function, const void *caller);
-
-/* Ends a session that work_end has handed over. */
-COLD void broker_drop_left(struct session *session);
 
 /*
  * After the program reset a connection by PQreset or PQresetPoll, or that failed: one that is

@@ -9,6 +9,7 @@
 #include "pool/deadlock.h"
 #include "pool/handshake.h"
 #include "pool/lending.h"
+#include "pool/pending.h"
 #include "pool/recent.h"
 #include "pool/refusal.h"
 
@@ -98,6 +99,7 @@ void broker_fork_child(void)
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child();
+	pending_fork_child();
 	recent_fork_child();
 	identity_fork_child();
 }

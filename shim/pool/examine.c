@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "pool/events.h"
 #include "pool/scope.h"
+#include "pool/work.h"
 
 /* The program may have changed how the descriptor behaves; libpq sets both flags. */
 static bool flags_are_libpqs(int fd)
@@ -40,6 +41,10 @@ enum drop_reason examine_returned(struct session *session, const struct lease *e
 	}
 	if (session->taint != DROP_NONE) {
 		return session->taint;
+	}
+	/* Left in the middle, or under way in another thread: its state is not known. */
+	if (work_is_inside(session) || session->unseen != work_unseen()) {
+		return DROP_BUSY;
 	}
 	if (ended->crossed_fork) {
 		return DROP_FORKED;

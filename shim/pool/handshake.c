@@ -252,6 +252,7 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 	struct pool *pool;
 	PGconn *conn;
 
+	pending_tend();
 	lending_ask(&a, libpq, call, caller);
 	lending_keep(&a);
 	if (a.lender == NULL) {
@@ -522,7 +523,9 @@ static void wait_for_wakeup(const struct handshake *h)
 	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
 
 	lock_assert_none();
+	pending_allow_cancel();
 	poll(&p, 1, -1);
+	pending_forbid_cancel();
 }
 
 bool handshake_reset(PGconn *conn)

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/program.h"
+#include "base/thread_block.h"
 #include "pool/events.h"
 #include "pool/home.h"
 #include "pool/journal.h"
@@ -71,6 +72,7 @@ void lending_configure(const struct config *config)
 	status_configure(config, program_short_name(), name_reason, DROP_REASONS);
 	identity_configure(&identity);
 	recent_configure();
+	thread_block_at_end(pending_thread_end);
 	set_limits(config);
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
 	events_arm();
@@ -239,6 +241,7 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
 	a->at_exit = ending_now(caller);
 	if (!atomic_load(&closing)) {
 		a->counted = recent_ask(libpq, call, &a->spelling, &a->lender);
+		a->turn = recent_turn();
 	}
 	watchdog_look(a->began_ns);
 }
@@ -250,6 +253,11 @@ void lending_keep(struct acquisition *a)
 		lender_hold(a->lender);
 		a->counted = true;
 	}
+}
+
+bool lending_remembers(const struct acquisition *a)
+{
+	return a->counted || a->turn == recent_turn();
 }
 
 void lending_answered(struct acquisition *a)
@@ -313,6 +321,7 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 		.at_exit = a->at_exit,
 	};
 
+	session->unseen = work_unseen();
 	status_stack(a->stack);
 	lease_begin(&session->lease, &origin);
 	watchdog_begun(session->lease.began_ns);

@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/libpq.h"
 #include "pool/identity.h"
+#include "pool/pending.h"
 #include "pool/registry.h"
 #include "pool/reset.h"
 #include "pool/session.h"
@@ -44,10 +45,12 @@ struct acquisition {
 	struct spelling *spelling; /* NULL: not to be pooled */
 	struct lender *lender;     /* NULL likewise */
 	bool counted;              /* both; else they are the thread's own, see recent.h */
+	unsigned turn;             /* recent_turn() then */
 	uint64_t began_ns;
-	uint32_t stack;     /* where the program asked */
-	bool at_exit;       /* and whether it was on its way out */
-	uint64_t queued_ns; /* how long it stood in line; 0 = it did not have to */
+	uint32_t stack;       /* where the program asked */
+	bool at_exit;         /* and whether it was on its way out */
+	uint64_t queued_ns;   /* how long it stood in line; 0 = it did not have to */
+	struct ticket ticket; /* of one that blocks: what it has in hand */
 };
 
 /*
@@ -59,6 +62,9 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
                  const struct connect_call *call, const void *caller);
 void lending_keep(struct acquisition *a);
 void lending_answered(struct acquisition *a);
+
+/* Is it counted, or was there no other connect of the thread since it was asked for? */
+bool lending_remembers(const struct acquisition *a);
 
 /*
  * Enters a session into the table of leases; it counts `lender` from now on (NULL: it is

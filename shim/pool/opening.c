@@ -21,7 +21,12 @@ static const char too_many_connections[] = "53300";
 /* How long a server may take in steps, before libpq itself waits for it. */
 #define PATIENCE_NS (200 * NS_PER_MS)
 
-static _Thread_local struct opening *current;
+/* The connect that was begun last. */
+static _Thread_local struct {
+	const char *conninfo; /* it is about to begin: by its string, which is no other's */
+	const PGconn *conn;   /* it has, and is not over: by its connection */
+	struct opening *opening;
+} begun;
 
 static void note_notice(struct opening_seen *seen, const struct libpq *libpq,
                         const PGresult *result)
@@ -41,12 +46,6 @@ static void count_and_pass_on(void *arg, const PGresult *result)
 		note_notice(&opening->seen, opening->libpq, result);
 	}
 	opening->receiver(opening->receiver_arg, result);
-}
-
-static void begin(struct opening *opening)
-{
-	*opening = (struct opening){.outer = current};
-	current = opening;
 }
 
 void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn)
@@ -98,13 +97,34 @@ PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver 
 	return before;
 }
 
-void opening_pass(const struct libpq *libpq, PGconn *conn)
+static void note(const struct opening *opening, PGconn *conn)
 {
-	if (current != NULL && current->conn == NULL) {
-		opening_attach(current, libpq, conn);
+	if (opening->noted != NULL) {
+		*opening->noted = conn;
 	}
-	if (current != NULL && current->conn == conn) {
-		opening_look(current);
+}
+
+void opening_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn)
+{
+	if (conn != NULL && conninfo != NULL && begun.conninfo == conninfo) {
+		begun.conninfo = NULL;
+		begun.conn = conn;
+		note(begun.opening, conn);
+		opening_attach(begun.opening, libpq, conn);
+	}
+}
+
+void opening_forget(const PGconn *conn)
+{
+	if (begun.conn == conn) {
+		begun.conn = NULL;
+	}
+}
+
+void opening_pass(const PGconn *conn)
+{
+	if (conn != NULL && begun.conn == conn) {
+		opening_look(begun.opening);
 	}
 }
 
@@ -127,10 +147,10 @@ void opening_note_result(struct opening *opening, const PGresult *result)
 
 bool opening_got(const PGconn *conn, const PGresult *result)
 {
-	if (current == NULL || current->conn != conn) {
+	if (begun.conn != conn) {
 		return false;
 	}
-	opening_note_result(current, result);
+	opening_note_result(begun.opening, result);
 	return true;
 }
 
@@ -192,14 +212,6 @@ void opening_detach(struct opening *opening)
 	put(opening, opening->receiver, opening->receiver_arg);
 }
 
-static void end(struct opening *opening, const PGconn *conn)
-{
-	current = opening->outer;
-	if (conn != NULL) {
-		opening_detach(opening);
-	}
-}
-
 /* ---- connecting ---- */
 
 /* False at the deadline. A signal does not make the socket ready. */
@@ -226,16 +238,17 @@ static bool wait_for(int fd, short events, uint64_t deadline_ns)
  * Only what answers soon is connected in steps, so that there is no second connection.
  */
 static PGconn *connect_in_steps(struct opening *opening, const struct libpq *libpq,
-                                const char *conninfo)
+                                const char *conninfo, PGconn **noted)
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 	PGconn *conn = libpq->PQconnectStart(conninfo);
 	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
 
-	*opening = (struct opening){0};
+	*opening = (struct opening){.noted = noted};
 	if (conn == NULL) {
 		return NULL;
 	}
+	note(opening, conn);
 	opening_attach(opening, libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
@@ -249,20 +262,28 @@ static PGconn *connect_in_steps(struct opening *opening, const struct libpq *lib
 		wants = libpq->PQconnectPoll(conn);
 	}
 	opening_detach(opening);
+	note(opening, NULL);
 	return conn;
 }
 
 PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
-                        const char *conninfo)
+                        const char *conninfo, PGconn **noted)
 {
 	PGconn *conn;
 
 	if (libpq_calls_itself(libpq)) {
-		return connect_in_steps(opening, libpq, conninfo);
+		return connect_in_steps(opening, libpq, conninfo, noted);
 	}
-	begin(opening);
+	*opening = (struct opening){.noted = noted};
+	begun.opening = opening;
+	begun.conninfo = conninfo;
 	conn = libpq->PQconnectdb(conninfo);
-	end(opening, conn);
+	begun.conninfo = NULL;
+	opening_forget(conn);
+	note(opening, NULL);
+	if (conn != NULL) {
+		opening_detach(opening);
+	}
 	if (opening->conn == NULL && conn != NULL && libpq->PQstatus(conn) == CONNECTION_OK) {
 		libpq_note_calls_itself(libpq);
 	}

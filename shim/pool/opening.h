@@ -6,9 +6,11 @@
  * What a server says while a connection is made (a collation mismatch, a bad setting of
  * the role) is said once: a session that is lent again would not repeat it, so a session
  * that got a notice must not be lent again. PQconnectdb leaves no room to put a receiver
- * on the connection first. But libpq calls its own PQconnectPoll through the dynamic
- * linker, and so through us, with the connection in hand: the first such call installs a
- * receiver that counts and passes on.
+ * on the connection first. But libpq begins with its own PQconnectStart, which it calls
+ * through the dynamic linker, and so through us, with the very string that we gave it: what
+ * that returns gets a receiver that counts and passes on. Nothing comes in between on the
+ * thread, neither a wait nor another stack. What the thread remembers then goes by the
+ * connection: if another connect is begun before this one is over, less is seen of its errors.
  *
  * A libpq that was linked with -Bsymbolic never comes by. Its first connect tells: nothing
  * is known of it and its session is not lent again either. From then on its connects are
@@ -41,22 +43,23 @@ struct opening_seen {
 /* One connect in progress in this thread. */
 struct opening {
 	const struct libpq *libpq;
-	PGconn *conn; /* NULL until libpq came by with it */
+	PGconn *conn; /* NULL until libpq has begun it */
 	unsigned notices;
 	struct opening_seen seen;
 	bool detached;
 	bool replaced;             /* a receiver came past us */
 	PQnoticeReceiver receiver; /* what is passed on to, and put back at the end */
 	void *receiver_arg;
-	struct opening *outer; /* the one this is nested in, e.g. in a key-password hook */
+	PGconn **noted; /* where `conn` is noted, too, while libpq connects; or NULL */
 };
 
 /*
  * A connect that blocks, seen from its beginning to its end: what libpq's PQconnectdb would
- * give, NULL if it has no memory.
+ * give, NULL if it has no memory. While it lasts, `*noted` is the connection that libpq has
+ * begun, for the case that it never comes back; NULL: it is not to be noted.
  */
 PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
-                        const char *conninfo);
+                        const char *conninfo, PGconn **noted);
 
 /* After the end or the detaching: may the session be lent again? */
 enum drop_reason opening_verdict(const struct opening *opening);
@@ -81,8 +84,14 @@ PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver 
  */
 COLD void opening_detach(struct opening *opening);
 
+/* A libpq has itself begun `conn`, by a PQconnectStart with this string. */
+void opening_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn);
+
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
-void opening_pass(const struct libpq *libpq, PGconn *conn);
+void opening_pass(const PGconn *conn);
+
+/* The connect that libpq was to make of `conn` is over, and was never come back from. */
+void opening_forget(const PGconn *conn);
 
 /* To be called before each other PQconnectPoll: an error may have come. errno is lost. */
 void opening_look(struct opening *opening);

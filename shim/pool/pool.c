@@ -72,8 +72,6 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	deadlock_unblock(&first->blocked);
 	if (first->granted != NULL) {
 		first->granted(first);
-	} else {
-		pthread_cond_signal(&first->cond);
 	}
 	return true;
 }
@@ -227,7 +225,6 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	} else {
 		waiter->grant = POOL_FULL;
 		waiter->granted = granted;
-		pthread_cond_init(&waiter->cond, NULL);
 		DL_APPEND(pool->waiters, waiter);
 		pool->waiting++;
 	}
@@ -246,24 +243,6 @@ void pool_block(struct pool *pool, struct pool_waiter *waiter)
 		deadlock_block(&waiter->blocked);
 	}
 	lock_drop(&pool->lock);
-}
-
-enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t until_ns)
-{
-	enum pool_grant grant;
-	bool in_time = true;
-
-	lock_assert_none();
-	lock_take(&pool->lock);
-	while (waiter->grant == POOL_FULL && in_time) {
-		in_time = lock_wait(&pool->lock, &waiter->cond, until_ns);
-	}
-	grant = waiter->grant;
-	lock_drop(&pool->lock);
-	if (grant != POOL_FULL) {
-		pthread_cond_destroy(&waiter->cond);
-	}
-	return grant;
 }
 
 enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter)
@@ -288,7 +267,6 @@ enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
 		deadlock_unblock(&waiter->blocked);
 	}
 	leave(pool);
-	pthread_cond_destroy(&waiter->cond);
 	return grant;
 }
 

@@ -27,7 +27,6 @@
 #ifndef PQPOOL_POOL_POOL_H
 #define PQPOOL_POOL_POOL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -85,16 +84,15 @@ enum pool_grant {
 	POOL_LEND,    /* check `slot`, then pool_lent; or go on as with POOL_REPLACE */
 	POOL_REPLACE, /* close `slot` for `why` and see its end; its room is yours: POOL_OPEN */
 	POOL_OPEN,    /* open a session in the room reserved: pool_opened or pool_open_failed */
-	POOL_FULL     /* nothing: queued as `waiter`, go on with pool_wait */
+	POOL_FULL     /* nothing: queued as `waiter`, ask pool_granted */
 };
 
 struct pool_waiter {
 	enum pool_grant grant; /* POOL_FULL until served */
 	struct pool_slot *slot;
 	enum drop_reason why;
-	pthread_cond_t cond;
 	struct blocked blocked;
-	/* NULL, or called instead of waking a thread, with the lock held: must not block. */
+	/* Called when it is served, with the lock held: must not block. NULL: nothing is. */
 	void (*granted)(struct pool_waiter *waiter);
 	struct pool_waiter *prev;
 	struct pool_waiter *next;
@@ -137,9 +135,9 @@ void pool_init(struct pool *pool, const struct pool_limits *limits);
 
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out of
- * it by pool_leave unless it is served; on any other grant it holds the slot, where there is
- * one. `granted` is the waiter's callback, NULL for one who will block in pool_wait or
- * leave at once.
+ * it by pool_leave; on any other grant it holds the slot, where there is one. `granted` is the
+ * waiter's callback, NULL for one who will leave at once. The waiter must not lie on a stack
+ * that may be left while it is in line.
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));
@@ -149,12 +147,6 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
  * counts for a deadlock (deadlock.h) unless it is served already.
  */
 void pool_block(struct pool *pool, struct pool_waiter *waiter);
-
-/*
- * Waits for a grant until `until_ns` (CLOCK_MONOTONIC, DEADLINE_NEVER). Blocks, with no
- * lock held. POOL_FULL: the time is up, and the waiter still in line, for pool_leave.
- */
-enum pool_grant pool_wait(struct pool *pool, struct pool_waiter *waiter, uint64_t until_ns);
 
 /* What the waiter has been granted by now; it stays in line while that is POOL_FULL. */
 enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter);

@@ -64,8 +64,12 @@ static bool is_over(PostgresPollingStatusType wants)
 	return wants != PGRES_POLLING_READING && wants != PGRES_POLLING_WRITING;
 }
 
-uint32_t prewarm(const struct libpq *libpq, const char *conninfo, uint32_t count,
-                 uint64_t deadline_ns, struct session **out)
+/*
+ * Begins `count` connects, drives them all until each has succeeded or failed or `deadline_ns`
+ * came, and stores the good sessions, in our care, in `out`. Returns how many.
+ */
+static uint32_t open_side_by_side(const struct libpq *libpq, const char *conninfo,
+                                  uint32_t count, uint64_t deadline_ns, struct session **out)
 {
 	struct attempt attempts[PREWARM_MAX];
 	struct pollfd polls[PREWARM_MAX];
@@ -98,4 +102,45 @@ uint32_t prewarm(const struct libpq *libpq, const char *conninfo, uint32_t count
 		}
 	}
 	return kept;
+}
+
+void prewarm_pool(struct acquisition *a)
+{
+	struct pool *pool = &a->lender->pool;
+	struct session *sessions[PREWARM_MAX];
+	uint32_t wanted =
+		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
+	uint32_t reserved;
+	uint32_t opened;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (wanted > pool->limits.size) {
+		wanted = pool->limits.size;
+	}
+	/* One of them will be the program's: the acquire that comes next finds it idle. */
+	reserved = pool_reserve(pool, wanted);
+	pending_hold_rooms(&a->ticket, a->lender, reserved);
+	pending_block(&a->ticket, DEADLINE_NEVER);
+	opened = open_side_by_side(a->libpq, a->spelling->conninfo, reserved,
+	                           lending_settings.prewarm_ns > 0
+	                                   ? now_ns + lending_settings.prewarm_ns
+	                                   : DEADLINE_NEVER,
+	                           sessions);
+	if (!pending_back(&a->ticket)) {
+		reserved = pool_reserve(pool, opened);
+	}
+	pending_hold_nothing(&a->ticket);
+	for (uint32_t i = reserved; i < opened; i++) {
+		session_close(sessions[i]);
+		session_free(sessions[i]);
+	}
+	for (uint32_t i = 0; i < reserved; i++) {
+		struct session *session = i < opened ? sessions[i] : NULL;
+
+		if (session == NULL || !lending_enter(session, a->lender)) {
+			pool_open_failed(pool);
+			continue;
+		}
+		lending_stock(session, clock_monotonic_ns() - now_ns);
+	}
 }

@@ -8,18 +8,15 @@
 #ifndef PQPOOL_POOL_PREWARM_H
 #define PQPOOL_POOL_PREWARM_H
 
-#include <stdint.h>
-
-#include "pool/session.h"
+#include "base/cold.h"
+#include "pool/lending.h"
 
 #define PREWARM_MAX 256
 
 /*
- * Begins `count` connects, at most PREWARM_MAX, drives them all until each has succeeded
- * or failed or `deadline_ns` came, and stores the good sessions, in our care, in `out`.
- * Returns how many. Blocks, with no lock held.
+ * Opens as many sessions as are to be there at first, side by side, and leaves the good ones
+ * idle. Blocks, with no lock held.
  */
-uint32_t prewarm(const struct libpq *libpq, const char *conninfo, uint32_t count,
-                 uint64_t deadline_ns, struct session **out);
+COLD void prewarm_pool(struct acquisition *a);
 
 #endif

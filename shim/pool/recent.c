@@ -12,6 +12,7 @@ struct last {
 	struct spelling *spelling; /* NULL = nothing is kept */
 	struct lender *lender;     /* NULL = the registry has forgotten it */
 	volatile unsigned forks;   /* that this thread came out of as the child */
+	unsigned turn;             /* of what is kept */
 	/* It was asked for twice in a row: the next is likely to be it. */
 	bool repeated;
 	/* What is above is half changed: not for a signal handler that came in between. */
@@ -34,6 +35,7 @@ static void change(struct last *last, struct spelling *spelling, struct lender *
 	struct lender *old_lender;
 
 	last->changing = true;
+	last->turn++;
 	atomic_signal_fence(memory_order_seq_cst);
 	old_spelling = last->spelling;
 	old_lender = last->lender;
@@ -98,6 +100,13 @@ bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
 		forget_lender(last);
 	}
 	return !kept;
+}
+
+unsigned recent_turn(void)
+{
+	const struct last *last = last_of_thread();
+
+	return last != NULL ? last->turn : 0;
 }
 
 void recent_fork_child(void)

@@ -29,6 +29,9 @@ void recent_configure(void);
 bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
                 struct spelling **spelling, struct lender **lender);
 
+/* Another number whenever what the thread keeps has changed. */
+unsigned recent_turn(void);
+
 /* The registry has forgotten its lenders. */
 void recent_fork_child(void);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "pool/connecting.h"
 #include "trace/report.h"
@@ -127,7 +128,7 @@ static PGconn *failed_connection(const struct spelling *spelling)
 	return conn;
 }
 
-struct session *refusal_make(const struct spelling *spelling, const struct postmortem *p)
+static struct session *make(const struct spelling *spelling, const struct postmortem *p)
 {
 	const struct libpq *libpq = spelling->identity->libpq;
 	char *text = refusal_message(p);
@@ -142,6 +143,29 @@ struct session *refusal_make(const struct spelling *spelling, const struct postm
 	session->refusal = text;
 	session->lease.pool = p->lender->identity->label;
 	return session;
+}
+
+PGconn *refusal_give(const struct acquisition *a, bool doomed)
+{
+	struct session *session;
+	struct postmortem p;
+	PGconn *conn;
+
+	postmortem_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
+	                doomed ? WAITER_DOOMED : WAITER_BLOCKED);
+	session = make(a->spelling, &p);
+	postmortem_log(&p);
+	postmortem_end(&p);
+	if (session == NULL) {
+		return NULL;
+	}
+	conn = session->conn;
+	if (!lending_enter(session, a->lender)) {
+		session_free(session);
+		return conn;
+	}
+	session->vanished = lending_forget_refused;
+	return conn;
 }
 
 bool refusal_fork_child(struct lease *lease)

@@ -10,9 +10,8 @@
 #ifndef PQPOOL_POOL_REFUSAL_H
 #define PQPOOL_POOL_REFUSAL_H
 
-#include "pool/identity.h"
+#include "pool/lending.h"
 #include "pool/postmortem.h"
-#include "pool/session.h"
 
 /* What it says, malloc'ed; NULL: out of memory. */
 char *refusal_message(const struct postmortem *p);
@@ -21,10 +20,10 @@ char *refusal_message(const struct postmortem *p);
 char *refusal_by_error(const struct lender *lender, int error);
 
 /*
- * Makes one for `spelling`, whose pool was full: to be registered like a session, so that
- * PQfinish and PQerrorMessage find it, but on no lease. NULL: out of memory.
+ * One for a connect that blocks, whose pool was full; `doomed`: no release can come. PQfinish
+ * and PQerrorMessage find it like a session, but it is on no lease. NULL: out of memory.
  */
-struct session *refusal_make(const struct spelling *spelling, const struct postmortem *p);
+PGconn *refusal_give(const struct acquisition *a, bool doomed);
 
 /*
  * Child of a fork: true if the lease's session is one. It says why in the child, too, but the

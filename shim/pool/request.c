@@ -170,7 +170,6 @@ int request_start(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	int started;
 
 	if (is_inert(request)) {
@@ -179,9 +178,9 @@ int request_start(const struct libpq_caller *from, PGcancelConn *conn)
 	if (!take_off(request)) {
 		return start_inert(request);
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	started = libpq->PQcancelStart(conn);
-	inside_leave(outer);
+	inside_leave();
 	return started;
 }
 
@@ -189,7 +188,6 @@ int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	int sent;
 
 	if (is_inert(request)) {
@@ -199,9 +197,9 @@ int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 		be_done(request);
 		return 1;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	sent = libpq->PQcancelBlocking(conn);
-	inside_leave(outer);
+	inside_leave();
 	if (sent) {
 		land(request);
 	}
@@ -212,7 +210,6 @@ PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancel
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	PostgresPollingStatusType wants;
 
 	if (is_inert(request)) {
@@ -222,9 +219,9 @@ PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancel
 		be_done(request);
 		return PGRES_POLLING_OK;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	wants = libpq->PQcancelPoll(conn);
-	inside_leave(outer);
+	inside_leave();
 	if (wants == PGRES_POLLING_OK) {
 		land(request);
 	}
@@ -237,7 +234,6 @@ ConnStatusType request_status(const struct libpq_caller *from, const PGcancelCon
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	ConnStatusType status;
 
 	if (is_inert(request)) {
@@ -245,9 +241,9 @@ ConnStatusType request_status(const struct libpq_caller *from, const PGcancelCon
 		       : request->state == INERT_DONE  ? CONNECTION_OK
 		                                       : CONNECTION_BAD;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	status = libpq->PQcancelStatus(conn);
-	inside_leave(outer);
+	inside_leave();
 	return status;
 }
 
@@ -255,15 +251,14 @@ int request_socket(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	int fd;
 
 	if (is_inert(request)) {
 		return request->socket;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	fd = libpq->PQcancelSocket(conn);
-	inside_leave(outer);
+	inside_leave();
 	return fd;
 }
 
@@ -271,15 +266,14 @@ char *request_error(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 	char *error;
 
 	if (is_inert(request)) {
 		return (char *)request->error;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	error = libpq->PQcancelErrorMessage(conn);
-	inside_leave(outer);
+	inside_leave();
 	return error;
 }
 
@@ -289,30 +283,28 @@ void request_reset(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 
 	/* One that was flying may have arrived: it stays counted. */
 	if (request != NULL) {
 		show_no_socket(request);
 		request->state = READY;
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	libpq->PQcancelReset(conn);
-	inside_leave(outer);
+	inside_leave();
 }
 
 void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
-	const struct libpq *outer;
 
 	/* Its address is free for another as soon as it is finished. */
 	if (request != NULL) {
 		address_table_take(&requests, conn);
 		forget(request);
 	}
-	outer = inside_enter(libpq);
+	inside_enter(libpq);
 	libpq->PQcancelFinish(conn);
-	inside_leave(outer);
+	inside_leave();
 }

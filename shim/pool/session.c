@@ -85,7 +85,7 @@ struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
 	return session;
 }
 
-struct session *session_open(const struct libpq *libpq, const char *conninfo)
+struct session *session_open(const struct libpq *libpq, const char *conninfo, PGconn **noted)
 {
 	struct session *session = make(libpq);
 	struct opening opening;
@@ -94,7 +94,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo)
 	if (session == NULL) {
 		return NULL;
 	}
-	session->conn = opening_connect(&opening, libpq, conninfo);
+	session->conn = opening_connect(&opening, libpq, conninfo, noted);
 	session->lease.conn = session->conn;
 	session->taint = opening_verdict(&opening);
 	session->seen = opening.seen;

@@ -93,7 +93,9 @@ struct session {
 	unsigned notices;       /* that came while it was ours */
 	bool ended;             /* one of them said that the server ends the session */
 	bool altered;           /* its lease changed what sessions are made of */
-	atomic_uintptr_t user;  /* work.c's: the thread that is inside a call on it */
+	atomic_uint inside;     /* work.c's: calls on it that have begun and not ended */
+	unsigned unseen;        /* work_unseen() when its lease began */
+	const char *text;       /* work.c's: what the last of them sends; only compared */
 	uint64_t proven_ns;
 
 	struct standing standing;
@@ -115,9 +117,9 @@ struct session {
 /*
  * Connects with `conninfo`, as PQconnectdb does and with all its waits. Returns a session
  * whose connection may be bad: then its PGconn, libpq's own, is for the program and the
- * rest for session_free. NULL: out of memory, nothing was opened.
+ * rest for session_free. NULL: out of memory, nothing was opened. `noted` is opening_connect's.
  */
-struct session *session_open(const struct libpq *libpq, const char *conninfo);
+struct session *session_open(const struct libpq *libpq, const char *conninfo, PGconn **noted);
 
 /*
  * Makes a session of a connection that somebody else opened, so that it can be tracked.

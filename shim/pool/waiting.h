@@ -23,11 +23,17 @@
 uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns);
 
 /*
- * Waits for `waiter`, which pool_acquire has put in line, and notes in `a` for how long.
- * POOL_FULL: in vain; it is out of the line, and `*doomed` says that no release can come.
- * Blocks, with no lock held.
+ * Waits for the waiter of the acquisition's ticket, which pool_acquire has put in line, and
+ * notes in `a` for how long. POOL_FULL: in vain; it is out of the line, and `*doomed` says that
+ * no release can come. Blocks, with no lock held, where a thread can be cancelled and a signal
+ * handler may leave for good.
  */
-enum pool_grant waiting_for_turn(struct acquisition *a, struct pool_waiter *waiter,
-                                 bool *doomed);
+enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed);
+
+/*
+ * Does a wait let others go on that are on the same thread? So it does where somebody else than
+ * the C library answers for poll(2), as a library of coroutines may.
+ */
+bool waiting_yields(void);
 
 #endif

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * One call of the program's that sends work on a connection.
- *
- * session->user is the thread that is inside a call, named by the address of its own
- * work_place, with LEFT set once the session was left to it; 0 = nobody. Exactly one of
- * work_end and work_leave comes first, and both look at what they replace.
- */
+/* One call of the program's that sends work on a connection. */
 #include "pool/work.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
 
 #include "base/cold.h"
+#include "base/lock.h"
 #include "base/text.h"
 #include "base/thread_block.h"
 #include "pool/handshake.h"
@@ -20,35 +15,15 @@
 #include "trace/lease.h"
 #include "trace/status.h"
 
-#define LEFT ((uintptr_t)1)
+/* Calls in signal handlers that could not be told whose connection it is. */
+static atomic_uint unseen;
 
 /* Constant once configured. */
 static bool judging;
 
-_Thread_local struct work_place work_place;
-
-static uintptr_t self(void)
-{
-	return (uintptr_t)&work_place;
-}
-
 void work_configure(bool judge)
 {
 	judging = judge;
-}
-
-static void enter(struct work *work, const PGconn *conn, const char *text)
-{
-	work->entered = true;
-	work->outer.frame = 0;
-	if ((uintptr_t)work < work_place.frame) {
-		work->outer = work_place;
-	}
-	work_place = (struct work_place){.conn = conn,
-	                                 .libpq = work->libpq,
-	                                 .session = work->session,
-	                                 .text = text,
-	                                 .frame = (uintptr_t)work};
 }
 
 /* ---- what is sent ---- */
@@ -140,6 +115,9 @@ static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGcon
                                                   struct lease *lease, const void *caller)
 {
 	if (lease == NULL) {
+		if (lock_barred()) {
+			atomic_fetch_add(&unseen, 1);
+		}
 		return libpq_of_caller(caller).libpq;
 	}
 	/* Asked again under the lock: a session that is idle may go at any moment. */
@@ -152,8 +130,42 @@ static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGcon
 static __attribute__((noinline)) void note_text(struct work *work, const char *text)
 {
 	thread_block_take();
+	work->session->text = text;
 	work->effects = effects_of(work->session, text);
 	note_sent(work->session, text);
+}
+
+/* How many calls on it have begun and not ended; by one thread at a time, as libpq wants it. */
+static unsigned inside(const struct session *session)
+{
+	return atomic_load_explicit(&session->inside, memory_order_relaxed);
+}
+
+static void set_inside(struct session *session, unsigned calls)
+{
+	atomic_store_explicit(&session->inside, calls, memory_order_relaxed);
+}
+
+bool work_is_within(struct work *work, const PGconn *conn, const void *caller)
+{
+	struct lease *lease;
+
+	work->entered = false;
+	work->session = NULL;
+	work->libpq = libpq_containing(caller);
+	if (work->libpq == NULL) {
+		return false;
+	}
+	if (lease_find(conn, &lease) == LEASE_OPEN) {
+		work->session = session_of_lease(lease);
+	}
+	/* Else libpq makes it for a function of its that did not come by here. */
+	return work->session == NULL || inside(work->session) > 0;
+}
+
+bool work_is_whole_within(struct work *work, const PGconn *conn, const void *caller)
+{
+	return work_is_within(work, conn, caller) && !lease_is_stale(conn);
 }
 
 bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
@@ -167,26 +179,29 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
-		/* A finish that comes before this is seen is one in the same instant. */
-		atomic_store_explicit(&work->session->user, self(), memory_order_release);
+		set_inside(work->session, inside(work->session) + 1);
 		if (text != NULL) {
 			note_text(work, text);
 		}
 	} else {
 		work->libpq = libpq_of_unleased(work, conn, lease, caller);
 	}
-	if (work->libpq == NULL) {
-		return false;
-	}
-	enter(work, conn, text);
-	return true;
+	work->entered = work->libpq != NULL;
+	return work->entered;
 }
 
-void work_note_within(const char *text)
+void work_note_within(const PGconn *conn, const char *text)
 {
-	if (text != NULL && text != work_place.text && work_place.session != NULL) {
-		work_place.session->sent = true;
-		work_place.session->leaves = true;
+	struct lease *lease;
+	struct session *session;
+
+	if (text == NULL || lease_find(conn, &lease) != LEASE_OPEN) {
+		return;
+	}
+	session = session_of_lease(lease);
+	if (session->text != text) {
+		session->sent = true;
+		session->leaves = true;
 	}
 }
 
@@ -218,47 +233,22 @@ void work_forget_unnamed(const struct work *work, PGconn *conn)
 	pq->PQclear(pq->PQexec(conn, ""));
 }
 
-struct session *work_end(struct work *work)
+void work_end(struct work *work)
 {
 	struct session *session = work->session;
 
-	if (work->outer.frame != 0) {
-		work_place = work->outer;
-	} else {
-		work_place.conn = NULL;
-		work_place.frame = 0;
-	}
 	if (session != NULL) {
 		note_transaction(session, transaction_of(session));
+		set_inside(session, inside(session) - 1);
 	}
-	if (session == NULL || (atomic_exchange(&session->user, 0) & LEFT) == 0) {
-		return NULL;
-	}
-	return session;
 }
 
-const struct libpq *work_pass(PGconn *conn, const void *caller)
+unsigned work_unseen(void)
 {
-	struct lease *lease;
-
-	if (lease_find(conn, &lease) != LEASE_UNKNOWN) {
-		return session_of_lease(lease)->libpq;
-	}
-	return libpq_of_caller(caller).libpq;
+	return atomic_load_explicit(&unseen, memory_order_relaxed);
 }
 
-bool work_by_other(const struct session *session)
+bool work_is_inside(const struct session *session)
 {
-	uintptr_t user = atomic_load(&session->user);
-
-	return user != 0 && user != self();
-}
-
-bool work_leave(struct session *session)
-{
-	uintptr_t user = atomic_load(&session->user);
-
-	while (user != 0 && !atomic_compare_exchange_weak(&session->user, &user, user | LEFT)) {
-	}
-	return user != 0;
+	return inside(session) > 0;
 }

@@ -25,7 +25,7 @@ def test_no_slot_and_no_lock_is_lost(run, program, server, limit):
             process.kill()
     log = read_log(env["PQPOOL_LOG"])
     assert (process.returncode, err) == (0, "")
-    assert out == ("7\n" * limit + "8 cancelled while they waited\n160 cancelled while they "
+    assert out == ("8 cancelled while they waited\n" + "7\n" * limit + "160 cancelled while they "
                    "worked\n" + "7\n" * limit)
     acquired = [e["lease"] for e in log if e["event"] == "acquire"]
     assert sorted(acquired) == sorted(e["lease"] for e in log if e["event"] == "release")

@@ -110,14 +110,3 @@ def test_connect_in_steps_is_no_misuse(stale):
     # An event procedure gets a connection that nobody had before.
     assert len(pooled.events("session_open")) == 3
     assert len(pooled.events("release", reason="event_proc")) == 1
-
-
-def test_finish_while_another_thread_is_in_a_query(stale):
-    result = stale("busy")
-    once = "PGRES_TUPLES_OK SELECT 1\n  sleep=through\n" \
-           "PGRES_TUPLES_OK SELECT 1\n  observer=43\n"
-    assert result.stdout == once * 3
-    dropped = {e["session"] for e in result.events("release", reason="busy")}
-    assert len(dropped) == 3
-    assert {e["session"] for e in result.events("session_close", reason="busy")} == dropped
-    assert not result.events("misuse")

@@ -4,9 +4,9 @@
  * to clean up if it has got so far; the program goes on.
  *
  * Holds LIMIT connections, starts threads that connect, and waits for a line of input, by
- * which time they wait for their turn; cancels them all, finishes what it holds, and joins
- * them. Then threads that connect, ask and finish in turn are cancelled at any point of it. In
- * the end it takes LIMIT connections once more.
+ * which time they wait for their turn; cancels them all, joins them, and only then finishes
+ * what it holds. Then threads that connect, ask and finish in turn are cancelled at any point
+ * of it, in the middle of a query, too. In the end it takes LIMIT connections once more.
  */
 #include "plain.h"
 
@@ -30,12 +30,14 @@ static void *connect_once(void *arg)
 
 	pthread_cleanup_push(finish, (void *)&conn);
 	conn = PQconnectdb("");
+	if (PQstatus(conn) == CONNECTION_OK) {
+		ask(conn, "SELECT 7");
+	}
 	pthread_testcancel();
 	pthread_cleanup_pop(1);
 	return arg;
 }
 
-/* Not in the middle of a query: there libpq itself is not prepared for it. */
 static void *connect_often(void *arg)
 {
 	for (;;) {
@@ -95,8 +97,8 @@ int main(int argc, char **argv)
 	start(threads, connect_once);
 	getchar();
 	cancel(threads);
-	let_go();
 	printf("%d cancelled while they waited\n", join(threads));
+	let_go();
 	for (int i = 0; i < ROUNDS; i++) {
 		start(threads, connect_often);
 		PQfinish(open_database());

@@ -5,10 +5,8 @@
  *   use     everything that sends or reads, after a finish
  *   twice   finishes a second time
  *   steps   no misuse: connects in steps, which may lead to a connection finished before
- *   busy    finishes while another thread is inside PQexec
  */
 #include <libpq-events.h>
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "plain.h"
@@ -138,43 +136,6 @@ static void connect_in_steps(bool registers)
 	PQfinish(conn);
 }
 
-/* ---- two threads ------------------------------------------------------------------- */
-
-static void *sleep_in_server(void *conn)
-{
-	return PQexec(conn, "SELECT pg_sleep(0.5)::text || 'through' AS sleep");
-}
-
-static void finish_busy(PGconn *observer)
-{
-	PGconn *conn = open_database();
-	char query[128];
-	pthread_t thread;
-	void *result;
-
-	snprintf(query, sizeof(query),
-	         "SELECT count(*) FROM pg_stat_activity"
-	         " WHERE pid = %d AND wait_event = 'PgSleep'",
-	         PQbackendPID(conn));
-	if (pthread_create(&thread, NULL, sleep_in_server, conn) != 0) {
-		exit(98);
-	}
-	while (ask(observer, query) != 1) {
-	}
-	PQfinish(conn);
-	for (int i = 0; i < 20; i++) {
-		PGconn *other = open_database();
-
-		if (ask(other, "SELECT 42") != 42) {
-			die("other", other);
-		}
-		PQfinish(other);
-	}
-	pthread_join(thread, &result);
-	show(result);
-	run(observer, "SELECT 43 AS observer");
-}
-
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -189,13 +150,6 @@ int main(int argc, char **argv)
 		connect_in_steps(false);
 		connect_in_steps(true);
 		connect_in_steps(false);
-	} else {
-		PGconn *observer = open_database();
-
-		for (int i = 0; i < 3; i++) {
-			finish_busy(observer);
-		}
-		PQfinish(observer);
 	}
 	return 0;
 }

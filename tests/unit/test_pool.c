@@ -19,7 +19,7 @@ static void lets_as_many_in_as_the_limit_says(void **state)
 		open_slot(i);
 	}
 	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_FULL);
-	assert_int_equal(pool_wait(&pool, &waiter, 0), POOL_FULL);
+	assert_int_equal(pool_granted(&pool, &waiter), POOL_FULL);
 	assert_int_equal(pool_leave(&pool, &waiter), POOL_FULL);
 	assert_int_equal(pool_count(&pool).used, 3);
 	assert_int_equal(pool_count(&pool).waiting, 0);
@@ -199,7 +199,7 @@ static void queue(struct pool_waiter *waiter)
 static void expect(struct pool_waiter *waiter, enum pool_grant grant,
                    const struct pool_slot *slot)
 {
-	assert_int_equal(pool_wait(&pool, waiter, 0), grant);
+	assert_int_equal(pool_granted(&pool, waiter), grant);
 	assert_ptr_equal(waiter->slot, slot);
 }
 
@@ -323,33 +323,32 @@ static void leaves_the_line_when_the_time_is_up(void **state)
 	open_slot(0);
 	queue(&late);
 	queue(&patient);
-	assert_int_equal(pool_wait(&pool, &late, clock_monotonic_ns() + NS_PER_MS), POOL_FULL);
+	assert_int_equal(pool_granted(&pool, &late), POOL_FULL);
 	assert_int_equal(pool_count(&pool).waiting, 2);
 	assert_int_equal(pool_leave(&pool, &late), POOL_FULL);
 	give_back(&slots[0]);
 	expect(&patient, POOL_LEND, &slots[0]);
 }
 
-static void *wait_long(void *arg)
-{
-	struct pool_waiter *waiter = arg;
+static struct pool_waiter *told;
 
-	pool_wait(&pool, waiter, DEADLINE_NEVER);
-	return NULL;
+static void tell(struct pool_waiter *waiter)
+{
+	told = waiter;
 }
 
-static void wakes_a_thread_that_waits(void **state)
+static void tells_the_waiter(void **state)
 {
 	struct pool_waiter waiter;
-	pthread_t thread;
 
 	(void)state;
 	make(1, 1);
 	open_slot(0);
-	queue(&waiter);
-	assert_int_equal(pthread_create(&thread, NULL, wait_long, &waiter), 0);
+	told = NULL;
+	assert_int_equal(pool_acquire(&pool, now, &waiter, tell), POOL_FULL);
+	assert_null(told);
 	give_back(&slots[0]);
-	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_ptr_equal(told, &waiter);
 	assert_int_equal(waiter.grant, POOL_LEND);
 }
 
@@ -466,7 +465,7 @@ int main(void)
 		cmocka_unit_test(serves_in_order_of_arrival),
 		cmocka_unit_test(hands_surplus_to_the_waiting),
 		cmocka_unit_test(leaves_the_line_when_the_time_is_up),
-		cmocka_unit_test(wakes_a_thread_that_waits),
+		cmocka_unit_test(tells_the_waiter),
 		cmocka_unit_test(never_breaks_its_limits),
 	};
 

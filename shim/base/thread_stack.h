@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The stack that the C library gave the calling thread. Signal handlers may run on another one,
+ * and coroutines do.
+ *
+ * Locks: the linker's, for a moment. Not on the way of an ordinary call: the main thread's is
+ * read from /proc.
+ */
+#ifndef PQPOOL_BASE_THREAD_STACK_H
+#define PQPOOL_BASE_THREAD_STACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* From `*low` up to `*high`; empty where the C library does not say. */
+void thread_stack(uintptr_t *low, uintptr_t *high);
+
+/*
+ * True where somebody copies what lies on it away and back: greenlet, which runs all its
+ * coroutines on it. An address says nothing then.
+ */
+bool thread_stack_is_copied(void);
+
+#endif

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Calls that the program never comes back from: by a jump out of a signal handler, by the
+cancellation of the thread."""
+import pytest
+
+LIMIT = 2
+NEVER_BACK = "left\n" * (LIMIT + 1)
+TAKEN = "%d taken, each another, at once\n" % LIMIT
+ENV = {"PQPOOL_SIZE": LIMIT, "PQPOOL_MAX_OVERFLOW": 0, "PQPOOL_TIMEOUT": "5s",
+       "PQPOOL_LOG_LEVEL": "debug"}
+PLACES = ["opening", "waiting", "checking", "query"]
+
+
+def expected(place):
+    """What is printed when each call is left and nothing is lost by that."""
+    held = TAKEN + "left\n" + "7\n" * LIMIT
+    return (held * (LIMIT + 1) if place == "waiting" else NEVER_BACK) + TAKEN
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("way", ["jump", "cancel"])
+def test_nothing_is_lost(run, program, place, way):
+    """As many connections as the limit allows are had again, at once, and pooling goes on."""
+    done = run([program("leaves"), place, way, str(LIMIT)], env=ENV)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected(place) + "7\n" * LIMIT
+    assert not done.events("timeout")
+    if place == "waiting":
+        assert len(done.events("wait")) == LIMIT + 1
+        assert len(done.events("session_open")) == LIMIT
+    if place == "checking":
+        assert len(done.events("session_close", reason="abandoned")) == LIMIT + 1
+    assert len([e for e in done.events("release") if "reason" not in e]) >= LIMIT
+
+
+def test_finish_is_left(run, program):
+    """By the event procedure that it calls."""
+    done = run([program("leaves"), "finish", "jump", str(LIMIT)], env=ENV)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected("finish") + "7\n" * LIMIT
+    assert not done.events("timeout")
+
+
+@pytest.mark.parametrize("place", ["checking", "query"])
+def test_report_comes_all_the_same(run, program, place):
+    done = run([program("leaves"), place, "jump", str(LIMIT), "leaks"], env=ENV)
+    assert done.returncode == 0
+    assert done.stdout == expected(place) + "7\n" * (LIMIT - 1)
+    assert "1 connection leaked" in done.stderr, done
+
+
+@pytest.mark.parametrize("place", ["opening", "query"])
+@pytest.mark.parametrize("way", ["jump", "cancel"])
+def test_bare_program_does_the_same(run, program, place, way):
+    done = run([program("leaves"), place, way, str(LIMIT)], pooled=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected(place) + "7\n" * LIMIT
