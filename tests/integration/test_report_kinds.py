@@ -56,7 +56,7 @@ def test_ends_of_other_kinds(run, program, way, function, status):
 
 def test_at_any_height_of_the_stack(run, program):
     """The same function finishes in the middle, by chance at the height that exit(3) has."""
-    for pad in range(16, 321, 16):
+    for pad in range(480, 721, 16):
         done = run([program("exits"), "same_height", "0", "none", str(pad)])
         assert read_report(done.stderr).leaked == {BY_EXIT: 1}, pad
         assert len(done.events("release", at_exit="yes")) == 1
