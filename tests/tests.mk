@@ -87,9 +87,10 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 	$(AR) rcs $@ $^
 
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
-# These two export symbols for the shim to find, one of them as an interpreter does.
+# These export symbols for the shim to find, two of them as interpreters do.
 $(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
+$(BUILD)/tests/unit/test_script_end: LDFLAGS_test_script_end = -rdynamic
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 LDFLAGS_test_wakeup := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific

@@ -4,6 +4,7 @@
 
 #include "base/dl.h"
 #include "trace/script.h"
+#include "trace/script_end.h"
 
 /* Set once, by the thread itself. */
 static _Thread_local bool in_exit;
@@ -15,5 +16,11 @@ void ending_begin(void)
 
 bool ending_now(const void *caller)
 {
-	return in_exit || script_interpreter_ending(dl_changes_of_call(caller));
+	unsigned long long changes;
+
+	if (in_exit) {
+		return true;
+	}
+	changes = dl_changes_of_call(caller);
+	return script_interpreter_ending(changes) || script_end_of_unknown(changes);
 }
