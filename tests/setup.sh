@@ -143,8 +143,21 @@ need_clients() {
 	need odbc-postgresql has_odbc_driver
 	need unixodbc has_program isql
 	need unixodbc-dev has_header sql.h
+	need_coroutines
 	need "postgresql-client-$(server_major)" has_pgxs
 	need "postgresql-server-dev-$(server_major)" has_static_libpq
+}
+
+# What switches stacks by hand.
+need_coroutines() {
+	need python3-greenlet has_module greenlet
+	need python3-gevent has_module gevent
+	need python3-eventlet has_module eventlet
+	need python3-psycogreen has_module psycogreen
+	need gunicorn test -x /usr/bin/gunicorn
+	need libcoro-perl /usr/bin/perl -MCoro -e 1
+	need libboost-context-dev has_header boost/context/continuation.hpp
+	need libboost-dev has_header boost/coroutine2/all.hpp
 }
 
 # The package prometheus would start a server on this machine, so it is only unpacked, for

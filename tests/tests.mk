@@ -40,7 +40,7 @@ $(BUILD)/tests/programs/%: tests/programs/%.c
 
 # --- real clients: small programs in the languages of libpq's clients -----------
 
-CLIENTS := $(addprefix $(BUILD)/tests/clients/,odbc pqxx embedded)
+CLIENTS := $(addprefix $(BUILD)/tests/clients/,odbc pqxx embedded coroutines)
 CXX     ?= g++
 
 $(BUILD)/tests/clients/odbc: tests/clients/programs/odbc.c
@@ -50,6 +50,10 @@ $(BUILD)/tests/clients/odbc: tests/clients/programs/odbc.c
 $(BUILD)/tests/clients/pqxx: tests/clients/programs/pqxx.cpp
 	@mkdir -p $(@D)
 	$(CXX) -O1 -g -Wall -o $@ $< -lpqxx -lpq -lpthread
+
+$(BUILD)/tests/clients/coroutines: tests/clients/programs/coroutines.cpp
+	@mkdir -p $(@D)
+	$(CXX) -O1 -g -Wall -I$(PGINCLUDE) -o $@ $< -lpq -lboost_context
 
 $(BUILD)/tests/clients/embedded: tests/clients/programs/embedded.pgc
 	@mkdir -p $(@D)
