@@ -22,7 +22,7 @@
 #include "trace/image.h"
 #include "trace/script_kind.h"
 
-#define INTERPRETERS_MAX    4
+#define INTERPRETERS_MAX    8
 #define FRAMES_SHOWN        8
 #define OWN_FRAMES          3 /* at least, from the place on, though libraries have many */
 #define INNER_FRAMES        3 /* of these libraries then */
@@ -32,9 +32,9 @@
 #define FUNCTION_CHARACTERS 80
 
 #if defined(__LP64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { PYTHON, PERL, PHP, RUBY, KINDS };
-#else
-enum { KINDS, PYTHON, PERL, PHP }; /* nothing is known of other machines */
+enum { PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY, RUBY_3_1, KINDS };
+#else /* nothing is known of other machines */
+enum { KINDS, PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY };
 #endif
 
 static struct script_kind kind_of(unsigned which)
@@ -42,12 +42,18 @@ static struct script_kind kind_of(unsigned which)
 	switch (which) {
 	case PYTHON:
 		return script_python();
+	case PYTHON_3_11:
+		return script_python_3_11();
+	case PYTHON_3_9:
+		return script_python_3_9();
 	case PERL:
 		return script_perl();
 	case PHP:
 		return script_php();
-	default:
+	case RUBY:
 		return script_ruby();
+	default:
+		return script_ruby_3_1();
 	}
 }
 

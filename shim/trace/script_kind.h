@@ -2,8 +2,9 @@
 /*
  * What script.c asks of each kind of interpreter; only it and they use this.
  *
- * A kind knows the layout of one minor version. Whatever it reads it reads by peek.h,
- * and it looks a frame over before it believes it.
+ * A kind knows the layouts of some minor versions, which stand in trace/script/ in tables
+ * that are made from the interpreters' headers. Whatever it reads it reads by peek.h, and it
+ * looks a frame over before it believes it.
  */
 #ifndef PQPOOL_TRACE_SCRIPT_KIND_H
 #define PQPOOL_TRACE_SCRIPT_KIND_H
@@ -16,8 +17,9 @@
 
 #include "trace/peek.h"
 
-#define SCRIPT_SYMBOLS_MAX   5
+#define SCRIPT_SYMBOLS_MAX   6
 #define SCRIPT_LIBRARY_BYTES 24
+#define SCRIPT_OFFSETS_MAX   15
 
 struct script_interpreter;
 
@@ -71,8 +73,8 @@ struct script_kind {
 	bool moves;
 	/* True if its frames can be found without any of its code on the C stack. */
 	bool has_jit;
-	/* Is this the version whose layout is known? */
-	bool (*known)(const struct script_interpreter *interpreter, struct peek *p);
+	/* Is this a version whose layout is known? Fills in the interpreter's offsets. */
+	bool (*known)(struct script_interpreter *interpreter, struct peek *p);
 	/* Finds the calling thread's innermost frame; false if it runs no script. */
 	bool (*begin)(struct script_cursor *cursor);
 	enum script_step (*next)(struct script_cursor *cursor, struct script_frame *frame);
@@ -89,6 +91,7 @@ struct script_interpreter {
 	uintptr_t high;
 	uintptr_t symbols[SCRIPT_SYMBOLS_MAX]; /* as the kind's names; thread-local ones:
 	                                          offsets */
+	uint16_t offsets[SCRIPT_OFFSETS_MAX];  /* where things are in this version, by kind */
 	const ElfW(Phdr) * headers;            /* which module */
 	bool is_program;                       /* its module is the program itself */
 	atomic_bool proven;                    /* a frame was read and was in order */
@@ -98,9 +101,12 @@ struct script_interpreter {
 bool script_called_from(uintptr_t low, uintptr_t high);
 
 /* Said by code: addresses in data are work for the linker when any program starts. */
-struct script_kind script_python(void);
+struct script_kind script_python(void); /* from 3.13 on */
+struct script_kind script_python_3_11(void);
+struct script_kind script_python_3_9(void);
 struct script_kind script_perl(void);
 struct script_kind script_php(void);
-struct script_kind script_ruby(void);
+struct script_kind script_ruby(void); /* from 3.2 on */
+struct script_kind script_ruby_3_1(void);
 
 #endif

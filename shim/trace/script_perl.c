@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of Perl 5.36 with interpreter threads, as Debian builds it.
+ * The frames of Perl with interpreter threads, as Debian builds it; which versions' are
+ * known stands in trace/script/perl.def.
  *
  * Each thread that may run Perl has its interpreter in thread-specific data. A frame is
  * a statement (PL_curcop, or where a sub was called) and the sub that it stands in;
@@ -16,12 +17,26 @@ enum symbol { THREAD_KEY, VERSION, CALLER_CX };
 
 typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t *debugger);
 
-#define VERSION_KNOWN 36
+enum offset {
+	PERL_CURCOP,
+	PERL_COMPILING,
+	PERL_PHASE,
+	/* No offsets, but the numbers of two operations. */
+	OP_NEXTSTATE,
+	OP_DBSTATE,
+	OFFSETS
+};
 
-/* Offsets within the structures of 5.36 on machines of 64 bits. */
-#define PERL_CURCOP     208
-#define PERL_COMPILING  1936
-#define PERL_PHASE      2512
+static const struct version {
+	uint16_t minor;
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(minor, ...) {minor, {__VA_ARGS__}},
+#include "trace/script/perl.def"
+#undef VERSION_TABLE
+};
+
+/* The same in all of them, on machines of 64 bits. */
 #define COP_TYPE        32
 #define COP_TYPE_MASK   0x1ff
 #define COP_LINE        36
@@ -38,8 +53,6 @@ typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t
 #define HEK_LENGTH      4
 #define HEK_KEY         8
 
-#define OP_NEXTSTATE    195
-#define OP_DBSTATE      196
 #define CONTEXT_KIND    15
 #define CONTEXT_SUB     9
 #define CONTEXT_EVAL    11
@@ -56,11 +69,25 @@ static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
 
 static const char evaluated[] = "eval";
 
-static bool known(const struct script_interpreter *perl, struct peek *p)
+static bool known(struct script_interpreter *perl, struct peek *p)
 {
-	unsigned char version;
+	unsigned char minor;
 
-	return peek(p, &version, perl->symbols[VERSION], 1) && version == VERSION_KNOWN;
+	if (!peek(p, &minor, perl->symbols[VERSION], 1)) {
+		return false;
+	}
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (versions[i].minor == minor) {
+			memcpy(perl->offsets, versions[i].offsets, sizeof(versions[i].offsets));
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t offset(const struct script_cursor *cursor, enum offset which)
+{
+	return cursor->interpreter->offsets[which];
 }
 
 static uintptr_t own_interpreter(struct script_cursor *cursor)
@@ -79,7 +106,8 @@ static bool begin(struct script_cursor *cursor)
 	if (cursor->context == 0) {
 		return false;
 	}
-	cursor->frame = peek_pointer(&cursor->peek, cursor->context + PERL_CURCOP);
+	cursor->frame =
+		peek_pointer(&cursor->peek, cursor->context + offset(cursor, PERL_CURCOP));
 	return cursor->frame != 0;
 }
 
@@ -128,8 +156,8 @@ static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 {
 	uint32_t type = peek_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
 
-	return type == OP_NEXTSTATE || type == OP_DBSTATE ||
-	       cop == cursor->context + PERL_COMPILING;
+	return type == offset(cursor, OP_NEXTSTATE) || type == offset(cursor, OP_DBSTATE) ||
+	       cop == cursor->context + offset(cursor, PERL_COMPILING);
 }
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
@@ -163,7 +191,8 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 static bool ending(struct script_cursor *cursor)
 {
 	uintptr_t perl = own_interpreter(cursor);
-	uint32_t phase = perl != 0 ? peek_u32(&cursor->peek, perl + PERL_PHASE) : 0;
+	uint32_t phase =
+		perl != 0 ? peek_u32(&cursor->peek, perl + offset(cursor, PERL_PHASE)) : 0;
 
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of PHP 8.2 without thread safety: one engine, in one thread, whose state is
- * the exported `executor_globals`.
+ * The frames of PHP without thread safety: one engine, in one thread, whose state is the
+ * exported `executor_globals`. Which versions' are known stands in trace/script/php.def.
  */
 #include "trace/script_kind.h"
 
@@ -13,25 +13,36 @@ enum symbol { GLOBALS, VERSION, SERVER_INTERFACE };
 
 typedef const char *(*version_function)(void);
 
-#define VERSION_KNOWN "Zend Engine v4.2."
+enum offset {
+	GLOBALS_CURRENT,
+	GLOBALS_THROWN_AT,
+	GLOBALS_FLAGS,
+	FUNCTION_FILE,
+	FUNCTION_LINE,
+	OFFSETS
+};
 
-/* Offsets within the structures of 8.2 on machines of 64 bits. */
-#define GLOBALS_CURRENT   488
-#define GLOBALS_THROWN_AT 880
-#define GLOBALS_FLAGS     993
-#define DATA_OPLINE       0
-#define DATA_FUNCTION     24
-#define DATA_PREVIOUS     48
-#define OPLINE_LINE       24
-#define OPLINE_CODE       28
-#define FUNCTION_TYPE     0
-#define FUNCTION_NAME     8
-#define FUNCTION_SCOPE    16
-#define FUNCTION_FILE     152
-#define FUNCTION_LINE     160
-#define CLASS_NAME        8
-#define STRING_LENGTH     16
-#define STRING_DATA       24
+static const struct version {
+	char engine[24]; /* how the engine's text begins */
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(php, engine, ...) {"Zend Engine v" engine ".", {__VA_ARGS__}},
+#include "trace/script/php.def"
+#undef VERSION_TABLE
+};
+
+/* The same in all of them, on machines of 64 bits. */
+#define DATA_OPLINE    0
+#define DATA_FUNCTION  24
+#define DATA_PREVIOUS  48
+#define OPLINE_LINE    24
+#define OPLINE_CODE    28
+#define FUNCTION_TYPE  0
+#define FUNCTION_NAME  8
+#define FUNCTION_SCOPE 16
+#define CLASS_NAME     8
+#define STRING_LENGTH  16
+#define STRING_DATA    24
 
 #define TYPE_USER        2
 #define TYPE_EVAL        4
@@ -40,18 +51,29 @@ typedef const char *(*version_function)(void);
 
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/vendor/", "/usr/share/php/", ""};
 
-static bool known(const struct script_interpreter *php, struct peek *p)
+static bool known(struct script_interpreter *php, struct peek *p)
 {
-	version_function version = (version_function)php->symbols[VERSION];
+	uintptr_t text = (uintptr_t)((version_function)php->symbols[VERSION])();
 
-	return peek_starts(p, (uintptr_t)version(), VERSION_KNOWN);
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (peek_starts(p, text, versions[i].engine)) {
+			memcpy(php->offsets, versions[i].offsets, sizeof(versions[i].offsets));
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t offset(const struct script_cursor *cursor, enum offset which)
+{
+	return cursor->interpreter->offsets[which];
 }
 
 static bool begin(struct script_cursor *cursor)
 {
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 
-	cursor->frame = peek_pointer(&cursor->peek, globals + GLOBALS_CURRENT);
+	cursor->frame = peek_pointer(&cursor->peek, globals + offset(cursor, GLOBALS_CURRENT));
 	return cursor->frame != 0;
 }
 
@@ -87,7 +109,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	}
 	frame->code = function;
 	frame->at = peek_pointer(p, data + DATA_OPLINE);
-	read_string(p, peek_pointer(p, function + FUNCTION_FILE), &frame->file);
+	read_string(p, peek_pointer(p, function + offset(cursor, FUNCTION_FILE)), &frame->file);
 	read_string(p, peek_pointer(p, function + FUNCTION_NAME), &frame->function);
 	scope = peek_pointer(p, function + FUNCTION_SCOPE);
 	if (scope != 0 && frame->function.at != 0) {
@@ -105,10 +127,10 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 	unsigned char code = 0;
 
 	if (opline == 0 || !peek(p, &code, opline + OPLINE_CODE, 1)) {
-		return peek_u32(p, frame->code + FUNCTION_LINE);
+		return peek_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
 	}
 	if (code == HANDLE_EXCEPTION && peek_u32(p, opline + OPLINE_LINE) == 0) {
-		opline = peek_pointer(p, globals + GLOBALS_THROWN_AT);
+		opline = peek_pointer(p, globals + offset(cursor, GLOBALS_THROWN_AT));
 	}
 	return peek_u32(p, opline + OPLINE_LINE);
 }
@@ -125,7 +147,7 @@ static bool ending(struct script_cursor *cursor)
 	unsigned char flags = 0;
 
 	return self_tid() == self_pid() &&
-	       peek(p, &flags, symbols[GLOBALS] + GLOBALS_FLAGS, 1) &&
+	       peek(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
 	       (flags & IN_SHUTDOWN) != 0 && peek_is(p, name, "cli");
 }
 

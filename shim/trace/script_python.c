@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of CPython 3.11.
+ * The frames of CPython; which versions' are known stands in trace/script/python.def.
  *
  * A thread's state leads to its innermost frame and each frame to the one that called
  * it. Drivers give the GIL up around a connect, so that other threads run meanwhile;
@@ -8,7 +8,11 @@
  * objects, and from there names and line tables) is neither changed nor freed. Nothing
  * is asked of Python but the thread's state, which is thread-specific data.
  *
- * The line is decoded here from co_linetable, which never changes. PyCode_Addr2Line()
+ * From 3.13 on Python publishes the offsets within its structures, for debuggers, at the
+ * beginning of _PyRuntime: a build with other ones than usual is read rightly, too. The
+ * build without the GIL is not known.
+ *
+ * The line is decoded here from the code's table, which never changes. PyCode_Addr2Line()
  * would prefer a table that another thread may be filling at that moment (sys.settrace).
  */
 #include "trace/script_kind.h"
@@ -18,62 +22,167 @@
 #include <string.h>
 
 #include "base/self.h"
+#include "trace/script_python_lines.h"
 
-enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING, FINALIZE };
+/* VERSION is a number from 3.11 on, before that a function that gives a text. */
+enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING, FINALIZE, RUNTIME };
 
 typedef uintptr_t (*state_function)(void);
 typedef int (*finalizing_function)(void);
+typedef const char *(*version_function)(void);
 
-#define VERSION_KNOWN 0x030b0000
-#define VERSION_MASK  0xffff0000
+enum offset {
+	STATE_CFRAME, /* which has the frame; 0: the state has it */
+	STATE_FRAME,  /* of the frame in either */
+	STATE_THREAD,
+	FRAME_CODE,
+	FRAME_PREVIOUS,
+	FRAME_INSTRUCTION, /* a pointer to it; before 3.11 its number of bytes */
+	FRAME_OWNER,       /* 0: a frame is an object */
+	CODE_FLAGS,
+	CODE_FIRST_LINE,
+	CODE_FILE,
+	CODE_NAME,
+	CODE_LINES,
+	CODE_INSTRUCTIONS,
+	UNICODE_ASCII_DATA,
+	UNICODE_OTHER_DATA,
+	OFFSETS
+};
 
-/* Offsets within the structures of 3.11 on machines of 64 bits. */
+static const struct version {
+	uint16_t number; /* 0x030b: 3.11 */
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(major, minor, ...) {(major) << 8 | (minor), {__VA_ARGS__}},
+#define VERSION_PUBLISHED(...)
+#include "trace/script/python.def"
+#undef VERSION_TABLE
+#undef VERSION_PUBLISHED
+};
+
+/* Where in _PyRuntime the offsets stand that are published. */
+static const struct version published[] = {
+#define VERSION_TABLE(...)
+#define VERSION_PUBLISHED(major, minor, ...) {(major) << 8 | (minor), {__VA_ARGS__}},
+#include "trace/script/python.def"
+#undef VERSION_TABLE
+#undef VERSION_PUBLISHED
+};
+
+#define COOKIE           "xdebugpy"
+#define COOKIE_BYTES     8
+#define PUBLISHED_NUMBER 8 /* the version as in Py_Version */
+#define PUBLISHED_NO_GIL 16
+#define PUBLISHED_MAX    1024 /* no structure of these has its members farther off */
+
+/* The same in all of them, on machines of 64 bits. */
 #define OBJECT_TYPE        8
 #define OBJECT_SIZE        16
 #define TYPE_NAME          24
-#define BYTES_DATA         32
-#define STATE_CFRAME       56
-#define STATE_THREAD       152
-#define CFRAME_FRAME       8
-#define FRAME_CODE         32
-#define FRAME_PREVIOUS     48
-#define FRAME_INSTRUCTION  56
-#define FRAME_OWNER        69
-#define FRAME_BYTES        72
-#define CODE_FLAGS         48
-#define CODE_FIRST_LINE    72
-#define CODE_FILE          112
-#define CODE_QUALNAME      128
-#define CODE_LINES         136
-#define CODE_TRACEABLE     168
-#define CODE_INSTRUCTIONS  184
 #define UNICODE_STATE      32
-#define UNICODE_ASCII_DATA 48
-#define UNICODE_OTHER_DATA 72
+#define FRAME_BYTES_MAX    112
 #define FLAGS_OF_FUNCTIONS 3
 #define FRAMES_MAX         1024
-#define OWNED_BY_GENERATOR 1
 #define INSTRUCTION_BYTES  2
+#define REFERENCE_TAG      1 /* of a reference that is not counted, from 3.14 on */
+
+/* Before the instructions stand a pointer and, before that, the first that is traced. */
+#define TRACEABLE_BEFORE_INSTRUCTIONS 16
+
+/* Who owns a frame. */
+#define OWNED_BY_GENERATOR 1
+#define OWNED_BY_C_STACK   3 /* and what comes after it: no frame of a script */
 
 /* The state of a unicode object. */
 #define STATE_KIND(state)       ((state) >> 2 & 7)
 #define STATE_IS_COMPACT(state) (((state) >> 5 & 1) != 0)
 #define STATE_IS_ASCII(state)   (((state) >> 6 & 1) != 0)
 
-/* What an entry of the line table says. */
-#define ENTRY_START      0x80
-#define ENTRY_NONE       15
-#define ENTRY_LONG       14
-#define ENTRY_NO_COLUMNS 13
-#define ENTRY_ONE_LINE   10
-
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
-	"/site-packages/", "/dist-packages/", "/lib/python3.11/", "<frozen ", "",
+	"/site-packages/", "/dist-packages/", "/lib/python3.", "<frozen ", "",
 };
 
-static bool known(const struct script_interpreter *python, struct peek *p)
+static size_t offset(const struct script_cursor *cursor, enum offset which)
 {
-	return (peek_u32(p, python->symbols[VERSION]) & VERSION_MASK) == VERSION_KNOWN;
+	return cursor->interpreter->offsets[which];
+}
+
+/* ---- which version ---- */
+
+static const struct version *find(const struct version *list, size_t count, unsigned number)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].number == number) {
+			return &list[i];
+		}
+	}
+	return NULL;
+}
+
+#define FIND(list, number) find(list, sizeof(list) / sizeof((list)[0]), number)
+
+static bool use_table(struct script_interpreter *python, unsigned number)
+{
+	const struct version *version = FIND(versions, number);
+
+	if (version != NULL) {
+		memcpy(python->offsets, version->offsets, sizeof(version->offsets));
+	}
+	return version != NULL;
+}
+
+static bool read_published(struct script_interpreter *python, struct peek *p,
+                           const struct version *version)
+{
+	for (unsigned i = 0; i < OFFSETS; i++) {
+		uintptr_t value = 0;
+
+		if (version->offsets[i] != 0) {
+			value = peek_pointer(p, python->symbols[RUNTIME] + version->offsets[i]);
+		}
+		if (value > PUBLISHED_MAX) {
+			return false;
+		}
+		python->offsets[i] = (uint16_t)value;
+	}
+	/* Not published: the flags, which never moved, and what follows an object's head. */
+	python->offsets[CODE_FLAGS] = 48;
+	python->offsets[UNICODE_OTHER_DATA] = python->offsets[UNICODE_ASCII_DATA] + 16;
+	return python->offsets[FRAME_PREVIOUS] < python->offsets[FRAME_INSTRUCTION] &&
+	       python->offsets[FRAME_CODE] < python->offsets[FRAME_INSTRUCTION] &&
+	       python->offsets[FRAME_INSTRUCTION] < python->offsets[FRAME_OWNER] &&
+	       python->offsets[FRAME_OWNER] < FRAME_BYTES_MAX &&
+	       python->offsets[CODE_INSTRUCTIONS] > TRACEABLE_BEFORE_INSTRUCTIONS;
+}
+
+/* From 3.13 on. */
+static bool publishes(struct script_interpreter *python, struct peek *p)
+{
+	uintptr_t runtime = python->symbols[RUNTIME];
+	uint32_t number = peek_u32(p, python->symbols[VERSION]);
+	const struct version *version = FIND(published, number >> 16);
+	char cookie[COOKIE_BYTES];
+
+	return version != NULL && peek(p, cookie, runtime, sizeof(cookie)) &&
+	       memcmp(cookie, COOKIE, sizeof(cookie)) == 0 &&
+	       peek_u32(p, runtime + PUBLISHED_NUMBER) == number &&
+	       peek_pointer(p, runtime + PUBLISHED_NO_GIL) == 0 &&
+	       read_published(python, p, version);
+}
+
+/* From 3.11 on, before it publishes. */
+static bool has_number(struct script_interpreter *python, struct peek *p)
+{
+	return use_table(python, peek_u32(p, python->symbols[VERSION]) >> 16);
+}
+
+/* Before 3.11: "3.9.2 (default, ...". */
+static bool has_text(struct script_interpreter *python, struct peek *p)
+{
+	uintptr_t text = (uintptr_t)((version_function)python->symbols[VERSION])();
+
+	return peek_starts(p, text, "3.9.") && use_table(python, 0x0309);
 }
 
 static bool is_finalizing(const struct script_interpreter *python)
@@ -98,7 +207,8 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 	uintptr_t state = get();
 
 	if (state == 0 || may_be_freed(cursor) ||
-	    peek_pointer(&cursor->peek, state + STATE_THREAD) != (uintptr_t)pthread_self()) {
+	    peek_pointer(&cursor->peek, state + offset(cursor, STATE_THREAD)) !=
+	            (uintptr_t)pthread_self()) {
 		return 0;
 	}
 	return state;
@@ -107,13 +217,14 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 static bool begin(struct script_cursor *cursor)
 {
 	uintptr_t state = thread_state(cursor);
-	uintptr_t cframe;
 
 	if (state == 0) {
 		return false;
 	}
-	cframe = peek_pointer(&cursor->peek, state + STATE_CFRAME);
-	cursor->frame = peek_pointer(&cursor->peek, cframe + CFRAME_FRAME);
+	if (offset(cursor, STATE_CFRAME) != 0) {
+		state = peek_pointer(&cursor->peek, state + offset(cursor, STATE_CFRAME));
+	}
+	cursor->frame = peek_pointer(&cursor->peek, state + offset(cursor, STATE_FRAME));
 	return cursor->frame != 0;
 }
 
@@ -143,9 +254,10 @@ static bool is_code(struct peek *p, uintptr_t object)
 	return is_of_type(p, object, "code", &seen);
 }
 
-static bool read_text(struct peek *p, uintptr_t object, struct script_text *text)
+static bool read_text(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
 	static _Atomic(uintptr_t) seen;
+	struct peek *p = &cursor->peek;
 	uint32_t state;
 
 	if (!is_of_type(p, object, "str", &seen)) {
@@ -156,7 +268,8 @@ static bool read_text(struct peek *p, uintptr_t object, struct script_text *text
 		return false;
 	}
 	text->length = peek_pointer(p, object + OBJECT_SIZE);
-	text->at = object + (STATE_IS_ASCII(state) ? UNICODE_ASCII_DATA : UNICODE_OTHER_DATA);
+	text->at = object + offset(cursor, STATE_IS_ASCII(state) ? UNICODE_ASCII_DATA
+	                                                         : UNICODE_OTHER_DATA);
 	switch (STATE_KIND(state)) {
 	case 1:
 		text->encoding = SCRIPT_LATIN1;
@@ -180,133 +293,114 @@ static uintptr_t pointer_at(const unsigned char *bytes, size_t offset)
 	return value;
 }
 
+/* No more of it than it has: what it ends with is its owner, or its position. */
+static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
+{
+	size_t owner = offset(cursor, FRAME_OWNER);
+	size_t n = owner != 0 ? owner + 1 : offset(cursor, FRAME_INSTRUCTION) + sizeof(int32_t);
+
+	return peek(&cursor->peek, bytes, cursor->frame, n);
+}
+
+/* What a frame runs. From 3.14 on the lowest bit says how it is held. */
+static uintptr_t code_at(const struct script_cursor *cursor, const unsigned char *bytes)
+{
+	return pointer_at(bytes, offset(cursor, FRAME_CODE)) & ~(uintptr_t)REFERENCE_TAG;
+}
+
+/* Not a script's, but there where C called Python. */
+static bool is_of_c(const struct script_cursor *cursor, const unsigned char *bytes)
+{
+	size_t owner = offset(cursor, FRAME_OWNER);
+
+	return owner != 0 && bytes[owner] >= OWNED_BY_C_STACK;
+}
+
+static int32_t int_at(const unsigned char *bytes, size_t offset)
+{
+	int32_t value;
+
+	memcpy(&value, bytes + offset, sizeof(value));
+	return value;
+}
+
+static bool read_names(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t code = frame->code;
+
+	return read_text(cursor, peek_pointer(p, code + offset(cursor, CODE_FILE)),
+	                 &frame->file) &&
+	       read_text(cursor, peek_pointer(p, code + offset(cursor, CODE_NAME)),
+	                 &frame->function);
+}
+
+/* The number of the instruction run last; false if the frame is still being made. */
+static bool read_position(struct script_cursor *cursor, const unsigned char *bytes,
+                          struct script_frame *frame)
+{
+	size_t instructions = frame->code + offset(cursor, CODE_INSTRUCTIONS);
+	int32_t first;
+
+	if (offset(cursor, FRAME_OWNER) == 0) {
+		frame->at =
+			(uintptr_t)(intptr_t)int_at(bytes, offset(cursor, FRAME_INSTRUCTION));
+		return (intptr_t)frame->at >= 0;
+	}
+	first = (int32_t)peek_u32(&cursor->peek, instructions - TRACEABLE_BEFORE_INSTRUCTIONS);
+	frame->at =
+		(uintptr_t)((intptr_t)(pointer_at(bytes, offset(cursor, FRAME_INSTRUCTION)) -
+	                               instructions) /
+	                    INSTRUCTION_BYTES);
+	return bytes[offset(cursor, FRAME_OWNER)] == OWNED_BY_GENERATOR ||
+	       (intptr_t)frame->at >= first;
+}
+
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
 	struct peek *p = &cursor->peek;
-	unsigned char bytes[FRAME_BYTES];
-	int32_t first;
-	intptr_t at;
+	unsigned char bytes[FRAME_BYTES_MAX];
 
 	if (cursor->frame == 0) {
 		return SCRIPT_END;
 	}
-	if (may_be_freed(cursor) || !peek(p, bytes, cursor->frame, sizeof(bytes))) {
+	if (may_be_freed(cursor) || !read_frame(cursor, bytes)) {
 		return SCRIPT_DOUBT;
 	}
-	frame->code = pointer_at(bytes, FRAME_CODE);
+	cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
+	if (is_of_c(cursor, bytes)) {
+		return SCRIPT_NOTHING;
+	}
+	frame->code = code_at(cursor, bytes);
 	if (!is_code(p, frame->code)) {
 		return SCRIPT_DOUBT;
 	}
-	cursor->frame = pointer_at(bytes, FRAME_PREVIOUS);
-	/* The instruction run last: one before the first if none was. */
-	at = (intptr_t)(pointer_at(bytes, FRAME_INSTRUCTION) - frame->code -
-	                CODE_INSTRUCTIONS) /
-	     INSTRUCTION_BYTES;
-	first = (int32_t)peek_u32(p, frame->code + CODE_TRACEABLE);
-	if (bytes[FRAME_OWNER] != OWNED_BY_GENERATOR && at < first) {
-		return SCRIPT_NOTHING; /* still being made */
+	if (!read_position(cursor, bytes, frame)) {
+		return SCRIPT_NOTHING;
 	}
-	frame->at = (uintptr_t)at;
-	if (!read_text(p, peek_pointer(p, frame->code + CODE_FILE), &frame->file) ||
-	    !read_text(p, peek_pointer(p, frame->code + CODE_QUALNAME), &frame->function)) {
-		return SCRIPT_DOUBT;
-	}
-	return SCRIPT_FRAME;
+	return read_names(cursor, frame) ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
 
-/* ---- the line table ---- */
-
-struct table {
-	struct peek *p;
-	uintptr_t at; /* of what comes after the buffer */
-	uintptr_t end;
-	size_t count;
-	size_t next;
-	unsigned char buf[128];
-};
-
-/* The next byte, which stays the next one if it is not `taken`; -1 at the end. */
-static int look(struct table *table, bool taken)
+static uint32_t first_line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	if (table->next == table->count) {
-		size_t n = table->end - table->at;
-
-		n = n < sizeof(table->buf) ? n : sizeof(table->buf);
-		if (n == 0 || !peek(table->p, table->buf, table->at, n)) {
-			return -1;
-		}
-		table->at += n;
-		table->count = n;
-		table->next = 0;
-	}
-	return taken ? table->buf[table->next++] : table->buf[table->next];
+	return peek_u32(&cursor->peek, frame->code + offset(cursor, CODE_FIRST_LINE));
 }
 
-/* Six bits a byte, the lowest first; 0x40 says that more follow. The sign is the last bit. */
-static int32_t take_signed(struct table *table)
+static uintptr_t lines_of(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	uint32_t value = 0;
-	unsigned shift = 0;
-	int byte;
-
-	do {
-		byte = look(table, true);
-		if (byte < 0) {
-			return 0;
-		}
-		value |= (uint32_t)(byte & 0x3f) << shift;
-		shift += 6;
-	} while ((byte & 0x40) != 0 && shift < 30);
-	return (value & 1) != 0 ? -(int32_t)(value >> 1) : (int32_t)(value >> 1);
+	return peek_pointer(&cursor->peek, frame->code + offset(cursor, CODE_LINES));
 }
 
-static int32_t take_delta(struct table *table, unsigned code)
-{
-	switch (code) {
-	case ENTRY_LONG:
-	case ENTRY_NO_COLUMNS:
-		return take_signed(table);
-	case ENTRY_ONE_LINE:
-	case ENTRY_ONE_LINE + 1:
-	case ENTRY_ONE_LINE + 2:
-		return (int32_t)code - ENTRY_ONE_LINE;
-	default:
-		return 0;
-	}
-}
-
-/*
- * Each entry covers one to eight instructions, and says how far their line is from the
- * one before: 1cccclll, then bytes below 0x80.
- */
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
-	uintptr_t lines = peek_pointer(p, frame->code + CODE_LINES);
-	uint32_t first = peek_u32(p, frame->code + CODE_FIRST_LINE);
-	int64_t now = first;
-	intptr_t left = (intptr_t)frame->at;
-	struct table table = {.p = p, .at = lines + BYTES_DATA};
+	return python_line(&cursor->peek, lines_of(cursor, frame), first_line(cursor, frame),
+	                   (intptr_t)frame->at);
+}
 
-	table.end = table.at + peek_pointer(p, lines + OBJECT_SIZE);
-	while (left >= 0) {
-		int start = look(&table, true);
-		unsigned code = (unsigned)start >> 3 & 15;
-
-		if (start < ENTRY_START) {
-			return 0;
-		}
-		now += take_delta(&table, code);
-		left -= (start & 7) + 1;
-		if (left < 0 && code == ENTRY_NONE) {
-			return first;
-		}
-		while (left >= 0 && look(&table, false) >= 0 &&
-		       look(&table, false) < ENTRY_START) {
-			look(&table, true);
-		}
-	}
-	return now > 0 ? (uint32_t)now : 0;
+static uint32_t line_by_pairs(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	return python_line_by_pairs(&cursor->peek, lines_of(cursor, frame),
+	                            first_line(cursor, frame), (intptr_t)frame->at);
 }
 
 /* ---- the end ---- */
@@ -318,18 +412,23 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
  */
 static bool runs_a_module(struct script_cursor *cursor)
 {
-	struct peek *p = &cursor->peek;
-	uintptr_t outermost = 0;
+	unsigned char bytes[FRAME_BYTES_MAX];
+	uintptr_t code = 0;
 
-	if (begin(cursor)) {
-		for (unsigned i = 0; i < FRAMES_MAX && cursor->frame != 0; i++) {
-			outermost = cursor->frame;
-			cursor->frame = peek_pointer(p, outermost + FRAME_PREVIOUS);
-		}
+	if (!begin(cursor)) {
+		return false;
 	}
-	return outermost != 0 && cursor->frame == 0 &&
-	       (peek_u32(p, peek_pointer(p, outermost + FRAME_CODE) + CODE_FLAGS) &
-	        FLAGS_OF_FUNCTIONS) == 0;
+	for (unsigned i = 0; cursor->frame != 0; i++) {
+		if (i == FRAMES_MAX || !read_frame(cursor, bytes)) {
+			return false;
+		}
+		if (!is_of_c(cursor, bytes)) {
+			code = code_at(cursor, bytes);
+		}
+		cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
+	}
+	return code != 0 && (peek_u32(&cursor->peek, code + offset(cursor, CODE_FLAGS)) &
+	                     FLAGS_OF_FUNCTIONS) == 0;
 }
 
 /*
@@ -346,7 +445,7 @@ static bool ending(struct script_cursor *cursor)
 	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
 }
 
-struct script_kind script_python(void)
+static struct script_kind kind(bool (*known)(struct script_interpreter *, struct peek *))
 {
 	return (struct script_kind){
 		.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
@@ -359,4 +458,27 @@ struct script_kind script_python(void)
 		.line = line,
 		.ending = ending,
 	};
+}
+
+struct script_kind script_python(void)
+{
+	struct script_kind python = kind(publishes);
+
+	python.names[IS_FINALIZING] = "Py_IsFinalizing";
+	python.names[RUNTIME] = "_PyRuntime";
+	return python;
+}
+
+struct script_kind script_python_3_11(void)
+{
+	return kind(has_number);
+}
+
+struct script_kind script_python_3_9(void)
+{
+	struct script_kind python = kind(has_text);
+
+	python.names[VERSION] = "Py_GetVersion";
+	python.line = line_by_pairs;
+	return python;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of Ruby 3.1.
+ * The frames of Ruby; which versions' are known stands in trace/script/ruby.def.
  *
- * A thread-local variable leads to the calling thread's execution context, where its
- * control frames lie one after the other. ruby-pg gives the GVL up around a connect, so
+ * A thread-local variable, or from 3.2 on, where that is not exported, the thread's object
+ * leads to the calling thread's execution context, where its control frames lie one after the
+ * other. ruby-pg gives the GVL up around a connect, so
  * that another thread may collect garbage meanwhile: what our frames refer to stays
  * alive, but a compaction may move it, and takes the right to read from the pages that
  * it works on. So every page is asked for, each time, and an object must be of its kind.
@@ -17,17 +18,40 @@
 #include "base/dl.h"
 #include "base/self.h"
 
-enum symbol { CURRENT_CONTEXT, API_VERSION, LINE_NUMBER, FINALIZE, CLEANUP };
+/* CURRENT is the variable, or a function that gives the thread's object. */
+enum symbol { CURRENT, API_VERSION, LINE_NUMBER, FINALIZE, CLEANUP, IS_RUBYS };
 
 typedef unsigned (*line_function)(const void *sequence, size_t position);
+typedef uintptr_t (*thread_function)(void);
+typedef int (*is_rubys_function)(void);
 
-/* Offsets within the structures of 3.1 on machines of 64 bits. */
+enum offset {
+	FRAME_BYTES,
+	STRING_EMBEDDED,        /* the text within the object */
+	STRING_EMBEDDED_LENGTH, /* 0: in the flags */
+	OFFSETS
+};
+
+static const struct version {
+	int major;
+	int minor;
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(major, minor, ...) {major, minor, {__VA_ARGS__}},
+#include "trace/script/ruby.def"
+#undef VERSION_TABLE
+};
+
+/* The same in all of them, on machines of 64 bits. */
+#define TYPED_DATA         32
+#define THREAD_SELF        16
+#define THREAD_CONTEXT     48
+#define CONTEXT_THREAD     48
 #define CONTEXT_STACK      0
 #define CONTEXT_STACK_SIZE 8
 #define CONTEXT_FRAME      16
 #define FRAME_PC           0
 #define FRAME_SEQUENCE     16
-#define FRAME_BYTES        64
 #define OBJECT_FLAGS       0
 #define SEQUENCE_BODY      16
 #define SEQUENCE_BYTES     40
@@ -37,7 +61,6 @@ typedef unsigned (*line_function)(const void *sequence, size_t position);
 #define BODY_LABEL         80
 #define STRING_LENGTH      16
 #define STRING_POINTER     24
-#define STRING_EMBEDDED    16
 #define ARRAY_EMBEDDED     16
 
 #define TYPE_MASK          0x1f
@@ -55,11 +78,30 @@ typedef unsigned (*line_function)(const void *sequence, size_t position);
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/gems/", "/lib/ruby/",
                                                        "<internal:", ""};
 
-static bool known(const struct script_interpreter *ruby, struct peek *p)
+static bool known(struct script_interpreter *ruby, struct peek *p)
 {
 	uintptr_t version = ruby->symbols[API_VERSION];
+	int major = (int)peek_u32(p, version);
+	int minor = (int)peek_u32(p, version + sizeof(int));
 
-	return peek_u32(p, version) == 3 && peek_u32(p, version + sizeof(int)) == 1;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (versions[i].major == major && versions[i].minor == minor) {
+			memcpy(ruby->offsets, versions[i].offsets, sizeof(versions[i].offsets));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Those that do not export the variable. */
+static bool known_by_thread(struct script_interpreter *ruby, struct peek *p)
+{
+	return peek_u32(p, ruby->symbols[API_VERSION] + sizeof(int)) > 1 && known(ruby, p);
+}
+
+static size_t offset(const struct script_cursor *cursor, enum offset which)
+{
+	return cursor->interpreter->offsets[which];
 }
 
 /* ---- the context ---- */
@@ -84,23 +126,52 @@ static int find_local(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-static bool begin(struct script_cursor *cursor)
+/* Ruby's thread-local variables in this thread; 0 if it has none. */
+static uintptr_t locals(const struct script_interpreter *ruby)
 {
-	const struct script_interpreter *ruby = cursor->interpreter;
 	struct local local = {.headers = ruby->headers};
-	struct peek *p = &cursor->peek;
-	uintptr_t context;
 
 	dl_iterate(find_local, &local);
-	if (local.at == 0) {
-		return false;
-	}
-	context = peek_pointer(p, local.at + ruby->symbols[CURRENT_CONTEXT]);
+	return local.at;
+}
+
+static bool begin_at(struct script_cursor *cursor, uintptr_t context)
+{
+	struct peek *p = &cursor->peek;
+
 	cursor->context = context;
 	cursor->frame = peek_pointer(p, context + CONTEXT_FRAME);
 	cursor->end = peek_pointer(p, context + CONTEXT_STACK) +
 	              peek_pointer(p, context + CONTEXT_STACK_SIZE) * sizeof(uintptr_t);
 	return cursor->frame != 0 && cursor->frame < cursor->end;
+}
+
+static bool begin_by_variable(struct script_cursor *cursor)
+{
+	const struct script_interpreter *ruby = cursor->interpreter;
+	uintptr_t at = locals(ruby);
+
+	return at != 0 &&
+	       begin_at(cursor, peek_pointer(&cursor->peek, at + ruby->symbols[CURRENT]));
+}
+
+/* The function looks at nothing but a thread-local variable, which a thread of Ruby's has. */
+static bool begin_by_thread(struct script_cursor *cursor)
+{
+	const uintptr_t *symbols = cursor->interpreter->symbols;
+	struct peek *p = &cursor->peek;
+	uintptr_t object;
+	uintptr_t thread;
+	uintptr_t context;
+
+	if (locals(cursor->interpreter) == 0 || !((is_rubys_function)symbols[IS_RUBYS])()) {
+		return false;
+	}
+	object = ((thread_function)symbols[CURRENT])();
+	thread = peek_pointer(p, object + TYPED_DATA);
+	context = peek_pointer(p, thread + THREAD_CONTEXT);
+	return peek_pointer(p, thread + THREAD_SELF) == object &&
+	       peek_pointer(p, context + CONTEXT_THREAD) == thread && begin_at(cursor, context);
 }
 
 /* ---- frames ---- */
@@ -110,8 +181,10 @@ static bool is_of_type(struct peek *p, uintptr_t object, unsigned type)
 	return (peek_pointer(p, object + OBJECT_FLAGS) & TYPE_MASK) == type;
 }
 
-static bool read_string(struct peek *p, uintptr_t object, struct script_text *text)
+static bool read_string(struct script_cursor *cursor, uintptr_t object,
+                        struct script_text *text)
 {
+	struct peek *p = &cursor->peek;
 	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) != TYPE_STRING) {
@@ -121,15 +194,20 @@ static bool read_string(struct peek *p, uintptr_t object, struct script_text *te
 		text->at = peek_pointer(p, object + STRING_POINTER);
 		text->length = peek_pointer(p, object + STRING_LENGTH);
 	} else {
-		text->at = object + STRING_EMBEDDED;
-		text->length = flags >> STRING_EMBED_SHIFT & STRING_EMBED_MASK;
+		text->at = object + offset(cursor, STRING_EMBEDDED);
+		text->length =
+			offset(cursor, STRING_EMBEDDED_LENGTH) != 0
+				? peek_pointer(p,
+		                               object + offset(cursor, STRING_EMBEDDED_LENGTH))
+				: flags >> STRING_EMBED_SHIFT & STRING_EMBED_MASK;
 	}
 	return text->at != 0;
 }
 
 /* The path as the script was called by, alone or in an array with the real one. */
-static bool read_path(struct peek *p, uintptr_t object, struct script_text *text)
+static bool read_path(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
+	struct peek *p = &cursor->peek;
 	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) == TYPE_ARRAY) {
@@ -138,7 +216,7 @@ static bool read_path(struct peek *p, uintptr_t object, struct script_text *text
 		}
 		object = peek_pointer(p, object + ARRAY_EMBEDDED);
 	}
-	return read_string(p, object, text);
+	return read_string(cursor, object, text);
 }
 
 static bool is_sequence(struct peek *p, uintptr_t object)
@@ -155,10 +233,10 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	uintptr_t sequence;
 	uintptr_t code;
 
-	if (now + FRAME_BYTES > cursor->end) {
+	if (now + offset(cursor, FRAME_BYTES) > cursor->end) {
 		return SCRIPT_END;
 	}
-	cursor->frame += FRAME_BYTES;
+	cursor->frame += offset(cursor, FRAME_BYTES);
 	frame->at = peek_pointer(p, now + FRAME_PC);
 	sequence = peek_pointer(p, now + FRAME_SEQUENCE);
 	if (frame->at == 0 || sequence == 0) {
@@ -171,8 +249,8 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	code = peek_pointer(p, frame->code + BODY_CODE);
 	frame->at = (frame->at - code) / sizeof(uintptr_t);
 	if (code == 0 || frame->at > peek_u32(p, frame->code + BODY_SIZE) ||
-	    !read_path(p, peek_pointer(p, frame->code + BODY_PATH), &frame->file) ||
-	    !read_string(p, peek_pointer(p, frame->code + BODY_LABEL), &frame->function)) {
+	    !read_path(cursor, peek_pointer(p, frame->code + BODY_PATH), &frame->file) ||
+	    !read_string(cursor, peek_pointer(p, frame->code + BODY_LABEL), &frame->function)) {
 		return SCRIPT_DOUBT;
 	}
 	return SCRIPT_FRAME;
@@ -205,7 +283,7 @@ static bool ending(struct script_cursor *cursor)
 	       script_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP]);
 }
 
-struct script_kind script_ruby(void)
+struct script_kind script_ruby_3_1(void)
 {
 	return (struct script_kind){
 		.names = {"ruby_current_ec", "ruby_api_version", "rb_iseq_line_no",
@@ -213,9 +291,20 @@ struct script_kind script_ruby(void)
 		.libraries = libraries,
 		.moves = true,
 		.known = known,
-		.begin = begin,
+		.begin = begin_by_variable,
 		.next = next,
 		.line = line,
 		.ending = ending,
 	};
+}
+
+struct script_kind script_ruby(void)
+{
+	struct script_kind ruby = script_ruby_3_1();
+
+	ruby.names[CURRENT] = "rb_thread_current";
+	ruby.names[IS_RUBYS] = "ruby_native_thread_p";
+	ruby.known = known_by_thread;
+	ruby.begin = begin_by_thread;
+	return ruby;
 }

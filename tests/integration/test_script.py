@@ -92,7 +92,8 @@ def test_tells_all_frames(run, client):
         own = [f for f in frames if f.startswith(path(name))]
         assert len(own) == 2 or (client == "ruby" and len(own) == 3), frames  # a block is one
         assert own[0].startswith(event["script"] + "(")
-        assert frames[-len(own):] == own
+        last = [f for f in frames if not f.startswith("<internal:")]  # Integer#times in Ruby 3.3
+        assert last[-len(own):] == own
         assert all(FRAME.fullmatch(f) for f in frames if f != "..."), frames
         assert "%s(" % interpreter not in stack["frames"], "the interpreter's own are left out"
 
