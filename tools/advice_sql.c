@@ -10,10 +10,13 @@
 #define SETTING(name) "current_setting('" name "', true)::float8"
 
 /* A table's own setting where it has one that is not below `least`, else the server's. */
-#define OPTION(option, setting, least)                                                         \
+#define OPTION(name, least)                                                                    \
 	"coalesce((SELECT CASE WHEN option_value::float8 >= " least                            \
 	" THEN option_value::float8 END FROM pg_options_to_table(t.options)"                   \
-	" WHERE option_name = '" option "'), " SETTING(setting) ")"
+	" WHERE option_name = '" name "'), " SETTING(name) ")"
+#define LIMIT(column, name, least) ", " OPTION(name, least) " AS " column
+/* The server's is the most that a table may have. */
+#define AGE_LIMIT(column, name)    ", least(" OPTION(name, "0") ", " SETTING(name) ") AS " column
 
 const char advice_circumstances_sql[] =
 	"SELECT d.datname, date_trunc('second', d.stats_reset), pg_is_in_recovery(),"
@@ -21,117 +24,95 @@ const char advice_circumstances_sql[] =
 	" FROM pg_stat_database AS d WHERE d.datname = current_database()";
 
 /*
- * As relation_needs_vacanalyze() of autovacuum.c judges, up to PostgreSQL 17. A table for
- * which autovacuum is switched off is judged all the same: somebody else must do it then.
- * A TOAST table without settings of its own goes by those of its table. Other sessions'
- * temporary tables nobody but they can vacuum.
+ * As relation_needs_vacanalyze() of autovacuum.c judges, up to PostgreSQL 18. What 18 has
+ * brought is null or 1 before it: a maximum for the threshold of dead rows, and the part of a
+ * table that is not frozen, to which the scale factor for inserted rows applies.
+ *
+ * A table for which autovacuum is switched off is judged all the same: somebody else must do
+ * it then. A TOAST table without settings of its own goes by those of its table. Other
+ * sessions' temporary tables nobody but they can vacuum.
  */
-const char advice_vacuum_sql
-	[] = "WITH tables AS ("
-	     " SELECT c.oid, c.relkind, c.relname, n.nspname, m.relname AS owner_name,"
-	     " mn.nspname AS owner_schema, greatest(c.reltuples, 0)::float8 AS tuples,"
-	     " age(c.relfrozenxid) AS xids, mxid_age(c.relminmxid) AS multixacts,"
-	     " s.n_dead_tup AS dead, s.n_mod_since_analyze AS changed,"
-	     " (to_jsonb(s) ->> 'n_ins_since_vacuum')::float8 AS inserted,"
-	     " greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed,"
-	     " greatest(s.last_analyze, s.last_autoanalyze) AS analyzed,"
-	     " CASE WHEN c.relkind = 't' THEN coalesce(c.reloptions, m.reloptions)"
-	     " ELSE c.reloptions END AS options"
-	     " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-	     " JOIN pg_stat_all_tables AS s ON s.relid = c.oid"
-	     " LEFT JOIN pg_class AS m ON c.relkind = 't' AND m.reltoastrelid = c.oid"
-	     " LEFT JOIN pg_namespace AS mn ON mn.oid = m.relnamespace"
-	     " WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'"
-	     "), limits AS ("
-	     " SELECT t.*"
-	     ", " OPTION(
-		     "autovacuum_vacuum_threshold", "autovacuum_vacuum_threshold",
-		     "0") " AS dead_base"
-			  ", " OPTION(
-				  "autovacuum_vacuum_scale_factor",
-				  "autovacuum_vacuum_scale_factor",
-				  "0") " AS dead_scale"
-				       ", " OPTION(
-					       "autovacuum_vacuum_insert_threshold",
-					       "autovacuum_vacuum_insert_threshold",
-					       "-1") " AS inserted_base"
-						     ", " OPTION(
-							     "autovacuum_vacuum_insert_scale_"
-							     "factor",
-							     "autovacuum_vacuum_insert_scale_"
-							     "factor",
-							     "0") " AS inserted_scale"
-								  ", " OPTION(
-									  "autovacuum_analyze_"
-									  "threshold",
-									  "autovacuum_analyze_"
-									  "threshold",
-									  "0") " AS "
-									       "changed_base"
-									       ", " OPTION(
-										       "autovac"
-										       "uum_"
-										       "analyze"
-										       "_scale_"
-										       "factor",
-										       "autovac"
-										       "uum_"
-										       "analyze"
-										       "_scale_"
-										       "factor",
-										       "0") " A"
-											    "S "
-											    "ch"
-											    "an"
-											    "ge"
-											    "d_"
-											    "sc"
-											    "al"
-											    "e"
-											    ", "
-											    "le"
-											    "as"
-											    "t"
-											    "(" OPTION("autovacuum_freeze_max_age", "autovacuum_freeze_max_age", "0") ", " SETTING("autovacuum_freeze_max_age") ") AS xids_limit"
-																										", least(" OPTION("autovacuum_multixact_freeze_max_age", "autovacuum_multixact_freeze_max_age", "0") ", " SETTING("autovacuum_multixact_freeze_max_age") ") AS multixacts_limit"
-																																													 ", coalesce((SELECT option_value::bool FROM pg_options_to_table(t.options)"
-																																													 " WHERE option_name = 'autovacuum_enabled'), true) AS enabled"
-																																													 " FROM tables AS t"
-																																													 "), judged AS ("
-																																													 " SELECT l.*, xids > xids_limit OR multixacts > multixacts_limit AS forced"
-																																													 ", dead > dead_base + dead_scale * tuples AS has_dead"
-																																													 ", inserted_base >= 0 AND inserted > inserted_base + inserted_scale * tuples"
-																																													 " AS has_inserted"
-																																													 /* As autovacuum does, which analyzes neither of the two. */
-																																													 ", relkind <> 't' AND oid <> 'pg_statistic'::regclass"
-																																													 " AND changed > changed_base + changed_scale * tuples AS has_changed"
-																																													 " FROM limits AS l"
-																																													 "), told AS ("
-																																													 " SELECT j.*"
-																																													 ", forced OR has_dead OR coalesce(has_inserted, false) AS to_vacuum"
-																																													 ", CASE WHEN relkind = 't' THEN format('%I.%I', owner_schema, owner_name)"
-																																													 " ELSE format('%I.%I', nspname, relname) END AS name"
-																																													 ", concat_ws('; '"
-																																													 ", CASE WHEN xids > xids_limit THEN format('its oldest transaction id is %s"
-																																													 " transactions old, the limit (autovacuum_freeze_max_age) is %s', xids, xids_limit) END"
-																																													 ", CASE WHEN multixacts > multixacts_limit THEN format('its oldest multixact id is %s"
-																																													 " old, the limit (autovacuum_multixact_freeze_max_age) is %s'"
-																																													 ", multixacts, multixacts_limit) END"
-																																													 ", CASE WHEN has_dead THEN format('%s dead rows, more than %s + %s * %s rows'"
-																																													 ", dead, dead_base, dead_scale, tuples) END"
-																																													 ", CASE WHEN has_inserted THEN format('%s rows inserted since the last VACUUM, more"
-																																													 " than %s + %s * %s rows', inserted, inserted_base, inserted_scale, tuples) END"
-																																													 ", CASE WHEN has_changed THEN format('%s rows changed since the last ANALYZE, more"
-																																													 " than %s + %s * %s rows', changed, changed_base, changed_scale, tuples) END"
-																																													 ", 'last VACUUM ' || coalesce(date_trunc('second', vacuumed)::text, 'never')"
-																																													 ", CASE WHEN relkind <> 't' THEN 'last ANALYZE '"
-																																													 " || coalesce(date_trunc('second', analyzed)::text, 'never') END"
-																																													 ", CASE WHEN NOT enabled THEN 'autovacuum is off for this table' END) AS reason"
-																																													 " FROM judged AS j WHERE forced OR has_dead OR has_inserted OR has_changed)"
-																																													 " SELECT CASE WHEN relkind = 't' THEN 'the TOAST table of ' || name ELSE name END"
-																																													 ", reason, CASE WHEN NOT to_vacuum THEN 'ANALYZE '"
-																																													 " WHEN has_changed THEN 'VACUUM (ANALYZE) ' ELSE 'VACUUM ' END || name"
-																																													 " FROM told ORDER BY forced DESC, greatest(dead, changed) DESC, name, relkind";
+#define TABLES                                                                                 \
+	"SELECT c.oid, c.relkind, c.relname, n.nspname, m.relname AS owner_name,"              \
+	" mn.nspname AS owner_schema, greatest(c.reltuples, 0)::float8 AS tuples,"             \
+	" 1 - coalesce(least((to_jsonb(c) ->> 'relallfrozen')::float8, c.relpages)"            \
+	" / nullif(c.relpages, 0), 0) AS unfrozen,"                                            \
+	" age(c.relfrozenxid) AS xids, mxid_age(c.relminmxid) AS multixacts,"                  \
+	" s.n_dead_tup AS dead, s.n_mod_since_analyze AS changed,"                             \
+	" (to_jsonb(s) ->> 'n_ins_since_vacuum')::float8 AS inserted,"                         \
+	" greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed,"                             \
+	" greatest(s.last_analyze, s.last_autoanalyze) AS analyzed,"                           \
+	" CASE WHEN c.relkind = 't' THEN coalesce(c.reloptions, m.reloptions)"                 \
+	" ELSE c.reloptions END AS options"                                                    \
+	" FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"                 \
+	" JOIN pg_stat_all_tables AS s ON s.relid = c.oid"                                     \
+	" LEFT JOIN pg_class AS m ON c.relkind = 't' AND m.reltoastrelid = c.oid"              \
+	" LEFT JOIN pg_namespace AS mn ON mn.oid = m.relnamespace"                             \
+	" WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence <> 't'"
+
+/* clang-format off */
+#define LIMITS                                                                                 \
+	"SELECT t.*"                                                                           \
+	LIMIT("dead_base", "autovacuum_vacuum_threshold", "0")                                 \
+	LIMIT("dead_scale", "autovacuum_vacuum_scale_factor", "0")                             \
+	LIMIT("dead_most", "autovacuum_vacuum_max_threshold", "-1")                            \
+	LIMIT("inserted_base", "autovacuum_vacuum_insert_threshold", "-1")                     \
+	LIMIT("inserted_scale", "autovacuum_vacuum_insert_scale_factor", "0")                  \
+	LIMIT("changed_base", "autovacuum_analyze_threshold", "0")                             \
+	LIMIT("changed_scale", "autovacuum_analyze_scale_factor", "0")                         \
+	AGE_LIMIT("xids_limit", "autovacuum_freeze_max_age")                                   \
+	AGE_LIMIT("multixacts_limit", "autovacuum_multixact_freeze_max_age")                   \
+	", coalesce((SELECT option_value::bool FROM pg_options_to_table(t.options)"            \
+	" WHERE option_name = 'autovacuum_enabled'), true) AS enabled"                         \
+	" FROM tables AS t"
+/* clang-format on */
+
+/* Neither TOAST tables nor pg_statistic are analyzed by autovacuum. */
+#define JUDGED                                                                                 \
+	"SELECT l.*, xids > xids_limit OR multixacts > multixacts_limit AS forced"             \
+	", dead_most >= 0 AND dead_base + dead_scale * tuples > dead_most AS at_most"          \
+	", dead > least(dead_base + dead_scale * tuples"                                       \
+	", CASE WHEN dead_most >= 0 THEN dead_most END) AS has_dead"                           \
+	", inserted_base >= 0"                                                                 \
+	" AND inserted > inserted_base + inserted_scale * tuples * unfrozen AS has_inserted"   \
+	", relkind <> 't' AND oid <> 'pg_statistic'::regclass"                                 \
+	" AND changed > changed_base + changed_scale * tuples AS has_changed"                  \
+	" FROM limits AS l"
+
+#define REASONS                                                                                \
+	"concat_ws('; '"                                                                       \
+	", CASE WHEN xids > xids_limit THEN format('its oldest transaction id is %s"           \
+	" transactions old, the limit (autovacuum_freeze_max_age) is %s', xids, xids_limit)"   \
+	" END, CASE WHEN multixacts > multixacts_limit THEN format('its oldest multixact id"   \
+	" is %s old, the limit (autovacuum_multixact_freeze_max_age) is %s'"                   \
+	", multixacts, multixacts_limit) END"                                                  \
+	", CASE WHEN has_dead AND at_most THEN format('%s dead rows, more than %s, the most"   \
+	" that may be (autovacuum_vacuum_max_threshold)', dead, dead_most)"                    \
+	" WHEN has_dead THEN format('%s dead rows, more than %s + %s * %s rows'"               \
+	", dead, dead_base, dead_scale, tuples) END"                                           \
+	", CASE WHEN has_inserted THEN format('%s rows inserted since the last VACUUM, more"   \
+	" than %s + %s * %s rows%s', inserted, inserted_base, inserted_scale"                  \
+	", round(tuples * unfrozen), CASE WHEN unfrozen < 1 THEN ' that are not frozen' END)"  \
+	" END, CASE WHEN has_changed THEN format('%s rows changed since the last ANALYZE,"     \
+	" more than %s + %s * %s rows', changed, changed_base, changed_scale, tuples) END"     \
+	", 'last VACUUM ' || coalesce(date_trunc('second', vacuumed)::text, 'never')"          \
+	", CASE WHEN relkind <> 't' THEN 'last ANALYZE '"                                      \
+	" || coalesce(date_trunc('second', analyzed)::text, 'never') END"                      \
+	", CASE WHEN NOT enabled THEN 'autovacuum is off for this table' END) AS reason"
+
+#define TOLD                                                                                   \
+	"SELECT j.*, forced OR has_dead OR coalesce(has_inserted, false) AS to_vacuum"         \
+	", CASE WHEN relkind = 't' THEN format('%I.%I', owner_schema, owner_name)"             \
+	" ELSE format('%I.%I', nspname, relname) END AS name, " REASONS                        \
+	" FROM judged AS j WHERE forced OR has_dead OR has_inserted OR has_changed"
+
+const char advice_vacuum_sql[] =
+	"WITH tables AS (" TABLES "), limits AS (" LIMITS "), judged AS (" JUDGED
+	"), told AS (" TOLD
+	") SELECT CASE WHEN relkind = 't' THEN 'the TOAST table of ' || name ELSE name END"
+	", reason, CASE WHEN NOT to_vacuum THEN 'ANALYZE '"
+	" WHEN has_changed THEN 'VACUUM (ANALYZE) ' ELSE 'VACUUM ' END || name"
+	" FROM told ORDER BY forced DESC, greatest(dead, changed) DESC, name, relkind";
 
 #define SIZE(pages) "pg_size_pretty(" pages "::bigint * current_setting('block_size')::bigint)"
 

@@ -149,6 +149,52 @@ def advice(build, server):
     server.sql("DROP DATABASE advice WITH (FORCE)")
 
 
+# What server 18 brought: a most that the threshold of dead rows may be, and of a table that is
+# frozen in part only the rest counts for inserted rows.
+TABLES_18 = """
+CREATE TABLE capped (i int) WITH (autovacuum_vacuum_max_threshold = 100);
+CREATE TABLE uncapped (i int) WITH (autovacuum_vacuum_max_threshold = -1);
+CREATE TABLE near (i int) WITH (autovacuum_vacuum_max_threshold = 200);
+CREATE TABLE thawed (i int) WITH (autovacuum_analyze_threshold = 100000);
+CREATE TABLE half_frozen (i int) WITH (autovacuum_analyze_threshold = 100000);
+INSERT INTO capped SELECT generate_series(1, 2000);
+INSERT INTO uncapped SELECT generate_series(1, 2000);
+INSERT INTO near SELECT generate_series(1, 2000);
+SELECT pg_stat_force_next_flush();
+VACUUM ANALYZE capped, uncapped, near;
+DELETE FROM capped WHERE i <= 150; DELETE FROM uncapped WHERE i <= 150;
+DELETE FROM near WHERE i <= 150;
+INSERT INTO thawed SELECT generate_series(1, 2500);
+INSERT INTO half_frozen SELECT generate_series(1, 2500);
+SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', name, 'relpages', 100,
+    'reltuples', 10000::real, 'relallvisible', 0, 'relallfrozen', frozen)
+    FROM (VALUES ('thawed', 0), ('half_frozen', 50)) AS t (name, frozen);
+"""
+
+
+def test_overdue_by_the_rules_of_server_18(build, server_at):
+    server = server_at("18.4")
+    server.sql("CREATE DATABASE advice OWNER app")
+    server.sql("GRANT pg_maintain TO app")
+    subprocess.run([os.path.join(server.bindir, "psql"), "-Xq", "-v", "ON_ERROR_STOP=1"],
+                   input=TABLES_18, env={**bare_environ(), **server.env("app", "advice")},
+                   text=True, check=True, stdout=subprocess.DEVNULL)
+    overdue = {}
+
+    def seen():
+        overdue.update(overview(build, server, "advice")[0]["Overdue"])
+        return "half_frozen" in overdue and "capped" in overdue
+
+    assert wait_until(seen), overdue
+    assert own(overdue) == {"capped", "half_frozen"}
+    assert overdue["capped"][0].startswith(
+        "150 dead rows, more than 100, the most that may be (autovacuum_vacuum_max_threshold); ")
+    assert overdue["half_frozen"][0].startswith(
+        "2500 rows inserted since the last VACUUM, more than 1000 + 0.2 * 5000 rows that are "
+        "not frozen; ")
+    server.sql("DROP DATABASE advice WITH (FORCE)")
+
+
 def own(names):
     return {n for n in names if not n.startswith("pg_catalog.") and "pg_catalog." not in n}
 
