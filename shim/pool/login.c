@@ -42,10 +42,11 @@ void login_note(struct login *login, const struct libpq *libpq, const PGconn *co
 	};
 }
 
-const char *login_question(struct login *login, uint64_t now_ns)
+const char *login_question(struct login *login, uint64_t now_ns, bool again)
 {
-	bool asks_triggers = login->may_trigger &&
-	                     (login->asked_ns == 0 || now_ns - login->asked_ns > BELIEVED_NS);
+	bool asks_triggers =
+		login->may_trigger &&
+		(login->asked_ns == 0 || (again && now_ns - login->asked_ns > BELIEVED_NS));
 
 	if (asks_triggers) {
 		login->asked_ns = now_ns;

@@ -13,10 +13,11 @@
  * Triggers. From version 17 on a login runs the event triggers ON login of its database. What
  * they set is gone after DISCARD ALL, and they may log, warn and refuse. So there a session is
  * asked before it is lent whether its database has any, and is not lent if it has. Somebody
- * else may create one at any time: the question is put again after a second.
+ * else may create one at any time: the question is put again after a second, unless sessions
+ * are lent unseen (PRE_PING_OFF).
  *
- * Both questions are one statement that is sent in place of a ping, and proves as much. What
- * is said of the version is the server's own report, which a proxy may pass on from elsewhere.
+ * Both questions are one statement, which proves as much as an empty ping. What is said of
+ * the version is the server's own report, which a proxy may pass on from elsewhere.
  *
  * Not here: settings of the role, the database and the connection string, which DISCARD ALL
  * puts back.
@@ -48,11 +49,12 @@ static inline void login_was_reset(struct login *login)
 }
 
 /*
- * What is to be sent before the session is lent at `now_ns`; NULL: nothing. Each result of it
+ * What is to be sent before the session is lent at `now_ns`; NULL: nothing. `again`: what was
+ * answered before is to be asked again after a while. Each result of it
  * goes to login_answer(). A question that the server refuses says nothing of a session that
  * is to be lent, which is then better closed.
  */
-const char *login_question(struct login *login, uint64_t now_ns);
+const char *login_question(struct login *login, uint64_t now_ns, bool again);
 void login_answer(struct login *login, const struct libpq *libpq, const PGresult *result);
 
 #endif

@@ -352,7 +352,27 @@ static bool needs_ping(const struct session *session, const struct session_care 
 /* A ping that the server refuses proves nothing about this session. */
 static enum drop_reason reason_of(const struct session *session, enum drop_reason why)
 {
-	return session->check.pinging && !session->check.asking ? DROP_PING_FAILED : why;
+	return session->check.pinging ? DROP_PING_FAILED : why;
+}
+
+/* The server has answered, which the question proves as well unless a ping asks for more. */
+static void note_answer(struct session *session, const struct session_care *care)
+{
+	if (session->check.pinging || (session->check.asking && care->ping_query[0] == '\0')) {
+		session->check.proven = true;
+	}
+	session->check.asking = false;
+}
+
+/* Once a check. */
+static const char *question_of(struct session *session, const struct session_care *care,
+                               uint64_t now_ns)
+{
+	if (session->check.asked) {
+		return NULL;
+	}
+	session->check.asked = true;
+	return login_question(&session->login, now_ns, care->pre_ping != PRE_PING_OFF);
 }
 
 /*
@@ -374,12 +394,8 @@ static enum check_step settle_step(struct session *session, const struct session
 		*why = reason_of(session, *why);
 		return CHECK_UNFIT;
 	}
-	if (session->check.pinging) {
-		session->check.proven = true;
-	}
-	/* Once a check, and before the ping, which it stands for. */
-	question = session->check.pinging ? NULL : login_question(&session->login, now_ns);
-	session->check.asking = question != NULL;
+	note_answer(session, care);
+	question = question_of(session, care, now_ns);
 	if (question == NULL && !learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
 		if (standing_satisfied(&session->standing, session->libpq, session->conn)) {
@@ -388,7 +404,8 @@ static enum check_step settle_step(struct session *session, const struct session
 		*why = DROP_ATTRIBUTES;
 		return CHECK_UNFIT;
 	}
-	session->check.pinging = true;
+	session->check.asking = question != NULL;
+	session->check.pinging = question == NULL;
 	if (!send_statement(session, question != NULL ? question : care->ping_query)) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
@@ -408,6 +425,7 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.deadline_ns = now_ns + care->ping_timeout_ns;
 	session->check.pinging = false;
 	session->check.asking = false;
+	session->check.asked = false;
 	session->check.failed = false;
 	session->check.mode_is_ours = true;
 	session->check.proven = session->flight != FLIGHT_NONE &&
@@ -558,6 +576,7 @@ enum check_step reset_check_more(struct session *session, const struct session_c
                                  uint64_t now_ns, enum drop_reason *why)
 {
 	bool pinging = session->check.pinging;
+	bool asking = session->check.asking;
 	enum check_step step;
 
 	lock_assert_none();
@@ -573,7 +592,7 @@ enum check_step reset_check_more(struct session *session, const struct session_c
 		return step;
 	}
 	/* The program may have come late, not the server's answer: the ping has its time. */
-	if (!pinging && session->check.pinging) {
+	if ((!pinging && session->check.pinging) || (!asking && session->check.asking)) {
 		session->check.deadline_ns = now_ns + care->ping_timeout_ns;
 		return CHECK_PENDING;
 	}

@@ -58,6 +58,7 @@ struct session_check {
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
 	bool asking;          /* what is on its way is login.c's question */
+	bool asked;           /* it has been sent, or there was none */
 	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
 	bool mode_is_ours; /* non-blocking because we want it so, not the program */

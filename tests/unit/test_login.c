@@ -75,7 +75,7 @@ static void answered(const char *column, const char *text)
 static bool asks(const char *word, uint64_t now_ns)
 {
 	struct login asked = login;
-	const char *question = login_question(&asked, now_ns);
+	const char *question = login_question(&asked, now_ns, true);
 
 	return question != NULL && strstr(question, word) != NULL;
 }
@@ -135,14 +135,15 @@ static void triggers_are_asked_for_every_second(void **state)
 {
 	(void)state;
 	on_version(160014);
-	assert_null(login_question(&login, NOW));
+	assert_null(login_question(&login, NOW, true));
 	on_version(170010);
 	assert_true(asks("dathasloginevt", NOW));
-	assert_non_null(login_question(&login, NOW));
+	assert_non_null(login_question(&login, NOW, true));
 	answered("dathasloginevt", "f");
 	assert_false(login.triggers);
-	assert_null(login_question(&login, NOW + NS_PER_SEC));
-	assert_non_null(login_question(&login, NOW + NS_PER_SEC + 1));
+	assert_null(login_question(&login, NOW + NS_PER_SEC, true));
+	assert_non_null(login_question(&login, NOW + NS_PER_SEC + 1, true));
+	assert_null(login_question(&login, NOW + 9 * NS_PER_SEC, false));
 	answered("dathasloginevt", "t");
 	assert_true(login.triggers);
 }
@@ -161,7 +162,7 @@ static void both_are_asked_at_once(void **state)
 	on_version(170000);
 	login_was_reset(&login);
 	assert_true(asks("ROLE", NOW) && asks("dathasloginevt", NOW));
-	login_question(&login, NOW);
+	login_question(&login, NOW, true);
 	assert_true(asks("ROLE", NOW) && !asks("dathasloginevt", NOW));
 }
 
