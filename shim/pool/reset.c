@@ -9,8 +9,6 @@
 #include "pool/reset.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +17,7 @@
 #include "base/cold.h"
 #include "base/lock.h"
 #include "base/program.h"
+#include "pool/silence.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -472,37 +471,9 @@ static void give_mode_back(struct session *session)
 	}
 }
 
-/*
- * The kernel is to give up on a network connection whose question nobody acknowledges in
- * time: its socket becomes readable then, which wakes a program that watches it.
- */
-static void limit_silence(struct session *session, const struct session_care *care)
-{
-	unsigned limit_ms = (unsigned)(care->ping_timeout_ns / NS_PER_MS);
-	unsigned before_ms = 0;
-	socklen_t size = sizeof(before_ms);
-	int fd = session->libpq->PQsocket(session->conn);
-
-	session->check.silence_limited =
-		!session->local &&
-		getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &before_ms, &size) == 0 &&
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms)) == 0;
-	session->check.silence_before_ms = before_ms;
-}
-
-static void lift_silence_limit(struct session *session)
-{
-	if (session->check.silence_limited) {
-		session->check.silence_limited = false;
-		setsockopt(session->libpq->PQsocket(session->conn), IPPROTO_TCP,
-		           TCP_USER_TIMEOUT, &session->check.silence_before_ms,
-		           sizeof(session->check.silence_before_ms));
-	}
-}
-
 static void passed(struct session *session)
 {
-	lift_silence_limit(session);
+	silence_lift(session);
 	give_mode_back(session);
 	if (session->check.proven) {
 		session->proven_ns = clock_monotonic_ns();
@@ -567,7 +538,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		return CHECK_UNFIT;
 	}
 	begin_check(session, care, now_ns);
-	limit_silence(session, care);
+	silence_limit(session, care->ping_timeout_ns);
 	give_mode_back(session);
 	return advance(session, care, now_ns, why);
 }
