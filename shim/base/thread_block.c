@@ -22,6 +22,7 @@ struct chunk {
 _Thread_local struct thread_memory thread_memory;
 
 static _Atomic(struct chunk *) chunks;
+static atomic_uint users;
 static pthread_key_t end_key;
 static bool end_key_made;
 static void (*at_end[ENDS])(void);
@@ -102,6 +103,7 @@ static COLD void take(void)
 {
 	struct thread_block *block;
 
+	atomic_fetch_add(&users, 1);
 	/* A signal handler that comes in here goes without. */
 	thread_memory.refused = true;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -131,8 +133,14 @@ void thread_block_take(void)
 	}
 }
 
+unsigned thread_block_users(void)
+{
+	return atomic_load(&users);
+}
+
 void thread_block_fork_child(void)
 {
+	atomic_store(&users, thread_memory.block != NULL);
 	/* A signal handler may have forked in the middle of take(), which goes on in the child.
 	 */
 	if (thread_memory.refused) {

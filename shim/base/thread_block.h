@@ -55,6 +55,9 @@ void thread_block_at_end(void (*function)(void));
  */
 void thread_block_take(void);
 
+/* How many threads of this process have asked for one so far, or more. */
+unsigned thread_block_users(void);
+
 /* In the child, whose only thread this is. */
 void thread_block_fork_child(void);
 

@@ -16,6 +16,7 @@
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/steps.h"
+#include "pool/turns.h"
 #include "pool/waiting.h"
 #include "pool/watchdog.h"
 #include "trace/stack.h"
@@ -66,23 +67,40 @@ static void give_room_up(struct handshake *h)
 	}
 }
 
-static void abandon_checked(struct session *session)
+/* What it had was given to another connect already. */
+static void forget_lost(struct handshake *h)
+{
+	if (h->state == CLEARING) {
+		lending_write_off(h->other);
+	}
+}
+
+static void abandon_checked(struct session *session, bool kept)
 {
 	journal_session_close(session, DROP_ABANDONED);
 	session_finish(session);
-	lending_drop(session);
+	if (kept) {
+		lending_drop(session);
+	} else {
+		lending_write_off(session);
+	}
 }
 
 void handshake_abandon(struct session *session)
 {
 	struct handshake *h = session->handshake;
 	bool checked = h->state == CHECKING;
+	bool kept = turn_go(h);
 
 	lease_forget(&session->lease);
-	give_room_up(h);
+	if (kept) {
+		give_room_up(h);
+	} else {
+		forget_lost(h);
+	}
 	steps_end(session);
 	if (checked) {
-		abandon_checked(session);
+		abandon_checked(session, kept);
 		return;
 	}
 	session->libpq->PQfinish(session->conn);
@@ -95,7 +113,9 @@ static void vanish(struct session *session)
 {
 	struct handshake *h = session->handshake;
 
-	if (h->state == CHECKING) {
+	if (!turn_go(h)) {
+		forget_lost(h);
+	} else if (h->state == CHECKING) {
 		pool_forget(&h->a.lender->pool, &session->slot);
 	} else {
 		give_room_up(h);
@@ -147,6 +167,8 @@ static PGconn *start_opening(struct acquisition *a)
 	if (session == NULL) {
 		pool_open_failed(&a->lender->pool);
 		lending_answered(a);
+	} else {
+		steps_rest(session, PGRES_POLLING_WRITING);
 	}
 	return conn;
 }
@@ -160,17 +182,6 @@ static bool show_wakeup(struct session *session)
 	                    waiting_next_look(deadline_ns, clock_monotonic_ns()));
 }
 
-/* There are no descriptors to wait with, as errno was then. */
-static void refuse_without_wakeup(struct session *session, struct lender *lender, int error)
-{
-	char *message = refusal_by_error(lender, error);
-
-	if (message != NULL) {
-		journal_open_failed(lender, message, 0);
-	}
-	steps_refuse(session, message);
-}
-
 /* In the room of a session that has to go first. */
 static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
                               enum drop_reason why)
@@ -181,6 +192,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 
 	if (session != NULL && show_wakeup(session)) {
 		steps_clear(session->handshake, slot, why);
+		steps_rest(session, PGRES_POLLING_WRITING);
 		return conn;
 	}
 	error = errno;
@@ -190,7 +202,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	}
 	lending_drop(session_of_slot(slot));
 	if (session != NULL) {
-		refuse_without_wakeup(session, a->lender, error);
+		steps_refuse_by(session, error);
 	} else {
 		lending_answered(a);
 	}
@@ -207,10 +219,11 @@ static PGconn *start_waiting(struct acquisition *a)
 		return conn;
 	}
 	if (!show_wakeup(session)) {
-		refuse_without_wakeup(session, a->lender, errno);
+		steps_refuse_by(session, errno);
 		return conn;
 	}
-	steps_queue(session);
+	steps_queue(session, false);
+	steps_rest(session, PGRES_POLLING_WRITING);
 	return conn;
 }
 
@@ -234,6 +247,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 		session->vanished = vanish;
 		opening_stand_by(&session->handshake->connecting.opening, a->libpq,
 		                 session->conn);
+		steps_rest(session, PGRES_POLLING_WRITING);
 		return session->conn;
 	}
 	/* Out of memory. */
@@ -480,10 +494,11 @@ static bool begin_again(struct session *session, const struct acquisition *a)
 		return false;
 	}
 	if (!show_wakeup(session)) {
-		refuse_without_wakeup(session, a->lender, errno);
+		steps_refuse_by(session, errno);
 		return false;
 	}
-	steps_queue(session);
+	steps_queue(session, false);
+	steps_rest(session, PGRES_POLLING_WRITING);
 	return true;
 }
 
@@ -536,8 +551,12 @@ bool handshake_reset(PGconn *conn)
 	/* Its room first, which may be denied; the connection as it is by then is given up. */
 	while (handshake_pending(conn)) {
 		struct session *session = unleased(conn);
-		enum handshake_state state = session->handshake->state;
+		enum handshake_state state;
 
+		if (steps_hold(session) != STEPS_HELD) {
+			continue;
+		}
+		state = session->handshake->state;
 		if (state != WAITING && state != CLEARING) {
 			steps_reset(session);
 			break;

@@ -237,10 +237,31 @@ void journal_holder(const struct lease *lease, enum holder_thread thread, uint64
 		return;
 	}
 	put_hold(&r, lease, held_ns(lease, now_ns));
+	if (!lease->open) {
+		record_word(&r, "state", "connecting");
+	}
 	if (thread != THREAD_AT_LARGE) {
 		record_word(&r, "thread_state", thread == THREAD_ENDED ? "ended" : "waiting");
 	}
 	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, uint64_t now_ns,
+                       uint32_t stack)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, "turn_lost")) {
+		return;
+	}
+	put_counts(&r, lender, pool_count(&lender->pool));
+	record_i64(&r, "thread", tid);
+	record_us(&r, "begun_us", now_ns - begun_ns);
+	record_str(
+		&r, "msg",
+		"a connect in steps was not gone on with: its turn went to the next in line");
+	record_stack(&r, "stack", stack);
 	record_end(&r);
 }
 

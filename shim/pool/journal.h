@@ -48,6 +48,10 @@ void journal_timeout(const struct lender *lender, struct pool_counts counts,
                      const struct exhaustion *known, enum verdict verdict);
 void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns);
 
+/* A connect in steps, begun at `stack` by that thread, did not take what it was given. */
+COLD void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns,
+                            uint64_t now_ns, uint32_t stack);
+
 /* Every session is on the lease of a thread that waits itself, though not every thread waits.
  */
 void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,

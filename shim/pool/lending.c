@@ -15,6 +15,7 @@
 #include "pool/home.h"
 #include "pool/journal.h"
 #include "pool/recent.h"
+#include "pool/turns.h"
 #include "pool/watchdog.h"
 #include "pool/work.h"
 #include "trace/ending.h"
@@ -171,6 +172,7 @@ void lending_tend_all(uint64_t now_ns)
 
 	while ((lender = registry_next(lender)) != NULL) {
 		lending_tend(lender, now_ns);
+		turns_wake(lender, now_ns);
 	}
 }
 

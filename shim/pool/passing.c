@@ -21,7 +21,7 @@ static void follow(const struct acquisition *a, PGconn *conn)
 		session_free(session);
 		return;
 	}
-	lease_pend(&session->lease, &origin);
+	lease_pend(&session->lease, &origin, false);
 }
 
 PGconn *passing_start(const struct acquisition *a, const struct connect_call *call)

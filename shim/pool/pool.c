@@ -191,6 +191,12 @@ static void offer_slot_locked(struct pool *pool, struct pool_slot *slot)
 	}
 }
 
+void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
+{
+	serve_locked(pool, grant, slot);
+	show_locked(pool);
+}
+
 /* The idle slot that is next; NULL: there is none. */
 static struct pool_slot *next_idle_locked(const struct pool *pool, uint64_t now_ns)
 {
@@ -204,8 +210,8 @@ static struct pool_slot *next_idle_locked(const struct pool *pool, uint64_t now_
 	return own != NULL && now_ns - own->idle_ns < POOL_WARM_NS ? own : pool->idle;
 }
 
-enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
-                             void (*granted)(struct pool_waiter *waiter))
+static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
+                               void (*granted)(struct pool_waiter *waiter), bool first)
 {
 	struct pool_slot *slot;
 	enum pool_grant grant;
@@ -225,7 +231,11 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	} else {
 		waiter->grant = POOL_FULL;
 		waiter->granted = granted;
-		DL_APPEND(pool->waiters, waiter);
+		if (first) {
+			DL_PREPEND(pool->waiters, waiter);
+		} else {
+			DL_APPEND(pool->waiters, waiter);
+		}
 		pool->waiting++;
 	}
 	/* Out of the lock it may be served at any moment, and half written. */
@@ -234,6 +244,19 @@ enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_wai
 	leave(pool);
 	tally_in_use(in_use, pool->limits.total == POOL_NO_LIMIT ? 0 : pool->limits.total);
 	return grant;
+}
+
+enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
+                             void (*granted)(struct pool_waiter *waiter))
+{
+	return acquire(pool, now_ns, waiter, granted, false);
+}
+
+enum pool_grant pool_acquire_again(struct pool *pool, uint64_t now_ns,
+                                   struct pool_waiter *waiter,
+                                   void (*granted)(struct pool_waiter *waiter))
+{
+	return acquire(pool, now_ns, waiter, granted, true);
 }
 
 void pool_block(struct pool *pool, struct pool_waiter *waiter)

@@ -98,6 +98,17 @@ struct pool_waiter {
 	struct pool_waiter *next;
 };
 
+/* What a connect in steps has of the pool; all fields are those of turns.h. */
+struct pool_turn {
+	struct pool_waiter *waiter;
+	bool waits;            /* it has no more than what its waiter has been granted */
+	bool busy;             /* its program is in a step */
+	bool lost;             /* it has nothing any more */
+	uint64_t neglected_ns; /* since when it could go on, and does not; 0 = it could not */
+	struct pool_turn *prev;
+	struct pool_turn *next;
+};
+
 struct pool {
 	struct pool_limits limits; /* constant */
 	uint32_t row;              /* on the status page, constant; 0 = none */
@@ -106,6 +117,7 @@ struct pool {
 	/* guarded by lock; what each lease comes by is in a row */
 	struct pool_slot *idle; /* most recently returned first */
 	struct pool_waiter *waiters;
+	struct pool_turn *turns;
 	uint32_t used; /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
@@ -141,6 +153,17 @@ void pool_init(struct pool *pool, const struct pool_limits *limits);
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));
+
+/* The same for one that has lost its turn: it gets in line at the front. */
+COLD enum pool_grant pool_acquire_again(struct pool *pool, uint64_t now_ns,
+                                        struct pool_waiter *waiter,
+                                        void (*granted)(struct pool_waiter *waiter));
+
+/*
+ * With the lock held, and somebody in line: gives on what a waiter was granted and has not
+ * answered (turns.h).
+ */
+COLD void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot);
 
 /*
  * The calling thread will do nothing but wait until the waiter is served or leaves: it

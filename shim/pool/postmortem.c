@@ -52,7 +52,7 @@ void postmortem_make(struct postmortem *p, struct lender *lender, uint64_t waite
 
 	*p = (struct postmortem){.lender = lender, .waiter = waiter};
 	p->counts = pool_count(&lender->pool);
-	p->holders = lease_snapshot(&p->mapped, &totals);
+	p->holders = lease_holders(&p->mapped, &totals);
 	if (p->holders != NULL) {
 		select_holders(p);
 	}
@@ -111,6 +111,19 @@ void postmortem_suspect(struct lender *lender, uint64_t waited_ns)
 		log_holders(&p);
 	}
 	postmortem_end(&p);
+}
+
+bool postmortem_all_own(struct lender *lender, uint64_t waited_ns)
+{
+	struct postmortem p;
+	uint32_t own = 0;
+
+	postmortem_make(&p, lender, waited_ns, WAITER_BLOCKED);
+	for (size_t i = 0; i < p.count; i++) {
+		own += p.holders[i].open && p.holders[i].tid == self_tid();
+	}
+	postmortem_end(&p);
+	return own == p.known.in_use;
 }
 
 void postmortem_relieve(struct lender *lender)

@@ -30,7 +30,8 @@ struct postmortem {
 	struct pool_counts counts;
 	struct exhaustion known;
 	enum verdict verdict;
-	struct lease *holders; /* the pool's leases, the oldest first; NULL if there are none */
+	/* The pool's leases, and its connects in steps, the oldest first; NULL: none. */
+	struct lease *holders;
 	size_t count;
 	size_t mapped; /* leases that the memory behind `holders` has room for */
 };
@@ -54,6 +55,12 @@ void postmortem_log(const struct postmortem *p);
  * and tells the log so, once until somebody is served. For a thread that is blocked.
  */
 COLD void postmortem_suspect(struct lender *lender, uint64_t waited_ns);
+
+/*
+ * True if every session of the pool is on a lease of the calling thread, which waits: if no
+ * other thread has ever used libpq, none will release one.
+ */
+COLD bool postmortem_all_own(struct lender *lender, uint64_t waited_ns);
 
 /* Somebody who waited was served after all. */
 void postmortem_relieve(struct lender *lender);

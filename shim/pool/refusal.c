@@ -28,8 +28,13 @@ static void put_holders(struct text *t, const struct postmortem *p)
 	for (size_t i = 0; i < p->count && i < HOLDERS_SHOWN; i++) {
 		const struct lease *lease = &p->holders[i];
 
-		text_str(t, i == 0 ? "; held longest: lease " : ", lease ");
-		text_u64(t, lease->id);
+		text_str(t, i == 0 ? "; held longest: " : ", ");
+		if (lease->open) {
+			text_str(t, "lease ");
+			text_u64(t, lease->id);
+		} else {
+			text_str(t, "a connect in steps, not finished");
+		}
 		text_str(t, " for ");
 		text_span(t, p->known.now_ns - lease->began_ns);
 		text_str(t, " by thread ");
@@ -44,7 +49,8 @@ static void put_doom(struct text *t, const struct postmortem *p)
 {
 	text_str(t, "a session would never become free: self-deadlock, all of the limit of ");
 	put_limit(t, &p->lender->pool.limits);
-	text_str(t, " are in use while every thread of the program waits for one");
+	text_str(t,
+	         " are in use while every thread of the program that uses libpq waits for one");
 }
 
 static void put_verdict(struct text *t, const struct postmortem *p)

@@ -8,6 +8,7 @@
  */
 #include "pool/steps.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 #include "pool/refusal.h"
 #include "pool/reset.h"
 #include "pool/scope.h"
+#include "pool/turns.h"
 #include "pool/waiting.h"
 #include "pool/watchdog.h"
 #include "trace/status.h"
@@ -35,6 +37,7 @@ static void ring(struct pool_waiter *waiter)
 	struct handshake *h =
 		(struct handshake *)((char *)waiter - offsetof(struct handshake, waiter));
 
+	lease_place(h->lease, true);
 	wakeup_ring(&h->shown.wakeup);
 }
 
@@ -60,9 +63,11 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	h->connecting.held_fd = -1;
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
+	h->lease = &session->lease;
 	session->handshake = h;
 	session_show_socket(session);
-	lease_pend(&session->lease, &origin);
+	lease_pend(&session->lease, &origin, state != WAITING);
+	turn_take(h);
 	return true;
 }
 
@@ -72,6 +77,7 @@ void steps_end(struct session *session)
 
 	session->handshake = NULL;
 	session->vanished = NULL;
+	turn_leave(h);
 	opening_detach(&h->connecting.opening);
 	connecting_forget(&h->connecting);
 	shown_own(&h->shown);
@@ -135,6 +141,27 @@ static PostgresPollingStatusType refuse(struct session *session)
 	return PGRES_POLLING_FAILED;
 }
 
+void steps_refuse_by(struct session *session, int error)
+{
+	struct lender *lender = session->handshake->a.lender;
+	char *message = refusal_by_error(lender, error);
+
+	if (message != NULL) {
+		journal_open_failed(lender, message, 0);
+	}
+	steps_refuse(session, message);
+}
+
+PostgresPollingStatusType steps_rest(struct session *session, PostgresPollingStatusType wants)
+{
+	struct handshake *h = session->handshake;
+
+	turn_rest(h, wants,
+	          shown_is_wakeup(&h->shown) ? h->shown.wakeup.shown.fd
+	                                     : session->libpq->PQsocket(session->conn));
+	return wants;
+}
+
 /* ---- opening --------------------------------------------------------------------- */
 
 /* Begins the connection anew in the room that is ours. */
@@ -143,8 +170,9 @@ static PostgresPollingStatusType renew(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->state = OPENING;
-	return connecting_anew(&h->connecting, session) ? PGRES_POLLING_WRITING
-	                                                : fail_open(session);
+	return connecting_anew(&h->connecting, session)
+	               ? steps_rest(session, PGRES_POLLING_WRITING)
+	               : fail_open(session);
 }
 
 static PostgresPollingStatusType opened(struct session *session)
@@ -197,7 +225,7 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 		return opened(session);
 	}
 	if (wants != PGRES_POLLING_FAILED) {
-		return wants;
+		return steps_rest(session, wants);
 	}
 	if (connecting_was_hung_up(&h->connecting) || may_try_again(session)) {
 		return renew(session);
@@ -240,7 +268,7 @@ static PostgresPollingStatusType go_on_clearing(struct session *session)
 	}
 	/* Soon, as backends end at once or take their time. */
 	wakeup_set(&h->shown.wakeup, now_ns + CLEARING_NS + (now_ns - h->cleared_ns) / 2);
-	return PGRES_POLLING_READING;
+	return steps_rest(session, PGRES_POLLING_READING);
 }
 
 void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why)
@@ -260,6 +288,15 @@ void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason w
 
 /* ---- waiting --------------------------------------------------------------------- */
 
+/* Looks whether others have given up what they have, and when to do so again. */
+static uint64_t next_look(const struct handshake *h, uint64_t now_ns)
+{
+	uint64_t next_ns;
+
+	turns_look(h->a.lender, now_ns, &next_ns);
+	return waiting_next_look(next_ns < h->deadline_ns ? next_ns : h->deadline_ns, now_ns);
+}
+
 static PostgresPollingStatusType go_on_waiting(struct session *session)
 {
 	struct handshake *h = session->handshake;
@@ -271,15 +308,16 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 		if (wakeup_is_due(&h->shown.wakeup)) {
 			watchdog_look(now_ns);
 			watchdog_look_at(h->a.lender, now_ns);
-			wakeup_set(&h->shown.wakeup, waiting_next_look(h->deadline_ns, now_ns));
+			wakeup_set(&h->shown.wakeup, next_look(h, now_ns));
 			/* It may have been rung just before it was set. */
 			grant = pool_granted(pool, &h->waiter);
 		}
 		if (grant == POOL_FULL) {
-			return PGRES_POLLING_READING;
+			return steps_rest(session, PGRES_POLLING_READING);
 		}
 	}
 	grant = pool_leave(pool, &h->waiter);
+	h->turn.waits = false;
 	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
 	tally_waited(h->a.queued_ns);
 	status_waited(pool->row, h->a.queued_ns, grant != POOL_FULL);
@@ -298,25 +336,65 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 	return release_withheld(session);
 }
 
-void steps_queue(struct session *session)
+void steps_queue(struct session *session, bool again)
+{
+	struct handshake *h = session->handshake;
+	struct pool *pool = &h->a.lender->pool;
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t look_ns;
+
+	h->state = WAITING;
+	h->turn.waits = true;
+	h->deadline_ns = (again ? now_ns : h->a.began_ns) + lending_settings.timeout_ns;
+	journal_wait(h->a.lender, pool_count(pool));
+	if (again) {
+		pool_acquire_again(pool, now_ns, &h->waiter, ring);
+	} else {
+		pool_acquire(pool, now_ns, &h->waiter, ring);
+	}
+	look_ns = next_look(h, now_ns);
+	/* It was made to be due by then. */
+	if (again || look_ns < waiting_next_look(h->deadline_ns, now_ns)) {
+		wakeup_set(&h->shown.wakeup, look_ns);
+	}
+	/* At once, by others meanwhile, or just before the wakeup was set. */
+	if (pool_granted(pool, &h->waiter) != POOL_FULL) {
+		ring(&h->waiter);
+	}
+}
+
+/* What is left of what it had, which is given to another connect. */
+static void forget_lost(struct session *session)
 {
 	struct handshake *h = session->handshake;
 
-	h->deadline_ns = h->a.began_ns + lending_settings.timeout_ns;
-	journal_wait(h->a.lender, pool_count(&h->a.lender->pool));
-	switch (pool_acquire(&h->a.lender->pool, clock_monotonic_ns(), &h->waiter, ring)) {
-	case POOL_FULL:
-		break;
-	case POOL_LEND:
-		steps_clear(h, h->waiter.slot, DROP_EXCHANGED);
-		break;
-	case POOL_REPLACE:
-		steps_clear(h, h->waiter.slot, h->waiter.why);
-		break;
-	case POOL_OPEN:
-		h->state = OPENING;
-		break;
+	if (h->state == CHECKING) {
+		journal_session_close(session, DROP_ABANDONED);
+		scope_close(session);
+		reset_hand_out(session);
+	} else if (h->state == CLEARING) {
+		lending_write_off(h->other);
+		h->other = NULL;
 	}
+	h->state = WAITING;
+}
+
+enum steps_held steps_hold(struct session *session)
+{
+	struct handshake *h = session->handshake;
+
+	if (turn_go(h)) {
+		return STEPS_HELD;
+	}
+	forget_lost(session);
+	if (!shown_is_wakeup(&h->shown) &&
+	    !shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn), 0)) {
+		steps_refuse_by(session, errno);
+		return STEPS_REFUSED;
+	}
+	turn_take(h);
+	steps_queue(session, true);
+	return STEPS_IN_LINE;
 }
 
 /* ---- checking -------------------------------------------------------------------- */
@@ -337,7 +415,8 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
  */
 static PostgresPollingStatusType await_answer(struct session *session)
 {
-	return reset_check_unsent(session) ? PGRES_POLLING_WRITING : PGRES_POLLING_READING;
+	return steps_rest(session, reset_check_unsent(session) ? PGRES_POLLING_WRITING
+	                                                       : PGRES_POLLING_READING);
 }
 
 static PostgresPollingStatusType go_on_checking(struct session *session)
@@ -367,6 +446,9 @@ PostgresPollingStatusType steps_poll(struct session *session)
 
 	h->polled = true;
 	h->error = NULL;
+	if (steps_hold(session) == STEPS_REFUSED) {
+		return PGRES_POLLING_FAILED;
+	}
 	switch (h->state) {
 	case CHECKING:
 		return go_on_checking(session);
@@ -377,7 +459,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 	case RENEWED:
 		h->state = OPENING;
 		shown_own(&h->shown);
-		return PGRES_POLLING_WRITING;
+		return steps_rest(session, PGRES_POLLING_WRITING);
 	case WAITING:
 		break;
 	}
@@ -402,11 +484,15 @@ bool steps_restart(struct session *session, bool told)
 {
 	struct handshake *h = session->handshake;
 
+	if (steps_hold(session) == STEPS_REFUSED) {
+		return false;
+	}
 	if (told) {
 		h->polled = false;
 	}
 	if (h->state == WAITING || h->state == CLEARING) {
 		/* Withheld as it is. */
+		steps_rest(session, told ? PGRES_POLLING_WRITING : h->wants);
 		return true;
 	}
 	give_up_checked(session);
@@ -423,6 +509,8 @@ bool steps_restart(struct session *session, bool told)
 		h->state = RENEWED;
 		wakeup_ring(&h->shown.wakeup);
 	}
+	steps_rest(session,
+	           h->state == RENEWED ? PGRES_POLLING_READING : PGRES_POLLING_WRITING);
 	return true;
 }
 

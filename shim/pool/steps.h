@@ -19,6 +19,11 @@ struct handshake {
 	struct acquisition a; /* ended with the handshake */
 	struct connecting connecting;
 	struct pool_waiter waiter;
+	struct pool_turn turn; /* and what turns.h needs for it: */
+	struct lease *lease;
+	PostgresPollingStatusType wants; /* what the program was told to wait for, at */
+	int rest_fd;
+	struct fd_id rest_id;
 	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
 	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
 	uint64_t cleared_ns;   /* when CLEARING began */
@@ -46,10 +51,29 @@ void steps_let_go(struct session *session);
  */
 void steps_refuse(struct session *session, char *message);
 
-/* Gets in line. In an event loop's thread, so without waiting. */
-void steps_queue(struct session *session);
+/* Ends it so for want of descriptors to wait with, as errno was then. */
+void steps_refuse_by(struct session *session, int error);
+
+/*
+ * Gets in line, at the front if `again`. In an event loop's thread, so without waiting. A
+ * wakeup has to be shown.
+ */
+void steps_queue(struct session *session, bool again);
 /* Closes the session in `slot`, whose room is ours, and begins to await its end. */
 void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why);
+
+/*
+ * The end of a call that leaves it to the program to go on, when its descriptor is ready for
+ * what it `wants`; returns that.
+ */
+PostgresPollingStatusType steps_rest(struct session *session, PostgresPollingStatusType wants);
+
+/*
+ * Before a call that goes on: whether it has what it had. If that was given to the next in line
+ * meanwhile it is in line again, or refused, and then the last word was spoken.
+ */
+enum steps_held { STEPS_HELD, STEPS_IN_LINE, STEPS_REFUSED };
+enum steps_held steps_hold(struct session *session);
 
 /* PQconnectPoll. */
 PostgresPollingStatusType steps_poll(struct session *session);

@@ -6,13 +6,18 @@
 
 #include "base/clock.h"
 #include "base/dl.h"
+#include "base/thread_block.h"
 #include "pool/deadlock.h"
 #include "pool/journal.h"
 #include "pool/pending.h"
 #include "pool/postmortem.h"
+#include "pool/turns.h"
 #include "pool/watchdog.h"
 #include "trace/status.h"
 #include "trace/tally.h"
+
+/* How long a thread may take to use for the first time what another one took for it. */
+#define HANDED_OVER_NS (250 * NS_PER_MS)
 
 static void look_around(const struct acquisition *a, uint64_t now_ns)
 {
@@ -26,9 +31,29 @@ static void look_around(const struct acquisition *a, uint64_t now_ns)
 	}
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns)
 {
-	return now_ns + WAITING_LOOK_NS < deadline_ns ? now_ns + WAITING_LOOK_NS : deadline_ns;
+	return earlier(now_ns + WAITING_LOOK_NS, deadline_ns);
+}
+
+/* A thread that is to use what this one has taken gets a moment to begin with it. */
+static bool has_all_itself(const struct acquisition *a, uint64_t now_ns)
+{
+	return thread_block_users() <= 1 && now_ns >= a->began_ns + HANDED_OVER_NS &&
+	       postmortem_all_own(a->lender, now_ns - a->began_ns);
+}
+
+static uint64_t next_look(const struct acquisition *a, uint64_t before_ns, uint64_t now_ns)
+{
+	uint64_t handed_over_ns = a->began_ns + HANDED_OVER_NS;
+
+	before_ns = waiting_next_look(before_ns, now_ns);
+	return now_ns < handed_over_ns ? earlier(handed_over_ns, before_ns) : before_ns;
 }
 
 /* The object that the program's calls of `name` go to; NULL: not known. */
@@ -50,10 +75,10 @@ bool waiting_yields(void)
 }
 
 /* False: it was too late, and is out of the line. */
-static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t now_ns)
+static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns)
 {
 	pending_block(&a->ticket, deadline_ns);
-	pending_sleep(&a->ticket, waiting_next_look(deadline_ns, now_ns));
+	pending_sleep(&a->ticket, until_ns);
 	return pending_back(&a->ticket);
 }
 
@@ -73,6 +98,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
 	struct pool_waiter *waiter = pending_waiter(&a->ticket);
 	uint64_t deadline_ns = a->began_ns + lending_settings.timeout_ns;
 	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t look_ns;
 	enum pool_grant grant = POOL_FULL;
 	bool yields = waiting_yields();
 
@@ -83,12 +109,15 @@ enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
 		pool_block(pool, waiter);
 	}
 	while (grant == POOL_FULL && now_ns < deadline_ns) {
-		*doomed = !yields && deadlock_proven(&waiter->blocked);
+		/* What connects in steps have, they may give on. */
+		*doomed = !turns_look(a->lender, now_ns, &look_ns) && !yields &&
+		          (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns));
 		if (*doomed) {
 			break;
 		}
 		look_around(a, now_ns);
-		if (!sleep_in_line(a, deadline_ns, now_ns)) {
+		look_ns = next_look(a, earlier(look_ns, deadline_ns), now_ns);
+		if (!sleep_in_line(a, deadline_ns, look_ns)) {
 			note_end(a, POOL_FULL);
 			return POOL_FULL;
 		}

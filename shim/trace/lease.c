@@ -273,13 +273,22 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return last->state;
 }
 
-void lease_pend(struct lease *lease, const struct lease_origin *origin)
+void lease_pend(struct lease *lease, const struct lease_origin *origin, bool placed)
 {
 	struct moment now = look_around();
 	struct lease_shard *shard = enter(lease->conn);
 
 	lease->pending = true;
+	lease->placed = placed;
 	note_origin_locked(lease, origin, &now);
+	leave(shard);
+}
+
+void lease_place(struct lease *lease, bool placed)
+{
+	struct lease_shard *shard = enter(lease->conn);
+
+	lease->placed = placed;
 	leave(shard);
 }
 
@@ -352,20 +361,25 @@ static int compare_age(const void *a, const void *b)
 	return by_age(a, b);
 }
 
-/* An open lease or, if such count, one that is still to begin. */
-static bool is_taken_locked(const struct lease *lease, bool or_pending)
+/* What else counts beside the leases that are open. */
+enum taken { OPEN_ALONE, OR_PLACED, OR_PENDING };
+
+static bool is_taken_locked(const struct lease *lease, enum taken taken)
 {
-	return is_own_locked(lease) ||
-	       (or_pending && lease->pending && lease->pid == self_pid());
+	if (is_own_locked(lease)) {
+		return true;
+	}
+	return lease->pending && lease->pid == self_pid() &&
+	       (taken == OR_PENDING || (taken == OR_PLACED && lease->placed));
 }
 
-static size_t count_taken_locked(bool or_pending)
+static size_t count_taken_locked(enum taken taken)
 {
 	size_t n = 0;
 
 	for (const struct lease *lease = lease_table_first(); lease != NULL;
 	     lease = lease_table_next(lease)) {
-		n += is_taken_locked(lease, or_pending);
+		n += is_taken_locked(lease, taken);
 	}
 	return n;
 }
@@ -397,18 +411,19 @@ void lease_keep_late(const struct lease *ended)
 	lease_table_unlock();
 }
 
-static size_t copy_taken_locked(struct lease *copies, bool or_pending)
+static size_t copy_taken_locked(struct lease *copies, enum taken taken)
 {
 	size_t n = 0;
 
 	for (const struct lease *lease = lease_table_first(); lease != NULL;
 	     lease = lease_table_next(lease)) {
-		if (!is_taken_locked(lease, or_pending)) {
+		if (!is_taken_locked(lease, taken)) {
 			continue;
 		}
 		copy_out(&copies[n], lease);
 		if (!lease->open) {
-			copies[n].id = atomic_fetch_add(&last_id, 1) + 1;
+			copies[n].id =
+				taken == OR_PENDING ? atomic_fetch_add(&last_id, 1) + 1 : 0;
 			copies[n].activity = NULL; /* of the lease before */
 		}
 		lease_read_activity(&copies[n++]);
@@ -416,7 +431,7 @@ static size_t copy_taken_locked(struct lease *copies, bool or_pending)
 	return n;
 }
 
-static struct lease *snapshot(bool for_report, size_t *count, struct lease_totals *totals)
+static struct lease *snapshot(enum taken taken, size_t *count, struct lease_totals *totals)
 {
 	struct lease *copies;
 	size_t kept;
@@ -424,11 +439,11 @@ static struct lease *snapshot(bool for_report, size_t *count, struct lease_total
 
 	lease_table_lock();
 	*totals = lease_table_totals();
-	kept = for_report ? late_count : 0;
-	*count = count_taken_locked(for_report) + kept;
+	kept = taken == OR_PENDING ? late_count : 0;
+	*count = count_taken_locked(taken) + kept;
 	copies = map(*count);
 	if (copies != NULL) {
-		n = copy_taken_locked(copies, for_report);
+		n = copy_taken_locked(copies, taken);
 		for (size_t i = 0; i < kept; i++) {
 			copies[n + i] = late[i];
 		}
@@ -442,12 +457,17 @@ static struct lease *snapshot(bool for_report, size_t *count, struct lease_total
 
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
 {
-	return snapshot(false, count, totals);
+	return snapshot(OPEN_ALONE, count, totals);
+}
+
+struct lease *lease_holders(size_t *count, struct lease_totals *totals)
+{
+	return snapshot(OR_PLACED, count, totals);
 }
 
 struct lease *lease_leaks(size_t *count, struct lease_totals *totals)
 {
-	return snapshot(true, count, totals);
+	return snapshot(OR_PENDING, count, totals);
 }
 
 void lease_snapshot_free(struct lease *snapshot, size_t count)

@@ -74,6 +74,7 @@ struct lease {
 	/* Guarded by LOCK_LEASE; meaningful while open, or pending as far as it goes. */
 	bool open;
 	bool pending;      /* the program connects in steps and has not come to the end */
+	bool placed;       /* and has a session's place in the pool meanwhile */
 	bool crossed_fork; /* a fork happened while it was open: never pool it again */
 	uint64_t id;       /* number of the lease, from 1; a forked child counts on */
 	int backend_pid;
@@ -175,10 +176,14 @@ COLD void lease_keep_late(const struct lease *ended);
 
 /*
  * The program has the idle connection in hand, though not on a lease yet: it connects in
- * steps, by the calling thread. lease_begin and lease_forget end that, and lease_fail.
+ * steps, by the calling thread. `placed` is as for lease_place. lease_begin and lease_forget
+ * end that, and lease_fail.
  */
-void lease_pend(struct lease *lease, const struct lease_origin *origin);
+void lease_pend(struct lease *lease, const struct lease_origin *origin, bool placed);
 void lease_fail(struct lease *lease);
+
+/* Notes whether a pending one has a place in the pool. */
+void lease_place(struct lease *lease, bool placed);
 
 /*
  * True if `conn` was given back and belongs to nobody now: whoever uses it has kept a
@@ -208,6 +213,9 @@ struct lease_totals {
  * program may have been interrupted in the middle of it.
  */
 struct lease *lease_snapshot(size_t *count, struct lease_totals *totals);
+
+/* The same, and those pending that are placed, which have no number: all who have sessions. */
+struct lease *lease_holders(size_t *count, struct lease_totals *totals);
 
 /*
  * The same, and those that are pending, which get their numbers here, and behind them what

@@ -4,9 +4,13 @@ import os
 import re
 import threading
 
+import pytest
+
 from server import OBSERVER
 
-PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs/psycopg3_asyncio.py")
+PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
+PROGRAM = os.path.join(PROGRAMS, "psycopg3_asyncio.py")
+CANCELLED = os.path.join(PROGRAMS, "psycopg3_cancelled.py")
 SMALL = {"PQPOOL_SIZE": 5, "PQPOOL_MAX_OVERFLOW": 5}
 STILL_MS = 50  # the longest time the loop may stand still, unless it does so without us
 TRIES = 3  # what the machine's other load stops is not stopped in each of them
@@ -68,3 +72,14 @@ def test_many_at_once(run, server):
         if still_ms <= max(STILL_MS, 3 * bare_ms):
             return
     raise AssertionError("the loop stood still for %s ms; bare %s ms" % (worst, bare_ms))
+
+
+@pytest.mark.parametrize("how", ["keep", "drop"])
+def test_cancelled_while_they_wait(run, how):
+    """They keep neither their place in line nor what they are granted after that."""
+    done = run(["/usr/bin/python3", CANCELLED, how],
+               env={"PQPOOL_SIZE": 2, "PQPOOL_MAX_OVERFLOW": 0})
+    assert done.returncode == 0, done
+    assert done.stdout.splitlines() == [str(["TimeoutError"] * 4), str(["served"] * 3),
+                                        "in time"]
+    assert done.stderr == ""

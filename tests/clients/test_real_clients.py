@@ -113,6 +113,14 @@ def test_ruby_is_refused(run, build, server):
     assert "pqpool: no session became free" in done.stdout and '"hello"' in done.stdout
 
 
+def test_node_is_refused_at_once(run, build, node):
+    """libuv has threads, which have nothing to do with libpq."""
+    done = run(argv_of(Client("node_libpq.js", ["greedy"]), build),
+               env={**node, "PQPOOL_SIZE": 1, "PQPOOL_MAX_OVERFLOW": 0})
+    assert done.returncode == 0 and done.stdout.endswith("at once\n"), done
+    assert "a session would never become free: self-deadlock" in done.stdout
+
+
 def test_php_keeps_its_own(same, build, server):
     """A persistent connection of PHP's is a lease that is held to the end."""
     marker = server.marker()

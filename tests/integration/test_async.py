@@ -201,6 +201,29 @@ def test_silent_server_asked_again(stepwise):
     s.finish("a")
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("tcp", [False, True])
+def test_silent_server_and_another_connect(stepwise, loop, tcp):
+    """Nothing comes from it that could wake the loop; the next connect does."""
+    s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"}, tcp=tcp)
+    s.loop(loop)
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        s.start("a")
+        assert s.ready("a") and s.step("a") == "READING"
+        later = time.monotonic() + 1.2
+        assert wait_until(lambda: time.monotonic() > later)
+        assert tcp or not s.ready("a", 0), "it is not silent"
+        s.start("b")
+        s.drive("a")
+        assert s.do("pid", "a") != pid
+    assert s.state("a")["error"] == ""
+    assert s.events("ping_failed", backend=pid)
+    s.drive("b")
+    s.finish("a", "b")
+
+
 def test_slow_program(stepwise, server):
     """It comes late, but the server's answer had come in time."""
     s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})

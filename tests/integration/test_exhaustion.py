@@ -155,6 +155,16 @@ def test_a_thread_that_ends_completes_it(fed):
     assert timeout["proven"] == "yes" and int(timeout["wait_us"]) < 25_000_000
 
 
+def test_beside_threads_that_never_use_libpq(fed):
+    """As an event loop has them. Nobody but the one that waits could release what it holds."""
+    p = fed("strangers", {**ONE, **PATIENT})
+    assert wait_until(lambda: p.events("timeout"), 10)
+    timeout, = p.events("timeout")
+    assert timeout["proven"] == "yes" and int(timeout["wait_us"]) < 5_000_000
+    out = p.feed()
+    assert NEVER in out and out.endswith("then BAD\n")
+
+
 # -- not proven ----------------------------------------------------------------------------------
 
 
@@ -165,10 +175,10 @@ def test_suspected_while_another_thread_may_release(fed):
     assert suspected["level"] == "warning" and int(suspected["wait_us"]) >= 1_000_000
     assert wait_until(lambda: p.events("holder"), 20)
     holder, = p.events("holder")
-    assert holder["thread_state"] == "waiting" and holder["lease"] == "1"
+    assert holder["thread_state"] == "waiting" and holder["lease"] == "2"
     assert p.feed() == "then OK\n"
     assert not p.events("timeout")
-    served = p.events("acquire")[1]
+    served = p.events("acquire")[2]
     assert 1_000_000 < int(served["queued_us"]) <= int(served["wait_us"])
 
 

@@ -8,6 +8,7 @@
  *   deadlock bystander  a thread that asks for a second one; another one gives its first
  *                       back for it, once a line comes on stdin
  *   deadlock forsaken   the same, but the other one ends instead
+ *   deadlock strangers  asks for a second one, beside a thread that never uses libpq
  *   deadlock queue      ten threads one after another, who hold one for 400 ms each
  *
  * Each connect that fails is told on stdout, with the seconds it took.
@@ -124,11 +125,18 @@ static void *ask_for_second(void *unused)
 	return unused;
 }
 
-static void *look_on(void *unused)
+static void *stand_by(void *unused)
 {
 	pthread_barrier_wait(&both);
 	getchar();
 	return unused;
+}
+
+/* The same, by a thread that uses libpq, too. */
+static void *look_on(void *unused)
+{
+	PQfinish(open_another(""));
+	return stand_by(unused);
 }
 
 static int bystander(void)
@@ -136,19 +144,20 @@ static int bystander(void)
 	pthread_t other;
 
 	pthread_barrier_init(&both, NULL, 2);
+	PQfinish(open_another(""));
 	pthread_create(&other, NULL, ask_for_second, NULL);
-	look_on(NULL);
+	stand_by(NULL);
 	PQfinish(first);
 	pthread_join(other, NULL);
 	return 0;
 }
 
-static int forsaken(void)
+static int beside(void *(*another)(void *))
 {
 	pthread_t other;
 
 	pthread_barrier_init(&both, NULL, 2);
-	pthread_create(&other, NULL, look_on, NULL);
+	pthread_create(&other, NULL, another, NULL);
 	ask_for_second(NULL);
 	PQfinish(first);
 	pthread_join(other, NULL);
@@ -191,7 +200,10 @@ int main(int argc, char **argv)
 		return bystander();
 	}
 	if (strcmp(what, "forsaken") == 0) {
-		return forsaken();
+		return beside(look_on);
+	}
+	if (strcmp(what, "strangers") == 0) {
+		return beside(stand_by);
 	}
 	if (strcmp(what, "queue") == 0) {
 		return queue();

@@ -7,6 +7,7 @@
  *   loop HOW            how drive waits: poll, select, epoll, or once (epoll, registering
  *                       again only where the descriptor's number or direction has changed)
  *   start NAME [CONNINFO]   PQconnectStart      params NAME    PQconnectStartParams
+ *   connect NAME        PQconnectdb
  *   wait NAME MS        until the socket is ready for what the last step wanted: 1 or 0
  *   step NAME           PQconnectPoll, once     status NAME
  *   drive NAME...       all of these to their ends: "NAME OK" or "NAME FAILED: message"
@@ -327,6 +328,15 @@ static void start_params(struct client *c)
 	begin(c, conn);
 }
 
+/* Not in steps. */
+static void connect_whole(struct client *c)
+{
+	PGconn *conn;
+
+	TIMED(conn = PQconnectdb(""));
+	begin(c, conn);
+}
+
 static void step(struct client *c)
 {
 	int was_ok = PQstatus(c->conn) == CONNECTION_OK;
@@ -549,6 +559,8 @@ static void on_client(const char *command, struct client *c, char *rest)
 		start(c, rest);
 	} else if (strcmp(command, "params") == 0) {
 		start_params(c);
+	} else if (strcmp(command, "connect") == 0) {
+		connect_whole(c);
 	} else if (strcmp(command, "wait") == 0) {
 		printf("%d", wait_for(&c, 1, atoi(rest), &ready));
 	} else if (strcmp(command, "step") == 0) {

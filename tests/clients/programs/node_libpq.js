@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: PostgreSQL
-// node's libpq: node_libpq.js cycles | parallel. Found through NODE_PATH.
+// node's libpq: node_libpq.js cycles | parallel | greedy. Found through NODE_PATH.
 'use strict';
 const Libpq = require('libpq');
 
@@ -80,4 +80,19 @@ function parallel() {
   for (let n = 0; n < 4; n++) chain(n, 0);
 }
 
-({ cycles, parallel })[process.argv[2]]();
+// Asks for one more than there are, in the only thread that could give one back.
+function greedy() {
+  const first = new Libpq();
+  first.connectSync('');
+  const began = Date.now();
+  try {
+    new Libpq().connectSync('');
+    console.log('connected');
+  } catch (error) {
+    console.log(error.message);
+  }
+  console.log(Date.now() - began < 5000 ? 'at once' : 'after a wait');
+  first.finish();
+}
+
+({ cycles, parallel, greedy })[process.argv[2]]();
