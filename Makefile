@@ -13,6 +13,8 @@ CC       := gcc
 endif
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
+# Threads of 16 kB are to get along with us (base/scratch.h).
+SHIM_WARNINGS := -Wframe-larger-than=2048
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 ifneq ($(WERROR),)
 WARNINGS += -Werror
@@ -31,7 +33,7 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
-	decimal.c needs.c pagedir.c symbol.c build_id.c)
+	decimal.c needs.c scratch.c pagedir.c symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
 PREFIX  ?= /usr/local
@@ -52,7 +54,7 @@ all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 LEAN := -nostartfiles -Wl,-init=program_begin -Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
-	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
+	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(SHIM_WARNINGS) $(if $(WERROR),-Werror) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
 		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
@@ -65,7 +67,7 @@ $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO_FLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(OURFLAGS) $(SHIM_WARNINGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.tool.o: %.c
 	@mkdir -p $(@D)

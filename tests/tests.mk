@@ -98,6 +98,7 @@ $(BUILD)/tests/unit/test_script_end: LDFLAGS_test_script_end = -rdynamic
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 LDFLAGS_test_wakeup := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
+LDFLAGS_test_scratch := -Wl,--wrap=mmap
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* The build id of an ELF module: what tells one build of it from another. */
 #include "base/build_id.h"
+#include "base/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,9 +63,8 @@ static bool is_native(const ElfW(Ehdr) * header)
 	       header->e_phentsize == sizeof(ElfW(Phdr)) && header->e_phoff <= INT32_MAX;
 }
 
-static void read_build_id(int fd, struct text *id)
+static void read_build_id(int fd, char *notes, struct text *id)
 {
-	char notes[NOTES_BYTES];
 	ElfW(Ehdr) header;
 	ElfW(Phdr) segment;
 
@@ -76,7 +76,7 @@ static void read_build_id(int fd, struct text *id)
 		             header.e_phoff + i * sizeof(segment))) {
 			return;
 		}
-		if (segment.p_type == PT_NOTE && segment.p_filesz <= sizeof(notes) &&
+		if (segment.p_type == PT_NOTE && segment.p_filesz <= NOTES_BYTES &&
 		    read_at(fd, notes, segment.p_filesz, segment.p_offset) &&
 		    build_id_in_notes(notes, segment.p_filesz, segment.p_align == 8 ? 8 : 4,
 		                      id)) {
@@ -92,10 +92,12 @@ bool build_id_of_file(const char *path, struct text *id)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 	bool regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	char *notes = regular ? scratch_take() : NULL;
 
-	if (regular) {
-		read_build_id(fd, id);
+	if (notes != NULL) {
+		read_build_id(fd, notes, id);
 	}
+	scratch_give(notes);
 	if (fd >= 0) {
 		close(fd);
 	}

@@ -146,27 +146,28 @@ static int upper(int c)
 	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
 }
 
-static size_t least(size_t a, size_t b)
+static unsigned char least(unsigned a, unsigned b)
 {
-	return a < b ? a : b;
+	return (unsigned char)(a < b ? a : b);
 }
 
 /* Changes, insertions, deletions and swaps of neighbours that turn `a` into `b`. */
 static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
-	size_t d[NAME_MATRIX + 1][NAME_MATRIX + 1];
+	unsigned char d[NAME_MATRIX + 1][NAME_MATRIX + 1];
 
 	for (size_t i = 0; i <= a_len; i++) {
 		for (size_t j = 0; j <= b_len; j++) {
 			if (i == 0 || j == 0) {
-				d[i][j] = i + j;
+				d[i][j] = (unsigned char)(i + j);
 				continue;
 			}
-			d[i][j] = d[i - 1][j - 1] + (upper(a[i - 1]) != b[j - 1]);
-			d[i][j] = least(d[i][j], least(d[i - 1][j], d[i][j - 1]) + 1);
+			d[i][j] = (unsigned char)(d[i - 1][j - 1] +
+			                          (upper(a[i - 1]) != b[j - 1]));
+			d[i][j] = least(d[i][j], least(d[i - 1][j], d[i][j - 1]) + 1U);
 			if (i > 1 && j > 1 && upper(a[i - 1]) == b[j - 2] &&
 			    upper(a[i - 2]) == b[j - 1]) {
-				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1U);
 			}
 		}
 	}

@@ -6,6 +6,7 @@
  * the file fails: a damaged file needs nothing, and the linker will say what is wrong.
  */
 #include "base/needs.h"
+#include "base/scratch.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -130,19 +131,26 @@ static bool find_need(struct elf *elf, char name[NEEDS_NAME_MAX])
 	return false;
 }
 
+_Static_assert(sizeof(struct elf) <= SCRATCH_BYTES, "it fits into scratch");
+
 static bool read_needs(const char *path, char name[NEEDS_NAME_MAX])
 {
-	/* A pipe must not be waited for, nor a terminal become ours. */
-	struct elf elf = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+	struct elf *elf = scratch_take();
 	struct stat st;
-	bool found;
+	bool found = false;
 
-	if (elf.fd < 0) {
+	if (elf == NULL) {
 		return false;
 	}
-	found = fstat(elf.fd, &st) == 0 && S_ISREG(st.st_mode) && read_headers(&elf) &&
-	        find_need(&elf, name);
-	close(elf.fd);
+	memset(elf, 0, sizeof(*elf));
+	/* A pipe must not be waited for, nor a terminal become ours. */
+	elf->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (elf->fd >= 0) {
+		found = fstat(elf->fd, &st) == 0 && S_ISREG(st.st_mode) && read_headers(elf) &&
+		        find_need(elf, name);
+		close(elf->fd);
+	}
+	scratch_give(elf);
 	return found;
 }
 

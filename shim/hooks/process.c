@@ -22,6 +22,7 @@
 #include "base/late.h"
 #include "base/lock.h"
 #include "base/program.h"
+#include "base/scratch.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "base/thread_block.h"
@@ -146,16 +147,17 @@ static void after_fork_in_child(void)
 
 static void tell_configuration(void)
 {
-	char buf[2048];
+	char *buf = scratch_take();
 	struct text t;
 	struct record r;
 
-	if (record_begin(&r, LEVEL_INFO, "config")) {
-		text_init(&t, buf, sizeof(buf));
+	if (buf != NULL && record_begin(&r, LEVEL_INFO, "config")) {
+		text_init(&t, buf, SCRATCH_BYTES);
 		config_describe(&config, &t);
 		record_pairs(&r, buf);
 		record_end(&r);
 	}
+	scratch_give(buf);
 }
 
 /* Nothing but a file's time changes, whatever it is: the name may be an old one. */

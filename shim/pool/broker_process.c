@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/scratch.h"
 #include "pool/broker.h"
 #include "pool/deadlock.h"
 #include "pool/handshake.h"
@@ -54,8 +55,8 @@ void broker_resume(void)
 
 void broker_leave(void)
 {
-	struct lease *idle[LEAVE_MAX];
-	size_t count = lease_idle(idle, LEAVE_MAX);
+	struct lease **idle = scratch_take();
+	size_t count = idle != NULL ? lease_idle(idle, LEAVE_MAX) : 0;
 	uint64_t deadline_ns = clock_monotonic_ns() + LEAVE_NS;
 
 	/* What has lost its answer must not be lent any more. */
@@ -63,6 +64,7 @@ void broker_leave(void)
 	for (size_t i = 0; i < count; i++) {
 		session_swallow_answer(session_of_lease(idle[i]), deadline_ns);
 	}
+	scratch_give(idle);
 }
 
 void broker_fork_prepare(void)

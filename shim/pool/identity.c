@@ -10,6 +10,7 @@
 #include "base/cold.h"
 #include "base/lock.h"
 #include "base/logfmt.h"
+#include "base/scratch.h"
 #include "base/text.h"
 #include "pool/environment.h"
 #include "pool/home.h"
@@ -190,22 +191,21 @@ static bool read_call(struct conninfo *ci, const struct libpq *libpq,
 	return true;
 }
 
-/* Understands a call that was not seen before; not in the table yet, counted once. */
-static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
-                                   const struct blob *inputs)
+static struct spelling *understand_by(struct watch_list *watches, const struct libpq *libpq,
+                                      const struct connect_call *call,
+                                      const struct blob *inputs)
 {
-	struct watch_list watches = {0};
 	struct conninfo ci;
 	struct spelling *spelling;
 
-	if (!read_call(&ci, libpq, call, &watches)) {
-		watch_free(&watches);
+	if (!read_call(&ci, libpq, call, watches)) {
+		watch_free(watches);
 		return NULL;
 	}
 	spelling = calloc(1, sizeof(*spelling) + inputs->len);
-	if (spelling == NULL || watches.failed) {
+	if (spelling == NULL || watches->failed) {
 		free(spelling);
-		watch_free(&watches);
+		watch_free(watches);
 		conninfo_free(&ci);
 		return NULL;
 	}
@@ -213,12 +213,29 @@ static struct spelling *understand(const struct libpq *libpq, const struct conne
 	spelling->inputs_len = inputs->len;
 	memcpy(spelling->inputs, inputs->data, inputs->len);
 	spelling->conninfo = conninfo_text(&ci, settings.connect_timeout_s);
-	spelling->identity = identity_of(&ci, &watches);
+	spelling->identity = identity_of(&ci, watches);
 	conninfo_free(&ci);
 	if (spelling->identity == NULL || spelling->conninfo == NULL) {
 		free_spelling(spelling);
 		return NULL;
 	}
+	return spelling;
+}
+
+_Static_assert(sizeof(struct watch_list) <= SCRATCH_BYTES, "it fits into scratch");
+
+/* Understands a call that was not seen before; not in the table yet, counted once. */
+static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
+                                   const struct blob *inputs)
+{
+	struct watch_list *watches = scratch_take();
+	struct spelling *spelling = NULL;
+
+	if (watches != NULL) {
+		memset(watches, 0, sizeof(*watches));
+		spelling = understand_by(watches, libpq, call, inputs);
+	}
+	scratch_give(watches);
 	return spelling;
 }
 
@@ -315,14 +332,18 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
 
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
 {
-	char buf[4096];
 	struct blob inputs;
 	struct spelling *spelling = NULL;
+	char *buf;
 
 	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
 		return NULL;
 	}
-	blob_init(&inputs, buf, sizeof(buf));
+	buf = scratch_take();
+	if (buf == NULL) {
+		return NULL;
+	}
+	blob_init(&inputs, buf, SCRATCH_BYTES);
 	put_inputs(&inputs, libpq, call);
 	if (!inputs.failed) {
 		spelling = if_current(recall(&inputs));
@@ -334,6 +355,7 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 		}
 	}
 	blob_wipe(&inputs);
+	scratch_give(buf);
 	return spelling;
 }
 

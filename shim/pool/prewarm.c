@@ -71,12 +71,14 @@ static bool is_over(PostgresPollingStatusType wants)
 static uint32_t open_side_by_side(const struct libpq *libpq, const char *conninfo,
                                   uint32_t count, uint64_t deadline_ns, struct session **out)
 {
-	struct attempt attempts[PREWARM_MAX];
-	struct pollfd polls[PREWARM_MAX];
+	struct attempt *attempts = calloc(count, sizeof(*attempts));
+	struct pollfd *polls = calloc(count, sizeof(*polls));
 	uint32_t under_way = 0;
 	uint32_t kept = 0;
 
-	count = count < PREWARM_MAX ? count : PREWARM_MAX;
+	if (attempts == NULL || polls == NULL) {
+		count = 0;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		begin(&attempts[i], libpq, conninfo);
 		under_way += attempts[i].conn != NULL;
@@ -101,13 +103,15 @@ static uint32_t open_side_by_side(const struct libpq *libpq, const char *conninf
 			end(&attempts[i], libpq);
 		}
 	}
+	free(attempts);
+	free(polls);
 	return kept;
 }
 
 void prewarm_pool(struct acquisition *a)
 {
 	struct pool *pool = &a->lender->pool;
-	struct session *sessions[PREWARM_MAX];
+	struct session **sessions;
 	uint32_t wanted =
 		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
 	uint32_t reserved;
@@ -118,6 +122,10 @@ void prewarm_pool(struct acquisition *a)
 		wanted = pool->limits.size;
 	}
 	/* One of them will be the program's: the acquire that comes next finds it idle. */
+	sessions = calloc(wanted > 0 ? wanted : 1, sizeof(*sessions));
+	if (sessions == NULL) {
+		return;
+	}
 	reserved = pool_reserve(pool, wanted);
 	pending_hold_rooms(&a->ticket, a->lender, reserved);
 	pending_block(&a->ticket, DEADLINE_NEVER);
@@ -143,4 +151,5 @@ void prewarm_pool(struct acquisition *a)
 		}
 		lending_stock(session, clock_monotonic_ns() - now_ns);
 	}
+	free(sessions);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/scratch.h"
 #include "base/text.h"
 #include "pool/connecting.h"
 #include "trace/report.h"
@@ -91,10 +92,14 @@ static void put_timeout(struct text *t, const struct postmortem *p)
 
 char *refusal_message(const struct postmortem *p)
 {
-	char buf[MESSAGE_MAX];
+	char *buf = scratch_take();
+	char *message;
 	struct text t;
 
-	text_init(&t, buf, sizeof(buf));
+	if (buf == NULL) {
+		return NULL;
+	}
+	text_init(&t, buf, MESSAGE_MAX);
 	text_str(&t, "connection to \"");
 	text_str(&t, p->lender->identity->label);
 	text_str(&t, "\" failed: pqpool: ");
@@ -105,22 +110,30 @@ char *refusal_message(const struct postmortem *p)
 	}
 	put_holders(&t, p);
 	text_str(&t, "\n");
-	return strdup(buf);
+	message = strdup(buf);
+	scratch_give(buf);
+	return message;
 }
 
 char *refusal_by_error(const struct lender *lender, int error)
 {
-	char buf[MESSAGE_MAX];
+	char *buf = scratch_take();
+	char *message;
 	char words[128];
 	struct text t;
 
-	text_init(&t, buf, sizeof(buf));
+	if (buf == NULL) {
+		return NULL;
+	}
+	text_init(&t, buf, MESSAGE_MAX);
 	text_str(&t, "connection to \"");
 	text_str(&t, lender->identity->label);
 	text_str(&t, "\" failed: pqpool: could not wait for a session: ");
 	text_str(&t, strerror_r(error, words, sizeof(words)));
 	text_str(&t, "\n");
-	return strdup(buf);
+	message = strdup(buf);
+	scratch_give(buf);
+	return message;
 }
 
 static PGconn *failed_connection(const struct spelling *spelling)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "base/self.h"
 
 static char program_name[NAME_MAX + 1];
@@ -14,9 +15,10 @@ static char pattern[PATH_MAX]; /* absolute */
 
 static bool put_folder(struct text *t)
 {
-	char folder[PATH_MAX];
+	char *folder = scratch_take();
 
-	if (getcwd(folder, sizeof(folder)) == NULL) {
+	if (folder == NULL || getcwd(folder, PATH_MAX) == NULL) {
+		scratch_give(folder);
 		return false;
 	}
 	/* A percent sign in it is no pattern of ours. */
@@ -25,6 +27,7 @@ static bool put_folder(struct text *t)
 		text_char(t, *p);
 	}
 	text_char(t, '/');
+	scratch_give(folder);
 	return true;
 }
 

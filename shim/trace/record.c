@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/logfmt.h"
+#include "base/scratch.h"
 #include "base/self.h"
 #include "trace/sink.h"
 #include "trace/stack.h"
@@ -206,12 +207,18 @@ void record_pairs(struct record *r, const char *pairs)
 	}
 }
 
-void record_start(struct record *r, enum config_level level, const char *event, size_t n)
+bool record_start(struct record *r, enum config_level level, const char *event, size_t n)
 {
 	const struct opening *opening = &openings[level];
-	char *at = r->buf + SINK_HEAD;
+	char *at;
 
-	text_init(&r->line, at, sizeof(r->buf) - SINK_HEAD - SINK_TAIL);
+	r->buf = scratch_take();
+	if (r->buf == NULL) {
+		sink_count_lost();
+		return false;
+	}
+	at = r->buf + SINK_HEAD;
+	text_init(&r->line, at, RECORD_MAX - SINK_HEAD - SINK_TAIL);
 	r->level = level;
 	memcpy(at, "time=", 5);
 	at = stamp_put(at + 5, clock_wall_us());
@@ -220,6 +227,7 @@ void record_start(struct record *r, enum config_level level, const char *event, 
 	memcpy(at, program.text, program.len);
 	text_until(&r->line, at + program.len);
 	text_bytes(&r->line, event, n);
+	return true;
 }
 
 /* Frames are parted by spaces, so a space in a path is written \x20. */
@@ -357,7 +365,10 @@ static void put(struct record *r)
 	r->line.size += SINK_TAIL;
 	r->line.cut = false;
 	sink_put(&r->line, r->level);
+	scratch_give(r->buf);
 }
+
+_Static_assert(RECORD_MAX <= SCRATCH_BYTES, "a line fits into the room it is made in");
 
 static void tell_trouble(int error)
 {
@@ -392,10 +403,13 @@ bool record_is_stderr(void)
 
 static void complain(int error)
 {
-	char buf[PATH_MAX + 256];
+	char *buf = scratch_take();
 	struct text t;
 
-	text_init(&t, buf, sizeof(buf) - 1);
+	if (buf == NULL) {
+		return;
+	}
+	text_init(&t, buf, PATH_MAX + 256);
 	text_str(&t, "pqpool: cannot open the log \"");
 	text_str(&t, log_name);
 	text_str(&t, "\": ");
@@ -404,6 +418,7 @@ static void complain(int error)
 	t.size++;
 	text_char(&t, '\n');
 	sink_put_on_stderr(&t);
+	scratch_give(buf);
 }
 
 static void make_openings(void)

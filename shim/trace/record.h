@@ -53,7 +53,7 @@ struct stack;
 struct record {
 	struct text line;
 	enum config_level level;
-	char buf[RECORD_MAX];
+	char *buf; /* RECORD_MAX of them: scratch, until record_end */
 };
 
 /*
@@ -86,17 +86,16 @@ static inline bool record_wants(enum config_level level)
 	       level <= atomic_load_explicit(&record_threshold, memory_order_relaxed);
 }
 
-/* For record_begin: starts a line about an event whose name is `n` bytes long. */
-void record_start(struct record *r, enum config_level level, const char *event, size_t n);
+/*
+ * For record_begin: starts a line about an event whose name is `n` bytes long. False: there is
+ * no memory for it, and it is counted as lost.
+ */
+bool record_start(struct record *r, enum config_level level, const char *event, size_t n);
 
-/* Starts a line; false (and nothing to end) if the level is not wanted. */
+/* Starts a line, to be ended; false (and nothing to end) if the level is not wanted. */
 static inline bool record_begin(struct record *r, enum config_level level, const char *event)
 {
-	if (!record_wants(level)) {
-		return false;
-	}
-	record_start(r, level, event, strlen(event));
-	return true;
+	return record_wants(level) && record_start(r, level, event, strlen(event));
 }
 
 /* For those below: " key=", for which there is room; the key is `n` bytes long. */

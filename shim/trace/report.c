@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "trace/place.h"
 #include "trace/record.h"
 #include "trace/stack.h"
@@ -430,29 +431,35 @@ static void show_suppressed(struct page *page, size_t count)
 	line_end(page);
 }
 
+_Static_assert(sizeof(struct page) <= SCRATCH_BYTES, "a page fits into scratch");
+
 static void show_report(struct lease *leaks, size_t count, const struct lease_totals *totals,
                         const char *program, uint64_t now_ns)
 {
-	struct page page;
+	struct page *page = scratch_take();
 
-	page_start(&page);
+	if (page == NULL) {
+		return;
+	}
+	page_start(page);
 	for (enum section section = NEVER_RELEASED; section < SUPPRESSED; section++) {
 		size_t n = count;
 		const struct lease *first = find_section(leaks, &n, section);
 		size_t places = count_groups(first, n);
 
 		if (n > 0) {
-			show_heading(&page, section, n, places, totals, program);
-			show_groups(&page, first, n, places, now_ns);
+			show_heading(page, section, n, places, totals, program);
+			show_groups(page, first, n, places, now_ns);
 			totals = NULL;
 		}
 	}
-	show_totals(&page);
+	show_totals(page);
 	find_section(leaks, &count, SUPPRESSED);
 	if (count > 0) {
-		show_suppressed(&page, count);
+		show_suppressed(page, count);
 	}
-	page_flush(&page);
+	page_flush(page);
+	scratch_give(page);
 }
 
 static const char kinds[][20] = {

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "base/text.h"
 
 #define SUFFIX_MAX 24 /* ".new", or a point and a number */
@@ -75,10 +76,8 @@ static int move(const char *from, const char *to)
  * Makes the number 1 free. A free number further on, which a rotation that was killed may
  * have left, takes up the move: nothing is removed before all numbers are in use.
  */
-static int make_room(const char *name)
+static int make_room(const char *name, char *from, char *to)
 {
-	char from[PATH_MAX];
-	char to[PATH_MAX];
 	int64_t vacant = 1;
 
 	while (vacant <= keep && exists(numbered(to, name, vacant))) {
@@ -122,20 +121,30 @@ static int make_empty(const char *name, const struct stat *like)
 	return error;
 }
 
-static int replace(const char *name, const struct stat *st)
-{
+/* The names that a rotation has to do with. */
+struct names {
 	char empty[PATH_MAX];
 	char first[PATH_MAX];
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+};
+
+_Static_assert(sizeof(struct names) <= SCRATCH_BYTES, "they fit into scratch");
+
+static int replace_by(struct names *names, const char *name, const struct stat *st)
+{
+	char *empty = names->empty;
+	char *first = names->first;
 	struct text t;
 	int error;
 
-	text_init(&t, empty, sizeof(empty));
+	text_init(&t, empty, sizeof(names->empty));
 	text_str(&t, name);
 	text_str(&t, ".new");
 	error = make_empty(empty, st);
 	/* It may have its number already, from a rotation that was killed. */
 	if (error == 0 && keep > 0 && !rotate_is_named(numbered(first, name, 1), st)) {
-		error = make_room(name);
+		error = make_room(name, names->from, names->to);
 		if (error == 0 && link(name, first) != 0) {
 			error = errno;
 		}
@@ -146,6 +155,15 @@ static int replace(const char *name, const struct stat *st)
 	if (error != 0) {
 		unlink(empty);
 	}
+	return error;
+}
+
+static int replace(const char *name, const struct stat *st)
+{
+	struct names *names = scratch_take();
+	int error = names != NULL ? replace_by(names, name, st) : ENOMEM;
+
+	scratch_give(names);
 	return error;
 }
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/dl.h"
+#include "base/scratch.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "base/unwind.h"
@@ -463,27 +464,26 @@ static void make_room(struct showing *showing)
 }
 
 /* False if it is in doubt. */
-static bool take_frame(struct script_cursor *cursor, const struct script_frame *frame,
-                       struct showing *showing)
+static bool take_frame_by(struct described *described, struct script_cursor *cursor,
+                          const struct script_frame *frame, struct showing *showing)
 {
-	struct described described;
 	bool own;
 
-	if (!describe_file(cursor, frame, &described)) {
+	if (!describe_file(cursor, frame, described)) {
 		return false;
 	}
-	own = !is_library(&cursor->interpreter->kind, described.file);
+	own = !is_library(&cursor->interpreter->kind, described->file);
 	if (!own && showing->any && (showing->count == showing->depth || showing->full)) {
 		return true;
 	}
-	if (!describe_rest(cursor, frame, &described)) {
+	if (!describe_rest(cursor, frame, described)) {
 		return false;
 	}
-	if (described.line == 0) {
+	if (described->line == 0) {
 		return true; /* not in a statement: before the first, or after the last */
 	}
 	if (!showing->any || (own && !showing->placed)) {
-		note_place(showing, &described);
+		note_place(showing, described);
 	}
 	if (own && !showing->placed) {
 		showing->placed = true;
@@ -491,9 +491,19 @@ static bool take_frame(struct script_cursor *cursor, const struct script_frame *
 	}
 	showing->any = true;
 	if (showing->count < showing->depth && !showing->full) {
-		show(showing, &described);
+		show(showing, described);
 	}
 	return true;
+}
+
+static bool take_frame(struct script_cursor *cursor, const struct script_frame *frame,
+                       struct showing *showing)
+{
+	struct described *described = scratch_take();
+	bool taken = described != NULL && take_frame_by(described, cursor, frame, showing);
+
+	scratch_give(described);
+	return taken;
 }
 
 static bool walk(struct script_cursor *cursor, struct showing *showing)

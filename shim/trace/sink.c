@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
+#include "base/scratch.h"
 #include "base/self.h"
 #include "trace/append.h"
 #include "trace/logname.h"
@@ -148,16 +149,23 @@ bool sink_is_stderr(void)
 /* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
 static int open_file(void)
 {
-	char buf[PATH_MAX];
+	char *buf = scratch_take();
 	struct text name;
+	int fd = -1;
 
-	text_init(&name, buf, sizeof(buf));
-	if (!logname_put(&name)) {
-		errno = ENAMETOOLONG;
+	if (buf == NULL) {
+		errno = ENOMEM;
 		return -1;
 	}
-	return open(buf, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-	            0600);
+	text_init(&name, buf, PATH_MAX);
+	errno = ENAMETOOLONG;
+	if (logname_put(&name)) {
+		fd = open(buf,
+		          O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		          0600);
+	}
+	scratch_give(buf);
+	return fd;
 }
 
 static int open_syslog(void)
@@ -247,18 +255,23 @@ static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
 /* Whether the file is `due` to be rotated, and who the name leads to by now. */
 static bool look_at_name_locked(struct stat *st, bool due, uint64_t now)
 {
-	char buf[PATH_MAX];
+	char *buf = scratch_take();
 	struct text name;
+	bool there = true;
 
 	sink.look_at_ns = now + LOOK_NS;
-	text_init(&name, buf, sizeof(buf));
-	if (!logname_put(&name)) {
+	if (buf == NULL) {
 		return true;
 	}
-	if (due) {
-		rotate_locked(buf, st, now);
+	text_init(&name, buf, PATH_MAX);
+	if (logname_put(&name)) {
+		if (due) {
+			rotate_locked(buf, st, now);
+		}
+		there = rotate_is_named(buf, st) || reopen_locked(st);
 	}
-	return rotate_is_named(buf, st) || reopen_locked(st);
+	scratch_give(buf);
+	return there;
 }
 
 /*
@@ -393,6 +406,11 @@ void sink_put(struct text *line, enum config_level level)
 		atomic_fetch_add(&part, 1);
 	}
 	errno = saved_errno;
+}
+
+void sink_count_lost(void)
+{
+	atomic_fetch_add(&lost, 1);
 }
 
 unsigned sink_part(void)

@@ -53,6 +53,9 @@ void sink_put(struct text *line, enum config_level level);
  */
 unsigned sink_part(void);
 
+/* A line was lost before it came here. */
+void sink_count_lost(void);
+
 /* The errno for which the file cannot be rotated, once until it can be again; or 0. */
 int sink_take_trouble(void);
 

@@ -34,6 +34,7 @@
 #include "base/dl.h"
 #include "base/lock.h"
 #include "base/program.h"
+#include "base/scratch.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "base/thread_block.h"
@@ -247,15 +248,19 @@ static const char *module_path(const struct image *image, char *buf, size_t size
 
 static const struct stack_module *intern_module_locked(const struct image *image)
 {
-	char path[PATH_MAX];
+	char *path = scratch_take();
 	char hex[BUILD_ID_MAX];
 	struct stack_module shown;
 	struct module *module;
 	struct text id;
 
+	if (path == NULL) {
+		return NULL;
+	}
 	text_init(&id, hex, sizeof(hex));
 	image_build_id(image, &id);
-	shown.path = intern_string_locked(module_path(image, path, sizeof(path)));
+	shown.path = intern_string_locked(module_path(image, path, PATH_MAX));
+	scratch_give(path);
 	shown.build_id = intern_string_locked(hex);
 	if (shown.path == NULL || shown.build_id == NULL) {
 		return NULL;
@@ -278,11 +283,12 @@ static const struct stack_module *intern_module_locked(const struct image *image
 }
 
 /* Fills the frames of `stack` from their addresses; false if memory ran out. */
-static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
+static bool describe_by_locked(struct image *images, struct stack *stack,
+                               const uintptr_t *addresses)
 {
-	struct image images[STACK_MAX_DEPTH] = {0};
 	struct placing placing = {addresses, images, stack->depth};
 
+	memset(images, 0, stack->depth * sizeof(images[0]));
 	dl_iterate(place, &placing);
 	for (uint32_t i = 0; i < stack->depth; i++) {
 		struct stack_frame *frame = &stack->frames[i];
@@ -307,6 +313,17 @@ static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
 		frame->symbol = symbol != NULL ? intern_string_locked(symbol) : NULL;
 	}
 	return true;
+}
+
+_Static_assert(sizeof(struct image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES, "they fit into scratch");
+
+static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
+{
+	struct image *images = scratch_take();
+	bool described = images != NULL && describe_by_locked(images, stack, addresses);
+
+	scratch_give(images);
+	return described;
 }
 
 /* What is the same in two stacks that are the same. */
@@ -419,11 +436,14 @@ static size_t make_key(const struct capture *capture, unsigned char *key)
 
 static COLD uint32_t intern(const struct capture *capture, unsigned long long changes)
 {
-	unsigned char key[sizeof(*capture)];
-	size_t bytes = make_key(capture, key);
+	unsigned char *key = scratch_take();
+	size_t bytes = key != NULL ? make_key(capture, key) : 0;
 	struct sight *sight = NULL;
 	uint32_t id;
 
+	if (key == NULL) {
+		return 0;
+	}
 	lock_take(&tables_lock);
 	if (changes != seen_changes) {
 		forget_sights_locked();
@@ -439,6 +459,33 @@ static COLD uint32_t intern(const struct capture *capture, unsigned long long ch
 		}
 	}
 	lock_drop(&tables_lock);
+	scratch_give(key);
+	return id;
+}
+
+/* A stack that was not recognised. */
+struct sighting {
+	struct capture capture;
+	struct recall_walk recall;
+};
+
+_Static_assert(sizeof(struct sighting) <= SCRATCH_BYTES, "a sighting fits into scratch");
+
+static COLD uint32_t look(const struct recall_key *key, bool scripts,
+                          const struct unwind *begun)
+{
+	struct sighting *sighting = scratch_take();
+	uint32_t id;
+
+	if (sighting == NULL) {
+		return 0;
+	}
+	unwind(key, scripts, begun, &sighting->capture, &sighting->recall);
+	id = intern(&sighting->capture, key->modules);
+	if (!scripts) {
+		recall_keep(key, &sighting->recall, id);
+	}
+	scratch_give(sighting);
 	return id;
 }
 
@@ -448,8 +495,6 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	struct recall_key key;
 	bool scripts;
 	uint32_t id;
-	struct capture capture;
-	struct recall_walk recall;
 	struct unwind begun;
 
 	thread_block_take();
@@ -464,11 +509,7 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	scripts = script_present(key.modules);
 	id = scripts ? 0 : recall_find(&key, &begun);
 	if (id == 0) {
-		unwind(&key, scripts, &begun, &capture, &recall);
-		id = intern(&capture, key.modules);
-		if (!scripts) {
-			recall_keep(&key, &recall, id);
-		}
+		id = look(&key, scripts, &begun);
 	}
 	errno = saved_errno;
 	return id;

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/logfmt.h"
+#include "base/scratch.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "trace/headline.h"
@@ -130,10 +131,13 @@ static void set_string(char *to, size_t size, const char *from)
 /* For pagedir_tidy, which clears out pages of others. */
 static bool holds_leases(int fd)
 {
-	struct status_head head;
+	struct status_head *head = scratch_take();
+	bool holds = head != NULL &&
+	             pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
+	             status_is_page(head) && head->acquired > head->released;
 
-	return pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
-	       status_is_page(&head) && head.acquired > head.released;
+	scratch_give(head);
+	return holds;
 }
 
 static void fill_head(struct status_head *head)
