@@ -192,10 +192,13 @@ static void prefork(void)
 }
 
 static atomic_int stop;
+static atomic_int cycled; /* threads that have */
 
 static void *cycle(void *arg)
 {
 	(void)arg;
+	touch();
+	cycled++;
 	while (!stop) {
 		touch();
 	}
@@ -209,6 +212,10 @@ static void among_threads(void)
 
 	for (int i = 0; i < 4; i++) {
 		pthread_create(&threads[i], NULL, cycle, NULL);
+	}
+	/* A child that is forked while libpq opens a connection may find libpq's own lock
+	 * taken. */
+	while (cycled < 4) {
 	}
 	for (int i = 0; i < 50; i++) {
 		pid_t child = fork();
