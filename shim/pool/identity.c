@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/blob.h"
+#include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
 #include "base/logfmt.h"
@@ -71,6 +72,14 @@ static COLD void free_identity(struct identity *identity)
 	free(identity);
 }
 
+/* As libpq reads it; 0 = none. */
+static uint64_t connect_timeout_ns(const struct conninfo *ci)
+{
+	long timeout_s = strtol(conninfo_value(ci, "connect_timeout"), NULL, 10);
+
+	return timeout_s > 0 && timeout_s <= INT32_MAX ? (uint64_t)timeout_s * NS_PER_SEC : 0;
+}
+
 /* A new one with this key, not in the table yet; it takes over the watches. */
 static struct identity *make(const struct conninfo *ci, const struct blob *key,
                              size_t surroundings_at, struct watch_list *watches)
@@ -90,6 +99,7 @@ static struct identity *make(const struct conninfo *ci, const struct blob *key,
 	}
 	fresh->libpq = ci->libpq;
 	fresh->home_unknown = ci->home_unknown;
+	fresh->connect_timeout_ns = connect_timeout_ns(ci);
 	fresh->follows_locale = meaning_follows_locale(ci);
 	fresh->watches = *watches;
 	fresh->key_len = key->len;

@@ -38,6 +38,8 @@ struct identity {
 	const struct libpq *libpq;
 	bool home_unknown; /* there may be more files, in a home folder not known yet */
 
+	uint64_t connect_timeout_ns; /* the program's own, of libpq, for each host; 0 = none */
+
 	/* identity.c's */
 	bool follows_locale;
 	uint32_t refs;

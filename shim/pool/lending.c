@@ -23,6 +23,12 @@
 #include "trace/status.h"
 #include "trace/tally.h"
 
+/*
+ * Of the program's connect_timeout so much is for the check of an idle session: the rest is for
+ * the connection that is made if that does not answer.
+ */
+#define CHECK_SHARE 4
+
 /* How often pools other than the one in use are looked after. */
 #define ROUND_NS NS_PER_SEC
 
@@ -303,6 +309,7 @@ bool lending_enter(struct session *session, struct lender *lender)
 	}
 	if (entered && lender != NULL) {
 		session->lender = lender;
+		session->check_limit_ns = lender->identity->connect_timeout_ns / CHECK_SHARE;
 		lender_hold(lender);
 	}
 	/* A connection that is refused is no session, one that is passing none as yet. */

@@ -414,6 +414,13 @@ static enum check_step settle_step(struct session *session, const struct session
 	return CHECK_PENDING;
 }
 
+uint64_t reset_patience_ns(const struct session *session, const struct session_care *care)
+{
+	return session->check_limit_ns > 0 && session->check_limit_ns < care->ping_timeout_ns
+	               ? session->check_limit_ns
+	               : care->ping_timeout_ns;
+}
+
 /*
  * What a check begins with. If nothing of the answer to a reset had arrived by now, what
  * arrives later was sent by a server alive since: it proves as much as a ping.
@@ -421,7 +428,7 @@ static enum check_step settle_step(struct session *session, const struct session
 static void begin_check(struct session *session, const struct session_care *care,
                         uint64_t now_ns)
 {
-	session->check.deadline_ns = now_ns + care->ping_timeout_ns;
+	session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 	session->check.pinging = false;
 	session->check.asking = false;
 	session->check.asked = false;
@@ -538,7 +545,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		return CHECK_UNFIT;
 	}
 	begin_check(session, care, now_ns);
-	silence_limit(session, care->ping_timeout_ns);
+	silence_limit(session, reset_patience_ns(session, care));
 	give_mode_back(session);
 	return advance(session, care, now_ns, why);
 }
@@ -564,7 +571,7 @@ enum check_step reset_check_more(struct session *session, const struct session_c
 	}
 	/* The program may have come late, not the server's answer: the ping has its time. */
 	if ((!pinging && session->check.pinging) || (!asking && session->check.asking)) {
-		session->check.deadline_ns = now_ns + care->ping_timeout_ns;
+		session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 		return CHECK_PENDING;
 	}
 	*why = DROP_PING_FAILED;

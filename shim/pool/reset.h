@@ -49,11 +49,14 @@ enum drop_reason reset_await(struct session *session, uint64_t deadline_ns);
 /* Takes a session that was just opened, and that nobody used, into our care. */
 COLD void reset_park(struct session *session);
 
+/* How long a check of it may take: care->ping_timeout_ns, or session->check_limit_ns. */
+uint64_t reset_patience_ns(const struct session *session, const struct session_care *care);
+
 /*
  * To be lent: collects a reset in flight, proves that the server is there as `care`
  * wants, puts hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the
  * way to it, is gone; other sessions are suspect, too, as with DROP_ATTRIBUTES: the server
- * has another role now than its program asked for. Waits ping_timeout_ns at most.
+ * has another role now than its program asked for. Waits for reset_patience_ns() at most.
  */
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
                              uint64_t now_ns);

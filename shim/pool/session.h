@@ -89,6 +89,8 @@ struct session {
 	enum session_unnamed unnamed;
 
 	enum session_flight flight;
+	uint64_t check_limit_ns; /* how long a check may take, beside what is set; 0 = no limit
+	                          */
 	struct session_check check;
 	enum drop_reason taint; /* must not be kept, found before the release */
 	unsigned notices;       /* that came while it was ours */

@@ -224,6 +224,21 @@ def test_silent_server_and_another_connect(stepwise, loop, tcp):
     s.finish("a", "b")
 
 
+def test_the_programs_timeout_bounds_the_check(stepwise):
+    s = stepwise({"PQPOOL_PING_TIMEOUT": "30", "PGCONNECT_TIMEOUT": "2"})
+    pid = s.connect("a")
+    s.finish("a")
+    with stopped(pid):
+        begin = time.monotonic()
+        s.start("a")
+        assert s.ready("a") and s.step("a") == "READING"
+        assert wait_until(lambda: s.step("a") == "WRITING")
+        s.drive("a")
+        assert time.monotonic() - begin < 2
+        assert s.do("pid", "a") != pid
+    s.finish("a")
+
+
 def test_slow_program(stepwise, server):
     """It comes late, but the server's answer had come in time."""
     s = stepwise({"PQPOOL_PING_TIMEOUT": "200ms"})

@@ -5,6 +5,7 @@ What betrays a dead session is the ping, or the answer to the reset, which is a 
 as well; so those tests that are to see the fault turn both off.
 """
 import os
+import time
 
 import pytest
 
@@ -124,6 +125,20 @@ def test_silent_server(script, env):
     before = s.lease()
     with stopped(before):
         sees_nothing(s, before)
+    closed, = s.events("session_close", backend=before)
+    assert closed["reason"] == "ping_failed"
+
+
+@pytest.mark.parametrize("conninfo, env", [("connect_timeout=2", {}),
+                                           ("", {"PGCONNECT_TIMEOUT": "2"})])
+def test_the_programs_timeout_bounds_the_check(script, conninfo, env):
+    s = script(env={"PQPOOL_PING_TIMEOUT": "30", **env})
+    before = s.lease(conninfo)
+    with stopped(before):
+        begin = time.monotonic()
+        assert s.connect("a", conninfo) != before
+        assert time.monotonic() - begin < 2
+    s.finish("a")
     closed, = s.events("session_close", backend=before)
     assert closed["reason"] == "ping_failed"
 
