@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/dl.h"
+#include "base/script_signals.h"
 #include "base/thread_block.h"
 #include "pool/deadlock.h"
 #include "pool/journal.h"
@@ -75,10 +76,11 @@ bool waiting_yields(void)
 }
 
 /* False: it was too late, and is out of the line. */
-static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns)
+static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns,
+                          bool *interrupted)
 {
 	pending_block(&a->ticket, deadline_ns);
-	pending_sleep(&a->ticket, until_ns);
+	*interrupted = !pending_sleep(&a->ticket, until_ns) && script_signals_run();
 	return pending_back(&a->ticket);
 }
 
@@ -101,6 +103,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
 	uint64_t look_ns;
 	enum pool_grant grant = POOL_FULL;
 	bool yields = waiting_yields();
+	bool interrupted = false;
 
 	*doomed = false;
 	pending_hold_line(&a->ticket, a->lender);
@@ -108,7 +111,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
 	if (now_ns < deadline_ns) {
 		pool_block(pool, waiter);
 	}
-	while (grant == POOL_FULL && now_ns < deadline_ns) {
+	while (grant == POOL_FULL && now_ns < deadline_ns && !interrupted) {
 		/* What connects in steps have, they may give on. */
 		*doomed = !turns_look(a->lender, now_ns, &look_ns) && !yields &&
 		          (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns));
@@ -117,7 +120,7 @@ enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
 		}
 		look_around(a, now_ns);
 		look_ns = next_look(a, earlier(look_ns, deadline_ns), now_ns);
-		if (!sleep_in_line(a, deadline_ns, look_ns)) {
+		if (!sleep_in_line(a, deadline_ns, look_ns, &interrupted)) {
 			note_end(a, POOL_FULL);
 			return POOL_FULL;
 		}
