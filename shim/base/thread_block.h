@@ -23,13 +23,14 @@
 
 /* The floors above know what is in theirs, and check by _Static_assert that it fits. */
 struct thread_block {
-	alignas(16) unsigned char sites[256];   /* base/recent.h */
-	alignas(16) unsigned char leases[256];  /* trace/lease.c */
-	alignas(16) unsigned char stacks[1744]; /* trace/recall.c */
-	alignas(16) unsigned char given[32];    /* base/own_stack.c */
-	alignas(16) unsigned char connect[32];  /* pool/recent.c */
-	alignas(16) unsigned char pending[16];  /* pool/pending.c */
-	alignas(16) unsigned char stack[16];    /* base/thread_stack.c */
+	alignas(16) unsigned char sites[256];     /* base/recent.h */
+	alignas(16) unsigned char leases[256];    /* trace/lease.c */
+	alignas(16) unsigned char stacks[1744];   /* trace/recall.c */
+	alignas(16) unsigned char given[32];      /* base/own_stack.c */
+	alignas(16) unsigned char connect[32];    /* pool/recent.c */
+	alignas(16) unsigned char pending[16];    /* pool/pending.c */
+	alignas(16) unsigned char stack[16];      /* base/thread_stack.c */
+	alignas(16) unsigned char cancelling[16]; /* base/cancelling.c */
 };
 
 struct thread_memory {

@@ -2,11 +2,21 @@
 /* The stack that the C library gave the calling thread. */
 #include "base/thread_stack.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/dl.h"
+#include "base/self.h"
+#include "base/text.h"
 #include "base/thread_block.h"
+
+/* What lies further apart is no one stack. */
+#define NEAR (8u << 20)
 
 struct extent {
 	uintptr_t low;
@@ -60,4 +70,41 @@ bool thread_stack_is_copied(void)
 
 	dl_iterate(find_copier, &found);
 	return found;
+}
+
+/* The word of that number, from the end. */
+static const char *word_from_end(char *line, unsigned number)
+{
+	char *at = strrchr(line, ' ');
+
+	while (at != NULL && number > 0) {
+		*at = '\0';
+		at = strrchr(line, ' ');
+		number--;
+	}
+	return at != NULL ? at + 1 : "";
+}
+
+bool thread_stack_has_left(pid_t tid, uintptr_t address)
+{
+	char line[256];
+	struct text path;
+	ssize_t n;
+	int fd;
+	uintptr_t pointer;
+
+	text_init(&path, line, sizeof(line));
+	text_str(&path, "/proc/self/task/");
+	text_i64(&path, tid);
+	text_str(&path, "/syscall");
+	fd = open(line, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		return errno == ENOENT && tgkill(self_pid(), tid, 0) != 0 && errno == ESRCH;
+	}
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	line[n > 0 ? n : 0] = '\0';
+	/* Of a sleeping thread: the call, what it was given, the stack pointer, the place. */
+	pointer = strtoull(word_from_end(line, 1), NULL, 16);
+	return pointer > address && pointer - address < NEAR;
 }

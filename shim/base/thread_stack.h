@@ -11,9 +11,16 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* From `*low` up to `*high`; empty where the C library does not say. */
 void thread_stack(uintptr_t *low, uintptr_t *high);
+
+/*
+ * True if thread `tid` of this process has ended, or sleeps in the kernel with a stack pointer
+ * above `address`, so that what was called there is over; if it is still on the same stack.
+ */
+bool thread_stack_has_left(pid_t tid, uintptr_t address);
 
 /*
  * True where somebody copies what lies on it away and back: greenlet, which runs all its

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cancelling.h"
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/config.h"
@@ -29,7 +30,6 @@
 #include "hooks/entry.h"
 #include "pool/broker.h"
 #include "pool/lending.h"
-#include "pool/pending.h"
 #include "trace/lease.h"
 #include "trace/record.h"
 #include "trace/report.h"
@@ -275,7 +275,7 @@ bool process_enter(struct guard *guard)
 		return false;
 	}
 	thread_block_take();
-	pending_note_cancel(guard->cancel_state);
+	cancelling_note(guard->cancel_state);
 	return true;
 }
 

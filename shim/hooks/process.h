@@ -40,7 +40,7 @@ struct guard {
 /*
  * Enters a call of the program's. False: pass it through, and do not leave. While inside,
  * errno is free to change, and the thread cannot be cancelled but where the call blocks
- * (pool/pending.h), with no lock held.
+ * (base/cancelling.h), with no lock held.
  *
  * A program may never come back from a call: by longjmp, an exception, Perl's die in a signal
  * handler, the cancellation of its thread. So nothing is counted or noted of the thread here

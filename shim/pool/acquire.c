@@ -23,6 +23,12 @@ PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *ca
 	return conn;
 }
 
+/*
+ * A connect takes no longer than this, with the timeouts that people set and a few hosts. If it
+ * does, it may find that it has to go without its room.
+ */
+#define OVERDUE_NS (120 * NS_PER_SEC)
+
 /* A session without a lease, whose connection is not to be touched again. */
 static PGconn *hand_over(struct session *session)
 {
@@ -74,7 +80,7 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 	uint64_t took_ns;
 
 	pending_hold_rooms(&a->ticket, a->lender, 1);
-	pending_block(&a->ticket, DEADLINE_NEVER);
+	pending_block(&a->ticket, began_ns + OVERDUE_NS);
 	session = open_session(a);
 	took_ns = clock_monotonic_ns() - began_ns;
 	if (!pending_back(&a->ticket) && pool_reserve(pool, 1) == 0) {
@@ -147,7 +153,7 @@ static PGconn *lend_idle(struct acquisition *a, struct pool_slot *slot, bool *ro
 	enum drop_reason why;
 
 	pending_hold_slot(&a->ticket, PENDING_CHECK, slot);
-	pending_block(&a->ticket, now_ns + lending_settings.care.ping_timeout_ns);
+	pending_block(&a->ticket, now_ns + reset_patience_ns(session, &lending_settings.care));
 	why = reset_check(session, &lending_settings.care, now_ns);
 	if (!pending_back(&a->ticket)) {
 		*room = forget_checked(session);

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "base/cancelling.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/journal.h"
@@ -538,9 +539,9 @@ static void wait_for_wakeup(const struct handshake *h)
 	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
 
 	lock_assert_none();
-	pending_allow_cancel();
+	cancelling_allow();
 	poll(&p, 1, -1);
-	pending_forbid_cancel();
+	cancelling_forbid();
 }
 
 bool handshake_reset(PGconn *conn)

@@ -12,8 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cancelling.h"
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/self.h"
 #include "base/thread_block.h"
 #include "base/thread_stack.h"
 #include "pool/lending.h"
@@ -37,12 +39,13 @@ struct pending {
 	/* The call's; read by others once they have taken it, but for what is atomic. */
 	_Atomic(uintptr_t) thread;
 	_Atomic(uint64_t) until_ns;
-	uintptr_t frame;             /* its stack reached down to this */
+	_Atomic(pid_t) tid;
+	atomic_int kind;             /* enum pending_kind */
+	_Atomic(uintptr_t) frame;    /* its stack reached down to this */
 	const struct ticket *ticket; /* on its stack; for a comparison, see is_over() */
 	bool stray;                  /* not the first of its thread, and so counted */
-	enum pending_kind kind;
-	struct lender *lender;  /* of a line, or of rooms; held */
-	struct pool_slot *slot; /* of what is checked or cleared */
+	struct lender *lender;       /* of a line, or of rooms; held */
+	struct pool_slot *slot;      /* of what is checked or cleared */
 	uint32_t rooms;
 	const struct libpq *libpq;
 	PGconn *conn; /* that libpq opens in the room */
@@ -53,7 +56,6 @@ struct pending {
 /* The thread's part of its block. */
 struct first {
 	struct pending *pending;
-	int cancel_state; /* the program's */
 };
 
 _Static_assert(sizeof(struct first) <= sizeof(((struct thread_block *)0)->pending),
@@ -114,29 +116,6 @@ static void set_free(struct pending *p, uint64_t turn)
 static uintptr_t self(void)
 {
 	return (uintptr_t)pthread_self();
-}
-
-void pending_note_cancel(int state)
-{
-	struct first *first = THREAD_PART(struct first, pending);
-
-	if (first != NULL) {
-		first->cancel_state = state;
-	}
-}
-
-void pending_allow_cancel(void)
-{
-	const struct first *first = THREAD_PART(struct first, pending);
-
-	if (first != NULL && first->cancel_state == PTHREAD_CANCEL_ENABLE) {
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	}
-}
-
-void pending_forbid_cancel(void)
-{
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }
 
 static void add(struct pending *p, bool kept)
@@ -211,10 +190,17 @@ bool pending_begin(struct ticket *ticket)
 		return false;
 	}
 	atomic_store_explicit(&p->thread, self(), memory_order_relaxed);
+	atomic_store_explicit(&p->tid, self_tid(), memory_order_relaxed);
 	atomic_store_explicit(&p->until_ns, DEADLINE_NEVER, memory_order_relaxed);
-	p->frame = (uintptr_t)__builtin_frame_address(0);
+	atomic_store_explicit(&p->frame, (uintptr_t)__builtin_frame_address(0),
+	                      memory_order_relaxed);
 	p->ticket = ticket;
 	return true;
+}
+
+static void set_kind(struct pending *p, enum pending_kind kind)
+{
+	atomic_store_explicit(&p->kind, kind, memory_order_relaxed);
 }
 
 /* A signal handler that leaves the call from within here loses what is in neither. */
@@ -223,7 +209,7 @@ static void hold(struct pending *p, enum pending_kind kind, struct lender *lende
 {
 	struct lender *before = p->lender;
 
-	p->kind = PENDING_NOTHING;
+	set_kind(p, PENDING_NOTHING);
 	atomic_signal_fence(memory_order_seq_cst);
 	if (lender != NULL) {
 		lender_hold(lender);
@@ -233,7 +219,7 @@ static void hold(struct pending *p, enum pending_kind kind, struct lender *lende
 	p->rooms = rooms;
 	p->conn = NULL;
 	atomic_signal_fence(memory_order_seq_cst);
-	p->kind = kind;
+	set_kind(p, kind);
 	if (before != NULL) {
 		lender_release(before);
 	}
@@ -275,17 +261,18 @@ __attribute__((noinline)) void pending_block(const struct ticket *ticket, uint64
 	struct pending *p = ticket->pending;
 
 	if (p != NULL) {
-		p->frame = (uintptr_t)__builtin_frame_address(0);
+		atomic_store_explicit(&p->frame, (uintptr_t)__builtin_frame_address(0),
+		                      memory_order_relaxed);
 		atomic_store_explicit(&p->until_ns, until_ns, memory_order_relaxed);
 		atomic_store_explicit(&p->state, word(ticket->turn, OPEN),
 		                      memory_order_release);
-		pending_allow_cancel();
+		cancelling_allow();
 	}
 }
 
 bool pending_back(struct ticket *ticket)
 {
-	pending_forbid_cancel();
+	cancelling_forbid();
 	if (ticket->pending != NULL && !move(ticket->pending, ticket->turn, OPEN, OWNED)) {
 		ticket->pending = NULL;
 		return false;
@@ -436,7 +423,7 @@ static void leave_clearing(struct pending *p, bool over)
 /* `over`: the call that had it is certainly over. */
 static COLD void give_back(struct pending *p, uint64_t turn, bool over)
 {
-	switch (p->kind) {
+	switch ((enum pending_kind)atomic_load_explicit(&p->kind, memory_order_relaxed)) {
 	case PENDING_NOTHING:
 		/* Its waiter may have just come to be in a line: the record is not used again.
 		 */
@@ -535,15 +522,30 @@ bool pending_others(const struct ticket *ticket)
 	return false;
 }
 
+static bool is_overdue(const struct pending *p, uint64_t now_ns)
+{
+	uint64_t until_ns = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
+
+	return until_ns != DEADLINE_NEVER && now_ns > until_ns && now_ns - until_ns > GRACE_NS;
+}
+
+/* As far as can be told of another thread; a call in line is overdue soon enough. */
+static bool seems_over(const struct pending *p)
+{
+	int kind = atomic_load_explicit(&p->kind, memory_order_relaxed);
+
+	return (kind == PENDING_ROOM || kind == PENDING_CHECK) &&
+	       thread_stack_has_left(atomic_load_explicit(&p->tid, memory_order_relaxed),
+	                             atomic_load_explicit(&p->frame, memory_order_relaxed));
+}
+
 void pending_tend_overdue(uint64_t now_ns)
 {
 	for (struct pending *p = atomic_load(&all); p != NULL; p = p->next) {
 		uint64_t now = load(p);
 		uint64_t turn = now >> STATE_BITS;
-		uint64_t until_ns = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
 
-		if ((now & STATE_MASK) == OPEN && until_ns != DEADLINE_NEVER &&
-		    now_ns > until_ns && now_ns - until_ns > GRACE_NS &&
+		if ((now & STATE_MASK) == OPEN && (is_overdue(p, now_ns) || seems_over(p)) &&
 		    move(p, turn, OPEN, TAKEN)) {
 			give_back(p, turn, false);
 		}
@@ -576,7 +578,7 @@ void pending_fork_child(void)
 	for (struct pending *p = atomic_load(&all); p != NULL; p = p->next) {
 		if (!is_own(p)) {
 			p->lender = NULL;
-			p->kind = PENDING_NOTHING;
+			set_kind(p, PENDING_NOTHING);
 			set_free(p, (load(p) >> STATE_BITS) + 1);
 			atomic_store(&p->kept, false);
 		}

@@ -9,7 +9,8 @@
  * - by the thread's next connect or finish, if that runs on the part of the thread's own stack
  *   that the call was on, which is over then;
  * - at the end of the thread;
- * - by any thread that finds the pool full, once the call is overdue.
+ * - by any thread that finds the pool full, once the call is overdue, or its thread sleeps
+ *   elsewhere, as the kernel tells.
  *
  *            pending_begin           pending_block
  *   (free) ───────────────► owned ───────────────► open ──► taken, by another call
@@ -82,15 +83,6 @@ void pending_block(const struct ticket *ticket, uint64_t until_ns);
  */
 bool pending_back(struct ticket *ticket);
 
-/*
- * Everywhere else no thread is cancelled within a call of ours: what it does ends soon, and is
- * not to be left half done. Around another wait: whatever the program's own state is, which was
- * noted when the call came in.
- */
-void pending_note_cancel(int state);
-void pending_allow_cancel(void);
-void pending_forbid_cancel(void);
-
 /* The call is over, or has nothing of the pool's any more. */
 void pending_end(struct ticket *ticket);
 
@@ -117,7 +109,7 @@ void pending_tend(void);
 /* True if a call of this thread has not come back, and is not known to be over. */
 bool pending_others(const struct ticket *ticket);
 
-/* Gives back what is overdue, of all threads. */
+/* Gives back what is overdue or seems to be left, of all threads. Reads /proc. */
 COLD void pending_tend_overdue(uint64_t now_ns);
 
 /* The thread ends. */

@@ -9,6 +9,7 @@
  *        finish    PQfinish, from an event procedure
  * WAY    jump      siglongjmp() from a signal handler (or from the event procedure)
  *        cancel    the thread is cancelled; another thread finishes what it used
+ *        stay      siglongjmp() in another thread, which then does something else for good
  *
  * The moment is when the thread sleeps in poll(2). At the end LIMIT connections are taken
  * again, and one of them is forgotten where `leaks` follows.
@@ -21,6 +22,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,7 +37,8 @@ static PGconn *held[MAX];
 static PGconn *volatile used;
 static char silent[128];
 static int limit;
-static bool by_thread;
+static const char *way;
+static atomic_bool stays;
 
 static double now(void)
 {
@@ -146,6 +149,33 @@ static void *call_in_thread(void *place)
 	return NULL;
 }
 
+static void *leave_and_stay(void *place)
+{
+	if (sigsetjmp(outside, 1) == 0) {
+		call_in_thread(place);
+		printf("came back\n");
+	}
+	caller_tid = 0;
+	pause();
+	return NULL;
+}
+
+static void stay_out(const char *place)
+{
+	pthread_t caller;
+
+	caller_tid = 0;
+	pthread_create(&caller, NULL, leave_and_stay, (void *)place);
+	while (caller_tid == 0) {
+		pause_briefly();
+	}
+	await_poll(caller_tid);
+	pthread_kill(caller, SIGALRM);
+	while (caller_tid != 0) {
+		pause_briefly();
+	}
+}
+
 static void cancel_out(const char *place)
 {
 	pthread_t caller;
@@ -223,8 +253,10 @@ static void once(const char *place)
 	if (strcmp(place, "finish") == 0) {
 		PQregisterEventProc(used, leave_finish, "leave", NULL);
 	}
-	if (by_thread) {
+	if (strcmp(way, "cancel") == 0) {
 		cancel_out(place);
+	} else if (strcmp(way, "stay") == 0) {
+		stay_out(place);
 	} else {
 		jump_out(place);
 	}
@@ -239,8 +271,11 @@ static void once(const char *place)
 	}
 }
 
+/* A thread that has used libpq, and might do so again. */
 static void *stay(void *arg)
 {
+	touch();
+	stays = true;
 	pause();
 	return arg;
 }
@@ -252,10 +287,13 @@ int main(int argc, char **argv)
 	pthread_t other;
 
 	setbuf(stdout, NULL);
-	by_thread = argc > 2 && strcmp(argv[2], "cancel") == 0;
+	way = argc > 2 ? argv[2] : "";
 	limit = argc > 3 ? atoi(argv[3]) : 1;
-	/* Where all threads wait a connect is refused at once. */
+	/* Where no other thread could give anything back a connect is refused at once. */
 	pthread_create(&other, NULL, stay, NULL);
+	while (!stays) {
+		pause_briefly();
+	}
 	sigaction(SIGALRM, &action, NULL);
 	be_silent();
 	for (int i = 0; i <= limit; i++) {

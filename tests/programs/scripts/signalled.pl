@@ -4,12 +4,19 @@
 use strict;
 use warnings;
 use threads;
+use threads::shared;
 use Time::HiRes qw(time ualarm);
 use DBI;
 
 $| = 1;
-# Where all threads wait a connect is refused at once.
-threads->create(sub { sleep 60 })->detach; # sleeps because it is to do nothing else
+# Where no other thread could give anything back a connect is refused at once.
+my $ready :shared = 0;
+threads->create(sub {
+    DBI->connect("dbi:Pg:")->disconnect;
+    { lock($ready); $ready = 1; cond_signal($ready) }
+    sleep 60; # sleeps because it is to do nothing else
+})->detach;
+{ lock($ready); cond_wait($ready) until $ready }
 my $held = DBI->connect("dbi:Pg:");
 my $rung = 0;
 my $begin = time;
