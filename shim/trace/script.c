@@ -51,10 +51,8 @@ static struct script_kind kind_of(unsigned which)
 		return script_perl();
 	case PHP:
 		return script_php();
-	case RUBY:
-		return script_ruby();
 	default:
-		return script_ruby_3_1();
+		return which == RUBY ? script_ruby() : script_ruby_3_1();
 	}
 }
 
