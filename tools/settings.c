@@ -89,6 +89,7 @@ static void print_log(const char *log, const char *program)
 	char path[PATH_MAX];
 	char copy[PATH_MAX];
 	const char *folder;
+	struct stat st;
 
 	if (strcmp(log, "stderr") == 0 || strcmp(log, "syslog") == 0) {
 		printf("  log: %s\n", log);
@@ -99,7 +100,12 @@ static void print_log(const char *log, const char *program)
 	folder = dirname(copy);
 	fputs("  log: ", stdout);
 	shown_text(stdout, path);
-	if (access(path, F_OK) == 0) {
+	if (lstat(path, &st) == 0 && strncmp(path, "/dev/", 5) != 0 &&
+	    strncmp(path, "/proc/", 6) != 0 &&
+	    (S_ISLNK(st.st_mode) || st.st_uid != geteuid())) {
+		puts(S_ISLNK(st.st_mode) ? ", which is a symbolic link: stderr instead"
+		                         : ", which is not this user's own: stderr instead");
+	} else if (access(path, F_OK) == 0) {
 		puts(access(path, W_OK) == 0 ? ", there and writable"
 		                             : ", there but not writable: stderr instead");
 	} else if (access(folder, W_OK | X_OK) == 0) {

@@ -8,7 +8,8 @@
 
 #include "base/logfmt.h"
 
-#define GLOB_MAX 255
+#define GLOB_MAX  255
+#define ROUTE_MAX 255 /* longer than any host's name, and any socket's folder */
 
 /* Reads digits and moves `*s` behind them; false if there are none or too many. */
 static bool read_digits(const char **s, int64_t *value)
@@ -295,6 +296,9 @@ static bool is_route(const char *value)
 {
 	size_t host = strcspn(value, ":");
 
+	if (strlen(value) > ROUTE_MAX) {
+		return false;
+	}
 	for (const char *p = value; *p != '\0'; p++) {
 		unsigned char c = (unsigned char)*p;
 

@@ -74,6 +74,7 @@ static void note(void *arg, const char *line)
 	text_str(&said, line);
 	text_char(&said, '\n');
 	if (said.cut) {
+		/* There is no room for it: better the last one said than none. */
 		said.len = before;
 		said.cut = false;
 	}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/scratch.h"
@@ -77,6 +78,20 @@ bool logname_put(struct text *t)
 		}
 	}
 	return !t->cut;
+}
+
+bool logname_is_descriptor(void)
+{
+	static const char names[][16] = {"/dev/stdout", "/dev/stderr"};
+	static const char folders[][16] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(pattern, names[i]) == 0 ||
+		    strncmp(pattern, folders[i], strlen(folders[i])) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 bool logname_has_pid(void)

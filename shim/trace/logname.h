@@ -24,4 +24,10 @@ bool logname_put(struct text *t);
 /* True if the name holds the pid, so that a forked child's is another one. */
 bool logname_has_pid(void);
 
+/*
+ * True if the name is that of a descriptor which the program has, whatever that is: the only
+ * symbolic links that are followed.
+ */
+bool logname_is_descriptor(void);
+
 #endif

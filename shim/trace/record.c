@@ -15,6 +15,7 @@
  */
 #include "trace/record.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
@@ -411,9 +412,11 @@ static void complain(int error)
 	}
 	text_init(&t, buf, PATH_MAX + 256);
 	text_str(&t, "pqpool: cannot open the log \"");
-	text_str(&t, log_name);
+	logfmt_bytes(&t, log_name, strlen(log_name));
 	text_str(&t, "\": ");
-	text_str(&t, strerrordesc_np(error));
+	text_str(&t, error == ELOOP   ? "it is a symbolic link"
+	             : error == EPERM ? "it is not this user's own"
+	                              : strerrordesc_np(error));
 	text_str(&t, "; warnings go to stderr instead");
 	t.size++;
 	text_char(&t, '\n');

@@ -11,6 +11,7 @@
  */
 #include "trace/report.h"
 
+#include "base/logfmt.h"
 #include "base/self.h"
 #include "base/sort.h"
 
@@ -28,6 +29,9 @@
 #define LEASES_SHOWN 8
 #define LINE_BYTES   2048
 #define CHUNK_BYTES  8192
+#define ESCAPED_MAX  4 /* bytes that one becomes */
+
+_Static_assert(ESCAPED_MAX *(LINE_BYTES - 1) + 1 < CHUNK_BYTES, "each line fits into a chunk");
 
 /* Whole lines on their way to stderr. */
 struct page {
@@ -96,22 +100,34 @@ static void page_flush(struct page *page)
 	}
 }
 
-/* Starts a line; a byte is kept back for the newline. */
 static struct text *line_start(struct page *page)
 {
-	text_init(&page->line, page->line_buf, sizeof(page->line_buf) - 1);
+	text_init(&page->line, page->line_buf, sizeof(page->line_buf));
 	text_str(&page->line, page->prefix);
 	return &page->line;
 }
 
+/*
+ * Names may hold anything, and the report goes to a terminal: what controls one is written as
+ * in the log, \x1b for example.
+ */
 static void line_end(struct page *page)
 {
-	page->line.size++;
-	text_char(&page->line, '\n');
-	if (page->chunk.len + page->line.len > page->chunk.size - 1) {
+	const struct text *line = &page->line;
+
+	if (page->chunk.len + ESCAPED_MAX * line->len + 1 > page->chunk.size - 1) {
 		page_flush(page);
 	}
-	text_bytes(&page->chunk, page->line.buf, page->line.len);
+	for (size_t i = 0; i < line->len; i++) {
+		unsigned char c = (unsigned char)line->buf[i];
+
+		if (c < ' ' || c == 0x7f) {
+			logfmt_byte(&page->chunk, c);
+		} else {
+			text_char(&page->chunk, (char)c);
+		}
+	}
+	text_char(&page->chunk, '\n');
 }
 
 /* ---- sorting ---- */

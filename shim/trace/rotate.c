@@ -12,6 +12,7 @@
 
 #include "base/scratch.h"
 #include "base/text.h"
+#include "trace/logname.h"
 
 #define SUFFIX_MAX 24 /* ".new", or a point and a number */
 
@@ -38,7 +39,8 @@ bool rotate_is_named(const char *name, const struct stat *st)
 {
 	struct stat there;
 
-	return stat(name, &there) == 0 && is_same(&there, st);
+	return (logname_is_descriptor() ? stat(name, &there) : lstat(name, &there)) == 0 &&
+	       is_same(&there, st);
 }
 
 /* The name of a full file into `buf` of PATH_MAX bytes. rotate_file sees to it that it fits. */

@@ -34,7 +34,7 @@
  * through a descriptor made for it, because the log's own is shared with forked children),
  * and nobody waits for it. Who does not get it goes on writing to what it has.
  *
- * A log that is no regular file is not rotated, nor one whose name is a symbolic link, nor
+ * A log that is no regular file is not rotated, nor one that is named by a descriptor, nor
  * where the directory does not let us: then it goes on growing.
  *
  * Locks: none of its own; called with LOCK_RECORD held. errno is not kept.

@@ -146,7 +146,43 @@ bool sink_is_stderr(void)
 	return atomic_load_explicit(&target, memory_order_relaxed) == TARGET_STDERR;
 }
 
+/*
+ * In a folder that others may write to, a file of that name may be theirs, or a link to one of
+ * ours or theirs: only a regular file or a fifo of the effective user's own will do, and what
+ * can be made by nobody else (a terminal, /dev/null).
+ */
+static bool is_own(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0) {
+		return false;
+	}
+	errno = EPERM;
+	return S_ISCHR(st.st_mode) ||
+	       ((S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode)) && st.st_uid == geteuid());
+}
+
 /* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
+static int open_own(const char *name)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int fd;
+
+	if (logname_is_descriptor()) {
+		return open(name, flags);
+	}
+	fd = open(name, flags | O_CREAT | O_NOFOLLOW, 0600);
+	if (fd >= 0 && !is_own(fd)) {
+		int saved_errno = errno;
+
+		close(fd);
+		errno = saved_errno;
+		fd = -1;
+	}
+	return fd;
+}
+
 static int open_file(void)
 {
 	char *buf = scratch_take();
@@ -160,9 +196,7 @@ static int open_file(void)
 	text_init(&name, buf, PATH_MAX);
 	errno = ENAMETOOLONG;
 	if (logname_put(&name)) {
-		fd = open(buf,
-		          O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		          0600);
+		fd = open_own(buf);
 	}
 	scratch_give(buf);
 	return fd;

@@ -6,7 +6,9 @@
  * each write; if it is lost, the file is opened again under its name. The number a
  * stranger has by then is left alone. Several times a second, and at once if the file was
  * removed, the name is looked at: if it leads to another file, because somebody rotated or
- * moved the one that is open, that one is written to from then on. Nothing here blocks on a
+ * moved the one that is open, that one is written to from then on. It is the effective user's
+ * own, and no symbolic link leads to it, for the folder may be one that others write to, too;
+ * but for the names of the program's own descriptors (/dev/stderr). Nothing here blocks on a
  * fifo or a socket, and nothing raises SIGPIPE or SIGXFSZ.
  *
  * A file system that stands still (frozen, or a server's that does not answer) keeps a thread

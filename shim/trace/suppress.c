@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/glob.h"
+#include "base/logfmt.h"
 #include "base/text.h"
 #include "trace/place.h"
 #include "trace/script.h"
@@ -48,7 +49,7 @@ static void complain_about(const char *path, unsigned line, const char *what,
 
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "pqpool: PQPOOL_SUPPRESS=\"");
-	text_str(&t, path);
+	logfmt_bytes(&t, path, strlen(path));
 	text_str(&t, "\"");
 	if (line > 0) {
 		text_str(&t, ", line ");

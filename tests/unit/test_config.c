@@ -20,6 +20,10 @@
 
 #define MANY 8192
 
+/* The longest host that is routed to. */
+#define FIFTY   "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh"
+#define LONGEST FIFTY FIFTY FIFTY FIFTY FIFTY "hhhhh"
+
 /* Configurations stay reachable, so that a leak checker sees only real leaks. */
 static struct config *slots[MANY];
 static size_t slots_used;
@@ -469,6 +473,8 @@ static void test_route(void **state)
 	takes("PQPOOL_ROUTE", "[::1]", "route=[::1]");
 	takes("PQPOOL_ROUTE", "[fe80::1%eth0]:6432", "route=[fe80::1%eth0]:6432");
 	takes("PQPOOL_ROUTE", "/run/pgbouncer", "route=/run/pgbouncer");
+	takes("PQPOOL_ROUTE", LONGEST, "route=" LONGEST);
+	refuses("PQPOOL_ROUTE", LONGEST "h", NULL);
 	takes("PQPOOL_ROUTE", "/run/pgbouncer:6432", "route=/run/pgbouncer:6432");
 	refuses("PQPOOL_ROUTE", "db:", ":5432", "db:0", "db:65536", "db:-1", "db:x", "db:5432x",
 	        "db: 5432", "db:99999999999999999999", "::1", "a:b:1", "db ", " db", "d b",
