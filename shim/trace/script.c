@@ -319,6 +319,7 @@ static void put_escaped(struct text *t, const char *s, const char *special)
 
 struct showing {
 	struct script *script;
+	struct described *described; /* the frame that is looked at; scratch */
 	struct text frames;
 	unsigned depth;
 	unsigned count;
@@ -462,9 +463,10 @@ static void make_room(struct showing *showing)
 }
 
 /* False if it is in doubt. */
-static bool take_frame_by(struct described *described, struct script_cursor *cursor,
-                          const struct script_frame *frame, struct showing *showing)
+static bool take_frame(struct script_cursor *cursor, const struct script_frame *frame,
+                       struct showing *showing)
 {
+	struct described *described = showing->described;
 	bool own;
 
 	if (!describe_file(cursor, frame, described)) {
@@ -492,16 +494,6 @@ static bool take_frame_by(struct described *described, struct script_cursor *cur
 		show(showing, described);
 	}
 	return true;
-}
-
-static bool take_frame(struct script_cursor *cursor, const struct script_frame *frame,
-                       struct showing *showing)
-{
-	struct described *described = scratch_take();
-	bool taken = described != NULL && take_frame_by(described, cursor, frame, showing);
-
-	scratch_give(described);
-	return taken;
 }
 
 static bool walk(struct script_cursor *cursor, struct showing *showing)
@@ -538,14 +530,18 @@ static bool capture(struct script_interpreter *interpreter, unsigned depth,
 {
 	struct script_cursor cursor;
 	struct showing showing;
+	bool found;
 
 	set_out(&cursor, interpreter);
 	start(&showing, script, depth);
-	if (!interpreter->kind.begin(&cursor) || !walk(&cursor, &showing)) {
-		return false;
+	showing.described = scratch_take();
+	found = showing.described != NULL && interpreter->kind.begin(&cursor) &&
+	        walk(&cursor, &showing);
+	scratch_give(showing.described);
+	if (found) {
+		atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
 	}
-	atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
-	return true;
+	return found;
 }
 
 bool script_capture(struct script_interpreter *interpreter, unsigned depth,
