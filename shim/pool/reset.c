@@ -152,6 +152,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 	if ((wholly || in_transaction) && !session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
+	session->check.failed = false;
 	take_into_care(session);
 	if (wholly) {
 		/* What it leaves is cleared by the reset. */
@@ -281,7 +282,6 @@ enum drop_reason reset_await(struct session *session, uint64_t deadline_ns)
 	enum drop_reason why = DROP_NONE;
 
 	session->check.deadline_ns = deadline_ns;
-	session->check.failed = false;
 	/* What it reports would be how the process escapes, though nobody has connected. */
 	if (!escaping_holds(&session->opened, session->libpq, session->conn)) {
 		return DROP_NONE;
@@ -432,7 +432,6 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.pinging = false;
 	session->check.asking = false;
 	session->check.asked = false;
-	session->check.failed = false;
 	session->check.mode_is_ours = true;
 	session->check.proven = session->flight != FLIGHT_NONE &&
 	                        session->libpq->PQisBusy(session->conn) && !readable(session);

@@ -54,7 +54,7 @@ enum session_unnamed {
 struct session_check {
 	uint64_t deadline_ns;
 	unsigned syncs_due; /* answers that end a pipeline, still to come */
-	bool failed;        /* the server refused a statement of ours */
+	bool failed;        /* the server refused a statement of ours since the lease's end */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
 	bool asking;          /* what is on its way is login.c's question */

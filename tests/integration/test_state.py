@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """What one lease leaves on the server is not there for the next, on the same backend."""
 import re
+import socket
+import tempfile
+import threading
 
 import psycopg2
 import pytest
@@ -267,6 +270,66 @@ def test_a_reset_that_times_out(script, in_transaction):
     assert after != pid and s.exec("a", "SELECT to_regclass('t1')") == "NULL"
     s.finish("a")
     assert s.end().stderr == ""
+
+
+class Relay(threading.Thread):
+    """A way to the server by another Unix socket, on which, once a statement has timed out,
+    what the server says after that is held back until it is let go."""
+
+    def __init__(self, server, folder):
+        super().__init__(daemon=True)
+        self.held, self.let_go = threading.Event(), threading.Event()
+        self.target = "%s/.s.PGSQL.%d" % (server.folder.path, server.port)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind("%s/.s.PGSQL.%d" % (folder, server.port))
+        self.listener.listen()
+        self.start()
+
+    def run(self):
+        while True:
+            client, _ = self.listener.accept()
+            there = socket.socket(socket.AF_UNIX)
+            there.connect(self.target)
+            for work in (self.pass_on, self.pass_back):
+                threading.Thread(target=work, args=(client, there), daemon=True).start()
+
+    @staticmethod
+    def pass_on(client, there):
+        while data := client.recv(65536):
+            there.sendall(data)
+        there.close()
+
+    def pass_back(self, client, there):
+        stream, timed_out = there.makefile("rb"), False
+        while head := stream.read(5):
+            message = head + stream.read(int.from_bytes(head[1:], "big") - 4)
+            if timed_out:
+                self.held.set()
+                self.let_go.wait()
+            client.sendall(message)
+            timed_out = timed_out or b"statement timeout" in message
+        client.close()
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_reset_whose_failure_is_known_before_its_end(script, server, in_transaction):
+    """The refusal comes in time to be read at the finish, the rest when it is lent again."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        relay = Relay(server, folder)
+        s = script(env={"PGHOST": folder})
+        pid = s.connect("a")
+        s.exec("a", "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE 'CREATE TEMP TABLE t' || i || '()';"
+               " END LOOP; END $$", "SET statement_timeout = 1")
+        if in_transaction:
+            s.exec("a", "BEGIN")
+        s.finish("a")
+        assert relay.held.wait(10), "the reset did not fail"
+        s.tell("connect", "a", "")
+        relay.let_go.set()
+        assert s.answer() != pid and s.exec("a", "SELECT to_regclass('t1')") == "NULL"
+        assert s.events("session_close", backend=pid, reason="reset_failed")
+        s.finish("a")
+        s.end()
 
 
 def test_a_reset_that_is_cancelled_from_outside(script, server):
