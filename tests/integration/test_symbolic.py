@@ -10,7 +10,8 @@ import pytest
 
 from server import wait_until
 
-DT_NULL, DT_FLAGS, DF_SYMBOLIC = 0, 30, 2
+DT_NULL, DT_SYMBOLIC, DT_FLAGS, DF_SYMBOLIC = 0, 16, 30, 2
+DT_RELACOUNT = 0x6ffffff9
 PT_DYNAMIC = 2
 
 
@@ -28,18 +29,30 @@ def dynamic_entries(image):
             offset += 16
 
 
+def make_symbolic(libpq, folder):
+    """A copy of it; False if that cannot be."""
+    with open(libpq, "rb") as file:
+        image = bytearray(file.read())
+    entries = {tag: (at, value) for at, tag, value in dynamic_entries(image)}
+    if DT_FLAGS in entries:
+        at, value = entries[DT_FLAGS]
+        struct.pack_into("<QQ", image, at, DT_FLAGS, value | DF_SYMBOLIC)
+    elif DT_RELACOUNT in entries:
+        # Which the loader can do without.
+        struct.pack_into("<QQ", image, entries[DT_RELACOUNT][0], DT_SYMBOLIC, 0)
+    else:
+        return False
+    folder.mkdir()
+    with open(folder / "libpq.so.5", "wb") as file:
+        file.write(image)
+    return True
+
+
 @pytest.fixture
 def symbolic(libpq, tmp_path):
     """The environment for a program that is to have such a libpq."""
-    with open(libpq, "rb") as file:
-        image = bytearray(file.read())
-    flags = [(at, value) for at, tag, value in dynamic_entries(image) if tag == DT_FLAGS]
-    if not flags:
+    if not make_symbolic(libpq, tmp_path / "symbolic"):
         pytest.skip("this libpq has no flags to set")
-    struct.pack_into("<Q", image, flags[0][0] + 8, flags[0][1] | DF_SYMBOLIC)
-    (tmp_path / "symbolic").mkdir()
-    with open(tmp_path / "symbolic" / "libpq.so.5", "wb") as file:
-        file.write(image)
     return {"LD_LIBRARY_PATH": str(tmp_path / "symbolic")}
 
 
@@ -94,6 +107,21 @@ def settled(script, symbolic):
         return s
 
     return start
+
+
+def test_silent_host_by_libpq_17(script, libpq_of, tmp_path):
+    """For which a second is a second."""
+    if not make_symbolic(os.path.join(libpq_of("17"), "libpq.so.5"), tmp_path / "symbolic"):
+        pytest.skip("this libpq has no flags to set")
+    env = {"LD_LIBRARY_PATH": "%s:%s" % (tmp_path / "symbolic", libpq_of("17"))}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        conninfo = "host=127.0.0.1 port=%d connect_timeout=1" % silent.getsockname()[1]
+        bare, pooled = script(pooled=False, env=env), script(env=env)
+        pooled.lease()
+        assert pooled.events("release", reason="connect_unseen")
+        bare, pooled = seconds(bare, conninfo), seconds(pooled, conninfo)
+    assert pooled[1] == bare[1] and "timeout expired" in bare[1]
+    assert bare[0] < 2 and pooled[0] < bare[0] + 1
 
 
 def test_sessions_are_kept(settled):
