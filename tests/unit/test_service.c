@@ -104,6 +104,24 @@ static void services_of_the_system(void **state)
 	assert_false(is_pooled("service=pqpool_no_such_service"));
 }
 
+/* How libpq was told to insist on TLS before there was sslmode. */
+static void what_older_programs_say(void **state)
+{
+	struct spelling *plain = by_string("host=h user=u");
+	struct spelling *by_option = by_string("host=h user=u requiressl=1");
+	struct spelling *by_variable;
+
+	(void)state;
+	setenv("PGREQUIRESSL", "1", 1);
+	by_variable = by_string("host=h user=u");
+	unsetenv("PGREQUIRESSL");
+	assert_null(strstr(plain->conninfo, "require"));
+	assert_non_null(strstr(by_option->conninfo, "sslmode='require'"));
+	assert_non_null(strstr(by_variable->conninfo, "sslmode='require'"));
+	assert_false(same(plain, by_option));
+	spelling_release(by_variable);
+}
+
 /* ---- surroundings ------------------------------------------------------------------------ */
 
 static bool holds_without(const char *conninfo, const char *variable, const char *value)
@@ -154,6 +172,7 @@ int main(void)
 		cmocka_unit_test(files_that_a_service_names_tell_apart),
 		cmocka_unit_test(a_service_file_of_any_size),
 		cmocka_unit_test(services_of_the_system),
+		cmocka_unit_test(what_older_programs_say),
 		cmocka_unit_test(what_may_change_before_a_session_is_opened),
 	};
 
