@@ -34,7 +34,10 @@ static PQconninfoOption *ask(const struct conninfo *ci, const char *spoilt)
 	explicit_bzero(text, strlen(text));
 	free(text);
 	if (conn != NULL) {
-		options = libpq->PQconninfo(conn);
+		/* Where it has begun to connect it is no libpq as we know it. */
+		if (libpq->PQstatus(conn) == CONNECTION_BAD) {
+			options = libpq->PQconninfo(conn);
+		}
 		libpq->PQfinish(conn);
 	}
 	return options;

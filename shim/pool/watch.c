@@ -54,33 +54,49 @@ static uint64_t hash_entry(const char *folder, const char *name)
 	return hash_bytes(hash_bytes(HASH_START, &print, sizeof(print)), name, strlen(name));
 }
 
-/*
- * The files in a folder in one number, whatever their order. 0: they are too many to be looked
- * at one by one, and only the folder's own times tell.
- */
-static int64_t digest_of(const char *path)
+static DIR *open_folder(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
-	uint64_t sum = 0;
-	unsigned count = 0;
 
-	if (folder == NULL) {
-		if (fd >= 0) {
-			close(fd);
-		}
-		return 0;
+	if (folder == NULL && fd >= 0) {
+		close(fd);
 	}
-	while (count <= WATCH_ENTRIES_MAX && (entry = readdir(folder)) != NULL) {
-		sum += hash_entry(path, entry->d_name);
-		count++;
-	}
-	closedir(folder);
-	return count <= WATCH_ENTRIES_MAX ? (int64_t)sum : 0;
+	return folder;
 }
 
-static struct watch_print take_print(const char *path, bool contents)
+/* Whether there are few enough to look at each, each time. */
+static enum watch_depth depth_of(const char *path)
+{
+	DIR *folder = open_folder(path);
+	unsigned count = 0;
+
+	while (folder != NULL && count <= WATCH_ENTRIES_MAX && readdir(folder) != NULL) {
+		count++;
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return count <= WATCH_ENTRIES_MAX ? WATCH_ENTRIES : WATCH_TIMES;
+}
+
+/* The files in a folder in one number, whatever their order. */
+static int64_t digest_of(const char *path)
+{
+	DIR *folder = open_folder(path);
+	const struct dirent *entry;
+	uint64_t sum = 0;
+
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		sum += hash_entry(path, entry->d_name);
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return (int64_t)sum;
+}
+
+static struct watch_print take_print(const char *path, enum watch_depth depth)
 {
 	struct watch_print print = {0};
 	struct stat st;
@@ -94,21 +110,20 @@ static struct watch_print take_print(const char *path, bool contents)
 	if (!S_ISDIR(st.st_mode)) {
 		print.size = st.st_size;
 		take_times(&print, &st);
-	} else if (contents) {
-		print.size = digest_of(path);
+	} else if (depth != WATCH_WHICH) {
+		print.size = depth == WATCH_ENTRIES ? digest_of(path) : 0;
 		take_times(&print, &st);
 	}
 	return print;
 }
 
-static void add_print(struct watch_list *list, const char *path, bool contents,
+static void add_print(struct watch_list *list, const char *path, enum watch_depth depth,
                       const struct watch_print *print)
 {
 	char *copy;
 
 	for (size_t i = 0; i < list->count; i++) {
-		if (list->files[i].contents == contents &&
-		    strcmp(list->files[i].path, path) == 0) {
+		if (list->files[i].depth == depth && strcmp(list->files[i].path, path) == 0) {
 			return;
 		}
 	}
@@ -118,7 +133,7 @@ static void add_print(struct watch_list *list, const char *path, bool contents,
 		return;
 	}
 	list->files[list->count].path = copy;
-	list->files[list->count].contents = contents;
+	list->files[list->count].depth = depth;
 	list->files[list->count].print = *print;
 	list->count++;
 }
@@ -136,7 +151,7 @@ static void find_gap(char *path, struct watch_print *print)
 		struct watch_print above;
 
 		*slash = '\0';
-		above = take_print(path, false);
+		above = take_print(path, WATCH_WHICH);
 		if (above.error != ENOENT) {
 			*slash = '/';
 			return;
@@ -145,9 +160,9 @@ static void find_gap(char *path, struct watch_print *print)
 	}
 }
 
-static void add(struct watch_list *list, const char *path, bool contents)
+static void add(struct watch_list *list, const char *path, enum watch_depth depth)
 {
-	struct watch_print print = take_print(path, contents);
+	struct watch_print print = take_print(path, depth);
 	char *shortened = strdup(path);
 
 	if (shortened == NULL) {
@@ -155,22 +170,22 @@ static void add(struct watch_list *list, const char *path, bool contents)
 		return;
 	}
 	find_gap(shortened, &print);
-	add_print(list, shortened, contents, &print);
+	add_print(list, shortened, depth, &print);
 	free(shortened);
 	if (path[0] != '/') {
-		print = take_print(".", false);
-		add_print(list, ".", false, &print);
+		print = take_print(".", WATCH_WHICH);
+		add_print(list, ".", WATCH_WHICH, &print);
 	}
 }
 
 void watch_add(struct watch_list *list, const char *path)
 {
-	add(list, path, false);
+	add(list, path, WATCH_WHICH);
 }
 
 void watch_add_contents(struct watch_list *list, const char *path)
 {
-	add(list, path, true);
+	add(list, path, depth_of(path));
 }
 
 bool watch_unchanged(const struct watch_list *list)
@@ -179,8 +194,7 @@ bool watch_unchanged(const struct watch_list *list)
 	bool unchanged = true;
 
 	for (size_t i = 0; i < list->count && unchanged; i++) {
-		struct watch_print now =
-			take_print(list->files[i].path, list->files[i].contents);
+		struct watch_print now = take_print(list->files[i].path, list->files[i].depth);
 
 		unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
 	}

@@ -31,12 +31,19 @@ struct watch_print {
 	uint32_t unused; /* no hidden padding: prints are compared and hashed as bytes */
 };
 
+/* What of a folder matters. */
+enum watch_depth {
+	WATCH_WHICH, /* only which one it is */
+	WATCH_TIMES, /* what its own times tell of what is in it */
+	WATCH_ENTRIES
+};
+
 struct watch_list {
 	size_t count;
 	bool failed; /* out of memory, or too many files */
 	struct {
 		char *path;
-		bool contents; /* of a folder */
+		enum watch_depth depth;
 		struct watch_print print;
 	} files[WATCH_MAX];
 };
