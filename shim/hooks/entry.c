@@ -32,6 +32,14 @@ typedef PGconn *plain_connect(const struct libpq *libpq, const struct connect_ca
 typedef PGconn *pooled_connect(const struct libpq *libpq, const struct connect_call *call,
                                const void *caller);
 
+/* What a connect that libpq itself has failed leaves behind. */
+static void pass_errno(struct guard *guard, const struct libpq *libpq, const PGconn *conn)
+{
+	if (libpq->PQstatus(conn) == CONNECTION_BAD && broker_refusal(conn) == NULL) {
+		process_pass_errno(guard);
+	}
+}
+
 static PGconn *answer(const struct connect_call *call, const void *caller,
                       plain_connect *plainly, pooled_connect *from_pool)
 {
@@ -48,6 +56,7 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 		return conn;
 	}
 	conn = from_pool(from.libpq, call, caller);
+	pass_errno(&guard, from.libpq, conn);
 	process_connected(from.libpq, conn);
 	process_leave(&guard);
 	return conn;
@@ -142,6 +151,8 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 	wants = handshake_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
 		process_connected(from.libpq, conn);
+	} else if (wants == PGRES_POLLING_FAILED) {
+		pass_errno(&guard, from.libpq, conn);
 	}
 	process_leave(&guard);
 	return wants;
@@ -222,6 +233,7 @@ ENTRY int PQresetStart(PGconn *conn)
 	    !handshake_reset_start(conn, &started)) {
 		broker_taint(conn, DROP_PROGRAM_RESET);
 		started = from.libpq->PQresetStart(conn);
+		process_pass_errno(&guard);
 	}
 	process_leave(&guard);
 	return started;
@@ -244,6 +256,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 		wants = handshake_poll(from.libpq, conn, CALLER);
 	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
 		wants = from.libpq->PQresetPoll(conn);
+		process_pass_errno(&guard);
 		if (wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED) {
 			broker_note_reset(conn);
 		}

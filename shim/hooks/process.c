@@ -280,6 +280,11 @@ bool process_enter(struct guard *guard)
 	return true;
 }
 
+void process_pass_errno(struct guard *guard)
+{
+	guard->saved_errno = errno;
+}
+
 void process_leave(const struct guard *guard)
 {
 	broker_catch_up();

@@ -56,6 +56,9 @@ bool process_enter(struct guard *guard);
  */
 bool process_is_barred(void);
 
+/* A call of libpq's own failed: the program is to see the errno that there is now. */
+void process_pass_errno(struct guard *guard);
+
 /* Does what was postponed meanwhile, and restores what process_enter changed. */
 void process_leave(const struct guard *guard);
 COLD void process_catch_up(void); /* both, for nothing else */

@@ -2,6 +2,7 @@
 /* A connect that blocks: what the pool grants, and what is made of it. */
 #include "pool/acquire.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -15,8 +16,10 @@
 
 PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
 {
-	PGconn *conn = conninfo_connect(a->libpq, call);
+	PGconn *conn;
 
+	errno = a->error;
+	conn = conninfo_connect(a->libpq, call);
 	if (conn != NULL && a->libpq->PQstatus(conn) == CONNECTION_OK) {
 		lending_track(a, conn);
 	}
@@ -33,8 +36,10 @@ PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *ca
 static PGconn *hand_over(struct session *session)
 {
 	PGconn *conn = session->conn;
+	int error = session->error;
 
 	session_free(session);
+	errno = error;
 	return conn;
 }
 
@@ -48,7 +53,8 @@ static bool failed(const struct session *session)
 static struct session *open_session(const struct acquisition *a)
 {
 	PGconn **noted = pending_conn(&a->ticket, a->libpq);
-	struct session *session = session_open(a->libpq, a->spelling->conninfo, noted);
+	struct session *session =
+		session_open(a->libpq, a->spelling->conninfo, a->error, noted);
 
 	if (session == NULL || session->conn == NULL || !failed(session) ||
 	    !lending_wants_room(session) ||
@@ -57,7 +63,7 @@ static struct session *open_session(const struct acquisition *a)
 	}
 	a->libpq->PQfinish(session->conn);
 	session_free(session);
-	return session_open(a->libpq, a->spelling->conninfo, noted);
+	return session_open(a->libpq, a->spelling->conninfo, a->error, noted);
 }
 
 /* The room was given back meanwhile, and there is no other. */

@@ -7,6 +7,7 @@
  */
 #include "pool/broker.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,12 +49,16 @@ PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *cal
 {
 	struct acquisition a;
 	PGconn *conn;
+	int error = errno;
 
 	pending_tend();
+	errno = error;
 	lending_ask(&a, libpq, call, caller);
 	if (a.lender != NULL && pending_begin(&a.ticket)) {
 		conn = acquire_pooled(&a, call);
+		error = errno;
 		pending_end(&a.ticket);
+		errno = error;
 	} else {
 		conn = acquire_plain(&a, call);
 	}

@@ -2,6 +2,7 @@
 /* A connection of the program's own in progress, on libpq's side. */
 #include "pool/connecting.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -137,6 +138,7 @@ PostgresPollingStatusType connecting_poll(struct connecting *c, const struct ses
 		c->withheld = false;
 	}
 	opening_look(&c->opening);
+	errno = session->error;
 	wants = pq->PQconnectPoll(session->conn);
 	if (wants != PGRES_POLLING_FAILED) {
 		connecting_forget(c);

@@ -46,7 +46,8 @@ bool connecting_anew(struct connecting *c, struct session *session);
 /* The withheld connection may go on. False: begin it anew. */
 bool connecting_release(struct connecting *c, const struct session *session);
 
-/* PQconnectPoll. After a failure it can be begun anew. */
+/* PQconnectPoll, which begins with session->error for errno. After a failure it can be begun
+ * anew. */
 PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session);
 
 /*

@@ -135,8 +135,10 @@ static void vanish(struct session *session)
 static PGconn *begin_connection(const struct acquisition *a, enum handshake_state state,
                                 struct session **session)
 {
-	PGconn *conn = a->libpq->PQconnectStart(a->spelling->conninfo);
+	PGconn *conn;
 
+	errno = a->error;
+	conn = a->libpq->PQconnectStart(a->spelling->conninfo);
 	*session = NULL;
 	if (conn == NULL || a->libpq->PQstatus(conn) == CONNECTION_BAD) {
 		return conn;
@@ -164,9 +166,11 @@ static PGconn *start_opening(struct acquisition *a)
 {
 	struct session *session;
 	PGconn *conn = begin_connection(a, OPENING, &session);
+	int error = errno;
 
 	if (session == NULL) {
 		pool_open_failed(&a->lender->pool);
+		errno = error;
 		lending_answered(a);
 	} else {
 		steps_rest(session, PGRES_POLLING_WRITING);
@@ -206,6 +210,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 		steps_refuse_by(session, error);
 	} else {
 		lending_answered(a);
+		errno = error;
 	}
 	return conn;
 }
@@ -315,11 +320,13 @@ static PostgresPollingStatusType poll_stranger(const struct libpq *libpq, PGconn
                                                const void *caller)
 {
 	PostgresPollingStatusType wants = libpq->PQconnectPoll(conn);
+	int error = errno;
 	bool over = wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED;
 	struct acquisition a = {.libpq = libpq, .began_ns = clock_monotonic_ns()};
 	struct lease *lease;
 
 	if (over && passing_over(conn)) {
+		errno = error;
 		return wants;
 	}
 	if (wants == PGRES_POLLING_OK && lease_find(conn, &lease) == LEASE_UNKNOWN) {

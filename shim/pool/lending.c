@@ -244,7 +244,8 @@ static uint16_t jitter_of(const struct session *session)
 void lending_ask(struct acquisition *a, const struct libpq *libpq,
                  const struct connect_call *call, const void *caller)
 {
-	*a = (struct acquisition){.libpq = libpq, .began_ns = clock_monotonic_ns()};
+	*a = (struct acquisition){
+		.libpq = libpq, .error = errno, .began_ns = clock_monotonic_ns()};
 	a->stack = stack_capture(caller, lending_settings.stack_depth);
 	a->at_exit = ending_now(caller);
 	if (!atomic_load(&closing)) {
@@ -270,12 +271,15 @@ bool lending_remembers(const struct acquisition *a)
 
 void lending_answered(struct acquisition *a)
 {
+	int saved_errno = errno;
+
 	if (a->counted && a->lender != NULL) {
 		lender_release(a->lender);
 	}
 	if (a->counted && a->spelling != NULL) {
 		spelling_release(a->spelling);
 	}
+	errno = saved_errno;
 }
 
 void lending_show(struct session *session)

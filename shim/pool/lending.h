@@ -46,6 +46,7 @@ struct acquisition {
 	struct lender *lender;     /* NULL likewise */
 	bool counted;              /* both; else they are the thread's own, see recent.h */
 	unsigned turn;             /* recent_turn() then */
+	int error; /* errno as the program has it: libpq's calls begin with it */
 	uint64_t began_ns;
 	uint32_t stack;       /* where the program asked */
 	bool at_exit;         /* and whether it was on its way out */

@@ -2,6 +2,8 @@
 /* Connects in steps that are not pooled. */
 #include "pool/passing.h"
 
+#include <errno.h>
+
 #include "base/clock.h"
 #include "base/lock.h"
 #include "pool/journal.h"
@@ -26,7 +28,10 @@ static void follow(const struct acquisition *a, PGconn *conn)
 
 PGconn *passing_start(const struct acquisition *a, const struct connect_call *call)
 {
-	PGconn *conn = conninfo_start(a->libpq, call);
+	PGconn *conn;
+
+	errno = a->error;
+	conn = conninfo_start(a->libpq, call);
 
 	if (conn != NULL && a->libpq->PQstatus(conn) != CONNECTION_BAD) {
 		follow(a, conn);

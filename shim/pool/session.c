@@ -85,7 +85,8 @@ struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
 	return session;
 }
 
-struct session *session_open(const struct libpq *libpq, const char *conninfo, PGconn **noted)
+struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
+                             PGconn **noted)
 {
 	struct session *session = make(libpq);
 	struct opening opening;
@@ -94,7 +95,9 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo, PG
 	if (session == NULL) {
 		return NULL;
 	}
+	errno = error;
 	session->conn = opening_connect(&opening, libpq, conninfo, noted);
+	session->error = errno;
 	session->lease.conn = session->conn;
 	session->taint = opening_verdict(&opening);
 	session->seen = opening.seen;

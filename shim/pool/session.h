@@ -73,6 +73,7 @@ struct session {
 
 	const struct libpq *libpq;
 	PGconn *conn; /* NULL once finished */
+	int error;    /* errno as a connect of libpq's that failed has left it */
 	uint64_t id;
 	int backend_pid;
 	pid_t owner; /* the process that connected */
@@ -120,9 +121,11 @@ struct session {
 /*
  * Connects with `conninfo`, as PQconnectdb does and with all its waits. Returns a session
  * whose connection may be bad: then its PGconn, libpq's own, is for the program and the
- * rest for session_free. NULL: out of memory, nothing was opened. `noted` is opening_connect's.
+ * rest for session_free. NULL: out of memory, nothing was opened. `error` is the errno that
+ * libpq begins with, and session->error the one that it leaves; `noted` is opening_connect's.
  */
-struct session *session_open(const struct libpq *libpq, const char *conninfo, PGconn **noted);
+struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
+                             PGconn **noted);
 
 /*
  * Makes a session of a connection that somebody else opened, so that it can be tracked.

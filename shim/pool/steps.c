@@ -106,11 +106,13 @@ static PostgresPollingStatusType succeed(struct session *session)
 static PostgresPollingStatusType fail_open(struct session *session)
 {
 	struct handshake *h = session->handshake;
+	int error = session->error;
 
 	journal_open_failed(h->a.lender, session->libpq->PQerrorMessage(session->conn),
 	                    clock_monotonic_ns() - h->connecting.began_ns);
 	pool_open_failed(&h->a.lender->pool);
 	steps_let_go(session);
+	errno = error;
 	return PGRES_POLLING_FAILED;
 }
 
@@ -170,9 +172,11 @@ static PostgresPollingStatusType renew(struct session *session)
 	struct handshake *h = session->handshake;
 
 	h->state = OPENING;
-	return connecting_anew(&h->connecting, session)
-	               ? steps_rest(session, PGRES_POLLING_WRITING)
-	               : fail_open(session);
+	if (!connecting_anew(&h->connecting, session)) {
+		session->error = errno;
+		return fail_open(session);
+	}
+	return steps_rest(session, PGRES_POLLING_WRITING);
 }
 
 static PostgresPollingStatusType opened(struct session *session)
@@ -217,6 +221,7 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 	struct handshake *h = session->handshake;
 	PostgresPollingStatusType wants = connecting_poll(&h->connecting, session);
 
+	session->error = errno;
 	if (is_of_parent(session)) {
 		steps_let_go(session);
 		return wants;
@@ -444,6 +449,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 {
 	struct handshake *h = session->handshake;
 
+	session->error = errno;
 	h->polled = true;
 	h->error = NULL;
 	if (steps_hold(session) == STEPS_REFUSED) {
@@ -497,6 +503,7 @@ bool steps_restart(struct session *session, bool told)
 	}
 	give_up_checked(session);
 	if (!connecting_anew(&h->connecting, session)) {
+		session->error = errno;
 		fail_open(session);
 		return false;
 	}
@@ -523,6 +530,7 @@ void steps_reset(struct session *session)
 	h->connecting.began_ns = clock_monotonic_ns();
 	session->check.mode_is_ours = false;
 	session->libpq->PQreset(session->conn);
+	session->error = errno;
 	if (is_of_parent(session)) {
 		steps_let_go(session);
 	} else if (session->libpq->PQstatus(session->conn) == CONNECTION_OK) {
