@@ -98,6 +98,26 @@ def test_variable_in_steps(stepwise, name, one, other, question, full):
     assert s.events("release", reason="outdated")
 
 
+@pytest.mark.parametrize("name, one, other, question", SENT[:1])
+def test_dead_session_in_steps(stepwise, server, name, one, other, question):
+    """Opened anew under the PGconn of one that was found to be dead."""
+    s = stepwise({**ONE, name: one})
+    pid = s.connect("a")
+    s.finish("a")
+    server.sql("SELECT pg_terminate_backend(%s)" % pid)
+    assert wait_until(lambda: not server.sessions("pid = " + pid))
+    s.start("b")
+    s.do("variable", "%s=%s" % (name, other))
+    assert s.do("drive", "b").strip() == "b OK"
+    opened = s.do("exec", "b", question)
+    s.finish("b")
+    s.do("variable", "%s=%s" % (name, one))
+    s.connect("c")
+    assert s.do("exec", "c", question) != opened
+    s.finish("c")
+    assert len(s.events("session_open")) == 3
+
+
 def test_user(waiting, server):
     """Another's effective user by then: the server asks the kernel, and the pool is that of
     the one who called."""
