@@ -43,32 +43,26 @@ static PQconninfoOption *ask(const struct conninfo *ci, const char *spoilt)
 	return options;
 }
 
-/* The answer's row for `row`: it has the same rows as the template, if not more. */
-static const char *answered(const struct conninfo *ci, const PQconninfoOption *answer,
-                            size_t row)
-{
-	for (const PQconninfoOption *o = answer; o->keyword != NULL; o++) {
-		if (strcmp(o->keyword, ci->options[row].keyword) == 0) {
-			return o->val;
-		}
-	}
-	return NULL;
-}
-
 static bool is_empty(const char *value)
 {
 	return value == NULL || value[0] == '\0';
 }
 
-/* Where libpq has merged nothing no option has a value: even sslmode has a default. */
-static bool is_merged(const PQconninfoOption *answer)
+/*
+ * Whether it is a list of the same options, as it is of a libpq as we know it, and libpq has
+ * merged them: else no option has a value, and even sslmode has a default.
+ */
+static bool is_merged(const struct conninfo *ci, const PQconninfoOption *answer)
 {
-	const PQconninfoOption *o = answer;
+	bool any = false;
+	size_t row = 0;
 
-	while (o->keyword != NULL && o->val == NULL) {
-		o++;
+	while (row < ci->count && answer[row].keyword != NULL &&
+	       strcmp(answer[row].keyword, ci->options[row].keyword) == 0) {
+		any = any || answer[row].val != NULL;
+		row++;
 	}
-	return o->keyword != NULL;
+	return any && row == ci->count;
 }
 
 bool merge_options(struct conninfo *ci)
@@ -77,15 +71,13 @@ bool merge_options(struct conninfo *ci)
 
 	ci->merged = ask(ci, user < ci->count && ci->given[user] == NULL ? spoilt_hosts_and_user
 	                                                                 : spoilt_hosts);
-	if (ci->merged == NULL || !is_merged(ci->merged)) {
+	if (ci->merged == NULL || !is_merged(ci, ci->merged)) {
 		return false;
 	}
 	for (size_t row = 0; row < ci->count; row++) {
-		ci->values[row] = answered(ci, ci->merged, row);
-		/* One that PQconninfo does not tell. */
-		if (ci->values[row] == NULL) {
-			ci->values[row] = ci->given[row];
-		}
+		/* One that PQconninfo does not tell is as it was given. */
+		ci->values[row] =
+			ci->merged[row].val != NULL ? ci->merged[row].val : ci->given[row];
 	}
 	return true;
 }
@@ -95,7 +87,7 @@ static void locate(struct conninfo *ci, const char *keyword)
 	size_t row = conninfo_row(ci, keyword);
 
 	if (row < ci->count) {
-		ci->values[row] = answered(ci, ci->located, row);
+		ci->values[row] = ci->located[row].val;
 	}
 }
 
@@ -134,7 +126,7 @@ static bool find_passfile(struct conninfo *ci)
 bool merge_rest(struct conninfo *ci)
 {
 	ci->located = ask(ci, spoilt_sslmode);
-	if (ci->located == NULL) {
+	if (ci->located == NULL || !is_merged(ci, ci->located)) {
 		return false;
 	}
 	locate(ci, "host");
