@@ -73,12 +73,12 @@ def read(name, torn=False):
 
 
 def unended(events):
-    """The acquire events that neither a release nor a leak line follows."""
+    """The acquire events that no line follows which says what became of the lease."""
     open_leases = {}
     for event in events:
         key = (event.get("pid"), event.get("lease"))
         if event["event"] == "acquire":
             open_leases[key] = event
-        elif event["event"] in ("release", "leak", "given_away"):
+        elif event["event"] in ("release", "leak", "kept", "given_away"):
             open_leases.pop(key, None)
     return list(open_leases.values())

@@ -16,6 +16,8 @@ STACKS_AT = SESSIONS_AT + 8192 * 256
 HEAD = struct.Struct("<8sIiQQIIII3Q64s1536s")
 POOL = struct.Struct("<8I8Q48Q544s")
 SESSION = struct.Struct("<IIQIiQQQQiIII184s")
+STACK = struct.Struct("<II")
+GIVEN_BACK = 1 << 31  # in the number of a stack
 REASON_BYTES = 24
 IDLE, LEASED = 1, 2
 NO_POOL = NO_LIMIT = 0xffffffff
@@ -83,9 +85,10 @@ def read_session(data, row):
 def read_stacks(data, length):
     at = STACKS_AT
     while at < STACKS_AT + length:
-        number, size = struct.unpack_from("<II", data, at)
-        yield number, pairs(data[at + 8:at + 8 + size].decode())["frames"]
-        at += (8 + size + 7) // 8 * 8
+        number, size = STACK.unpack_from(data, at)[:2]
+        at += STACK.size
+        yield number & ~GIVEN_BACK, pairs(data[at:at + size].decode())["frames"]
+        at += (size + 7) // 8 * 8
 
 
 # ---- made ----------------------------------------------------------------------------
@@ -107,8 +110,9 @@ def made_session(held=0, generation=2, state=LEASED, number=1, pool=0, backend=0
                         transaction, spoken, statement.encode())
 
 
-def made_stack(number, pairs, length=None):
-    data = struct.pack("<II", number, length or len(pairs)) + pairs.encode()
+def made_stack(number, pairs, length=None, given_back=False):
+    data = STACK.pack(number | (GIVEN_BACK if given_back else 0), length or len(pairs)) + (
+        pairs.encode())
     return data + bytes(-len(data) % 8)
 
 

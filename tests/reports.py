@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 LEAKED = "leaked"
 BY_EXIT = "released only by exit"
 CONNECTING = "never finished while connecting"
-KINDS = [LEAKED, BY_EXIT, CONNECTING]
+KEPT = "kept to the end"
+KINDS = [LEAKED, BY_EXIT, CONNECTING, KEPT]
 HEAD = re.compile(r"pqpool: (\d+) connections? (leaked|released only by exit|"
-                  r"never finished while connecting), "
+                  r"never finished while connecting|kept to the end), "
                   r"taken at (\d+) places?(?: \((.+): (\d+) acquired, (\d+) released\))?")
 GROUP = re.compile(r"  (\d+) connections?, (?:oldest )?held (.+), taken at(?: (.+))?")
 FRAME = re.compile(r"    #(\d+) (?:.+\+0x[0-9a-f]+|(.+:\d+|/.+?))(?: in (.+))?")

@@ -14,6 +14,8 @@ enum finding_kind finding_kind(const struct held *held)
 		return FINDING_RELEASED_BY_EXIT;
 	case HOLDING_NEVER_FINISHED:
 		return FINDING_NEVER_FINISHED;
+	case HOLDING_KEPT:
+		return FINDING_KEPT;
 	case HOLDING_SUPPRESSED:
 		return FINDING_SUPPRESSED;
 	case HOLDING_OPEN:

@@ -20,6 +20,7 @@ enum finding_kind {
 	FINDING_NEVER_RELEASED,
 	FINDING_RELEASED_BY_EXIT,
 	FINDING_NEVER_FINISHED,
+	FINDING_KEPT, /* no leak: the one connection of its place and thread, to the end */
 	FINDING_SUPPRESSED, /* leaks that the program was told not to tell of */
 	FINDING_HELD,       /* no leak: the process runs and may give it back */
 	FINDING_KINDS

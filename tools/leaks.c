@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "findings.h"
+#include "kept.h"
 #include "leaks_page.h"
 #include "leaks_report.h"
 #include "ledger.h"
@@ -38,9 +39,11 @@ static void print_help(void)
 	     "a process that was killed leaves behind. (A log whose name is a number: ./123.)\n"
 	     "\n"
 	     "A connection that was not given back when the log ends is a leak if its process\n"
-	     "has ended, as far as can be told on this machine. What a running process holds "
-	     "is\n"
-	     "shown as such, and is no leak. Where a process could not tell, connections "
+	     "has ended, as far as can be told on this machine; but the only one that a "
+	     "thread\n"
+	     "held of a place, where none was given back, was kept, and is no leak. What a\n"
+	     "running process holds is shown as such, and is no leak, either. Where a process "
+	     "could not tell, connections "
 	     "count\n"
 	     "as held until it wrote its last line.\n"
 	     "\n"
@@ -143,6 +146,7 @@ static int report(char *const *names, size_t count, bool json)
 	if (pid == 0) {
 		close_accounts(&ledger);
 	}
+	kept_judge(&ledger);
 	findings_make(&findings, &ledger);
 	if (json) {
 		leaks_report_json(&findings, &ledger);

@@ -14,6 +14,7 @@ static const char *const kind_names[] = {
 	[FINDING_NEVER_RELEASED] = "never_released",
 	[FINDING_RELEASED_BY_EXIT] = "released_by_exit",
 	[FINDING_NEVER_FINISHED] = "never_finished",
+	[FINDING_KEPT] = "kept",
 	[FINDING_SUPPRESSED] = "suppressed",
 	[FINDING_HELD] = "held",
 };

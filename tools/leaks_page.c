@@ -79,6 +79,9 @@ static void enter_stack(struct ledger *ledger, struct process *process,
 	                                         stack->script_frames};
 
 	ledger_number(process, stack->id, ledger_place(ledger, texts));
+	if (stack->given_back) {
+		ledger_note_given_back(process, stack->id);
+	}
 }
 
 static void enter(struct ledger *ledger, const struct page *page)

@@ -276,6 +276,7 @@ void leaks_report_text(const struct findings *findings, const struct ledger *led
 		[FINDING_NEVER_RELEASED] = "leaked",
 		[FINDING_RELEASED_BY_EXIT] = "released only by exit",
 		[FINDING_NEVER_FINISHED] = "never finished while connecting",
+		[FINDING_KEPT] = "kept to the end",
 		[FINDING_HELD] = "held by a running process",
 	};
 	bool several = ledger->processes != 1;

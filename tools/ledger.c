@@ -117,19 +117,35 @@ static bool is_same_stack(const struct place *a, const struct place *b)
 	return strncmp(a->frames, b->frames, x < y ? x : y) == 0;
 }
 
-bool ledger_number(struct process *process, uint64_t stack, const struct place *place)
+static struct numbered *number(struct process *process, uint64_t stack)
 {
 	struct numbered *numbered = find_number(process, stack);
 
-	if (numbered != NULL) {
+	if (numbered == NULL) {
+		numbered = memory_new(1, sizeof(*numbered));
+		numbered->stack = stack;
+		HASH_ADD(hh, process->stacks, stack, sizeof(stack), numbered);
+		memory_added(numbered->hh.tbl);
+	}
+	return numbered;
+}
+
+bool ledger_number(struct process *process, uint64_t stack, const struct place *place)
+{
+	struct numbered *numbered = number(process, stack);
+
+	if (numbered->place != NULL) {
 		return is_same_stack(numbered->place, place);
 	}
-	numbered = memory_new(1, sizeof(*numbered));
-	numbered->stack = stack;
 	numbered->place = place;
-	HASH_ADD(hh, process->stacks, stack, sizeof(stack), numbered);
-	memory_added(numbered->hh.tbl);
 	return true;
+}
+
+void ledger_note_given_back(struct process *process, uint64_t stack)
+{
+	if (stack != 0) {
+		number(process, stack)->given_back = true;
+	}
 }
 
 struct held *ledger_add(struct process *process, uint64_t lease)

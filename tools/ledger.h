@@ -23,6 +23,7 @@ enum holding {
 	HOLDING_NEVER_RELEASED, /* said by the process itself */
 	HOLDING_RELEASED_BY_EXIT,
 	HOLDING_NEVER_FINISHED, /* a connect in steps, which never became a lease */
+	HOLDING_KEPT,           /* to the end, and no leak */
 	HOLDING_SUPPRESSED      /* a leak, but one that is known and not to be told of */
 };
 
@@ -45,8 +46,9 @@ struct owner {
 /* What a process means by a stack's number. */
 struct numbered {
 	uint64_t stack;
-	const struct place *place;
-	UT_hash_handle hh; /* ledger.c's */
+	const struct place *place; /* NULL = not spelled out */
+	bool given_back;           /* a lease that it took, while the process went on */
+	UT_hash_handle hh;         /* ledger.c's */
 };
 
 /* One process; a pid that comes again is another one. */
@@ -73,6 +75,7 @@ struct process {
 struct held {
 	const struct process *process;
 	enum holding holding;
+	bool said; /* by the process, at its end */
 	uint64_t lease;
 	uint64_t session;
 	int64_t backend;
@@ -131,6 +134,9 @@ const struct place *ledger_place(struct ledger *ledger, const char *const texts[
  * changed, if it already stands for another one: then this is another process.
  */
 bool ledger_number(struct process *process, uint64_t stack, const struct place *place);
+
+/* The process gave back a lease that the stack with this number took, and went on. */
+void ledger_note_given_back(struct process *process, uint64_t stack);
 
 /* A lease that is new; its members but process, lease and place are the caller's to set. */
 struct held *ledger_add(struct process *process, uint64_t lease);

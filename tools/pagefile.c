@@ -70,8 +70,9 @@ static char *value_of(const struct logline *line, const char *key)
 	return copy_string(value != NULL ? value : "", SIZE_MAX);
 }
 
-static void add_stack(struct page *page, uint32_t id, const char *text, size_t n)
+static void add_stack(struct page *page, const struct status_stack *entry, const char *text)
 {
+	size_t n = entry->bytes;
 	struct page_stack *stack;
 	struct logline line = {0};
 	char *copy;
@@ -79,7 +80,8 @@ static void add_stack(struct page *page, uint32_t id, const char *text, size_t n
 	page->stacks =
 		memory_resize(page->stacks, page->stack_count + 1, sizeof(*page->stacks));
 	stack = &page->stacks[page->stack_count++];
-	stack->id = id;
+	stack->id = entry->id & ~STATUS_GIVEN_BACK;
+	stack->given_back = (entry->id & STATUS_GIVEN_BACK) != 0;
 	stack->text = copy_string(text, n);
 	copy = copy_string(text, n);
 	if (!logline_parse(&line, copy)) {
@@ -118,7 +120,7 @@ static void read_stacks(struct page *page, int fd, uint32_t bytes)
 		if (entry.id == 0 || entry.bytes > got - at - sizeof(entry)) {
 			break;
 		}
-		add_stack(page, entry.id, area + at + sizeof(entry), entry.bytes);
+		add_stack(page, &entry, area + at + sizeof(entry));
 		at += (sizeof(entry) + (size_t)entry.bytes + 7) & ~(size_t)7;
 	}
 	free(area);

@@ -30,6 +30,7 @@ struct page_stack {
 	char *build_ids; /* "module=hex ..." */
 	char *script;    /* the place in a script that made the call: "/srv/app.py:12" */
 	char *script_frames; /* all of the script's frames, as in the log */
+	bool given_back;     /* a lease that it took */
 };
 
 struct page_pool {

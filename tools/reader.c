@@ -2,7 +2,7 @@
 /*
  * Reads logs, line by line, into the ledger of what is still held.
  *
- * Of each process: acquire opens a lease; release and given_away close it; leak, and
+ * Of each process: acquire opens a lease; release and given_away close it; leak, kept, and
  * release with at_exit=yes, say that it was never closed in time. What is open when all
  * is read is up to the caller: the process may live. After exec it does not, whatever has
  * its pid: unless it says something after that, for then the exec failed.
@@ -120,22 +120,37 @@ static void take_release(struct ledger *ledger, struct process *process, uint64_
 		take_details(ledger, held, line);
 		held->holding = HOLDING_RELEASED_BY_EXIT;
 	} else if (held->holding == HOLDING_OPEN) {
+		if (!has_word(line, "reason", "broken")) {
+			ledger_note_given_back(process, held->stack);
+		}
 		ledger_forget(process, held);
 	}
 }
 
-static void take_leak(struct ledger *ledger, struct process *process, uint64_t lease,
-                      uint64_t now_us, const struct logline *line)
+/* What the process says at its end of a lease that it holds. */
+static enum holding last_word(const char *event, const struct logline *line)
+{
+	if (strcmp(event, "kept") == 0) {
+		return HOLDING_KEPT;
+	}
+	if (has_word(line, "suppressed", "yes")) {
+		return HOLDING_SUPPRESSED;
+	}
+	return has_word(line, "kind", "released_by_exit") ? HOLDING_RELEASED_BY_EXIT
+	       : has_word(line, "kind", "never_finished") ? HOLDING_NEVER_FINISHED
+	                                                  : HOLDING_NEVER_RELEASED;
+}
+
+static void take_last_word(struct ledger *ledger, struct process *process, uint64_t lease,
+                           const char *event, uint64_t now_us, const struct logline *line)
 {
 	struct held *held = ledger_find(process, lease);
 
 	if (held == NULL) {
 		held = ledger_add(process, lease);
 	}
-	held->holding = has_word(line, "suppressed", "yes")          ? HOLDING_SUPPRESSED
-	                : has_word(line, "kind", "released_by_exit") ? HOLDING_RELEASED_BY_EXIT
-	                : has_word(line, "kind", "never_finished")   ? HOLDING_NEVER_FINISHED
-	                                                             : HOLDING_NEVER_RELEASED;
+	held->holding = last_word(event, line);
+	held->said = true;
 	take_details(ledger, held, line);
 	take_origin(held, line);
 	if (held->began_us == 0 && held->hold_us < now_us) {
@@ -158,8 +173,8 @@ static void take_lease(struct ledger *ledger, struct process *process, const cha
 		take_acquire(ledger, process, lease, now_us, line);
 	} else if (strcmp(event, "release") == 0) {
 		take_release(ledger, process, lease, line);
-	} else if (strcmp(event, "leak") == 0) {
-		take_leak(ledger, process, lease, now_us, line);
+	} else if (strcmp(event, "leak") == 0 || strcmp(event, "kept") == 0) {
+		take_last_word(ledger, process, lease, event, now_us, line);
 	} else if (held == NULL) {
 		return;
 	} else if (strcmp(event, "given_away") == 0) {

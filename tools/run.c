@@ -53,7 +53,8 @@ static void print_help(void)
 	     "Each further option sets the environment variable beside it, which works "
 	     "without\n"
 	     "`pqpool run`, too, once libpqpool.so is in LD_PRELOAD. An empty value counts\n"
-	     "as unset. A plain number where a time is allowed is in seconds.\n");
+	     "as unset. A plain number where a time is allowed is in seconds. PQPOOL_REPORT\n"
+	     "is all unless it is set.\n");
 	options_help();
 	puts("Exit status: that of PROGRAM; 2 if an option or a value was bad, 125 if pqpool\n"
 	     "could not do its part, 126 if PROGRAM cannot be run, 127 if it was not found.");
@@ -146,6 +147,18 @@ static int run(char **argv, bool wait)
 	return cannot_run(argv[0]);
 }
 
+/* Who runs a program in this way looks for what it holds. */
+static bool set_report(void)
+{
+	const char *said = getenv("PQPOOL_REPORT");
+
+	if ((said == NULL || said[0] == '\0') && setenv("PQPOOL_REPORT", "all", 1) != 0) {
+		warn("PQPOOL_REPORT");
+		return false;
+	}
+	return true;
+}
+
 /* What --fail-on-leak means where --leak-exitcode says nothing else. */
 static bool set_leak_exitcode(const struct config *config)
 {
@@ -181,7 +194,7 @@ int run_main(int argc, char **argv)
 	if (!config_load(&config, environ, print_complaint, NULL)) {
 		return STATUS_USAGE;
 	}
-	if (options.fail_on_leak && !set_leak_exitcode(&config)) {
+	if (!set_report() || (options.fail_on_leak && !set_leak_exitcode(&config))) {
 		return STATUS_FAILED;
 	}
 	return run(argv + options.program, options.wait);

@@ -30,6 +30,7 @@ _Static_assert(sizeof(enum config_profile) == sizeof(int), "enum of another size
 _Static_assert(sizeof(enum config_pre_ping) == sizeof(int), "enum of another size");
 _Static_assert(sizeof(enum config_reset) == sizeof(int), "enum of another size");
 _Static_assert(sizeof(enum config_order) == sizeof(int), "enum of another size");
+_Static_assert(sizeof(enum config_report) == sizeof(int), "enum of another size");
 _Static_assert(sizeof(enum config_level) == sizeof(int), "enum of another size");
 
 /* A text that fills its room has no end: the compiler alone would let it pass. */

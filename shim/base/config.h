@@ -24,6 +24,7 @@
 enum config_pre_ping { PRE_PING_OFF, PRE_PING_AUTO, PRE_PING_ON };
 enum config_reset { RESET_OFF, RESET_ROLLBACK, RESET_AUTO, RESET_DISCARD };
 enum config_order { ORDER_LIFO, ORDER_FIFO };
+enum config_report { REPORT_OFF, REPORT_ON, REPORT_ALL };
 enum config_level { LEVEL_OFF, LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG };
 enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PROFILES };
 
@@ -66,7 +67,7 @@ struct config {
 	int64_t long_hold_ms;  /* 0 = off */
 	int64_t warn_at;       /* percent of a pool's limit; 0 = off */
 	int64_t stack_depth;
-	bool report;
+	enum config_report report;
 	const char *suppress;  /* a file of patterns; NULL = none */
 	int64_t leak_exitcode; /* 0 = keep the program's */
 };

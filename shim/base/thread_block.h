@@ -47,7 +47,7 @@ extern _Thread_local struct thread_memory thread_memory;
 /* Once, before any block is taken. Where threads cannot tell that they end, there are none. */
 void thread_block_configure(void);
 
-/* What is to be done at a thread's end while its block is there still: two at most. */
+/* What is to be done at a thread's end while its block is there still: three at most. */
 void thread_block_at_end(void (*function)(void));
 
 /*

@@ -39,7 +39,7 @@ enum value_kind {
 	VALUE_LOG,      /* a file name with %p, %n, %h */
 };
 
-#define VALUE_WORDS_MAX  6
+#define VALUE_WORDS_MAX  9
 #define VALUE_WORD_BYTES 12
 
 struct value_word {

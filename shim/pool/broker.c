@@ -178,6 +178,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	if (why == DROP_NONE) {
 		why = await_reset(session, ended);
 	}
+	lending_note_given_back(ended, why);
 	/* Written before anybody else can be given the session, so that the log is in order. */
 	journal_release(ended, why, stack);
 	if (why != DROP_NONE) {

@@ -288,6 +288,9 @@ void journal_long_hold(const struct lease *lease, uint64_t now_ns)
 		return;
 	}
 	put_hold(&r, lease, held_ns(lease, now_ns));
+	if (lease->used_ns > lease->began_ns && lease->used_ns < now_ns) {
+		record_us(&r, "unused_us", now_ns - lease->used_ns);
+	}
 	record_stack(&r, "stack", lease->stack);
 	record_end(&r);
 }

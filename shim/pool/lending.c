@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
+#include "base/dl.h"
 #include "base/lock.h"
 #include "base/program.h"
+#include "base/self.h"
 #include "base/thread_block.h"
 #include "pool/events.h"
 #include "pool/home.h"
@@ -19,6 +22,7 @@
 #include "pool/watchdog.h"
 #include "pool/work.h"
 #include "trace/ending.h"
+#include "trace/script.h"
 #include "trace/stack.h"
 #include "trace/status.h"
 #include "trace/tally.h"
@@ -71,6 +75,24 @@ static const char *name_reason(unsigned reason)
 	return drop_reason_name((enum drop_reason)reason);
 }
 
+void lending_note_given_back(const struct lease *ended, enum drop_reason why)
+{
+	if (!ended->at_exit && why != DROP_BROKEN && ended->pid == self_pid() &&
+	    stack_note_given_back(ended->stack)) {
+		status_given_back(ended->stack);
+	}
+}
+
+/* At the end of the process, or of an interpreter, threads are ended that went on with theirs.
+ */
+static COLD void at_thread_end(void)
+{
+	if (!lock_barred() && !lending_is_closing() &&
+	    !script_interpreter_ending(dl_changes())) {
+		lease_note_thread_end();
+	}
+}
+
 void lending_configure(const struct config *config)
 {
 	struct identity_settings identity = {.route = config->route,
@@ -80,6 +102,7 @@ void lending_configure(const struct config *config)
 	identity_configure(&identity);
 	recent_configure();
 	thread_block_at_end(pending_thread_end);
+	thread_block_at_end(at_thread_end);
 	set_limits(config);
 	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
 	events_arm();

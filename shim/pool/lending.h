@@ -155,6 +155,13 @@ unsigned lending_alterations(void);
  */
 bool lending_wants_room(const struct session *session);
 
+/*
+ * `ended` was given back, and its session dropped for `why` or not. Where the program goes on,
+ * what else it takes at that place is to be given back, too (trace/kept.h); but a broken
+ * connection may be given back to be replaced.
+ */
+void lending_note_given_back(const struct lease *ended, enum drop_reason why);
+
 /* The program is exiting: nothing is pooled from now on. Returns what was before. */
 bool lending_set_closing(bool now);
 bool lending_is_closing(void);

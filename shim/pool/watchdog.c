@@ -3,8 +3,8 @@
  * What lasts too long while the program runs.
  *
  * due_ns is never later than the moment at which the oldest lease that was not named yet
- * becomes a long hold. A lease that begins can only lower it, one that ends leaves it, so
- * it may be too early; then a look finds nothing and moves it on, by LOOKS_APART_NS at
+ * becomes a long hold. A lease that begins can only lower it, one that ends or is used leaves
+ * it, so it may be too early; then a look finds nothing and moves it on, by LOOKS_APART_NS at
  * least, lest many leases that end just in time cause many looks.
  */
 #include "pool/watchdog.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What lasts too long while the program runs: leases held for longer than PQPOOL_LONG_HOLD,
- * and pools near their limit for NEAR_LIMIT_NS. Each is named once in the log; a long hold
- * is no leak, and when it ends that is told, too.
+ * What lasts too long while the program runs: leases that were held, and not used, for longer
+ * than PQPOOL_LONG_HOLD, and pools near their limit for NEAR_LIMIT_NS. Each is named once in
+ * the log; a long hold is no leak, and when it ends that is told, too.
  *
  * There is no thread for it: it is noticed at the next connect or finish of the process, or by
  * whoever waits for a session. So a lease that is released before anybody looked is never
@@ -22,7 +22,8 @@
 /* How long a pool is near its limit before it is named. */
 #define NEAR_LIMIT_NS (10 * NS_PER_SEC)
 
-/* A lease held for longer is a long hold; 0 = none is. Called once, before the others. */
+/* A lease that was not used for longer is a long hold; 0 = none is. Called once, before the
+ * others. */
 void watchdog_configure(uint64_t long_hold_ns);
 
 /* A lease began. */

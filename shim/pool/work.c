@@ -47,6 +47,7 @@ static void note_transaction(struct session *session, enum lease_transaction tra
 
 static void note_sent(struct session *session, const char *text)
 {
+	lease_note_use(&session->activity);
 	lease_note_statement(&session->activity, text);
 	status_statement(&session->lease, text);
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
@@ -73,7 +74,10 @@ void work_by_name(struct work *work, const char *name, const char *text)
 		text_str(&t, "EXECUTE ");
 		text_str(&t, name);
 		note_sent(session, buf);
+	} else {
+		lease_note_use(&session->activity);
 	}
+	work->sends = true;
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = folded;
 }
@@ -132,6 +136,7 @@ static __attribute__((noinline)) void note_text(struct work *work, const char *t
 	thread_block_take();
 	work->session->text = text;
 	work->effects = effects_of(work->session, text);
+	work->sends = true;
 	note_sent(work->session, text);
 }
 
@@ -176,6 +181,7 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	work->effects = 0;
 	work->stale = false;
 	work->unready = false;
+	work->sends = false;
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
@@ -239,6 +245,10 @@ void work_end(struct work *work)
 
 	if (session != NULL) {
 		note_transaction(session, transaction_of(session));
+		/* It may have taken its time. */
+		if (work->sends) {
+			lease_note_use(&session->activity);
+		}
 		set_inside(session, inside(session) - 1);
 	}
 }

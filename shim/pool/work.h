@@ -38,6 +38,7 @@ struct work {
 
 	/* work.c's */
 	bool entered;
+	bool sends;              /* a statement */
 	struct session *session; /* whose lease it is; NULL = a stranger */
 };
 

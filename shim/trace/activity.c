@@ -6,8 +6,11 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/self.h"
 #include "trace/headline.h"
 #include "trace/lease.h"
+#include "trace/lease_table.h"
 
 /* How often a reader tries again while a statement is being written. */
 #define READINGS 8
@@ -63,15 +66,63 @@ static void read_statement(const struct lease_activity *activity, char *statemen
 	}
 }
 
+void lease_clear_activity(struct lease_activity *activity)
+{
+	lease_note_statement(activity, "");
+	lease_note_transaction(activity, LEASE_TRANSACTION_IDLE);
+	atomic_store_explicit(&activity->used_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&activity->used_at, 0, memory_order_relaxed);
+	atomic_store_explicit(&activity->orphaned, false, memory_order_relaxed);
+}
+
+void lease_note_use(struct lease_activity *activity)
+{
+	atomic_store_explicit(&activity->used_ns, clock_coarse_ns(), memory_order_relaxed);
+	atomic_store_explicit(&activity->used_at, lease_newest(), memory_order_relaxed);
+	atomic_store_explicit(&activity->orphaned, false, memory_order_relaxed);
+}
+
+void lease_note_thread_end(void)
+{
+	pid_t tid = self_tid();
+
+	lease_table_lock();
+	for (struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
+		if (lease->open && lease->pid == self_pid() && lease->tid == tid &&
+		    lease->activity != NULL) {
+			atomic_store_explicit(&lease->activity->orphaned, true,
+			                      memory_order_relaxed);
+		}
+	}
+	lease_table_unlock();
+}
+
+uint64_t lease_last_used(const struct lease *lease)
+{
+	uint64_t used_ns =
+		lease->activity != NULL
+			? atomic_load_explicit(&lease->activity->used_ns, memory_order_relaxed)
+			: 0;
+
+	return used_ns > lease->began_ns ? used_ns : lease->began_ns;
+}
+
 void lease_read_activity(struct lease *copy)
 {
 	copy->transaction = LEASE_TRANSACTION_UNKNOWN;
 	copy->statement[0] = '\0';
+	copy->used_ns = 0;
+	copy->used_at = 0;
+	copy->orphaned = false;
 	if (copy->activity == NULL) {
 		return;
 	}
 	copy->transaction = (enum lease_transaction)atomic_load_explicit(
 		&copy->activity->transaction, memory_order_relaxed);
+	copy->used_ns = atomic_load_explicit(&copy->activity->used_ns, memory_order_relaxed);
+	copy->used_at = atomic_load_explicit(&copy->activity->used_at, memory_order_relaxed);
+	copy->orphaned = atomic_load_explicit(&copy->activity->orphaned, memory_order_relaxed);
 	read_statement(copy->activity, copy->statement);
 }
 

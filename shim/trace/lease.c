@@ -4,8 +4,7 @@
  *
  * Locks: LOCK_LEASE, of the shard that the connection falls to, guards the guarded fields of
  * a registered lease, all of them together what is static here; the two clocks and the
- * thread's number are read before one is taken. Snapshots are copied under all and sorted
- * after.
+ * thread's number are read before. Snapshots are copied under all and sorted after.
  *
  * At any time begun = ended + open, counting only leases this process began: a
  * lease whose PGconn vanished counts as ended, and one that came over a fork is
@@ -170,8 +169,7 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	struct lease_shard *shard;
 
 	if (lease->activity != NULL) {
-		lease_note_statement(lease->activity, "");
-		lease_note_transaction(lease->activity, LEASE_TRANSACTION_IDLE);
+		lease_clear_activity(lease->activity);
 	}
 	shard = enter(lease->conn);
 	shard->sums.begun++;
@@ -189,6 +187,11 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	                        atomic_load_explicit(&shard->changes, memory_order_relaxed)});
 	leave(shard);
 	return id;
+}
+
+uint64_t lease_newest(void)
+{
+	return atomic_load_explicit(&last_id, memory_order_relaxed);
 }
 
 /*
@@ -348,17 +351,15 @@ void lease_set_backend(struct lease *lease, int backend_pid)
 	leave(shard);
 }
 
-static int by_age(const struct lease *a, const struct lease *b)
+static int by_age(const void *left, const void *right)
 {
+	const struct lease *a = left;
+	const struct lease *b = right;
+
 	if (a->began_ns != b->began_ns) {
 		return a->began_ns < b->began_ns ? -1 : 1;
 	}
 	return a->id < b->id ? -1 : a->id > b->id;
-}
-
-static int compare_age(const void *a, const void *b)
-{
-	return by_age(a, b);
 }
 
 /* What else counts beside the leases that are open. */
@@ -450,7 +451,7 @@ static struct lease *snapshot(enum taken taken, size_t *count, struct lease_tota
 	}
 	lease_table_unlock();
 	if (copies != NULL) {
-		sort_items(copies, n, sizeof(*copies), compare_age);
+		sort_items(copies, n, sizeof(*copies), by_age);
 	}
 	return copies;
 }
@@ -536,15 +537,18 @@ size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
 	lease_table_lock();
 	for (struct lease *lease = lease_table_first(); lease != NULL;
 	     lease = lease_table_next(lease)) {
+		uint64_t used_ns;
+
 		if (lease->named || !is_own_locked(lease)) {
 			continue;
 		}
-		if (lease->began_ns <= before_ns && n < max) {
+		used_ns = lease_last_used(lease);
+		if (used_ns <= before_ns && n < max) {
 			lease->named = true;
 			copy_out(&out[n], lease);
 			lease_read_activity(&out[n++]);
-		} else if (lease->began_ns < *oldest_ns) {
-			*oldest_ns = lease->began_ns;
+		} else if (used_ns < *oldest_ns) {
+			*oldest_ns = used_ns;
 		}
 	}
 	lease_table_unlock();

@@ -57,7 +57,10 @@ enum lease_transaction {
  */
 struct lease_activity {
 	atomic_uint_fast32_t turn;
-	atomic_int transaction; /* enum lease_transaction */
+	atomic_int transaction;    /* enum lease_transaction */
+	_Atomic(uint64_t) used_ns; /* of the last statement, CLOCK_MONOTONIC_COARSE; 0 = none */
+	_Atomic(uint64_t) used_at; /* the number of the process's newest lease by then */
+	atomic_bool orphaned;      /* its thread has ended, and nobody used it since */
 	_Atomic(uint64_t) noted[LEASE_NOTED_BYTES / sizeof(uint64_t)];
 };
 
@@ -96,8 +99,12 @@ struct lease {
 	uint64_t ended_ns;
 	bool at_exit;
 	bool suppressed; /* report.c's */
+	bool kept;       /* kept.c's */
 	/* Only in copies of open leases: what the activity said. */
 	enum lease_transaction transaction;
+	uint64_t used_ns;
+	uint64_t used_at;
+	bool orphaned;
 	char statement[LEASE_STATEMENT_MAX]; /* first words of the last one; "" = none */
 
 	UT_hash_handle hh; /* lease.c's */
@@ -150,6 +157,21 @@ enum lease_state lease_find(const void *conn, struct lease **entry);
  * lock, and some 20 ns.
  */
 void lease_note_statement(struct lease_activity *activity, const char *text);
+
+/* Nothing was done yet. */
+void lease_clear_activity(struct lease_activity *activity);
+
+/* The number of the lease that began last. */
+uint64_t lease_newest(void);
+
+/* The connection is used: a statement begins on it, or has ended. By the same thread; 8 ns. */
+void lease_note_use(struct lease_activity *activity);
+
+/* When the program last did something with an open lease, if only taking it. CLOCK_MONOTONIC */
+uint64_t lease_last_used(const struct lease *lease);
+
+/* The calling thread ends, and the process goes on: what it holds is orphaned. */
+COLD void lease_note_thread_end(void);
 
 static inline void lease_note_transaction(struct lease_activity *activity,
                                           enum lease_transaction transaction)
@@ -238,10 +260,10 @@ size_t lease_oldest(const char *pool, struct lease *out, size_t max);
 #define LEASE_NONE UINT64_MAX
 
 /*
- * Copies up to `max` open leases of this process that began at `before_ns` or earlier,
- * each once in its life, into `out`; returns how many. `*oldest_ns` gets the begin of the
- * oldest one that is still to come, LEASE_NONE if there is none. If fewer than `max` are
- * returned no other one is due.
+ * Copies up to `max` open leases of this process that were last used, or else begun, at
+ * `before_ns` or earlier, each once in its life, into `out`; returns how many. `*oldest_ns`
+ * gets that moment of the first one that is still to come, LEASE_NONE if there is none. If
+ * fewer than `max` are returned no other one is due.
  */
 COLD size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
                                uint64_t *oldest_ns);

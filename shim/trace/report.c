@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/scratch.h"
+#include "trace/kept.h"
 #include "trace/place.h"
 #include "trace/record.h"
 #include "trace/stack.h"
@@ -133,7 +134,7 @@ static void line_end(struct page *page)
 /* ---- sorting ---- */
 
 /* The parts of a report, in this order. */
-enum section { NEVER_RELEASED, RELEASED_BY_EXIT, NEVER_FINISHED, SUPPRESSED, SECTIONS };
+enum section { NEVER_RELEASED, RELEASED_BY_EXIT, NEVER_FINISHED, KEPT, SUPPRESSED, SECTIONS };
 
 static enum section kind_of(const struct lease *lease)
 {
@@ -145,7 +146,10 @@ static enum section kind_of(const struct lease *lease)
 
 static enum section section_of(const struct lease *lease)
 {
-	return lease->suppressed ? SUPPRESSED : kind_of(lease);
+	if (lease->suppressed) {
+		return SUPPRESSED;
+	}
+	return lease->kept ? KEPT : kind_of(lease);
 }
 
 static int by_stack(const void *left, const void *right)
@@ -385,6 +389,7 @@ static const char headings[][48] = {
 	[NEVER_RELEASED] = " leaked, taken at ",
 	[RELEASED_BY_EXIT] = " released only by exit, taken at ",
 	[NEVER_FINISHED] = " never finished while connecting, taken at ",
+	[KEPT] = " kept to the end, taken at ",
 };
 
 /* How many leases the process had is said once, by the first section there is. */
@@ -449,8 +454,9 @@ static void show_suppressed(struct page *page, size_t count)
 
 _Static_assert(sizeof(struct page) <= SCRATCH_BYTES, "a page fits into scratch");
 
+/* The sections up to `last`. */
 static void show_report(struct lease *leaks, size_t count, const struct lease_totals *totals,
-                        const char *program, uint64_t now_ns)
+                        const char *program, uint64_t now_ns, enum section last)
 {
 	struct page *page = scratch_take();
 
@@ -458,7 +464,7 @@ static void show_report(struct lease *leaks, size_t count, const struct lease_to
 		return;
 	}
 	page_start(page);
-	for (enum section section = NEVER_RELEASED; section < SUPPRESSED; section++) {
+	for (enum section section = NEVER_RELEASED; section <= last; section++) {
 		size_t n = count;
 		const struct lease *first = find_section(leaks, &n, section);
 		size_t places = count_groups(first, n);
@@ -488,7 +494,10 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 {
 	struct record r;
 
-	if (!record_begin(&r, LEVEL_WARNING, "leak")) {
+	bool begun = section_of(lease) == KEPT ? record_begin(&r, LEVEL_INFO, "kept")
+	                                       : record_begin(&r, LEVEL_WARNING, "leak");
+
+	if (!begun) {
 		return;
 	}
 	record_u64(&r, "lease", lease->id);
@@ -514,21 +523,31 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 	record_end(&r);
 }
 
-size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
-                    const char *program, uint64_t now_ns, bool to_stderr)
+static size_t count_of(struct lease *leaks, size_t count, enum section section)
 {
-	size_t suppressed = count;
-	bool shown;
+	find_section(leaks, &count, section);
+	return count;
+}
 
+size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
+                    const char *program, uint64_t now_ns, enum config_report wanted)
+{
+	enum section last = wanted == REPORT_ALL ? KEPT : NEVER_FINISHED;
+	size_t told = 0;
+	size_t kept;
+
+	kept_judge(leaks, count);
 	suppress(leaks, count);
 	sort_items(leaks, count, sizeof(*leaks), by_stack);
-	find_section(leaks, &suppressed, SUPPRESSED);
-	shown = to_stderr && suppressed < count;
-	if (shown) {
-		show_report(leaks, count, totals, program, now_ns);
+	for (enum section section = NEVER_RELEASED; section <= last; section++) {
+		told += count_of(leaks, count, section);
 	}
-	for (size_t i = 0; i < count && !(shown && record_is_stderr()); i++) {
+	kept = count_of(leaks, count, KEPT);
+	if (wanted != REPORT_OFF && told > 0) {
+		show_report(leaks, count, totals, program, now_ns, last);
+	}
+	for (size_t i = 0; i < count && !record_is_stderr(); i++) {
 		log_leak(&leaks[i], now_ns);
 	}
-	return count - suppressed;
+	return count - kept - count_of(leaks, count, SUPPRESSED);
 }

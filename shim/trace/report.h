@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The leak report, of three kinds:
+ * The leak report, of four kinds:
  *
  *   never_released     still open when the program ended
  *   released_by_exit   held to the end, and released by nothing but it (ending.h)
  *   never_finished     a connect in steps that was neither brought to its end nor finished
+ *   kept               no leak (kept.h), and told only where all is to be
  *
  * each grouped by the stack that took them, the largest group first; and totals of the
  * process. Leaks that are to be suppressed (suppress.h) are only counted.
  *
  * It is made from a snapshot that is handed to it, and from tally.h, and takes no lock but
- * those of stack.c and record.c. It says nothing at all where nothing leaked.
+ * those of stack.c and record.c. It says nothing at all where there is nothing to be told.
  */
 #ifndef PQPOOL_TRACE_REPORT_H
 #define PQPOOL_TRACE_REPORT_H
@@ -19,18 +20,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/config.h"
 #include "base/text.h"
 #include "trace/lease.h"
 
 /*
- * Writes the report on `leaks` (count > 0, as from lease_leaks; sorted in place) to stderr
- * when `to_stderr`, and one event=leak line per lease to the log. Only where the log is
- * stderr and the report went there, too, the lines are left out: nothing is told
- * twice. `now_ns` is CLOCK_MONOTONIC's. Returns how many are not suppressed; if none, stderr
- * gets nothing.
+ * Writes the report on `leaks` (count > 0, as from lease_leaks; sorted in place) to stderr, as
+ * far as `wanted`, and one line per lease to the log, event=leak or event=kept; none where the
+ * log is stderr, which has the report, or is to have nothing. `now_ns` is CLOCK_MONOTONIC's.
+ * Returns how many are leaks and not suppressed.
  */
 size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals *totals,
-                    const char *program, uint64_t now_ns, bool to_stderr);
+                    const char *program, uint64_t now_ns, enum config_report wanted);
 
 /*
  * Describes where a lease was taken in one line: "/srv/app.py:12" where a script did,

@@ -42,6 +42,7 @@
 #include "trace/image.h"
 #include "trace/recall.h"
 #include "trace/script.h"
+#include "trace/script_place.h"
 
 #define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
 #define MAX_BEYOND  64 /* frames looked at behind the last one kept, for an interpreter */
@@ -58,7 +59,8 @@ struct module {
 
 struct known {
 	struct stack *stack;
-	atomic_uint logged; /* in which part of the log, by this process */
+	atomic_uint logged;     /* in which part of the log, by this process */
+	atomic_bool given_back; /* of a place's first stack: this process did so */
 	UT_hash_handle hh;
 };
 
@@ -348,6 +350,7 @@ static uint32_t keep_locked(struct stack *stack)
 		return 0;
 	}
 	stack->id = ++last_id;
+	stack->place = script_place(stack);
 	atomic_store_explicit(&by_id[stack->id], known, memory_order_release);
 	return stack->id;
 }
@@ -527,6 +530,29 @@ const struct stack *stack_get(uint32_t id)
 	return known != NULL ? known->stack : NULL;
 }
 
+uint32_t stack_place(uint32_t id)
+{
+	const struct stack *stack = stack_get(id);
+
+	return stack != NULL ? stack->place : 0;
+}
+
+bool stack_note_given_back(uint32_t id)
+{
+	struct known *place = known_by(stack_place(id));
+
+	return place != NULL &&
+	       !atomic_load_explicit(&place->given_back, memory_order_relaxed) &&
+	       !atomic_exchange(&place->given_back, true);
+}
+
+bool stack_gives_back(uint32_t id)
+{
+	struct known *place = known_by(stack_place(id));
+
+	return place != NULL && atomic_load(&place->given_back);
+}
+
 bool stack_claim_for_log(uint32_t id, unsigned part)
 {
 	struct known *known = known_by(id);
@@ -550,6 +576,9 @@ void stack_fork_child(void)
 {
 	lock_drop(&tables_lock);
 	for (uint32_t id = 1; id <= last_id; id++) {
-		atomic_store_explicit(&known_by(id)->logged, 0, memory_order_relaxed);
+		struct known *known = atomic_load_explicit(&by_id[id], memory_order_relaxed);
+
+		atomic_store_explicit(&known->logged, 0, memory_order_relaxed);
+		atomic_store_explicit(&known->given_back, false, memory_order_relaxed);
 	}
 }

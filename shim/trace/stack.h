@@ -42,6 +42,7 @@ struct stack_frame {
 struct stack {
 	uint32_t id;
 	uint32_t depth;
+	uint32_t place; /* stack_place */
 	/*
 	 * Where a script made the call: its place ("/srv/app.py:12") and all its frames, as
 	 * script.h describes them; never freed. NULL, both, where no script did. The frames
@@ -63,6 +64,22 @@ uint32_t stack_capture(const void *caller, unsigned depth);
 
 /* The stack with this number, immortal and constant; NULL for 0 and unknown ones. */
 const struct stack *stack_get(uint32_t id);
+
+/*
+ * The place that a stack belongs to, by the number of its first stack: the stack itself or, in
+ * a script, the script's own line with the libraries' lines that led from there to the call,
+ * whatever called that line. 0 for 0 and unknown ones.
+ */
+uint32_t stack_place(uint32_t id);
+
+/*
+ * This process gave back what it took at the stack's place, and went on. True if it is the
+ * first time. Costs two loads when it is not.
+ */
+bool stack_note_given_back(uint32_t id);
+
+/* True if it did so. A forked child begins anew. */
+bool stack_gives_back(uint32_t id);
 
 /*
  * True once per stack, process and `part` of the log, a number above 0: the caller is the

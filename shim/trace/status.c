@@ -19,25 +19,22 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "base/logfmt.h"
 #include "base/scratch.h"
 #include "base/self.h"
 #include "base/text.h"
 #include "trace/headline.h"
 #include "trace/page.h"
+#include "trace/page_stacks.h"
 #include "trace/record.h"
 #include "trace/rows.h"
 #include "trace/stack.h"
 #include "trace/status_format.h"
 
-/* The areas grow by so much. */
-#define ROWS_BYTES   8192U
-#define STACKS_BYTES 16384U
-/* Room for the text of one stack; what does not fit is cut. */
-#define STACK_BYTES  4096U
+/* The rows' areas grow by so much. */
+#define ROWS_BYTES 8192U
 /* What of a statement is looked at. */
-#define SAID_BYTES   48
-#define WORD_BITS    ROWS_WORD_BITS
+#define SAID_BYTES 48
+#define WORD_BITS  ROWS_WORD_BITS
 
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
@@ -65,8 +62,6 @@ static struct lock page_lock = LOCK_INITIALIZER(LOCK_STATUS);
 static _Atomic(char *) page; /* NULL: none yet, or none at all */
 static bool given_up;        /* there will be none */
 static pid_t owner;          /* whose page it is */
-static uint32_t stacks_size; /* bytes that exist */
-static uint32_t stacks_used;
 
 /* Constant once configured. */
 static char program_name[sizeof(((struct status_head *)0)->program)];
@@ -172,8 +167,7 @@ static int make_locked(void)
 		return why;
 	}
 	if (!page_grow(0, STATUS_POOLS_AT + ROWS_BYTES) ||
-	    !page_grow(STATUS_SESSIONS_AT, ROWS_BYTES) ||
-	    !page_grow(STATUS_STACKS_AT, STACKS_BYTES)) {
+	    !page_grow(STATUS_SESSIONS_AT, ROWS_BYTES) || !page_stacks_begin()) {
 		why = errno;
 		page_undo();
 		return why;
@@ -181,7 +175,6 @@ static int make_locked(void)
 	fill_head(head_of(base));
 	set_rows(base, &pools, ROWS_BYTES / pools.row_bytes);
 	set_rows(base, &sessions, ROWS_BYTES / sessions.row_bytes);
-	stacks_size = STACKS_BYTES;
 	if (!page_show(holds_leases)) {
 		why = errno;
 		page_undo();
@@ -500,40 +493,6 @@ void status_backend(uint32_t row, int backend_pid)
 
 /* ---- stacks ---- */
 
-/* Makes room for one more entry. */
-static bool stack_room_locked(void)
-{
-	uint32_t wanted = stacks_used + (uint32_t)sizeof(struct status_stack) + STACK_BYTES;
-
-	if (wanted <= stacks_size) {
-		return true;
-	}
-	if (stacks_size + STACKS_BYTES > STATUS_STACKS_BYTES ||
-	    !page_grow(STATUS_STACKS_AT + stacks_size, STACKS_BYTES)) {
-		return false;
-	}
-	stacks_size += STACKS_BYTES;
-	return true;
-}
-
-static void tell_stack_locked(char *base, const struct stack *stack)
-{
-	struct status_stack *entry =
-		(struct status_stack *)(void *)(base + STATUS_STACKS_AT + stacks_used);
-	struct text t;
-
-	text_init(&t, entry->text, STACK_BYTES);
-	if (stack->script != NULL) {
-		text_str(&t, "script=");
-		logfmt_value(&t, stack->script);
-	}
-	record_describe_stack(&t, stack);
-	entry->id = stack->id;
-	entry->bytes = (uint32_t)t.len;
-	stacks_used += (uint32_t)((sizeof(*entry) + t.len + 7) & ~(size_t)7);
-	__atomic_store_n(&head_of(base)->stack_bytes, stacks_used, __ATOMIC_RELEASE);
-}
-
 void status_stack(uint32_t stack)
 {
 	char *base = page_now();
@@ -551,9 +510,21 @@ void status_stack(uint32_t stack)
 	}
 	known = stack_get(stack);
 	lock_take(&page_lock);
-	if (known != NULL && stack_room_locked()) {
-		tell_stack_locked(base, known);
+	if (known != NULL) {
+		page_stacks_add(base, known);
 	}
+	lock_drop(&page_lock);
+}
+
+void status_given_back(uint32_t stack)
+{
+	char *base = page_now();
+
+	if (base == NULL) {
+		return;
+	}
+	lock_take(&page_lock);
+	page_stacks_given_back(base, stack);
 	lock_drop(&page_lock);
 }
 
@@ -594,7 +565,6 @@ void status_fork_child(bool usable)
 		memset((void *)pools_taken, 0, sizeof(pools_taken));
 		memset((void *)sessions_taken, 0, sizeof(sessions_taken));
 		memset((void *)stacks_told, 0, sizeof(stacks_told));
-		stacks_used = 0;
 	}
 	errno = saved_errno;
 }

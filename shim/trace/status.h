@@ -72,6 +72,9 @@ void status_transaction(const struct lease *lease, enum lease_transaction transa
 /* Puts a stack into the page, once. No lock may be held that ranks above LOCK_STATUS. */
 void status_stack(uint32_t stack);
 
+/* The same stack's leases are given back, or one was; the page says so if it has the stack. */
+void status_given_back(uint32_t stack);
+
 /* The program ends: removes the page. Safe in a signal handler. */
 void status_remove(void);
 

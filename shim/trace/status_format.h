@@ -123,6 +123,9 @@ struct status_session {
 	char statement[184]; /* first words of the last one sent */
 };
 
+/* In a stack's id: a lease that it took was given back. */
+#define STATUS_GIVEN_BACK 0x80000000U
+
 /*
  * A call stack: its number, and what a log's event=stack line says of it, as pairs without
  * a newline: frames="module+0xoffset(symbol) ..." build_ids="module=hex ..." and, where a
@@ -130,7 +133,7 @@ struct status_session {
  * bytes; `bytes` counts the text alone, which has no NUL.
  */
 struct status_stack {
-	uint32_t id;
+	uint32_t id; /* with STATUS_GIVEN_BACK, which may come later */
 	uint32_t bytes;
 	char text[];
 };

@@ -246,7 +246,10 @@ static PGconn *kept;
 
 void work(void)
 {
-	kept = PQconnectdb("");
+	for (volatile int i = 0; i < 2; i++) {
+		PQfinish(kept);
+		kept = PQconnectdb("");
+	}
 }
 
 __attribute__((destructor)) static void finish(void)

@@ -59,7 +59,7 @@ def test_all_are_named_from_the_log(run, program, leaks, tmp_path, way):
     check_seven(said, done.stdout)
     assert said.stderr == b""
     assert [(p["acquired"], p["released"], p["running"])
-            for p in said.document["processes"]] == [(9, 2, False)]
+            for p in said.document["processes"]] == [(10, 3, False)]
 
 
 def test_all_are_named_from_the_status_page(run, program, leaks, tmp_path, memory):
@@ -179,18 +179,19 @@ def test_real_rotation(run, program, leaks, tmp_path):
 
 def test_processes_of_one_log_are_told_apart(leaks, tmp_path):
     said = leaks(write_log(tmp_path, acquire(1, 7), acquire(1, 8), acquire(2, 7), release(1, 7),
-                           stack(1, "/bin/a+0x1", 7), stack(1, "/bin/a+0x1", 8)))
+                           acquire(2, 8), release(2, 8), stack(1, "/bin/a+0x1", 7), stack(1, "/bin/a+0x1", 8)))
     assert [(x["pid"], x["lease"]) for p in said.places for x in p["leases"]] == [(7, 2), (8, 1)]
     assert len(said.places) == 1  # the same place, whoever took it
     text = leaks(tmp_path / "log", as_json=False).stdout.decode()
-    assert "(2 processes: 3 acquired, 1 released)" in text
+    assert "(2 processes: 4 acquired, 2 released)" in text
     assert "lease 2 of app 7: backend 1002" in text
 
 
 def test_pid_given_to_another_process_is_not_alive(leaks, tmp_path):
     """Ours lives, and is older than the log, but has no pool in it."""
-    said = leaks(write_log(tmp_path, acquire(1, pid=os.getpid(), at=time.time())))
-    assert said.document["leaked"] == 1 and not said.document["processes"][0]["running"]
+    said = leaks(write_log(tmp_path, *[acquire(n, pid=os.getpid(), at=time.time())
+                                       for n in (1, 2)]))
+    assert said.document["leaked"] == 2 and not said.document["processes"][0]["running"]
 
 
 def test_process_without_a_page(leaks):
@@ -513,7 +514,7 @@ def test_help_and_mistakes(leaks, tmp_path):
 
 
 def test_pipe(leaks, tmp_path):
-    log = write_log(tmp_path, acquire(1), stack(1))
+    log = write_log(tmp_path, acquire(1), acquire(2), stack(1))
     done = subprocess.run(["bash", "-c", '"$0" leaks --json <(cat "$1")', built("pqpool"),
                            str(log)], capture_output=True, check=False)
-    assert done.returncode == 1 and json.loads(done.stdout)["leaked"] == 1
+    assert done.returncode == 1 and json.loads(done.stdout)["leaked"] == 2

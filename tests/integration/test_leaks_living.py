@@ -35,7 +35,7 @@ def await_events(log, name, count):
 def living(alive, program):
     """A holds that waits, its log; ended with the test."""
     process, log = alive([program("holds"), "wait"])
-    await_events(log, "release", 2)
+    await_events(log, "release", 3)
     return process, log
 
 
@@ -65,7 +65,7 @@ def test_what_was_open_at_exec_is_lost(alive, program, leaks, tmp_path, name, le
     process, log = alive([program("execs"), "execv", "leaking", *become[name]])
     await_events(log, "exec", 1)
     await_events(log, "exec_failed", 1 if name == "no" else 0)
-    await_events(log, "acquire", {"cat": 4, "holds": 13, "no": 4}[name])
+    await_events(log, "acquire", {"cat": 6, "holds": 16, "no": 6}[name])
     if name == "cat":
         assert wait_until(lambda: os.readlink("/proc/%d/exe" % process.pid).endswith("cat"))
     said = leaks(log)

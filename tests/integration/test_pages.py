@@ -157,7 +157,8 @@ def test_leaks_to_the_number(leaks, run, folder):
         pages.made_session(5600, number=22, lease=32, backend=42, tid=52, stack=1, transaction=2,
                            pool=pages.NO_POOL, spoken=0, statement="of the lease before"),
         pages.made_session(state=pages.IDLE), pages.made_session(generation=3)]
-    stacks = [pages.made_stack(1, 'frames="/m+0x1(f)" script=/a.py:2 script_frames="/a.py:2(g)"')]
+    stacks = [pages.made_stack(1, 'frames="/m+0x1(f)" script=/a.py:2 script_frames="/a.py:2(g)"',
+                               given_back=True)]
     for number, created in enumerate([10**15, 3 * 10**15, 2 * 10**15]):
         put(folder, pages.made_page(
             PID, [pages.made_pool(SHOP)], sessions if number == 1 else [], stacks, acquired=9,

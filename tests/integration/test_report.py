@@ -50,13 +50,19 @@ def test_same_output_otherwise(run, program):
     assert len(done.events("leak")) == 3
 
 
+@pytest.mark.parametrize("level", ["warning", "info"])
+def test_off_is_off_where_the_log_is_stderr(run, program, level):
+    for mode in ("leaky", "leaks"):
+        done = run([program(mode), "kept"], check_leases=False, env={
+            "PQPOOL_LOG": "stderr", "PQPOOL_LOG_LEVEL": level, "PQPOOL_REPORT": "off"})
+        assert not re.search("event=(leak|kept) |leaked|kept to the end", done.stderr)
+        assert (level == "info") == ("event=acquire " in done.stderr)
+
+
 def test_report_in_the_log_only_once_where_that_is_stderr(run, program):
     done = run([program("leaky")], env={"PQPOOL_LOG": "stderr"}, check_leases=False)
     assert len(re.findall("leaked, taken at", done.stderr)) == 1
     assert "event=leak" not in done.stderr
-    off = run([program("leaky")], check_leases=False,
-              env={"PQPOOL_LOG": "stderr", "PQPOOL_REPORT": "off"})
-    assert len(re.findall("event=leak ", off.stderr)) == 3
 
 
 def test_nothing_leaked(run, program):
@@ -78,7 +84,7 @@ def test_unpooled_connection(run, program):
     done = run([program("leaks"), "unpooled"], env={"PGUSER": "postgres"})
     report = read_report(done.stderr)
     assert report.leaked == {LEAKED: 1} and report.leases[0]["pooled"] == "not pooled:"
-    assert report.totals["peak"] is None and report.totals["opened"] == "1"
+    assert report.totals["peak"] is None and report.totals["opened"] == "2"
     assert report.backends == {backend for backend, _ in printed(done.stdout)}
 
 
@@ -119,7 +125,7 @@ def test_child_reports_its_own(run, program):
     done = run([program("leaks"), "in_child"])
     report = read_report(done.stderr)
     assert report.leaked == {LEAKED: 2} and report.backends == {b for b, _ in printed(done.stdout)}
-    assert report.head == ("leaks", 2, 0)
+    assert report.head == ("leaks", 4, 2)
     assert report.totals["opened"] == "2" and report.totals["closed"] == "0"
     assert str(report.pid) == printed(done.stdout)[0][1]
 

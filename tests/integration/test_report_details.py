@@ -15,14 +15,14 @@ from running import PYTHON
 def leak(script):
     """leak([(command, words...), ...]): what the report and the log say of one lease on which
     this was done; the report's words first."""
-    def run_and_leak(steps, env=None):
-        program = script(env=env)
+    def run_and_leak(steps):
+        program = script(env={"PQPOOL_REPORT": "all"})
         program.connect("a")
         for command, *words in steps:
             program.do(command, "a", *words)
         done = program.end()
         report = read_report(done.stderr)
-        line, = done.events("leak")
+        line, = done.events("kept")
         shown, = report.leases
         assert line.get("statement") == shown["statement"]
         return shown, line, done
@@ -99,7 +99,7 @@ for name in sys.argv[1:]:
     (["first", "second"], "EXECUTE second"), (["second", "other", "second"], "EXECUTE second")])
 def test_execution_of_a_prepared_one(run, names, wanted):
     """By its text as long as that is the last one known, else by its name."""
-    done = run([PYTHON, "-c", PREPARED, *names])
+    done = run([PYTHON, "-c", PREPARED, *names], env={"PQPOOL_REPORT": "all"})
     assert [x["statement"] for x in read_report(done.stderr).leases] == [wanted]
     assert "4711" not in done.stderr.replace("==4711==", "")
 
@@ -168,7 +168,7 @@ def test_totals_of_children_that_did_something(run, program):
     done = run([program("leaks"), "forked"])
     assert len({e["pid"] for e in done.events("totals")}) == len(done.events("totals")) == 1
     done = run([program("leaks"), "in_child"])
-    assert [e["acquired"] for e in done.events("totals")] == ["2", "1"]
+    assert [e["acquired"] for e in done.events("totals")] == ["4", "1"]
 
 
 def test_drops_by_reason(script):
@@ -232,9 +232,9 @@ SCRIPT = textwrap.dedent("""
     import psycopg2
     kept = []
     def first():
-        kept.append(psycopg2.connect(""))
+        kept.append((psycopg2.connect("").close(), psycopg2.connect("")))
     def second():
-        kept.append(psycopg2.connect(""))
+        kept.append((psycopg2.connect("").close(), psycopg2.connect("")))
     first(); second()
     """).lstrip()
 

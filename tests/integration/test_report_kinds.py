@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from reports import BY_EXIT, LEAKED, read_report
+from reports import BY_EXIT, KEPT, LEAKED, read_report
 from running import PYTHON, same
 
 PERL, PHP, RUBY = "/usr/bin/perl", "/usr/bin/php", "/usr/bin/ruby"
@@ -98,7 +98,7 @@ def test_threads_that_go_on_meanwhile(run, program):
     report = read_report(done.stderr)
     assert report.leaked == {BY_EXIT: 1}
     assert report.at("by_return_from_main_while_working").count == 1
-    assert len(done.events("acquire")) == 3 and len(done.events("release")) == 3
+    assert len(done.events("acquire")) == 4 and len(done.events("release")) == 4
     check_log(done, report)
 
 
@@ -142,10 +142,11 @@ def test_cxx(run, tmp_path):
     (tmp_path / "objects.cpp").write_text(OBJECTS)
     subprocess.run(["g++", "-O1", "-g", "-I" + include, "-o", "objects", "objects.cpp", "-lpq"],
                    cwd=tmp_path, check=True)
-    done = run([str(tmp_path / "objects")])
+    done = run([str(tmp_path / "objects")], env={"PQPOOL_REPORT": "all"})
     report = read_report(done.stderr)
-    assert done.returncode == 0 and report.leaked == {BY_EXIT: 3} and report.head[1] == 5
-    check_log(done, report)
+    assert done.returncode == 0 and report.leaked == {KEPT: 3} and report.head[1] == 5
+    assert {e["lease"] for e in done.events("release", at_exit="yes")} == {
+        e["lease"] for e in done.events("kept")}
 
 
 # ---- scripts -----------------------------------------------------------------------------

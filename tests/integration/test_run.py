@@ -340,6 +340,17 @@ def test_fail_on_leak(pqpool, program, wait):
     assert pqpool(*wait, program("leaks"), "one").returncode == 0
 
 
+def test_all_is_told_unless_it_says_otherwise(pqpool, program):
+    kept = "1 connection kept to the end, taken at 1 place (leaks: 1 acquired, 0 released)"
+    assert kept in pqpool(program("leaks"), "kept").stderr
+    assert kept in pqpool(program("leaks"), "kept", env={"PQPOOL_REPORT": ""}).stderr
+    assert kept in pqpool("--fail-on-leak", program("leaks"), "kept").stderr
+    assert pqpool("--fail-on-leak", program("leaks"), "kept").returncode == 0
+    for said in ({"options": ["--report", "on"]}, {"env": {"PQPOOL_REPORT": "on"}}):
+        done = pqpool(*said.get("options", []), program("leaks"), "kept", env=said.get("env"))
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_fail_on_leak_with_a_status_of_ones_own(pqpool, program):
     leak = (program("leaks"), "one")
     assert pqpool("--fail-on-leak", "--leak-exitcode", 7, *leak).returncode == 7

@@ -50,6 +50,39 @@ def test_several_long_holds_are_each_named(script):
     assert len(s.events("long_hold_ended")) == 9
 
 
+def test_what_is_used_again_and_again_is_no_long_hold(script):
+    """As a pool of the program's own does with its connections."""
+    s = script(env={"PQPOOL_LONG_HOLD": "1500ms"})
+    s.connect("used")
+    s.connect("forgotten")
+
+    def named():
+        s.exec("used", "SELECT 1")
+        s.do("exec", "used", "EXECUTE nothing")
+        s.lease()
+        return s.events("long_hold")
+
+    assert wait_until(named, 20, interval=0.1)
+    hold, = s.events("long_hold")
+    assert hold["lease"] == "2" and int(hold["hold_us"]) >= 1_500_000 and "unused_us" not in hold
+    s.finish("forgotten")
+    # When it is used no more it is one.
+    await_long_hold(s, 2)
+    hold = s.events("long_hold")[1]
+    assert hold["lease"] == "1" and int(hold["hold_us"]) > int(hold["unused_us"]) >= 1_500_000
+    s.finish("used")
+
+
+def test_a_long_statement_is_use(script):
+    s = script(env={"PQPOOL_LONG_HOLD": "300ms"})
+    s.connect("a")
+    s.exec("a", "SELECT pg_sleep(1)")
+    s.lease()
+    assert not s.events("long_hold")
+    await_long_hold(s)
+    s.finish("a")
+
+
 def test_whoever_waits_notices_a_long_hold(script):
     s = script(env={**SOON, "PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"})
     s.connect("a")

@@ -116,8 +116,8 @@ static void fail_and_go_on(void)
 
 static void leak(int argc, char **arguments)
 {
-	open_database();
-	open_database();
+	open_second();
+	open_second();
 	path = argc > 3 ? arguments[3] : path;
 	argv[1] = argc > 4 ? arguments[4] : NULL;
 	argv[2] = NULL;

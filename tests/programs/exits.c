@@ -55,7 +55,7 @@ static void make_leased(void)
 {
 	PGconn *conn = open_database();
 
-	kept = open_database();
+	kept = open_second();
 	ask(kept, "SELECT 1");
 	PQfinish(conn);
 }
@@ -217,7 +217,7 @@ static void finish_cxx(void *arg)
 
 static void by_atexit_after(void)
 {
-	kept = open_database();
+	kept = open_second();
 	atexit(finish_kept);
 	atexit(connect_at_exit);
 	exit(status);
@@ -227,7 +227,7 @@ static void by_atexit_before(void)
 {
 	atexit(finish_kept);
 	atexit(connect_at_exit);
-	kept = open_database();
+	kept = open_second();
 	make_idle();
 	exit(status);
 }
@@ -239,8 +239,8 @@ static void by_cxx_destructor(void)
 	static PGconn *late;
 
 	__cxa_atexit(finish_cxx, &early, &__dso_handle);
-	early = open_database();
-	late = open_database();
+	early = open_second();
+	late = open_second();
 	__cxa_atexit(finish_cxx, &late, &__dso_handle);
 	exit(status);
 }
@@ -258,7 +258,7 @@ __attribute__((destructor)) static void finish_in_destructor(void)
 
 static void by_destructor(void)
 {
-	for_destructor = open_database();
+	for_destructor = open_second();
 	exit(status);
 }
 
@@ -287,7 +287,7 @@ static void let_worker_finish(void)
 
 static void by_return_from_main_while_working(void)
 {
-	kept = open_database();
+	kept = open_second();
 	atexit(let_worker_finish);
 	pthread_barrier_init(&meeting, NULL, 2);
 	pthread_create(&worker, NULL, work_on, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * holds END: takes nine connections, gives two back, holds seven, taken at three
+ * holds END: takes ten connections, gives three back, holds seven, taken at three
  * places, one of them in a thread and one in an inlined function; prints "backend thread"
  * of each that it holds, and ends by END: return, kill, _exit (straight to the kernel), or
  * wait: when its input ends.
@@ -43,7 +43,13 @@ __attribute__((noinline)) static void twice(void)
 
 __attribute__((noinline)) static void *once(void *arg)
 {
-	opened(PQconnectdb("")); /* place: one */
+	PGconn *conn = NULL;
+
+	for (volatile int i = 0; i < 2; i++) {
+		PQfinish(conn);
+		conn = PQconnectdb(""); /* place: one */
+	}
+	opened(conn);
 	return arg;
 }
 

@@ -21,14 +21,14 @@ static void keep(PGconn *conn)
 
 __attribute__((noinline)) static void *leak_here(void *arg)
 {
-	keep(open_database());
+	keep(open_second());
 	return arg;
 }
 
 __attribute__((noinline)) static void *leak_there(void *arg)
 {
-	keep(open_database());
-	keep(open_database());
+	keep(open_second());
+	keep(open_second());
 	return arg;
 }
 
@@ -40,6 +40,12 @@ static void none(void)
 static void one(void)
 {
 	leak_here(NULL);
+}
+
+/* Taken once, for the life of the program. */
+static void kept(void)
+{
+	keep(open_database());
 }
 
 static void in_threads(void)
@@ -54,10 +60,14 @@ static void in_threads(void)
 
 static void unpooled(void)
 {
-	PGconn *conn = PQconnectdb("replication=database");
+	PGconn *conn = NULL;
 
-	if (PQstatus(conn) != CONNECTION_OK) {
-		die("replication", conn);
+	for (volatile int i = 0; i < 2; i++) {
+		PQfinish(conn);
+		conn = PQconnectdb("replication=database");
+		if (PQstatus(conn) != CONNECTION_OK) {
+			die("replication", conn);
+		}
 	}
 	keep(conn);
 }
@@ -163,6 +173,7 @@ static const struct {
 } modes[] = {
 	{"none", none},
 	{"one", one},
+	{"kept", kept},
 	{"in_threads", in_threads},
 	{"unpooled", unpooled},
 	{"vforked", vforked},

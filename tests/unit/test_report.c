@@ -78,6 +78,7 @@ static struct lease leak(uint64_t id, uint32_t stack, uint64_t held_ns)
 		.tid = 71,
 		.began_ns = NOW - held_ns,
 		.stack = stack,
+		.orphaned = true, /* or it would be kept */
 	};
 }
 
@@ -119,7 +120,9 @@ static int report(struct lease *leaks, size_t count, const char *log, bool to_st
 		record_configure(log, LEVEL_DEBUG, "leaky");
 		record_open();
 		suppress_load(known, complain, NULL);
-		_exit((int)report_leaks(leaks, count, &totals, "leaky", NOW, to_stderr) & 63);
+		_exit((int)report_leaks(leaks, count, &totals, "leaky", NOW,
+		                        to_stderr ? REPORT_ON : REPORT_OFF) &
+		      63);
 	}
 	record_fork_parent();
 	stack_fork_parent();
@@ -259,9 +262,7 @@ static void tells_nothing_twice(void **state)
 	assert_int_equal(count_of(text, "lease 1:"), 1);
 	assert_int_equal(count_of(text, "event="), 0);
 	report(&one, 1, "stderr", false);
-	contents_of(err_name);
-	assert_int_equal(count_of(text, "lease 1:"), 0);
-	assert_int_equal(count_of(text, "event=leak lease=1 "), 1);
+	assert_string_equal(contents_of(err_name), "");
 }
 
 /* More leases and places than are shown; every line must come out whole all the same. */
