@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/dl.h"
@@ -85,14 +86,20 @@ static const char *word_from_end(char *line, unsigned number)
 	return at != NULL ? at + 1 : "";
 }
 
-bool thread_stack_has_left(pid_t tid, uintptr_t address)
+bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
 {
+	/* At the top of the first thread's are bytes of the kernel's, of others the descriptor.
+	 */
+	uintptr_t top = tid == self_pid() ? getauxval(AT_RANDOM) : self;
 	char line[256];
 	struct text path;
 	ssize_t n;
 	int fd;
 	uintptr_t pointer;
 
+	if (tid == self_tid() || address >= top || top - address >= NEAR) {
+		return false;
+	}
 	text_init(&path, line, sizeof(line));
 	text_str(&path, "/proc/self/task/");
 	text_i64(&path, tid);
@@ -106,5 +113,5 @@ bool thread_stack_has_left(pid_t tid, uintptr_t address)
 	line[n > 0 ? n : 0] = '\0';
 	/* Of a sleeping thread: the call, what it was given, the stack pointer, the place. */
 	pointer = strtoull(word_from_end(line, 1), NULL, 16);
-	return pointer > address && pointer - address < NEAR;
+	return pointer > address && pointer < top;
 }

@@ -17,10 +17,11 @@
 void thread_stack(uintptr_t *low, uintptr_t *high);
 
 /*
- * True if thread `tid` of this process has ended, or sleeps in the kernel with a stack pointer
- * above `address`, so that what was called there is over; if it is still on the same stack.
+ * True if another thread of this process, `tid`, by its descriptor `self` (pthread_self), has
+ * ended, or sleeps in the kernel with a stack pointer above `address`: what was called there is
+ * over. Only where both lie on the stack that the C library gave it, as far as can be told.
  */
-bool thread_stack_has_left(pid_t tid, uintptr_t address);
+bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address);
 
 /*
  * True where somebody copies what lies on it away and back: greenlet, which runs all its

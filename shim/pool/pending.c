@@ -535,7 +535,8 @@ static bool seems_over(const struct pending *p)
 	int kind = atomic_load_explicit(&p->kind, memory_order_relaxed);
 
 	return (kind == PENDING_ROOM || kind == PENDING_CHECK) &&
-	       thread_stack_has_left(atomic_load_explicit(&p->tid, memory_order_relaxed),
+	       thread_stack_was_left(atomic_load_explicit(&p->tid, memory_order_relaxed),
+	                             atomic_load_explicit(&p->thread, memory_order_relaxed),
 	                             atomic_load_explicit(&p->frame, memory_order_relaxed));
 }
 

@@ -102,3 +102,16 @@ def test_exception_passes_through(run, throws, place):
     assert done.stdout.endswith("%d taken at once\n" % LIMIT)
     assert done.stdout.count("signal" if place != "notice" else "noticed") == LIMIT + 1
     assert not done.events("timeout")
+
+
+@pytest.mark.parametrize("way, size", [("poll", 3), ("poll", 5), ("three", 3)])
+def test_another_stack_runs_meanwhile(run, program, way, size):
+    """On the same thread, while a connect or a query waits: coroutines that switch in poll(2).
+    Those that find the pool full wait for their turn, as threads would."""
+    done = same(run, [program("coroutines"), way, "5", "4"],
+                env={**ENV, "PQPOOL_SIZE": size, "PQPOOL_RESET": "auto"})
+    assert not done.events("timeout")
+    assert not done.events("session_close", reason="not_pooled")
+    assert len(done.events("session_open")) <= size
+    assert len(done.events("acquire")) == len(done.events("release")) >= size
+    assert bool(done.events("wait")) == (way == "poll" and size == 3)
