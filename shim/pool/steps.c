@@ -157,10 +157,20 @@ void steps_refuse_by(struct session *session, int error)
 PostgresPollingStatusType steps_rest(struct session *session, PostgresPollingStatusType wants)
 {
 	struct handshake *h = session->handshake;
+	int fd = session->libpq->PQsocket(session->conn);
+	struct fd_id id;
+	struct stat st;
 
-	turn_rest(h, wants,
-	          shown_is_wakeup(&h->shown) ? h->shown.wakeup.shown.fd
-	                                     : session->libpq->PQsocket(session->conn));
+	if (shown_is_wakeup(&h->shown)) {
+		turn_rest(h, wants, h->shown.wakeup.shown.fd, &h->shown.wakeup.shown.id);
+		return wants;
+	}
+	if (h->state == CHECKING) {
+		id = (struct fd_id){true, session->socket_dev, session->socket_ino};
+	} else {
+		fd_identify(fd, &id, &st);
+	}
+	turn_rest(h, wants, fd, &id);
 	return wants;
 }
 

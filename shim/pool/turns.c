@@ -72,13 +72,12 @@ bool turn_go(struct handshake *h)
 	return !lost;
 }
 
-void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd)
+void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd,
+               const struct fd_id *id)
 {
-	struct stat st;
-
 	h->wants = wants;
 	h->rest_fd = fd;
-	fd_identify(fd, &h->rest_id, &st);
+	h->rest_id = *id;
 	lock_take(&pool_of(h)->lock);
 	h->turn.busy = false;
 	lock_drop(&pool_of(h)->lock);

@@ -27,8 +27,12 @@ void turn_leave(struct handshake *h);
 /* Before a step, and before it is given up: false if it was lost. */
 bool turn_go(struct handshake *h);
 
-/* After a step: the program is to go on when `fd` is ready for what it `wants`. */
-void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd);
+/*
+ * After a step: the program is to go on when `fd`, which is the file `id`, is ready for what it
+ * `wants`.
+ */
+void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd,
+               const struct fd_id *id);
 
 /*
  * Looks at all of a pool, for one who is in line; `*next_ns` gets the time to look again. True
