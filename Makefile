@@ -20,6 +20,14 @@ ifneq ($(WERROR),)
 WARNINGS += -Werror
 endif
 
+# One sentence for what the compiler would say at length. Nothing is said where there is none yet.
+HASH := \#
+ifeq (old,$(shell printf '%s\n' '$(HASH)include <features.h>' '$(HASH)ifndef __GLIBC_PREREQ' \
+	'$(HASH)define __GLIBC_PREREQ(major, minor) 0' '$(HASH)endif' \
+	'$(HASH)if !__GLIBC_PREREQ(2, 35)' old '$(HASH)endif' | $(CC) -E -P - 2>/dev/null | tail -n1))
+$(error pqpool needs glibc 2.35 or newer, to be built and to run)
+endif
+
 # The floors call each other's small functions all the time: compiled as one, a lease is a tenth
 # cheaper. Other compilers want a linker of their own for that. LTO_FLAGS= leaves it.
 ifeq ($(origin LTO_FLAGS)$(findstring gcc version,$(shell LC_ALL=C $(CC) -v 2>&1)),undefinedgcc version)

@@ -32,7 +32,18 @@
 #include <libpq-events.h>
 #include <libpq-fe.h>
 
-/* What libpq 17 has, for headers that are older. */
+/* What libpq 14 has, for headers that are older. */
+#ifndef LIBPQ_HAS_PIPELINING
+typedef enum { PQ_PIPELINE_OFF, PQ_PIPELINE_ON, PQ_PIPELINE_ABORTED } PGpipelineStatus;
+PGpipelineStatus PQpipelineStatus(const PGconn *conn);
+int PQenterPipelineMode(PGconn *conn);
+int PQexitPipelineMode(PGconn *conn);
+int PQpipelineSync(PGconn *conn);
+int PQsendFlushRequest(PGconn *conn);
+#define PGRES_PIPELINE_SYNC ((ExecStatusType)(PGRES_SINGLE_TUPLE + 1))
+#endif
+
+/* What libpq 17 has. */
 #ifndef LIBPQ_HAS_CLOSE_PREPARED
 PGresult *PQclosePrepared(PGconn *conn, const char *stmt);
 PGresult *PQclosePortal(PGconn *conn, const char *portal);

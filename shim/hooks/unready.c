@@ -147,9 +147,9 @@ ENTRY int PQsetChunkedRowsMode(PGconn *conn, int chunkSize)
 /* NULL: it fails in silence, or does not fail. */
 static const char *reason_of(const char *function)
 {
-	static const char *const silent[] = {"PQisBusy",   "PQconsumeInput",
-	                                     "PQflush",    "PQgetResult",
-	                                     "PQnotifies", "PQsetClientEncoding"};
+	static const char silent[][20] = {"PQisBusy",   "PQconsumeInput",
+	                                  "PQflush",    "PQgetResult",
+	                                  "PQnotifies", "PQsetClientEncoding"};
 
 	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++) {
 		if (strcmp(function, silent[i]) == 0) {

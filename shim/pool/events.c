@@ -167,12 +167,28 @@ bool events_forget(int fd)
 
 /* ---- another file at the same number --------------------------------------------------- */
 
-/* The number behind `name` in a line of /proc/PID/fdinfo/FD. */
-static uint64_t field(const char *line, const char *name, int base)
+/*
+ * The number behind `name` in a line of /proc/PID/fdinfo/FD. Not by strtoull(3): built with a
+ * C library of 2.38 or newer that would be a function that no older one has.
+ */
+static uint64_t field(const char *line, const char *name, unsigned base)
 {
+	static const char digits[] = "0123456789abcdef";
 	const char *at = strstr(line, name);
+	uint64_t value = 0;
 
-	return at != NULL ? strtoull(at + strlen(name), NULL, base) : 0;
+	if (at != NULL) {
+		const char *digit;
+
+		at += strlen(name);
+		at += strspn(at, " \t");
+		while (*at != '\0' && (digit = strchr(digits, *at)) != NULL &&
+		       (size_t)(digit - digits) < base) {
+			value = value * base + (size_t)(digit - digits);
+			at++;
+		}
+	}
+	return value;
 }
 
 static void take_line(const char *line, int epfd, int fd, ino_t ino, struct events_taken *taken)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What a build needs of the machine, and what it says where that is not there."""
+import os
+import re
+import subprocess
+
+import house
+
+# What libpq 14 brought to libpq-fe.h and no function shows.
+TYPES_OF_14 = [r"typedef enum\s*\{[^}]*\}\s*PGpipelineStatus;",
+               r"PGRES_PIPELINE_(SYNC|ABORTED),?[^\n]*(\n\s+\* [^\n]*)*"]
+
+
+def exported(libpq):
+    symbols = house.output("nm", "-D", "--defined-only", libpq)
+    return {line.split()[-1].split("@")[0] for line in symbols.splitlines()}
+
+
+def as_of_13(text, functions):
+    """libpq-fe.h without what libpq 13 has not: what its functions are tells the library."""
+    text = re.sub(r"#define LIBPQ_HAS_\w+[^\n]*\n", "", text)
+    for pattern in TYPES_OF_14:
+        text = re.sub(pattern, "", text)
+    without = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"^extern [^;]*?\b(\w+)\([^;]*;",
+                  lambda found: found.group() if found.group(1) in functions else "", without,
+                  flags=re.M | re.S)
+
+
+def test_with_the_headers_of_libpq_13(tmp_path, libpq_of):
+    include = house.output("pg_config", "--includedir").strip()
+    for name in ("libpq-events.h", "postgres_ext.h", "pg_config_ext.h"):
+        os.symlink(os.path.join(include, name), tmp_path / name)
+    with open(os.path.join(include, "libpq-fe.h"), encoding="utf-8") as f:
+        header = as_of_13(f.read(), exported(libpq_of("13") + "/libpq.so.5"))
+    assert "PQsendQuery" in header and "ipeline" not in header, header
+    (tmp_path / "libpq-fe.h").write_text(header)
+    flags = [str(tmp_path) if flag == include else flag for flag in house.flags()]
+    assert flags != house.flags()
+    sources = [house.path(n) for n in house.sources(r"shim/.*\.c")]
+    house.output("gcc", *flags, "-Werror", "-fsyntax-only", *sources)
+
+
+def test_too_old_a_c_library(tmp_path):
+    """One sentence, instead of what the compiler would say."""
+    compiler = tmp_path / "cc"
+    compiler.write_text('#!/bin/sh\ncase " $* " in *" -E "*) echo old;; *) exec gcc "$@";; esac\n')
+    compiler.chmod(0o755)
+    done = subprocess.run(["make", "-n", "CC=%s" % compiler], cwd=house.ROOT, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r"Makefile:\d+: \*\*\* pqpool needs glibc 2\.35 or newer, to be built and"
+                        r" to run\.  Stop\.\n", done.stderr)
