@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/needs.h"
+#include "interpreters.h"
 #include "modules.h"
 #include "shown.h"
 
@@ -243,6 +244,11 @@ void diagnosis_roads(struct diagnosis *diagnosis)
 		return;
 	}
 	judge_objects(diagnosis, 0);
+	for (size_t i = 0; i < diagnosis->process.count; i++) {
+		const struct object *object = diagnosis->process.all[i]->object;
+
+		interpreters_judge(object, object->path);
+	}
 	if (modules_is_interpreter(diagnosis->program)) {
 		judge_interpreter(diagnosis);
 	}
@@ -287,15 +293,11 @@ static void check_version(const char *version, void *arg)
 
 static void judge_libc(struct diagnosis *diagnosis)
 {
-	const char *interpreter = diagnosis->first->object->interpreter;
 	const struct loaded *libc = find_soname(&diagnosis->process, "libc.so.6");
 	struct object *shim = object_open(diagnosis->shim);
 	struct fit fit = {diagnosis, libc != NULL ? libc->object : NULL, 0};
 
-	if (interpreter != NULL && strstr(interpreter, "ld-musl") != NULL) {
-		diagnosis_obstacle(diagnosis, "it runs with musl (%s), pqpool needs glibc",
-		                   interpreter);
-	} else if (shim == NULL) {
+	if (shim == NULL) {
 		diagnosis_obstacle(diagnosis, "%s cannot be read", diagnosis->shim);
 	} else if (libc != NULL) {
 		object_needs_versions(shim, "libc.so.6", check_version, &fit);

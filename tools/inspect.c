@@ -10,6 +10,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <paths.h>
 #include <stdbool.h>
@@ -86,8 +87,8 @@ static bool raises_privileges(const char *path, const struct stat *st)
 	return honoured && getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-/* 1 = there is a PT_INTERP, 0 = there is none, -1 = the headers are damaged. */
-static int has_interpreter(int fd, const ElfW(Ehdr) * header)
+/* 1 = there is a PT_INTERP, in `name`, 0 = there is none, -1 = the headers are damaged. */
+static int find_interpreter(int fd, const ElfW(Ehdr) * header, char name[PATH_MAX])
 {
 	ElfW(Phdr) phdr;
 
@@ -103,7 +104,10 @@ static int has_interpreter(int fd, const ElfW(Ehdr) * header)
 			return -1;
 		}
 		if (phdr.p_type == PT_INTERP) {
-			return 1;
+			size_t n = phdr.p_filesz < PATH_MAX ? phdr.p_filesz : PATH_MAX - 1;
+
+			name[n] = '\0';
+			return read_at(fd, name, n, (off_t)phdr.p_offset) ? 1 : -1;
 		}
 	}
 	return 0;
@@ -119,6 +123,7 @@ static bool same_machine(const ElfW(Ehdr) * a, const ElfW(Ehdr) * b)
 static int inspect_elf(int fd, const struct subject *subject, const ElfW(Ehdr) * library)
 {
 	ElfW(Ehdr) header;
+	char interpreter[PATH_MAX];
 	int dynamic;
 
 	/* A 32-bit header is shorter, but a whole program is not. */
@@ -129,13 +134,17 @@ static int inspect_elf(int fd, const struct subject *subject, const ElfW(Ehdr) *
 		return refuse(subject, STATUS_FAILED,
 		              "is built for another machine than libpqpool.so");
 	}
-	dynamic = has_interpreter(fd, &header);
+	dynamic = find_interpreter(fd, &header, interpreter);
 	if (dynamic < 0) {
 		return refuse(subject, STATUS_CANNOT_RUN, "is a damaged ELF file");
 	}
 	if (dynamic == 0) {
 		return refuse(subject, STATUS_FAILED,
 		              "is statically linked: nothing can be preloaded into it");
+	}
+	if (strstr(interpreter, "ld-musl") != NULL) {
+		return refuse(subject, STATUS_FAILED,
+		              "runs with musl: libpqpool.so needs glibc");
 	}
 	return 0;
 }

@@ -148,17 +148,6 @@ static void read_dynamic(struct object *object)
 	object->runpath = dynamic_string(object, DT_RUNPATH);
 }
 
-static void read_interpreter(struct object *object)
-{
-	const ElfW(Phdr) *header = find_header(object, PT_INTERP);
-
-	if (header != NULL && header->p_offset <= object->size &&
-	    header->p_filesz <= object->size - header->p_offset) {
-		object->interpreter = string_in((const char *)object->bytes + header->p_offset,
-		                                header->p_filesz, 0);
-	}
-}
-
 /* Whether it can be in one process with this program, were it of the same C library. */
 static bool is_kin(const struct object *object)
 {
@@ -206,7 +195,6 @@ struct object *object_open(const char *path)
 		object_close(object);
 		return NULL;
 	}
-	read_interpreter(object);
 	read_dynamic(object);
 	return object;
 }
@@ -282,7 +270,7 @@ static size_t dynamic_symbols(const struct object *object)
 	return hash != NULL && left >= 2 * sizeof(*hash) ? hash[1] : 0;
 }
 
-static enum object_symbol dynamic_symbol(const struct object *object, const char *name)
+static const ElfW(Sym) * dynamic_entry(const struct object *object, const char *name)
 {
 	size_t left;
 	const ElfW(Sym) *symbols =
@@ -293,11 +281,37 @@ static enum object_symbol dynamic_symbol(const struct object *object, const char
 		const char *found = string_at(object, symbols[i].st_name);
 
 		if (found != NULL && strcmp(found, name) == 0) {
-			return symbols[i].st_shndx == SHN_UNDEF ? SYMBOL_WANTED
-			                                        : SYMBOL_DEFINED;
+			return &symbols[i];
 		}
 	}
-	return SYMBOL_ABSENT;
+	return NULL;
+}
+
+static enum object_symbol dynamic_symbol(const struct object *object, const char *name)
+{
+	const ElfW(Sym) *entry = dynamic_entry(object, name);
+
+	if (entry == NULL) {
+		return SYMBOL_ABSENT;
+	}
+	return entry->st_shndx == SHN_UNDEF ? SYMBOL_WANTED : SYMBOL_DEFINED;
+}
+
+bool object_constant(const struct object *object, const char *name, void *to, size_t n)
+{
+	const ElfW(Sym) *entry = dynamic_entry(object, name);
+	const void *from;
+	size_t left;
+
+	if (entry == NULL || entry->st_shndx == SHN_UNDEF || entry->st_size < n) {
+		return false;
+	}
+	from = at_address(object, entry->st_value, &left);
+	if (from == NULL || left < n) {
+		return false;
+	}
+	memcpy(to, from, n);
+	return true;
 }
 
 static const ElfW(Shdr) * section(const struct object *object, size_t i)

@@ -19,7 +19,6 @@ struct object {
 	size_t size;
 
 	/* Strings lie in the mapping; NULL = none. */
-	const char *interpreter; /* the dynamic linker that the program names */
 	const char *soname;
 	const char *rpath;
 	const char *runpath;
@@ -53,6 +52,9 @@ enum object_symbol {
 };
 
 enum object_symbol object_symbol(const struct object *object, const char *name);
+
+/* The value of a variable that it defines for others, as the file has it. */
+bool object_constant(const struct object *object, const char *name, void *to, size_t n);
 
 /* Calls `each` for the versions that it needs of the library `file`, "GLIBC_2.34". */
 void object_needs_versions(const struct object *object, const char *file,

@@ -200,7 +200,7 @@ def test_setuid(doctor, compiled):
 
 def test_musl(doctor, compiled):
     status, lines = doctor(compiled(CALLS, "-lpq", "-Wl,--dynamic-linker=/lib/ld-musl-x.so.1"))
-    assert status == NOT_POOLED and "it runs with musl" in one_reason(lines)
+    assert status == NOT_POOLED and "runs with musl" in one_reason(lines)
 
 
 def test_old_libc(doctor, compiled):

@@ -226,3 +226,37 @@ def test_php_by_version(doctor, compiled, interpreter, name, deepbound):
     compiled(USE, "-shared", "-fPIC", "-lpq", name="all/usr/lib/php/x/pgsql.so")
     status, lines = doctor(interpreter(name))
     assert status == POOLED and any("RTLD_DEEPBIND" in line for line in lines) == deepbound
+
+
+# ---- whose scripts' lines are known ---------------------------------------------------------
+
+PYTHON_OF = """
+unsigned long Py_Version = 0x%08x;
+int Py_FinalizeEx(void) { return 0; }
+int main(void) { return 0; }
+"""
+
+
+@pytest.mark.parametrize("interpreter", [PYTHON, "/usr/bin/perl", "/usr/bin/php",
+                                         "/usr/bin/ruby"])
+def test_lines_of_the_machines_own_are_known(doctor, interpreter):
+    told, = [line for line in doctor(interpreter)[1] if "leaks are reported" in line]
+    assert told.startswith("ok: leaks are reported with the script's line (")
+
+
+@pytest.mark.parametrize("number, known", [(0x030b02f0, True), (0x030c01f0, False),
+                                           (0x030f00a1, False)])
+def test_lines_of_another_version(doctor, compiled, number, known):
+    program = compiled(PYTHON_OF % number, "-rdynamic", name="python")
+    told, = [line for line in doctor(program)[1] if "leaks are reported" in line]
+    if known:
+        assert told == "ok: leaks are reported with the script's line (CPython 3.11)"
+    else:
+        assert told.startswith("note: CPython 3.%d is not known: " % (number >> 16 & 255))
+        assert told.endswith("with the C stack alone, without the script's line")
+
+
+def test_perl_without_threads(doctor, compiled):
+    program = compiled("char PL_version = 36; int main(void) { return 0; }", "-rdynamic",
+                       name="perl")
+    assert any("Perl without threads is not known" in line for line in doctor(program)[1])

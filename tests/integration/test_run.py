@@ -109,7 +109,8 @@ def test_libpq_within_the_program(pqpool, tmp_path):
     include = subprocess.run(["pg_config", "--includedir"], **run).stdout.strip()
     path = str(tmp_path / "static")
     subprocess.run(["gcc", "-I" + include, "-o", path, source, LIBPQ_A,
-                    *["%s/libpg%s.a" % (lib, n) for n in ("common", "port")],
+                    *[part for name in ("common_shlib", "port_shlib", "common", "port")
+                      if os.path.exists(part := "%s/libpg%s.a" % (lib, name))],
                     *re.findall(r"=> (/\S+)", needed), "-lm"], **run)
     done = pqpool("--wait", path, "none")
     assert done.returncode == 0 and done.stderr.count(NOTICE) == 1
@@ -128,6 +129,13 @@ def test_program_that_gives_up_root(pqpool):
               "psycopg2.connect(host='/nowhere')")
     done = pqpool("--wait", PYTHON, "-c", become, env={"TMPDIR": "/tmp", "PQPOOL_LOG": "stderr"})
     assert NOTICE not in done.stderr and "connect" in done.stderr  # it may not, as nobody
+
+
+def test_musl(pqpool, compiled):
+    """Its dynamic linker knows nothing of what the library needs."""
+    program = compiled("int main(void) { return 0; }", "-Wl,--dynamic-linker=/lib/ld-musl-x.so.1")
+    done = pqpool(program)
+    assert done.returncode == 125 and "runs with musl: libpqpool.so needs glibc" in done.stderr
 
 
 # ---- how it ends -----------------------------------------------------------------------

@@ -10,7 +10,8 @@ import house
 HEADERS = house.sources(r"(shim|tools)/.*\.h")
 TOOLS_MAY = {"base/" + n for n in (
     "build_id.h", "clock.h", "config.h", "config.def", "hooks.def", "needs.h", "pagedir.h",
-    "symbol.h", "table.h", "text.h", "value.h", "version.h")} | {"trace/status_format.h"}
+    "symbol.h", "table.h", "text.h", "value.h", "version.h")} | {"trace/status_format.h"} | {
+        "trace/script/%s.def" % n for n in ("python", "perl", "php", "ruby")}
 TABLE = "shim/base/table.h"
 INTERNAL = re.compile(r"libpq-int\.h|postgres_fe\.h|c\.h|internal/")
 
