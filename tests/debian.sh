@@ -65,10 +65,16 @@ enter() {
 			mount --bind "${root%/*}/postgres" var/cache/pqpool/postgres
 		fi
 		cp -L /etc/resolv.conf /etc/hosts etc/
+		certificates=etc/ssl/certs/ca-certificates.crt # of those whom this machine trusts
+		if [ -e "/$certificates" ]; then
+			mkdir -p "${certificates%/*}"
+			cp -L "/$certificates" "$certificates"
+		fi
 		pivot_root . .old
 		cd /src
 		umount -l /.old
 		exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 CI="${CI:-}" \
+			NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
 			BUILD="${PQPOOL_BUILD:-build}/debian-13" "$@"' enter "$root" "$tree" "$@"
 }
 

@@ -38,6 +38,7 @@ has_node_headers() {
 	local node
 	node=$(readlink -f "$(command -v node)") && [ -e "${node%/bin/*}/include/node/node.h" ]
 }
+has_package() { has_program apt-cache && [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
 has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
 has_pgxs() {
 	local dir pgxs
@@ -120,6 +121,11 @@ need_clients() {
 	need tmux has_program tmux
 	need python3-psycopg2 has_module psycopg2
 	need python3-psycopg has_module psycopg
+	# From Debian 13 on. Asked once: after an apt-get update the answer may be another.
+	in_c=${in_c:-$(has_package python3-psycopg-c && echo yes || echo no)}
+	if [ "$in_c" = yes ]; then
+		need python3-psycopg-c has_module psycopg_c
+	fi
 	need libdbd-pg-perl /usr/bin/perl -MDBD::Pg -e 1
 	need php-cli test -x /usr/bin/php
 	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
@@ -161,7 +167,8 @@ need_coroutines() {
 }
 
 # The package prometheus would start a server on this machine, so it is only unpacked, for
-# the sake of one program in it. Without it the test that wants it says so.
+# the sake of one program in it, which newer Debians have in a package of its own. Without it
+# the test that wants it says so.
 fetch_promtool() {
 	local into=${BUILD:-build}/tests/prometheus
 	if has_program promtool || [ -x "$into/promtool" ] || ! has_program apt-get; then
@@ -170,11 +177,11 @@ fetch_promtool() {
 	mkdir -p "$into"
 	(
 		cd "$into"
-		apt-get download -qq prometheus
-		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool
+		apt-get download -qq promtool || apt-get download -qq prometheus
+		dpkg-deb --fsys-tarfile prom*_*.deb | tar -xO ./usr/bin/promtool >promtool
 		chmod +x promtool
 	) >"$into/log" 2>&1 || rm -f "$into/promtool"
-	rm -f "$into"/prometheus_*.deb
+	rm -f "$into"/prom*_*.deb
 }
 
 # The package php-fpm would start a service, so it is only unpacked: the program, and the pool

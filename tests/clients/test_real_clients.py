@@ -5,6 +5,7 @@ Each program of tests/clients/programs connects, works and disconnects 30 times 
 threads or forks, too, where that is its language's habit.
 """
 import glob
+import importlib.util
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ class Client:
     arguments: list = field(default_factory=list)
     at_most: int = 2  # server sessions when pooled
     needs: str = ""  # a fixture that gives its environment
+    env: dict = field(default_factory=dict)
 
+
+CTYPES, IN_C = {"PSYCOPG_IMPL": "python"}, {"PSYCOPG_IMPL": "c"}
 
 # In threads: as many sessions as threads. In forks: those of the parent, which no child
 # may use, and one or two of each child.
@@ -35,9 +39,9 @@ CLIENTS = {
     "psycopg2, forks": Client("psycopg2_forks.py", at_most=4),
     "psycopg2, in steps": Client("psycopg2_async.py"),
     "psycopg2, its own pool": Client("psycopg2_pool.py"),
-    "psycopg 3": Client("psycopg3.py", ["cycles", "100"]),
-    "psycopg 3, threads": Client("psycopg3.py", ["threads"], at_most=4),
-    "psycopg 3, forks": Client("psycopg3.py", ["forks"], at_most=4),
+    "psycopg 3": Client("psycopg3.py", ["cycles", "100"], env=CTYPES),
+    "psycopg 3, threads": Client("psycopg3.py", ["threads"], at_most=4, env=CTYPES),
+    "psycopg 3, forks": Client("psycopg3.py", ["forks"], at_most=4, env=CTYPES),
     "DBD::Pg": Client("dbd_pg.pl", ["cycles"]),
     "DBD::Pg, forks": Client("dbd_pg.pl", ["forks"], at_most=4),
     "PHP pgsql": Client("pgsql.php", ["cycles"]),
@@ -58,6 +62,12 @@ CLIENTS = {
     "ODBC": Client("odbc", ["cycles"], needs="odbc"),
     "ODBC, threads": Client("odbc", ["threads"], at_most=4, needs="odbc"),
 }
+if importlib.util.find_spec("psycopg_c"):  # Debian 12 has no package of it
+    CLIENTS |= {
+        "psycopg 3, in C": Client("psycopg3.py", ["cycles", "100"], env=IN_C),
+        "psycopg 3, in C, threads": Client("psycopg3.py", ["threads"], at_most=4, env=IN_C),
+        "psycopg 3, in C, forks": Client("psycopg3.py", ["forks"], at_most=4, env=IN_C),
+    }
 
 
 @pytest.fixture
@@ -91,7 +101,7 @@ def argv_of(client, build):
 @pytest.mark.parametrize("name", CLIENTS)
 def test_client(same, build, request, name):
     client = CLIENTS[name]
-    env = request.getfixturevalue(client.needs) if client.needs else {}
+    env = request.getfixturevalue(client.needs) if client.needs else client.env
     bare, _ = same(argv_of(client, build), at_most=client.at_most, env=env)
     assert (bare.returncode, bare.stderr) == (0, ""), bare
 

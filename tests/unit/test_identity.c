@@ -241,8 +241,13 @@ static PQconninfoOption *with_option(PQconninfoOption *options, const char *valu
 	PQconninfoOption *more;
 	size_t count = 0;
 
-	while (options[count].keyword != NULL) {
+	while (options[count].keyword != NULL && strcmp(options[count].keyword, option) != 0) {
 		count++;
+	}
+	if (options[count].keyword != NULL) { /* this libpq is one of these */
+		free(options[count].val);
+		options[count].val = value != NULL ? strdup(value) : NULL;
+		return options;
 	}
 	more = realloc(options, (count + 2) * sizeof(*more));
 	assert_non_null(more);
