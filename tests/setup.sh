@@ -110,6 +110,7 @@ need_check() {
 	need locales test -e /usr/share/i18n/locales/de_DE
 	need openssl has_program openssl
 	need strace has_program strace
+	need e2fsprogs has_system_program mkfs.ext4
 	need libjemalloc2 has_library libjemalloc.so.2
 	need debootstrap has_system_program debootstrap
 }
