@@ -61,6 +61,7 @@ struct process {
 	uint64_t lost; /* lines that the process could not write */
 	uint64_t acquired;
 	uint64_t released;
+	uint64_t late; /* held ones that were released at an end, of the process or not */
 	bool ended;    /* another one has its pid, or it has reported its leaks */
 	bool replaced; /* by exec, as far as is known */
 	bool running;  /* as far as can be told from here */

@@ -91,6 +91,20 @@ static struct process *succeed(struct ledger *ledger, struct process *process, u
 	return process;
 }
 
+/* Its thread goes on, so that it was no end of the process that released these. */
+static void forget_late(struct process *process, int64_t thread)
+{
+	struct held *held;
+	struct held *next;
+
+	HASH_ITER (hh, process->held, held, next) {
+		if (held->holding == HOLDING_RELEASED_BY_EXIT && held->thread == thread) {
+			process->late--;
+			ledger_forget(process, held);
+		}
+	}
+}
+
 static void take_acquire(struct ledger *ledger, struct process *process, uint64_t lease,
                          uint64_t now_us, const struct logline *line)
 {
@@ -102,6 +116,9 @@ static void take_acquire(struct ledger *ledger, struct process *process, uint64_
 	held = ledger_add(process, lease);
 	held->began_us = now_us;
 	logline_i64(line, "tid", &held->thread);
+	if (process->late > 0) {
+		forget_late(process, held->thread);
+	}
 	take_details(ledger, held, line);
 	take_origin(held, line);
 	process->acquired++;
@@ -119,6 +136,7 @@ static void take_release(struct ledger *ledger, struct process *process, uint64_
 	if (has_word(line, "at_exit", "yes")) {
 		take_details(ledger, held, line);
 		held->holding = HOLDING_RELEASED_BY_EXIT;
+		process->late++;
 	} else if (held->holding == HOLDING_OPEN) {
 		if (!has_word(line, "reason", "broken")) {
 			ledger_note_given_back(process, held->stack);

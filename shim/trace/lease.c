@@ -22,14 +22,12 @@
 #include "base/self.h"
 #include "base/sort.h"
 #include "base/thread_block.h"
+#include "trace/lease_late.h"
 #include "trace/lease_table.h"
 #include "trace/status.h"
 
 /* In a line of its own: every lease that begins writes it. */
 static _Alignas(CACHE_LINE) atomic_uint_fast64_t last_id;
-static _Alignas(
-	CACHE_LINE) struct lease *late; /* LEASE_LATE_MAX of them, mapped with the first */
-static size_t late_count;
 
 /*
  * What a thread was told last of the connections whose address falls to this place: a program
@@ -170,6 +168,9 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 
 	if (lease->activity != NULL) {
 		lease_clear_activity(lease->activity);
+	}
+	if (!origin->at_exit) {
+		lease_forget_late();
 	}
 	shard = enter(lease->conn);
 	shard->sums.begun++;
@@ -396,22 +397,6 @@ static struct lease *map(size_t count)
 	return memory != MAP_FAILED ? memory : NULL;
 }
 
-void lease_keep_late(const struct lease *ended)
-{
-	struct lease copy = *ended;
-
-	copy.at_exit = true;
-	copy.activity = NULL;
-	lease_table_lock();
-	if (late == NULL) {
-		late = map(LEASE_LATE_MAX);
-	}
-	if (late != NULL && late_count < LEASE_LATE_MAX) {
-		late[late_count++] = copy;
-	}
-	lease_table_unlock();
-}
-
 static size_t copy_taken_locked(struct lease *copies, enum taken taken)
 {
 	size_t n = 0;
@@ -440,14 +425,12 @@ static struct lease *snapshot(enum taken taken, size_t *count, struct lease_tota
 
 	lease_table_lock();
 	*totals = lease_table_totals();
-	kept = taken == OR_PENDING ? late_count : 0;
+	kept = taken == OR_PENDING ? lease_late_count() : 0;
 	*count = count_taken_locked(taken) + kept;
 	copies = map(*count);
 	if (copies != NULL) {
 		n = copy_taken_locked(copies, taken);
-		for (size_t i = 0; i < kept; i++) {
-			copies[n + i] = late[i];
-		}
+		lease_late_copy(copies + n, kept);
 	}
 	lease_table_unlock();
 	if (copies != NULL) {
@@ -586,7 +569,7 @@ void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lea
 
 	self_renew();
 	lease_table_clear_totals();
-	late_count = 0;
+	lease_late_clear();
 	mark_crossed();
 	for (struct lease *lease = lease_table_first(); lease != NULL; lease = next) {
 		next = lease_table_next(lease);

@@ -197,6 +197,13 @@ const char *lease_transaction_name(enum lease_transaction transaction);
 COLD void lease_keep_late(const struct lease *ended);
 
 /*
+ * The calling thread takes another lease, and not at its end: what it released with its
+ * interpreter's was released in time, for the program has begun another one (as Apache does
+ * with mod_perl at a restart).
+ */
+void lease_forget_late(void);
+
+/*
  * The program has the idle connection in hand, though not on a lease yet: it connects in
  * steps, by the calling thread. `placed` is as for lease_place. lease_begin and lease_forget
  * end that, and lease_fail.

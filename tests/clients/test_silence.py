@@ -2,7 +2,9 @@
 """Programs that keep their connection for life end with nothing of ours on stderr."""
 import os
 import pty
+import pwd
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -10,7 +12,7 @@ import time
 
 import pytest
 
-from running import process_state, run_to_end
+from running import process_state, read_log, run_to_end
 from server import REPLICATION_HBA, free_port, wait_until
 
 PGCLI = "/usr/bin/pgcli"
@@ -126,3 +128,68 @@ def test_powerdns(run, new_server, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 0 and "pqpool" not in said, said
+
+
+# ---- a process whose interpreter ends, and which goes on -------------------------------------
+
+APACHE, MODULES = "/usr/sbin/apache2", "/usr/lib/apache2/modules"
+STARTUP = """
+package Kept;
+use DBI;
+our $database = DBI->connect("dbi:Pg:", "", "", {RaiseError => 1});
+$database->do("SELECT 1");
+1;
+"""
+HTTPD = """
+ServerRoot {folder}
+ServerName localhost
+PidFile {folder}/pid
+Listen 127.0.0.1:{port}
+ErrorLog {folder}/error.log
+User {user}
+LoadModule mpm_prefork_module {modules}/mod_mpm_prefork.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule perl_module {modules}/mod_perl.so
+StartServers 1
+PerlRequire {folder}/startup.pl
+"""
+
+
+@pytest.mark.skipif(not os.path.exists(MODULES + "/mod_perl.so"),
+                    reason="no mod_perl here, whose package starts an Apache")
+def test_mod_perl(run, server, tmp_path):
+    """Apache makes its Perl anew at the start and at a restart, and that a connection of its own,
+    which the end of the one before has finished."""
+    port = free_port()
+    env = run._environ(True, {"PQPOOL_LOG_LEVEL": "info"}, server)
+    (tmp_path / "startup.pl").write_text(STARTUP)
+    (tmp_path / "httpd.conf").write_text(HTTPD.format(
+        folder=tmp_path, port=port, modules=MODULES, user=pwd.getpwuid(os.geteuid()).pw_name
+        if os.geteuid() else "nobody"))
+    (tmp_path / "stderr").touch()
+    with open(tmp_path / "stderr", "w", encoding="utf-8") as stderr, subprocess.Popen(
+            [APACHE, "-f", str(tmp_path / "httpd.conf"), "-DFOREGROUND"], env=env,
+            stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+            start_new_session=True) as apache:
+        try:
+            def log(name, **pairs):
+                return [e for e in read_log(env["PQPOOL_LOG"]) if e["event"] == name
+                        and e["pid"] == str(apache.pid)
+                        and all(e.get(k) == v for k, v in pairs.items())]
+
+            def resumed(times):
+                return (tmp_path / "error.log").exists() and (tmp_path / "error.log").read_text(
+                    ).count("resuming normal operations") == times
+
+            assert wait_until(lambda: resumed(1), DEADLINE)
+            before = len(log("acquire"))
+            apache.send_signal(signal.SIGUSR1)
+            assert wait_until(lambda: resumed(2), DEADLINE)
+            assert len(log("acquire")) == before + 1, "it did not connect again"
+            apache.terminate()
+            apache.wait(DEADLINE)
+        finally:
+            apache.kill()
+    assert "pqpool" not in (tmp_path / "stderr").read_text()
+    assert log("release", at_exit="yes") and not log("leak")
+    assert [e["lease"] for e in log("kept")] == [log("acquire")[-1]["lease"]]

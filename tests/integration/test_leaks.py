@@ -247,6 +247,14 @@ def test_the_two_kinds(leaks, tmp_path):
     assert "pqpool: 1 leak suppressed" in text
 
 
+def test_an_interpreter_that_ends_and_begins_again(leaks, tmp_path):
+    """Its thread goes on: what was released at that end was no leak."""
+    said = leaks(write_log(tmp_path, acquire(1), acquire(2), release(1, at_exit="yes"),
+                           release(2, at_exit="yes"), acquire(3), acquire(4),
+                           release(3, at_exit="yes"), release(4, at_exit="yes")))
+    assert leases(said) == [3, 4] and {p["kind"] for p in said.places} == {"released_by_exit"}
+
+
 def test_totals(run, program, leaks, tmp_path):
     """Of one process as it reported them; of several, those that came to their end."""
     log = tmp_path / "log"

@@ -480,6 +480,29 @@ static void keeps_what_was_late(void **state)
 	lease_snapshot_free(copies, count);
 }
 
+/* Its interpreter ended, and it has another one. */
+static void forgets_what_was_late_and_was_not(void **state)
+{
+	struct lease_totals totals;
+	struct lease *copies;
+	struct lease *entry;
+	struct lease ended;
+	size_t count;
+
+	(void)state;
+	begin(make(0, pool_a));
+	end(0, &entry, &ended);
+	lease_keep_late(&ended);
+	ended.tid++;
+	lease_keep_late(&ended);
+	begin(entry);
+	copies = lease_leaks(&count, &totals);
+	assert_int_equal(count, 2);
+	assert_false(copies[0].at_exit);
+	assert_int_equal(copies[1].tid, ended.tid);
+	lease_snapshot_free(copies, count);
+}
+
 static void names_each_overdue_lease_once(void **state)
 {
 	struct lease out[4];
@@ -530,6 +553,7 @@ int main(void)
 		cmocka_unit_test_teardown(bears_a_half_written_statement, forget_all),
 		cmocka_unit_test_teardown(shows_whole_statements_only, forget_all),
 		cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
+		cmocka_unit_test_teardown(forgets_what_was_late_and_was_not, forget_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
