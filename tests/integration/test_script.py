@@ -43,8 +43,10 @@ def place(name, mark):
     return only
 
 
-def leaked(result):
-    return Counter(event.get("script") for event in result.events("leak"))
+def held(result):
+    """By script line, what was held to the end: leaked or kept."""
+    return Counter(event.get("script")
+                   for event in result.events("leak") + result.events("kept"))
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_names_the_lines_that_leak(run, client):
     result = run([interpreter, path(name), *args], env={"PQPOOL_SIZE": 20})
     expected = marked(name, "leaks")
     assert result.returncode == 0, result
-    assert len(expected) == 2 and leaked(result) == expected
+    assert len(expected) == 2 and held(result) == expected
     acquired = Counter(event["script"] for event in result.events("acquire"))
     assert len([p for p in acquired if p.startswith(path(name))]) >= 9, acquired
     report = read_report(result.stderr)
@@ -127,7 +129,7 @@ def test_releases_tell_theirs(start, tmp_path):
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_depth(start, depth):
     result = start("leaks.py", "psycopg2", env={"PQPOOL_SIZE": 20, "PQPOOL_STACK_DEPTH": depth})
-    assert leaked(result) == marked("leaks.py", "leaks")
+    assert held(result) == marked("leaks.py", "leaks")
     for event in [e for e in result.events("stack") if "script_frames" in e]:
         assert len(event["script_frames"].replace("... ", "").split(" ")) <= max(depth, 1)
         assert len(event["frames"].split(" ")) <= max(depth, 1)
@@ -141,7 +143,7 @@ def test_strange_names(start, tmp_path):
     for client, (_, name, *args) in LEAKS.items():
         file = "l\u00e4ck \u20ac \U0001f418." + name.rsplit(".", 1)[1]
         result = start(str(folder / file), *args, env={"PQPOOL_SIZE": 20, "LC_ALL": "C.UTF-8"})
-        assert leaked(result) == marked(file, "leaks", str(folder)), client
+        assert held(result) == marked(file, "leaks", str(folder)), client
 
 
 def test_threads(start):
@@ -149,7 +151,7 @@ def test_threads(start):
     times = 60
     result = start("threads.py", times, timeout=110)
     lines = [place("threads.py", "thread " + n) for n in ("one", "two", "three", "four")]
-    assert leaked(result) == {line: 1 for line in lines}
+    assert held(result) == {line: 1 for line in lines}
     assert Counter(e["script"] for e in result.events("acquire")) == {
         line: times + 1 for line in lines}
     for line in lines:
@@ -166,7 +168,7 @@ def test_daemon_threads_at_the_end(start):
 def test_tasks(start):
     """Coroutines: the line of the task, not of the loop that runs it."""
     result = start("tasks.py")
-    assert leaked(result) == {place("tasks.py", "task one"): 1, place("tasks.py", "task two"): 2}
+    assert held(result) == {place("tasks.py", "task one"): 1, place("tasks.py", "task two"): 2}
     assert len(result.events("acquire", script=place("tasks.py", "tidy"))) == 2
 
 

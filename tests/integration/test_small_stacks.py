@@ -15,6 +15,7 @@ def test_small_stack(run, program, mode, size):
     bare = run(argv, pooled=False)
     assert bare.returncode == 0, "the stack is too small for libpq itself"
     done = run(argv, env={"PQPOOL_LOG_LEVEL": "debug", "PQPOOL_TIMEOUT": "1",
+                          "PQPOOL_REPORT": "all",
                           **({"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}
                              if mode == "wait" else {})})
     assert (done.returncode, done.stdout) == (0, bare.stdout), done
@@ -22,4 +23,4 @@ def test_small_stack(run, program, mode, size):
     if mode == "wait":
         assert done.events("timeout") or done.events("suspected_deadlock")
     if mode == "exit":
-        assert done.events("leak") and "in end_all" in done.stderr
+        assert done.events("kept") and "in end_all" in done.stderr
