@@ -110,7 +110,9 @@ class Runner:
 
 def in_pipeline(values, needs):
     """Parameters; those for which needs(value) want a libpq that can pipeline (14 or newer):
-    with an older one a session in a transaction is closed, and a ping has no other answer."""
+    with an older one a session in a transaction is closed, and a ping has no other answer.
+    Nor does such a one tell at once where it looks for certificates, so that a process's first
+    session over TLS is not kept."""
     return [pytest.param(value, marks=pytest.mark.libpq(14)) if needs(value) else value
             for value in values]
 

@@ -42,9 +42,12 @@ def same(run, program, lines, status=0, **options):
 # -- from the pool ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way,loop", [("unix", loop) for loop in LOOPS] + [
-    ("tcp", "poll"), ("tcp", "once"), ("tls", "select"), ("tls", "once")])
-def test_one_backend_for_all(run, program, tls_server, loop, way):
+@pytest.mark.parametrize("way_and_loop", in_pipeline(
+    [("unix", loop) for loop in LOOPS] + [
+        ("tcp", "poll"), ("tcp", "once"), ("tls", "select"), ("tls", "once")],
+    lambda both: both[0] == "tls"), ids="-".join)
+def test_one_backend_for_all(run, program, tls_server, way_and_loop):
+    way, loop = way_and_loop
     lines = ["loop " + loop] + [
         "start a", "drive a", "exec a SELECT 'all the same'", "state a", "finish a"] * 30
     pooled = same(run, program, lines, server=tls_server, env=tls_server.ways()[way])

@@ -28,7 +28,7 @@ SESSIONS = {
 
 @pytest.mark.parametrize("mode", in_pipeline(
     SESSIONS, lambda mode: mode in ("exec", "errors", "pipeline")))
-@pytest.mark.parametrize("way", ["unix", "tcp", "tls"])
+@pytest.mark.parametrize("way", in_pipeline(["unix", "tcp", "tls"], lambda way: way == "tls"))
 def test_calls(run, program, tls_server, mode, way):
     pooled = same(run, [program("calls"), mode], status=7, server=tls_server,
                   env=tls_server.ways()[way])
