@@ -2,6 +2,7 @@
 """Coroutines: other stacks run on a thread between any two calls, and within them."""
 import pytest
 
+from reports import BY_EXIT, LEAKED, read_report
 from running import same
 
 
@@ -31,3 +32,24 @@ def test_switching_between_calls(coroutines, way):
     # six has the address of a function there, and so a frame more than the others.
     stacks = {e["stack"] for e in result.events("acquire")}
     assert len(stacks) == 2 * (4 if way == "depths" else 1), stacks
+
+
+@pytest.mark.parametrize("way, count, rounds", [("poll", 8, 10), ("three", 3, 1)])
+def test_switching_within_calls(coroutines, way, count, rounds):
+    """Another connects, asks and finishes while one is in the midst of libpq's calls."""
+    result = coroutines(way, count, rounds)
+    assert 1 <= result.begun <= count
+    assert not result.events("leak")
+    assert len(result.events("acquire")) == len(result.events("release")) == count * rounds
+
+
+def test_exit_from_a_coroutine(run, program):
+    """exit(3) is called from a stack that does not lead to it."""
+    bare = run([program("coroutines"), "exit", "4"], pooled=False)
+    done = run([program("coroutines"), "exit", "4"])
+    assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
+    assert done.returncode == 3 and "finished at exit: 8" in done.stdout
+    report = read_report(done.stderr)
+    assert report.leaked == {LEAKED: 3, BY_EXIT: 1}
+    kept = [place for place in report.places if place.kind == BY_EXIT]
+    assert [place.functions[0] for place in kept] == ["exit_from_here"]

@@ -218,6 +218,73 @@ static void notices_an_unloaded_module(void **state)
 	dlclose(handle);
 }
 
+#ifdef __x86_64__
+
+/*
+ * Two ways to one place, from the same call: there the stack pointer is the same, and in the
+ * second way's own frame lies untouched what the first has left, return address and all. The
+ * second differs by a frame pointer alone.
+ */
+uint32_t by_long_frame(void);
+uint32_t by_short_frame(void);
+uint32_t in_frame_of(size_t bytes);
+
+__asm__(".text\n"
+        ".type by_short_frame, @function\n"
+        "by_short_frame:\n"
+        "	.cfi_startproc\n"
+        "	subq $8, %rsp\n"
+        "	.cfi_def_cfa_offset 16\n"
+        "	movl $144, %edi\n"
+        "	call in_frame_of\n"
+        "	addq $8, %rsp\n"
+        "	.cfi_def_cfa_offset 8\n"
+        "	ret\n"
+        "	.cfi_endproc\n"
+        ".size by_short_frame, . - by_short_frame\n"
+        ".type by_long_frame, @function\n"
+        "by_long_frame:\n"
+        "	.cfi_startproc\n"
+        "	subq $136, %rsp\n"
+        "	.cfi_def_cfa_offset 144\n"
+        "	movl $16, %edi\n"
+        "	call in_frame_of\n"
+        "	addq $136, %rsp\n"
+        "	.cfi_def_cfa_offset 8\n"
+        "	ret\n"
+        "	.cfi_endproc\n"
+        ".size by_long_frame, . - by_long_frame\n");
+
+NOINLINE uint32_t in_frame_of(size_t bytes)
+{
+	volatile char *room = __builtin_alloca(bytes);
+	uint32_t id;
+
+	room[0] = 1;
+	id = first_place(16);
+	room[bytes - 1] = 1;
+	return id;
+}
+
+static void tells_frames_of_two_sizes_apart(void **state)
+{
+	uint32_t (*ways[])(void) = {by_short_frame, by_long_frame};
+	volatile size_t count = 4; /* unknown, so that all are one call */
+	uint32_t ids[4];
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		ids[i] = ways[i % 2]();
+	}
+	assert_string_equal(name_of(&stack_get(ids[0])->frames[2]), "by_short_frame");
+	assert_string_equal(name_of(&stack_get(ids[1])->frames[2]), "by_long_frame");
+	assert_int_equal(ids[0], ids[2]);
+	assert_int_equal(ids[1], ids[3]);
+	assert_int_not_equal(ids[0], ids[1]);
+}
+
+#endif
+
 static uint32_t in_handler;
 
 static void capture_in_handler(int signo)
@@ -368,6 +435,9 @@ int main(void)
 		cmocka_unit_test(keeps_addresses_of_no_module),
 		cmocka_unit_test(finds_exported_symbols),
 		cmocka_unit_test(notices_an_unloaded_module),
+#ifdef __x86_64__
+		cmocka_unit_test(tells_frames_of_two_sizes_apart),
+#endif
 		cmocka_unit_test(sees_through_a_signal),
 		cmocka_unit_test(is_claimed_once),
 		cmocka_unit_test(is_the_same_for_all_threads),
