@@ -68,9 +68,18 @@ static uint64_t read_leb(struct frame_bytes *bytes, bool is_signed)
 	return value;
 }
 
+/* Nearly all are of one byte. */
+static inline uint64_t read_uleb(struct frame_bytes *bytes)
+{
+	if (bytes->at < bytes->end && *bytes->at < 0x80) {
+		return *bytes->at++;
+	}
+	return read_leb(bytes, false);
+}
+
 uint64_t frame_read_uleb(struct frame_bytes *bytes)
 {
-	return read_leb(bytes, false);
+	return read_uleb(bytes);
 }
 
 int64_t frame_read_sleb(struct frame_bytes *bytes)
@@ -89,7 +98,7 @@ struct frame_bytes frame_expression(int64_t value)
 	uint64_t length;
 
 	bytes.end = bytes.at + 10; /* the longest number */
-	length = frame_read_uleb(&bytes);
+	length = read_uleb(&bytes);
 	bytes.end = bytes.at + length;
 	return bytes;
 }
@@ -175,14 +184,14 @@ static bool read_shared(const uint8_t *at, struct frame_entry *entry)
 	if ((version != 1 && version != 3) || bytes.at >= bytes.end) {
 		return false;
 	}
-	entry->code_unit = frame_read_uleb(&bytes);
+	entry->code_unit = read_uleb(&bytes);
 	entry->data_unit = frame_read_sleb(&bytes);
-	if ((version == 1 ? read_u(&bytes, 1) : frame_read_uleb(&bytes)) != FRAME_RETURN) {
+	if ((version == 1 ? read_u(&bytes, 1) : read_uleb(&bytes)) != FRAME_RETURN) {
 		return false;
 	}
 	entry->augmented = letters[0] == 'z';
 	if (entry->augmented) {
-		uint64_t length = frame_read_uleb(&bytes);
+		uint64_t length = read_uleb(&bytes);
 		struct frame_bytes augmentation = {bytes.at, bytes.at + length};
 
 		bytes.at = augmentation.end;
@@ -208,7 +217,7 @@ static bool read_entry(const uint8_t *at, struct frame_entry *entry)
 	}
 	entry->end = entry->function + length;
 	if (entry->augmented) {
-		length = frame_read_uleb(&bytes);
+		length = read_uleb(&bytes);
 		bytes.at += length;
 	}
 	entry->own = bytes;
@@ -349,7 +358,7 @@ static void set_base(struct frame_row *row, uint64_t reg, int64_t value)
 static int64_t skip_expression(struct frame_bytes *bytes)
 {
 	int64_t at = (int64_t)(uintptr_t)bytes->at;
-	uint64_t length = frame_read_uleb(bytes);
+	uint64_t length = read_uleb(bytes);
 
 	bytes->at = length < (size_t)(bytes->end - bytes->at) ? bytes->at + length : bytes->end;
 	return at;
@@ -382,9 +391,6 @@ static bool run_whole(struct run *run, unsigned code, struct frame_bytes *bytes)
 	switch (code) {
 	case 0x00: /* nop */
 		return true;
-	case 0x0e: /* def_cfa_offset */
-		row->base_value = (int64_t)frame_read_uleb(bytes);
-		return true;
 	case 0x13: /* def_cfa_offset_sf */
 		row->base_value = frame_read_sleb(bytes) * run->entry->data_unit;
 		return true;
@@ -405,7 +411,7 @@ static bool run_whole(struct run *run, unsigned code, struct frame_bytes *bytes)
 		row->base_value = skip_expression(bytes);
 		return true;
 	case 0x2e: /* GNU_args_size */
-		frame_read_uleb(bytes);
+		read_uleb(bytes);
 		return true;
 	default:
 		return false;
@@ -417,11 +423,11 @@ static bool run_register(struct run *run, unsigned code, struct frame_bytes *byt
 {
 	int64_t unit = run->entry->data_unit;
 	struct frame_row *row = run->row;
-	uint64_t reg = frame_read_uleb(bytes);
+	uint64_t reg = read_uleb(bytes);
 
 	switch (code) {
 	case 0x05: /* offset_extended */
-		set(row, reg, FRAME_AT, (int64_t)frame_read_uleb(bytes) * unit);
+		set(row, reg, FRAME_AT, (int64_t)read_uleb(bytes) * unit);
 		return true;
 	case 0x11: /* offset_extended_sf */
 		set(row, reg, FRAME_AT, frame_read_sleb(bytes) * unit);
@@ -435,10 +441,10 @@ static bool run_register(struct run *run, unsigned code, struct frame_bytes *byt
 		set(row, reg, FRAME_SAME, 0);
 		return true;
 	case 0x09: /* register */
-		set(row, reg, FRAME_IN, (int64_t)frame_read_uleb(bytes));
+		set(row, reg, FRAME_IN, (int64_t)read_uleb(bytes));
 		return true;
 	case 0x0c: /* def_cfa */
-		set_base(row, reg, (int64_t)frame_read_uleb(bytes));
+		set_base(row, reg, (int64_t)read_uleb(bytes));
 		return true;
 	case 0x12: /* def_cfa_sf */
 		set_base(row, reg, frame_read_sleb(bytes) * unit);
@@ -447,7 +453,7 @@ static bool run_register(struct run *run, unsigned code, struct frame_bytes *byt
 		set_base(row, reg, row->base_value);
 		return true;
 	case 0x14: /* val_offset */
-		set(row, reg, FRAME_IS, (int64_t)frame_read_uleb(bytes) * unit);
+		set(row, reg, FRAME_IS, (int64_t)read_uleb(bytes) * unit);
 		return true;
 	case 0x15: /* val_offset_sf */
 		set(row, reg, FRAME_IS, frame_read_sleb(bytes) * unit);
@@ -468,9 +474,7 @@ static bool run_advance(struct run *run, unsigned code, struct frame_bytes *byte
 {
 	uint64_t unit = run->entry->code_unit;
 
-	if (code >> 6 == 1) {
-		run->place += (code & 0x3f) * unit;
-	} else if (code >= 0x02 && code <= 0x04) {
+	if (code >= 0x02 && code <= 0x04) {
 		run->place += (uintptr_t)(read_u(bytes, 1U << (code - 2)) * unit);
 	} else {
 		return code == 0x01 && read_address(bytes, run->entry->form, &run->place);
@@ -482,12 +486,17 @@ static bool run_advance(struct run *run, unsigned code, struct frame_bytes *byte
 static bool run_instructions(struct run *run, struct frame_bytes bytes)
 {
 	while (bytes.at < bytes.end && run->place <= run->until) {
-		unsigned code = (unsigned)read_u(&bytes, 1);
+		unsigned code = *bytes.at++;
 		bool understood = true;
 
-		if (code >> 6 == 2) {
+		/* The three that most of them are come first. */
+		if (code >> 6 == 1) {
+			run->place += (code & 0x3f) * run->entry->code_unit;
+		} else if (code == 0x0e) { /* def_cfa_offset */
+			run->row->base_value = (int64_t)read_uleb(&bytes);
+		} else if (code >> 6 == 2) {
 			set(run->row, code & 0x3f, FRAME_AT,
-			    (int64_t)frame_read_uleb(&bytes) * run->entry->data_unit);
+			    (int64_t)read_uleb(&bytes) * run->entry->data_unit);
 		} else if (code >> 6 == 3) {
 			understood = restore(run, code & 0x3f);
 		} else {

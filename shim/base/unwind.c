@@ -10,12 +10,18 @@ void unwind_set_out(struct unwind *u)
 {
 	u->pointer = u->registers[FRAME_POINTER];
 	u->address = u->registers[FRAME_RETURN];
+	u->begun = false;
+	own_stack_begin(&u->stack, u->pointer);
+}
+
+/* What a walk alone needs: that may not come to it, where the stack is recognised. */
+static void begin_walk(struct unwind *u)
+{
+	u->begun = true;
 	u->interrupted = true; /* an address within an instruction, as a signal's is */
-	u->plain = true;
 	for (unsigned i = 0; i < UNWIND_REGISTERS; i++) {
 		u->words[i] = i;
 	}
-	own_stack_begin(&u->stack, u->pointer);
 	frame_entry_find(u->address, &u->entry);
 }
 
@@ -274,6 +280,9 @@ bool unwind_next(struct unwind *u)
 	uintptr_t base;
 	bool was_signal;
 
+	if (!u->begun) {
+		begin_walk(u);
+	}
 	u->plain = true;
 	u->base_word = 0;
 	u->address_word = 0;

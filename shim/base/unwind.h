@@ -50,6 +50,7 @@ struct unwind {
 	struct own_stack stack;
 
 	/* unwind.c's */
+	bool begun;
 	uintptr_t registers[UNWIND_REGISTERS];
 	uintptr_t words[UNWIND_REGISTERS]; /* where they were read from */
 };
@@ -91,6 +92,9 @@ static inline __attribute__((always_inline)) void unwind_begin(struct unwind *u)
 	                 :
 	                 : "r"(u->registers)
 	                 : "x9", "x10", "memory");
+#else
+	u->registers[FRAME_POINTER] = 0;
+	u->registers[FRAME_RETURN] = 0;
 #endif
 	unwind_set_out(u);
 }
