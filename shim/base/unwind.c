@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define OPERANDS_MAX 8 /* of an expression */
+#define CALLERS_MAX  256
 
 void unwind_set_out(struct unwind *u)
 {
@@ -305,4 +306,18 @@ bool unwind_next(struct unwind *u)
 		return false;
 	}
 	return true;
+}
+
+bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without)
+{
+	struct unwind u;
+	unsigned depth = 0;
+
+	unwind_begin(&u);
+	while (depth++ < CALLERS_MAX && unwind_next(&u) && u.entry.function != without) {
+		if (u.entry.function >= low && u.entry.function < high) {
+			return true;
+		}
+	}
+	return false;
 }

@@ -61,6 +61,12 @@ static inline __attribute__((always_inline)) void unwind_begin(struct unwind *u)
 /* On to the caller's frame; false: there is none that could be found. */
 bool unwind_next(struct unwind *u);
 
+/*
+ * True if a function that begins in [low, high) is among the callers of the calling one, and
+ * none between that begins at `without`. Looks at 256 of them at most.
+ */
+bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without);
+
 /* The registers are noted: the rest of the beginning. */
 void unwind_set_out(struct unwind *u);
 

@@ -19,7 +19,6 @@
 #include "base/scratch.h"
 #include "base/self.h"
 #include "base/text.h"
-#include "base/unwind.h"
 #include "trace/image.h"
 #include "trace/script_kind.h"
 
@@ -28,7 +27,6 @@
 #define OWN_FRAMES          3 /* at least, from the place on, though libraries have many */
 #define INNER_FRAMES        3 /* of these libraries then */
 #define FRAMES_WALKED       128 /* SQLAlchemy alone puts some twenty between two of the program's */
-#define CALLERS_MAX         256
 #define FILE_BYTES          400
 #define FUNCTION_CHARACTERS 80
 
@@ -562,20 +560,6 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 }
 
 /* ---- the end ---- */
-
-bool script_called_from(uintptr_t low, uintptr_t high)
-{
-	struct unwind u;
-	unsigned depth = 0;
-
-	unwind_begin(&u);
-	while (unwind_next(&u) && depth++ < CALLERS_MAX) {
-		if (u.entry.function >= low && u.entry.function < high) {
-			return true;
-		}
-	}
-	return false;
-}
 
 bool script_interpreter_ending(unsigned long long changes)
 {

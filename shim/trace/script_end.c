@@ -24,7 +24,6 @@
 #include "trace/script.h"
 
 #define INTERPRETERS_MAX 4
-#define CALLERS_MAX      256
 #define BETWEEN_MAX      16384 /* no more lies between two functions of one of Ruby's files */
 
 enum kind { PYTHON, PERL, PHP, RUBY, KINDS };
@@ -132,24 +131,6 @@ static void search(unsigned long long changes)
 
 /* ---- asking ---------------------------------------------------------------------- */
 
-/*
- * True if a function that begins in [low, high) is among the callers, and none between that
- * begins at `without`.
- */
-static bool is_called_from(uintptr_t low, uintptr_t high, uintptr_t without)
-{
-	struct unwind u;
-	unsigned depth = 0;
-
-	unwind_begin(&u);
-	while (depth++ < CALLERS_MAX && unwind_next(&u) && u.entry.function != without) {
-		if (u.entry.function >= low && u.entry.function < high) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool is_finalizing(const struct interpreter *python)
 {
 	return python->finalizing != 0 && ((finalizing_function)python->finalizing)() != 0;
@@ -176,15 +157,15 @@ static bool is_ending(const struct interpreter *interpreter)
 	}
 	switch (interpreter->kind) {
 	case PYTHON:
-		return is_called_from(symbols[0], symbols[0] + 1, symbols[1]);
+		return unwind_called_from(symbols[0], symbols[0] + 1, symbols[1]);
 	case PERL:
-		return is_called_from(symbols[0], symbols[0] + 1, 0);
+		return unwind_called_from(symbols[0], symbols[0] + 1, 0);
 	case PHP:
 		return is_for_one_script(symbols[1]) &&
-		       is_called_from(symbols[0], symbols[0] + 1, 0);
+		       unwind_called_from(symbols[0], symbols[0] + 1, 0);
 	case RUBY:
 		return symbols[1] - symbols[0] < BETWEEN_MAX &&
-		       is_called_from(symbols[0] + 1, symbols[1], 0);
+		       unwind_called_from(symbols[0] + 1, symbols[1], 0);
 	default:
 		return false;
 	}

@@ -17,7 +17,7 @@
 
 #include "trace/peek.h"
 
-#define SCRIPT_SYMBOLS_MAX   6
+#define SCRIPT_SYMBOLS_MAX   7
 #define SCRIPT_LIBRARY_BYTES 24
 #define SCRIPT_OFFSETS_MAX   15
 
@@ -96,9 +96,6 @@ struct script_interpreter {
 	bool is_program;                       /* its module is the program itself */
 	atomic_bool proven;                    /* a frame was read and was in order */
 };
-
-/* True if a function that begins in [low, high) is among the calling thread's callers. */
-bool script_called_from(uintptr_t low, uintptr_t high);
 
 /* Said by code: addresses in data are work for the linker when any program starts. */
 struct script_kind script_python(void); /* from 3.13 on */

@@ -22,10 +22,19 @@
 #include <string.h>
 
 #include "base/self.h"
+#include "base/unwind.h"
 #include "trace/script_python_lines.h"
 
 /* VERSION is a number from 3.11 on, before that a function that gives a text. */
-enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING, FINALIZE, RUNTIME };
+enum symbol {
+	GET_THIS_THREAD_STATE,
+	VERSION,
+	IS_FINALIZING,
+	FINALIZE,
+	RUN_MAIN,
+	EVAL_CODE,
+	RUNTIME
+};
 
 typedef uintptr_t (*state_function)(void);
 typedef int (*finalizing_function)(void);
@@ -431,6 +440,13 @@ static bool runs_a_module(struct script_cursor *cursor)
 	                     FLAGS_OF_FUNCTIONS) == 0;
 }
 
+/* From 3.13 on the function that ends Python is part of Py_RunMain(), see script_end.c. */
+static bool is_at_its_end(const uintptr_t *symbols)
+{
+	return unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1, 0) ||
+	       unwind_called_from(symbols[RUN_MAIN], symbols[RUN_MAIN] + 1, symbols[EVAL_CODE]);
+}
+
 /*
  * Before Python says that it is finalizing it waits for the threads that are no daemons,
  * which go on as before, and runs the exit handlers: in the thread that ends it, which
@@ -441,15 +457,14 @@ static bool ending(struct script_cursor *cursor)
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
 	return is_finalizing(cursor->interpreter) ||
-	       (self_tid() == self_pid() && !runs_a_module(cursor) &&
-	        script_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1));
+	       (self_tid() == self_pid() && !runs_a_module(cursor) && is_at_its_end(symbols));
 }
 
 static struct script_kind kind(bool (*known)(struct script_interpreter *, struct peek *))
 {
 	return (struct script_kind){
 		.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
-	                  "Py_FinalizeEx"},
+	                  "Py_FinalizeEx", "Py_RunMain", "PyEval_EvalCode"},
 		.libraries = libraries,
 		.may_trust = true,
 		.known = known,

@@ -17,6 +17,7 @@
 
 #include "base/dl.h"
 #include "base/self.h"
+#include "base/unwind.h"
 
 /* CURRENT is the variable, or a function that gives the thread's object. */
 enum symbol { CURRENT, API_VERSION, LINE_NUMBER, FINALIZE, CLEANUP, IS_RUBYS };
@@ -280,7 +281,7 @@ static bool ending(struct script_cursor *cursor)
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
 	return self_tid() == self_pid() &&
-	       script_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP]);
+	       unwind_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP], 0);
 }
 
 struct script_kind script_ruby_3_1(void)

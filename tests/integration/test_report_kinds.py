@@ -211,6 +211,52 @@ def test_global_variables_of_scripts(run, tmp_path, name):
     check_log(done, report)
 
 
+# Each finishes in an exit handler of its own what it took at one line.
+AT_EXIT = {
+    "psycopg2": (PYTHON, """
+        import atexit, psycopg2
+        def main():
+            conn = psycopg2.connect("")  # here
+            atexit.register(conn.close)
+            psycopg2.connect("").close()
+        main()
+        """),
+    "DBD::Pg": (PERL, """
+        use DBI;
+        my $kept;
+        END { $kept->disconnect }
+        $kept = DBI->connect("dbi:Pg:");  # here
+        DBI->connect("dbi:Pg:")->disconnect;
+        """),
+    "php": (PHP, """<?php
+        function finish() { global $kept; pg_close($kept); }
+        register_shutdown_function("finish");
+        $kept = pg_connect("", PGSQL_CONNECT_FORCE_NEW);  # here
+        pg_close(pg_connect("", PGSQL_CONNECT_FORCE_NEW));
+        """),
+    "ruby": (RUBY, """
+        require "pg"
+        at_exit { $kept.finish }
+        $kept = PG.connect(host: ENV["PGHOST"])  # here
+        PG.connect(host: ENV["PGHOST"]).finish
+        """),
+}
+
+
+@pytest.mark.parametrize("name", AT_EXIT)
+def test_exit_handlers_of_scripts(run, tmp_path, name):
+    interpreter, text = AT_EXIT[name]
+    script = tmp_path / "script"
+    text = textwrap.dedent(text).lstrip()
+    script.write_text(text)
+    line = [i for i, row in enumerate(text.splitlines(), 1) if "# here" in row][0]
+    done = run([interpreter, str(script)])
+    report = read_report(done.stderr)
+    assert report.leaked == {BY_EXIT: 1} and report.head[1:] == (2, 2)
+    assert [p.script for p in report.places] == ["%s:%d" % (script, line)]
+    check_log(done, report)
+
+
 IN_TIME = {
     "exit handler": """
         import atexit, psycopg2
