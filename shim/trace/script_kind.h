@@ -17,7 +17,7 @@
 
 #include "trace/peek.h"
 
-#define SCRIPT_SYMBOLS_MAX   7
+#define SCRIPT_SYMBOLS_MAX   6
 #define SCRIPT_LIBRARY_BYTES 24
 #define SCRIPT_OFFSETS_MAX   15
 

@@ -26,15 +26,7 @@
 #include "trace/script_python_lines.h"
 
 /* VERSION is a number from 3.11 on, before that a function that gives a text. */
-enum symbol {
-	GET_THIS_THREAD_STATE,
-	VERSION,
-	IS_FINALIZING,
-	FINALIZE,
-	RUN_MAIN,
-	EVAL_CODE,
-	RUNTIME
-};
+enum symbol { GET_THIS_THREAD_STATE, VERSION, IS_FINALIZING, FINALIZE, RUNTIME, EVAL_CODE };
 
 typedef uintptr_t (*state_function)(void);
 typedef int (*finalizing_function)(void);
@@ -440,31 +432,29 @@ static bool runs_a_module(struct script_cursor *cursor)
 	                     FLAGS_OF_FUNCTIONS) == 0;
 }
 
-/* From 3.13 on the function that ends Python is part of Py_RunMain(), see script_end.c. */
-static bool is_at_its_end(const uintptr_t *symbols)
-{
-	return unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1, 0) ||
-	       unwind_called_from(symbols[RUN_MAIN], symbols[RUN_MAIN] + 1, symbols[EVAL_CODE]);
-}
-
 /*
  * Before Python says that it is finalizing it waits for the threads that are no daemons,
  * which go on as before, and runs the exit handlers: in the thread that ends it, which
  * is the main one.
+ *
+ * From 3.13 on the function that does it is part of Py_RunMain(), which runs the script by
+ * PyEval_EvalCode(): so what it does without that is the end.
  */
 static bool ending(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
 	return is_finalizing(cursor->interpreter) ||
-	       (self_tid() == self_pid() && !runs_a_module(cursor) && is_at_its_end(symbols));
+	       (self_tid() == self_pid() && !runs_a_module(cursor) &&
+	        unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1,
+	                           symbols[EVAL_CODE]));
 }
 
 static struct script_kind kind(bool (*known)(struct script_interpreter *, struct peek *))
 {
 	return (struct script_kind){
 		.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",
-	                  "Py_FinalizeEx", "Py_RunMain", "PyEval_EvalCode"},
+	                  "Py_FinalizeEx"},
 		.libraries = libraries,
 		.may_trust = true,
 		.known = known,
@@ -480,7 +470,9 @@ struct script_kind script_python(void)
 	struct script_kind python = kind(publishes);
 
 	python.names[IS_FINALIZING] = "Py_IsFinalizing";
+	python.names[FINALIZE] = "Py_RunMain";
 	python.names[RUNTIME] = "_PyRuntime";
+	python.names[EVAL_CODE] = "PyEval_EvalCode";
 	return python;
 }
 

@@ -122,24 +122,6 @@ EXPORTED __attribute__((noinline)) int Py_FinalizeEx(void)
 	return 0;
 }
 
-EXPORTED __attribute__((noinline)) void PyEval_EvalCode(void);
-EXPORTED __attribute__((noinline)) void PyEval_EvalCode(void)
-{
-	said_while_ending = script_interpreter_ending(dl_changes());
-}
-
-/* From 3.13 on it does what Py_FinalizeEx() does by itself. */
-EXPORTED __attribute__((noinline)) int Py_RunMain(bool at_end);
-EXPORTED __attribute__((noinline)) int Py_RunMain(bool at_end)
-{
-	if (at_end) {
-		said_while_ending = script_interpreter_ending(dl_changes());
-	} else {
-		PyEval_EvalCode();
-	}
-	return 0;
-}
-
 /* ---- making them ---- */
 
 #define FRAMES_MAX 200
@@ -537,10 +519,6 @@ static void tells_that_python_is_ending(void **state)
 	codes[0].pad1[32] = 3; /* co_flags: a function's, so it may be an exit handler's */
 	assert_false(script_interpreter_ending(dl_changes()));
 	Py_FinalizeEx();
-	assert_true(said_while_ending);
-	Py_RunMain(false);
-	assert_false(said_while_ending);
-	Py_RunMain(true);
 	assert_true(said_while_ending);
 	codes[0].pad1[32] = 0; /* a module's: the program is still running */
 	Py_FinalizeEx();
