@@ -2,7 +2,7 @@
 """Coroutines: other stacks run on a thread between any two calls, and within them."""
 import pytest
 
-from reports import BY_EXIT, LEAKED, read_report
+from reports import KEPT, LEAKED, read_report
 from running import same
 
 
@@ -46,10 +46,11 @@ def test_switching_within_calls(coroutines, way, count, rounds):
 def test_exit_from_a_coroutine(run, program):
     """exit(3) is called from a stack that does not lead to it."""
     bare = run([program("coroutines"), "exit", "4"], pooled=False)
-    done = run([program("coroutines"), "exit", "4"])
+    done = run([program("coroutines"), "exit", "4"], env={"PQPOOL_REPORT": "all"})
     assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
     assert done.returncode == 3 and "finished at exit: 8" in done.stdout
     report = read_report(done.stderr)
-    assert report.leaked == {LEAKED: 3, BY_EXIT: 1}
-    kept = [place for place in report.places if place.kind == BY_EXIT]
+    assert report.leaked == {LEAKED: 3, KEPT: 1}
+    kept = [place for place in report.places if place.kind == KEPT]
     assert [place.functions[0] for place in kept] == ["exit_from_here"]
+    assert len(done.events("release", at_exit="yes")) == 1
