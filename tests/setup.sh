@@ -136,6 +136,7 @@ need_clients() {
 	need python3-setproctitle has_module setproctitle
 	need curl has_program curl
 	need ruby test -x /usr/bin/ruby
+	need pgcli test -x /usr/bin/pgcli
 	need ruby-pg /usr/bin/ruby -e 'require "pg"'
 	need ruby-async /usr/bin/ruby -e 'require "async"'
 	need python3-aiopg has_module aiopg
