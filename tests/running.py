@@ -117,6 +117,10 @@ def in_pipeline(values, needs):
             for value in values]
 
 
+# From 17 on a session is asked for login event triggers, whatever the pings are set to.
+NOT_ASKED = pytest.mark.server(before=17)
+
+
 def find_library(name):
     """The path of a library that the linker knows."""
     lines = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True,

@@ -91,6 +91,7 @@ need_bench() {
 	need strace has_program strace
 	need linux-perf has_program perf
 	need_valgrind
+	need e2fsprogs has_system_program mkfs.ext4
 	need openssl has_program openssl
 	need python3-psycopg2 has_module psycopg2
 	need python3-sqlalchemy has_module sqlalchemy

@@ -16,7 +16,7 @@ LEASES = 4
 PHP = """<?php
 for ($i = 0; $i < %d; $i++) {
     $c = pg_connect('host=127.0.0.1 port=%s user=app password=%s dbname=app');
-    echo pg_fetch_result(pg_query($c, 'SELECT pg_backend_pid()'), 0), ' ';
+    echo pg_fetch_result(pg_query($c, 'SELECT pg_backend_pid()'), 0, 0), ' ';
     pg_close($c);
 }
 """

@@ -13,6 +13,8 @@ import subprocess
 import psycopg2
 import pytest
 
+from running import NOT_ASKED
+
 AUTO = {"PQPOOL_RESET": "auto"}
 ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 ROUNDS = 12000
@@ -218,6 +220,7 @@ def lease(s, *statements):
 
 # By what the session was asked last, after the next lease, which sends nothing, has come and
 # gone: whatever the reset was to send has been sent by then.
+@NOT_ASKED
 @pytest.mark.parametrize("env,statements,last", [
     (AUTO, ["SELECT 1"], "SELECT 1"),
     (AUTO, ["BEGIN", "SELECT 1", "COMMIT"], "COMMIT"),
@@ -234,6 +237,7 @@ def test_who_is_reset(script, server, env, statements, last):
     assert len(s.events("session_open")) == 1
 
 
+@NOT_ASKED
 def test_nothing_sent_nothing_reset(script, server):
     s = script(env={"PQPOOL_PRE_PING": "off"})
     assert lease(s) == lease(s)

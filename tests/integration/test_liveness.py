@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from running import stopped
+from running import NOT_ASKED, stopped
 from server import wait_until
 
 PID = "SELECT pg_backend_pid()"
@@ -18,8 +18,6 @@ WATCHFUL = [{}, {"PQPOOL_PRE_PING": "on"}, {"PQPOOL_PRE_PING": "auto"},
             {"PQPOOL_PRE_PING": "on", "PQPOOL_RESET": "off"},
             {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "off"},
             {"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "discard"}]
-# From 17 on a session is asked for login event triggers, whatever the pings are set to.
-NOT_ASKED = pytest.mark.server(before=17)
 
 
 def pids(server):

@@ -196,7 +196,7 @@ def test_ctypes(run):
 
 
 def test_psycopg(run):
-    done = same(run, [PYTHON, "-c", PSYCOPG])
+    done = same(run, [PYTHON, "-c", PSYCOPG], env={"PSYCOPG_IMPL": "python"})
     assert done.stdout.startswith("python\n")
     assert_reused(done, 20)
 

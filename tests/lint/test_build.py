@@ -46,7 +46,7 @@ def test_too_old_a_c_library(tmp_path):
     compiler = tmp_path / "cc"
     compiler.write_text('#!/bin/sh\ncase " $* " in *" -E "*) echo old;; *) exec gcc "$@";; esac\n')
     compiler.chmod(0o755)
-    done = subprocess.run(["make", "-n", "CC=%s" % compiler], cwd=house.ROOT, text=True,
+    done = subprocess.run(["make", "--no-print-directory", "-n", "CC=%s" % compiler], cwd=house.ROOT, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"Makefile:\d+: \*\*\* pqpool needs glibc 2\.35 or newer, to be built and"
