@@ -170,7 +170,14 @@ bool work_is_within(struct work *work, const PGconn *conn, const void *caller)
 
 bool work_is_whole_within(struct work *work, const PGconn *conn, const void *caller)
 {
-	return work_is_within(work, conn, caller) && !lease_is_stale(conn);
+	struct lease *lease;
+
+	if (!work_is_within(work, conn, caller)) {
+		return false;
+	}
+	/* What is finished, or not up yet, is refused for these functions, too. */
+	return lease_find(conn, &lease) != LEASE_IDLE ||
+	       (!lease_is_stale(conn) && !handshake_unready(session_of_lease(lease)));
 }
 
 bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
