@@ -31,7 +31,8 @@ endif
 # The floors call each other's small functions all the time: compiled as one, a lease is a tenth
 # cheaper. Other compilers want a linker of their own for that. LTO_FLAGS= leaves it.
 ifeq ($(origin LTO_FLAGS)$(findstring gcc version,$(shell LC_ALL=C $(CC) -v 2>&1)),undefinedgcc version)
-LTO_FLAGS := -flto -flto-partition=none -ffat-lto-objects
+# Newer ones would make vectors of neighbouring pointers, each with addresses to be relocated.
+LTO_FLAGS := -flto -flto-partition=none -ffat-lto-objects -fno-tree-slp-vectorize
 endif
 
 PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)

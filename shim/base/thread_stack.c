@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -73,6 +72,23 @@ bool thread_stack_is_copied(void)
 	return found;
 }
 
+/* Behind "0x"; 0 without. Not by strtoull(3): built with a newer C library it asks for that
+ * one's. */
+static uintptr_t from_hex(const char *word)
+{
+	uintptr_t number = 0;
+
+	for (word += strncmp(word, "0x", 2) == 0 ? 2 : 0; *word != '\0'; word++) {
+		unsigned digit = (unsigned char)*word;
+
+		if (digit - '0' > 9 && digit - 'a' > 5) {
+			break;
+		}
+		number = number << 4 | (digit <= '9' ? digit - '0' : digit - 'a' + 10);
+	}
+	return number;
+}
+
 /* The word of that number, from the end. */
 static const char *word_from_end(char *line, unsigned number)
 {
@@ -112,6 +128,6 @@ bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
 	close(fd);
 	line[n > 0 ? n : 0] = '\0';
 	/* Of a sleeping thread: the call, what it was given, the stack pointer, the place. */
-	pointer = strtoull(word_from_end(line, 1), NULL, 16);
+	pointer = from_hex(word_from_end(line, 1));
 	return pointer > address && pointer < top;
 }
