@@ -4,9 +4,9 @@
  *
  * Perl and PHP do it in a function that they export. Ruby's is not exported, but lies between
  * two that are. Python's is neither: but what a script does is done by PyEval_EvalCode(),
- * which Py_RunMain() calls, and what Py_RunMain() does without it is the end. All this is so of
- * CPython 3.8 to 3.14, Perl 5.32 to 5.42, PHP 7.4 to 8.5 and Ruby 2.7 to 3.4. Where it is not,
- * what only the interpreter's end has released is not told.
+ * which Py_RunMain() calls, and what Py_RunMain() does without it is the end. Seen with what
+ * Debian 13 has: CPython 3.13, Perl 5.40, PHP 8.4, Ruby 3.3. Where it is not so, what only the
+ * interpreter's end has released is not told.
  */
 #include "trace/script_end.h"
 
