@@ -250,6 +250,8 @@ main() {
 	# Last, when there are lists of packages to find it in.
 	if [ "$level" = check ]; then
 		fetch_promtool
+	fi
+	if [ "$level" = check ] || [ "$level" = clients ]; then
 		fetch_fpm
 	fi
 }

@@ -311,7 +311,8 @@ class Relay(threading.Thread):
         client.close()
 
 
-@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("in_transaction",
+                         [False, pytest.param(True, marks=pytest.mark.libpq(14))])
 def test_a_reset_whose_failure_is_known_before_its_end(script, server, in_transaction):
     """The refusal comes in time to be read at the finish, the rest when it is lent again."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
