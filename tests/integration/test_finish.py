@@ -3,12 +3,15 @@
 of a connection that is not kept, without any further call of the program's."""
 import os
 import signal
+import time
 
 import pytest
 
 from server import wait_until
 
 HUGE = "SELECT repeat('x', 1000) FROM generate_series(1, 50000)"
+# How long a waiter waits at most to see a backend's end (END_WAIT_NS).
+END_SECONDS = 1
 LEAVE = {
     "unread": [["send", HUGE]],
     "single row": [["send", HUGE], ["single"], ["get"]],
@@ -89,9 +92,11 @@ def test_a_waiter_does_not_wait_for_a_blocked_backend(script, server):
     assert wait_until(lambda: is_blocked(server, pid)), "not blocked"
     s.do("begin", "b")
     s.await_events("wait", 1)
+    begin = time.monotonic()
     s.finish("a")
     _, outcome = s.join("b")
     assert outcome.isdigit() and outcome != pid, outcome
+    assert time.monotonic() - begin < END_SECONDS / 2, "it has waited for the backend's end"
     assert wait_until(lambda: pid not in backends(server))
     assert not s.events("session_open_failed")
     s.finish("b")
