@@ -117,6 +117,8 @@ static void *ask_for_second(void *unused)
 {
 	PGconn *second;
 
+	/* The other one has given back what it used: in a pool of one it would wait for this one. */
+	pthread_barrier_wait(&both);
 	first = open_orders("");
 	pthread_barrier_wait(&both);
 	second = open_invoices("");
@@ -127,6 +129,7 @@ static void *ask_for_second(void *unused)
 
 static void *stand_by(void *unused)
 {
+	pthread_barrier_wait(&both);
 	pthread_barrier_wait(&both);
 	getchar();
 	return unused;
