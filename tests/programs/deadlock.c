@@ -117,7 +117,8 @@ static void *ask_for_second(void *unused)
 {
 	PGconn *second;
 
-	/* The other one has given back what it used: in a pool of one it would wait for this one. */
+	/* The other one has given back what it used: in a pool of one it would wait for this
+	 * one. */
 	pthread_barrier_wait(&both);
 	first = open_orders("");
 	pthread_barrier_wait(&both);
