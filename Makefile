@@ -41,7 +41,7 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 
 SHIM_SOURCES := $(wildcard shim/*/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
-TOOL_SOURCES := $(wildcard tools/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
+TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
 	decimal.c needs.c scratch.c pagedir.c symbol.c build_id.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
@@ -78,6 +78,7 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) $(SHIM_WARNINGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO_FLAGS) -MMD -MP -c -o $@ $<
 
+$(BUILD)/%.tool.o: CPPFLAGS += -Itools
 $(BUILD)/%.tool.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<

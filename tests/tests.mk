@@ -150,7 +150,7 @@ lint:
 
 format:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tests/*/*.[ch] \
+	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tools/*/*.[ch] tools/*/*/*.[ch] tests/*/*.[ch] \
 		tests/clients/programs/*.c tests/clients/programs/*.cpp)
 
 demo:

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/version.h"
-#include "check.h"
-#include "doctor.h"
-#include "leaks.h"
-#include "metrics.h"
-#include "run.h"
-#include "status.h"
-#include "top.h"
+#include "check/check.h"
+#include "common/exit_status.h"
+#include "doctor/doctor.h"
+#include "leaks/leaks.h"
+#include "metrics/metrics.h"
+#include "run/run.h"
+#include "top/top.h"
 
 static const struct command {
 	const char *name;

@@ -15,7 +15,7 @@
  * A connect that was never finished is always a leak.
  *
  * Not here: what is told of either (report.h). The tools judge by the same rule what they read
- * (tools/kept.h), as far as they know. Locks: none.
+ * (tools/leaks/kept_rule.h), as far as they know. Locks: none.
  */
 #ifndef PQPOOL_TRACE_KEPT_H
 #define PQPOOL_TRACE_KEPT_H

@@ -21,7 +21,8 @@ def test_compiles_alone(header, tmp_path):
     unit = tmp_path / "alone.c"
     unit.write_text('#include "%s"\n#include "%s"\n' % (house.path(header), house.path(header)))
     for compiler in ("gcc", "clang"):
-        house.output(compiler, *house.flags(), "-fsyntax-only", str(unit))
+        house.output(compiler, *house.flags(), "-I" + house.path("tools"), "-fsyntax-only",
+                     str(unit))
 
 
 def includes():

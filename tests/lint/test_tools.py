@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: PostgreSQL
+"""tools/: a folder per command, over what they share; no command uses another."""
+import os
+
+import pytest
+
+import house
+import test_headers
+
+COMMON = "common"
+MOST_FILES = 16
+
+
+def folder(name):
+    """The command (or "common") that a file below tools/ belongs to; "" is pqpool.c's."""
+    return name.split("/")[0] if "/" in name else ""
+
+
+def is_allowed(name, what):
+    """Whether tools/`name` may include tools/`what`."""
+    own, other = folder(name), folder(what)
+    if own == "":
+        return other == COMMON or what == "%s/%s.h" % (other, other)
+    return other in (own, COMMON)
+
+
+@pytest.mark.parametrize("name, what, allowed", [
+    ("pqpool.c", "run/run.h", True),
+    ("pqpool.c", "run/options.h", False),
+    ("pqpool.c", "common/exit_status.h", True),
+    ("run/run.c", "run/options.h", True),
+    ("run/run.c", "common/pages/status_pages.h", True),
+    ("run/run.c", "leaks/leaks.h", False),
+    ("leaks/report/report_text.c", "leaks/lease_list.h", True),
+    ("common/xalloc.c", "common/pages/status_pages.h", True),
+    ("common/xalloc.c", "run/run.h", False),
+])
+def test_the_rule(name, what, allowed):
+    assert is_allowed(name, what) is allowed
+
+
+def test_commands_use_only_what_is_common():
+    wrong = ["%s:%d: %s" % (name, line, what)
+             for name, line, quoted, what in test_headers.includes()
+             if name.startswith("tools/") and quoted and os.path.exists(house.path("tools/" + what))
+             and not is_allowed(name[len("tools/"):], what)]
+    assert not wrong, "not for this folder:\n" + "\n".join(wrong)
+
+
+def test_folders_are_small():
+    count = {}
+    for name in house.sources(r"tools/.*"):
+        count.setdefault(os.path.dirname(name), []).append(name)
+    large = {where: len(names) for where, names in count.items() if len(names) > MOST_FILES}
+    assert not large, "more than %d files: %s" % (MOST_FILES, large)

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Advice for the connected database. */
+#include "check/advice.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "check/advice_sql.h"
+#include "common/terminal_print.h"
+
+/* Prints object, reason and statement of each row; takes the rows. */
+static bool print_section(const char *title, struct rows *rows)
+{
+	if (rows == NULL) {
+		return false;
+	}
+	printf("%s:%s\n", title, rows_count(rows) > 0 ? "" : " none");
+	for (int i = 0; i < rows_count(rows); i++) {
+		fputs("  ", stdout);
+		shown_text(stdout, rows_text(rows, i, 0));
+		fputs(": ", stdout);
+		shown_text(stdout, rows_text(rows, i, 1));
+		fputs("\n    ", stdout);
+		shown_text(stdout, rows_text(rows, i, 2));
+		puts(";");
+	}
+	rows_free(rows);
+	return true;
+}
+
+static bool is_true(const char *s)
+{
+	return s != NULL && strcmp(s, "t") == 0;
+}
+
+/* What the reader must know of the circumstances. */
+static bool print_circumstances(struct client *client)
+{
+	struct rows *rows = client_ask(client, advice_circumstances_sql, 0, NULL);
+
+	if (rows == NULL) {
+		return false;
+	}
+	fputs("Advice for the database ", stdout);
+	shown_text(stdout, rows_text(rows, 0, 0));
+	if (rows_text(rows, 0, 1) != NULL) {
+		printf(", by statistics gathered since %s\n", rows_text(rows, 0, 1));
+	} else {
+		puts(", by statistics that were never reset");
+	}
+	if (is_true(rows_text(rows, 0, 2))) {
+		puts("This is a standby: what it gathers is about itself; run statements on "
+		     "its "
+		     "primary.");
+	}
+	if (!is_true(rows_text(rows, 0, 3))) {
+		puts("autovacuum is off on this server.");
+	}
+	if (!is_true(rows_text(rows, 0, 4))) {
+		puts("track_counts is off on this server: there is nothing to judge by.");
+	}
+	rows_free(rows);
+	return true;
+}
+
+bool advice_print(struct client *client)
+{
+	return print_circumstances(client) &&
+	       print_section("Overdue for VACUUM or ANALYZE, by autovacuum's own formulas",
+	                     client_ask(client, advice_vacuum_sql, 0, NULL)) &&
+	       print_section("Unused indexes (standbys count their own scans: ask them, too)",
+	                     client_ask(client, advice_unused_sql, 0, NULL)) &&
+	       print_section("Duplicate indexes",
+	                     client_ask(client, advice_duplicates_sql, 0, NULL));
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A connection to a server that only reads, and never waits longer than it was told.
+ *
+ * It connects in steps, for two reasons: a silent server is given up in time, and the
+ * error message can be asked for with its SQLSTATE, which tells a full server from other
+ * refusals in whatever language the server speaks.
+ */
+#include "check/server_conn.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LIBPQ "libpq.so.5"
+
+/* ERRCODE_TOO_MANY_CONNECTIONS, as a verbose message has it. */
+#define FULL "53300: "
+
+#define ERROR_BYTES 1024
+
+#define LIBPQ_CALLS(X)                                                                         \
+	X(PQconnectStartParams)                                                                \
+	X(PQconnectPoll)                                                                       \
+	X(PQfinish)                                                                            \
+	X(PQstatus)                                                                            \
+	X(PQsocket)                                                                            \
+	X(PQerrorMessage)                                                                      \
+	X(PQsetErrorVerbosity)                                                                 \
+	X(PQhost)                                                                              \
+	X(PQport)                                                                              \
+	X(PQsendQueryParams)                                                                   \
+	X(PQconsumeInput)                                                                      \
+	X(PQisBusy)                                                                            \
+	X(PQgetResult)                                                                         \
+	X(PQresultStatus)                                                                      \
+	X(PQresultErrorMessage)                                                                \
+	X(PQclear)                                                                             \
+	X(PQntuples)                                                                           \
+	X(PQgetisnull)                                                                         \
+	X(PQgetvalue)                                                                          \
+	X(PQsetNoticeProcessor)
+
+static struct {
+#define MEMBER(name) __typeof__(name) *name;
+	LIBPQ_CALLS(MEMBER)
+#undef MEMBER
+} pq;
+
+struct client {
+	PGconn *conn; /* NULL if there is no libpq */
+	int64_t timeout_ms;
+	char error[ERROR_BYTES];
+};
+
+static void set_error(struct client *client, const char *why)
+{
+	size_t len = strcspn(why, "\n");
+
+	snprintf(client->error, sizeof(client->error), "%.*s", (int)len, why);
+}
+
+static bool load_libpq(struct client *client)
+{
+	void *handle = dlopen(LIBPQ, RTLD_NOW);
+
+	if (handle == NULL) {
+		set_error(client, dlerror());
+		return false;
+	}
+#define LOOK_UP(name)                                                                          \
+	*(void **)&pq.name = dlsym(handle, #name);                                             \
+	if (pq.name == NULL) {                                                                 \
+		set_error(client, LIBPQ " has no " #name);                                     \
+		return false;                                                                  \
+	}
+	LIBPQ_CALLS(LOOK_UP)
+#undef LOOK_UP
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits for the socket until `deadline`; false if that passed. */
+static bool await(struct client *client, short events, int64_t deadline)
+{
+	for (;;) {
+		struct pollfd socket = {.fd = pq.PQsocket(client->conn), .events = events};
+		int64_t left = deadline - now_ms();
+
+		if (left > 0 && poll(&socket, 1, (int)(left < 60000 ? left : 60000)) > 0) {
+			return true;
+		}
+		if (left <= 0) {
+			snprintf(client->error, sizeof(client->error),
+			         "no answer from the server within %.3g s",
+			         (double)client->timeout_ms / 1000);
+			return false;
+		}
+	}
+}
+
+static void drop_notice(void *arg, const char *message)
+{
+	(void)arg;
+	(void)message;
+}
+
+/* ---- connecting ---- */
+
+static bool go_through_connect(struct client *client)
+{
+	int64_t deadline = now_ms() + client->timeout_ms;
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+
+	if (pq.PQstatus(client->conn) == CONNECTION_BAD) {
+		set_error(client, pq.PQerrorMessage(client->conn));
+		return false;
+	}
+	pq.PQsetErrorVerbosity(client->conn, PQERRORS_VERBOSE);
+	while (status != PGRES_POLLING_OK) {
+		if (!await(client, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+		           deadline)) {
+			return false;
+		}
+		status = pq.PQconnectPoll(client->conn);
+		if (status == PGRES_POLLING_FAILED) {
+			set_error(client, pq.PQerrorMessage(client->conn));
+			return false;
+		}
+	}
+	pq.PQsetErrorVerbosity(client->conn, PQERRORS_DEFAULT);
+	return true;
+}
+
+/* Takes the SQLSTATE out of "FATAL:  53300: sorry, ..."; whether it was that one. */
+static bool tells_full(char *error)
+{
+	char *full = strstr(error, FULL);
+
+	if (full == NULL) {
+		return false;
+	}
+	memmove(full, full + strlen(FULL), strlen(full + strlen(FULL)) + 1);
+	return true;
+}
+
+enum client_outcome client_open(struct client **made, const char *conninfo, int64_t timeout_ms)
+{
+	const char *const names[] = {"dbname", "application_name", NULL};
+	const char *const values[] = {conninfo, "pqpool check", NULL};
+	struct client *client = calloc(1, sizeof(*client));
+
+	*made = client;
+	if (client == NULL) {
+		return CLIENT_FAILED;
+	}
+	client->timeout_ms = timeout_ms;
+	if (!load_libpq(client)) {
+		return CLIENT_FAILED;
+	}
+	client->conn = pq.PQconnectStartParams(names, values, 1);
+	if (client->conn == NULL) {
+		set_error(client, "out of memory");
+		return CLIENT_FAILED;
+	}
+	pq.PQsetNoticeProcessor(client->conn, drop_notice, NULL);
+	if (!go_through_connect(client)) {
+		return tells_full(client->error) ? CLIENT_FULL : CLIENT_FAILED;
+	}
+	return CLIENT_OPEN;
+}
+
+void client_close(struct client *client)
+{
+	if (client != NULL && client->conn != NULL) {
+		pq.PQfinish(client->conn);
+	}
+	free(client);
+}
+
+const char *client_error(const struct client *client)
+{
+	return client != NULL ? client->error : "out of memory";
+}
+
+const char *client_host(const struct client *client)
+{
+	const char *host = pq.PQhost(client->conn);
+
+	return host != NULL ? host : "";
+}
+
+const char *client_port(const struct client *client)
+{
+	return pq.PQport(client->conn);
+}
+
+/* ---- asking ---- */
+
+/* The struct is libpq's own: a name of ours for it, so that others need not know libpq. */
+static PGresult *result_of(const struct rows *rows)
+{
+	return (PGresult *)(uintptr_t)rows;
+}
+
+/* The last result of what was sent; NULL if it failed, with the reason noted. */
+static PGresult *collect(struct client *client, int64_t deadline)
+{
+	PGresult *last = NULL;
+
+	for (;;) {
+		PGresult *next;
+
+		while (pq.PQisBusy(client->conn)) {
+			if (!await(client, POLLIN, deadline)) {
+				pq.PQclear(last);
+				return NULL;
+			}
+			if (!pq.PQconsumeInput(client->conn)) {
+				break; /* PQgetResult tells why */
+			}
+		}
+		next = pq.PQgetResult(client->conn);
+		if (next == NULL) {
+			return last;
+		}
+		pq.PQclear(last);
+		last = next;
+	}
+}
+
+struct rows *client_ask(struct client *client, const char *sql, int n,
+                        const char *const *values)
+{
+	int64_t deadline = now_ms() + client->timeout_ms + 1000; /* statement_timeout first */
+	PGresult *result;
+	ExecStatusType status;
+
+	if (!pq.PQsendQueryParams(client->conn, sql, n, NULL, values, NULL, NULL, 0)) {
+		set_error(client, pq.PQerrorMessage(client->conn));
+		return NULL;
+	}
+	result = collect(client, deadline);
+	if (result == NULL) {
+		return NULL;
+	}
+	status = pq.PQresultStatus(result);
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+		set_error(client, pq.PQresultErrorMessage(result));
+		pq.PQclear(result);
+		return NULL;
+	}
+	return (struct rows *)result;
+}
+
+static bool do_without_rows(struct client *client, const char *sql, int n,
+                            const char *const *values)
+{
+	struct rows *rows = client_ask(client, sql, n, values);
+
+	rows_free(rows);
+	return rows != NULL;
+}
+
+bool client_begin(struct client *client)
+{
+	char timeout[32];
+	const char *values[] = {timeout};
+
+	snprintf(timeout, sizeof(timeout), "%lld", (long long)client->timeout_ms);
+	/* For this transaction only: behind a pooler the next one may be somebody else's. */
+	return do_without_rows(client, "BEGIN TRANSACTION READ ONLY", 0, NULL) &&
+	       do_without_rows(client,
+	                       "SELECT pg_catalog.set_config('search_path', '', true),"
+	                       " pg_catalog.set_config('statement_timeout', $1, true),"
+	                       " pg_catalog.set_config('client_encoding', 'UTF8', true)",
+	                       1, values);
+}
+
+bool client_end(struct client *client)
+{
+	return do_without_rows(client, "COMMIT", 0, NULL);
+}
+
+void rows_free(struct rows *rows)
+{
+	if (rows != NULL) {
+		pq.PQclear(result_of(rows));
+	}
+}
+
+int rows_count(const struct rows *rows)
+{
+	return pq.PQntuples(result_of(rows));
+}
+
+const char *rows_text(const struct rows *rows, int row, int column)
+{
+	PGresult *result = result_of(rows);
+
+	return pq.PQgetisnull(result, row, column) ? NULL : pq.PQgetvalue(result, row, column);
+}
+
+int64_t rows_number(const struct rows *rows, int row, int column)
+{
+	const char *text = rows_text(rows, row, column);
+
+	return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+double rows_real(const struct rows *rows, int row, int column)
+{
+	const char *text = rows_text(rows, row, column);
+
+	return text != NULL ? strtod(text, NULL) : 0;
+}

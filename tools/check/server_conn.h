@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A connection to a server that only reads, and never waits longer than it was told.
+ *
+ * libpq is loaded when it is first needed: the other subcommands must work where a
+ * program brings a libpq of its own and the system has none.
+ *
+ * One thread; nothing here prints.
+ */
+#ifndef PQPOOL_TOOLS_CHECK_SERVER_CONN_H
+#define PQPOOL_TOOLS_CHECK_SERVER_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct client;
+
+enum client_outcome {
+	CLIENT_OPEN,
+	CLIENT_FULL,   /* the server refused, because all its connections are in use */
+	CLIENT_FAILED, /* any other reason */
+};
+
+/*
+ * Connects as `conninfo` and the environment say; each exchange with the server may take
+ * `timeout_ms`. What the outcome, client_error() tells. `*client` gets the connection,
+ * open or failed, which is the caller's to close; NULL if memory ran out.
+ */
+enum client_outcome client_open(struct client **client, const char *conninfo,
+                                int64_t timeout_ms);
+
+/* NULL does nothing. */
+void client_close(struct client *client);
+
+/* Why the last call failed, one line; valid until the next call. Untrusted text. */
+const char *client_error(const struct client *client);
+
+/* Where the connection leads: host name, address or directory; untrusted text. */
+const char *client_host(const struct client *client);
+const char *client_port(const struct client *client);
+
+/* The rows of an answer. */
+struct rows;
+
+/*
+ * Runs one statement; `values` are its parameters $1 to $n as text. NULL on failure.
+ * Owner: the caller, who gives it to rows_free.
+ */
+struct rows *client_ask(struct client *client, const char *sql, int n,
+                        const char *const *values);
+
+/*
+ * Begins a read-only transaction, in which names without a schema are the catalog's and no
+ * statement takes long; ends it. False with client_error.
+ */
+bool client_begin(struct client *client);
+bool client_end(struct client *client);
+
+/* NULL does nothing. */
+void rows_free(struct rows *rows);
+int rows_count(const struct rows *rows);
+/* NULL if the column is null; untrusted text. Columns are counted from 0. */
+const char *rows_text(const struct rows *rows, int row, int column);
+/* The column as a whole number; 0 if it is null. */
+int64_t rows_number(const struct rows *rows, int row, int column);
+/* The column as a number with a fraction; 0 if it is null. */
+double rows_real(const struct rows *rows, int row, int column);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a server says of its connections, at one moment.
+ *
+ * The moment is a transaction (client_begin): within one, the server shows all queries the
+ * same sessions. Our own connection is left out everywhere: it will be gone.
+ *
+ * Everybody sees how many connections there are, whose, and who waits for whom; states of
+ * other roles' sessions only members of pg_read_all_stats (pg_monitor) see. Those that are
+ * not visible are counted as such.
+ */
+#ifndef PQPOOL_TOOLS_CHECK_SERVER_SESSIONS_H
+#define PQPOOL_TOOLS_CHECK_SERVER_SESSIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "check/server_conn.h"
+
+struct census {
+	int64_t max_connections;
+	int64_t reserved; /* for superusers, and for pg_use_reserved_connections */
+	int64_t used;
+	int64_t active;
+	int64_t idle;
+	int64_t idle_in_transaction;
+	int64_t hidden;     /* of them, those whose state is not visible */
+	int64_t waiting;    /* for a lock */
+	int64_t longest_ms; /* idle in transaction; 0 = none */
+};
+
+/* The figures. False with client_error. */
+bool census_count(struct client *client, struct census *census);
+
+/* Sessions for the tables; NULL with client_error, the caller's to free. */
+/* columns: state, number */
+struct rows *census_states(struct client *client);
+/* columns: user or application, number, active, idle, idle in transaction */
+struct rows *census_users(struct client *client);
+struct rows *census_applications(struct client *client);
+/* Idle in transaction for longer than that, longest first: pid, user, database,
+ * application, client's address, milliseconds. */
+struct rows *census_idlers(struct client *client, int64_t ms);
+/* Who waits for a lock: pid, whom it waits for (0 = a prepared transaction); user,
+ * database and application of the one that is waited for. */
+struct rows *census_waits(struct client *client);
+/* All sessions: pid, user, database, state, milliseconds in it, age of the backend in
+ * microseconds (null: not visible). */
+struct rows *census_backends(struct client *client);
+
+#endif

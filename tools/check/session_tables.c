@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The tables of `pqpool check`: whose a server's connections are, and what they do. */
+#include "check/session_tables.h"
+
+#include <stdio.h>
+
+#include "base/config.h"
+#include "check/lease_holders.h"
+#include "common/terminal_print.h"
+
+#define TABLE_ROWS 10 /* of users and applications; the others are added up */
+
+static void print_totals(const struct census *census)
+{
+	printf("max_connections %lld, less %lld reserved: %lld for ordinary users, %lld left\n",
+	       (long long)census->max_connections, (long long)census->reserved,
+	       (long long)(census->max_connections - census->reserved),
+	       (long long)(census->max_connections - census->reserved - census->used));
+	if (census->hidden > 0) {
+		printf("Not visible without the rights of pg_monitor: what %lld of them do\n",
+		       (long long)census->hidden);
+	}
+}
+
+static bool print_states(struct client *client)
+{
+	struct rows *rows = census_states(client);
+
+	if (rows == NULL) {
+		return false;
+	}
+	for (int i = 0; i < rows_count(rows); i++) {
+		printf("%s%lld ", i == 0 ? "By state: " : ", ",
+		       (long long)rows_number(rows, i, 1));
+		shown_text(stdout, rows_text(rows, i, 0));
+	}
+	if (rows_count(rows) > 0) {
+		putchar('\n');
+	}
+	rows_free(rows);
+	return true;
+}
+
+static void print_group(const struct rows *rows, int i)
+{
+	printf("  %5lld  %6lld  %6lld  %14lld  ", (long long)rows_number(rows, i, 1),
+	       (long long)rows_number(rows, i, 2), (long long)rows_number(rows, i, 3),
+	       (long long)rows_number(rows, i, 4));
+	shown_text(stdout, rows_text(rows, i, 0)[0] != '\0' ? rows_text(rows, i, 0) : "(none)");
+	putchar('\n');
+}
+
+/* Takes the rows. */
+static bool print_groups(const char *title, struct rows *rows)
+{
+	int64_t others = 0;
+
+	if (rows == NULL) {
+		return false;
+	}
+	if (rows_count(rows) > 0) {
+		printf("  total  active    idle  in transaction  %s\n", title);
+	}
+	for (int i = 0; i < rows_count(rows); i++) {
+		if (i < TABLE_ROWS) {
+			print_group(rows, i);
+		} else {
+			others += rows_number(rows, i, 1);
+		}
+	}
+	if (others > 0) {
+		printf("  %5lld  of %d others\n", (long long)others,
+		       rows_count(rows) - TABLE_ROWS);
+	}
+	rows_free(rows);
+	return true;
+}
+
+static const char *or_unknown(const char *s)
+{
+	return s != NULL && s[0] != '\0' ? s : "?";
+}
+
+/* "user@database, application". */
+static void print_session(const char *user, const char *database, const char *application)
+{
+	shown_text(stdout, or_unknown(user));
+	putchar('@');
+	shown_text(stdout, or_unknown(database));
+	if (application != NULL && application[0] != '\0') {
+		fputs(", ", stdout);
+		shown_text(stdout, application);
+	}
+}
+
+static bool print_idlers(struct client *client, int64_t idle_ms)
+{
+	struct rows *rows;
+
+	if (idle_ms == CONFIG_NO_LIMIT) {
+		return true;
+	}
+	rows = census_idlers(client, idle_ms);
+	if (rows == NULL) {
+		return false;
+	}
+	if (rows_count(rows) > 0) {
+		fputs("Idle in transaction for longer than ", stdout);
+		shown_span(stdout, idle_ms);
+		puts(":");
+	}
+	for (int i = 0; i < rows_count(rows); i++) {
+		const char *address = rows_text(rows, i, 4);
+
+		printf("  backend %s for ", rows_text(rows, i, 0));
+		shown_span(stdout, rows_number(rows, i, 5));
+		fputs(": ", stdout);
+		print_session(rows_text(rows, i, 1), rows_text(rows, i, 2),
+		              rows_text(rows, i, 3));
+		if (address != NULL) {
+			fputs(", from ", stdout);
+			shown_text(stdout, address);
+		}
+		putchar('\n');
+	}
+	rows_free(rows);
+	return true;
+}
+
+static void print_waits(const struct rows *waits)
+{
+	if (rows_count(waits) > 0) {
+		puts("Waiting for a lock:");
+	}
+	for (int i = 0; i < rows_count(waits); i++) {
+		printf("  backend %s waits for ", rows_text(waits, i, 0));
+		if (rows_number(waits, i, 1) == 0) {
+			puts("a prepared transaction");
+			continue;
+		}
+		printf("backend %s (", rows_text(waits, i, 1));
+		print_session(rows_text(waits, i, 2), rows_text(waits, i, 3),
+		              rows_text(waits, i, 4));
+		puts(")");
+	}
+}
+
+bool roster_print(struct client *client, const struct census *census, int64_t idle_ms)
+{
+	struct rows *waits;
+	bool good;
+
+	print_totals(census);
+	if (!print_states(client) || !print_groups("user", census_users(client)) ||
+	    !print_groups("application", census_applications(client)) ||
+	    !print_idlers(client, idle_ms)) {
+		return false;
+	}
+	waits = census_waits(client);
+	if (waits == NULL) {
+		return false;
+	}
+	print_waits(waits);
+	good = holders_print(client, waits);
+	rows_free(waits);
+	return good;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The tables of `pqpool check`: whose a server's connections are, and what they do. */
+#ifndef PQPOOL_TOOLS_CHECK_SESSION_TABLES_H
+#define PQPOOL_TOOLS_CHECK_SESSION_TABLES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "check/server_conn.h"
+#include "check/server_sessions.h"
+
+/*
+ * Prints them to standard output; sessions idle in transaction for longer than `idle_ms`
+ * are named, with CONFIG_NO_LIMIT none. False if the server failed, with client_error.
+ */
+bool roster_print(struct client *client, const struct census *census, int64_t idle_ms);
+
+#endif

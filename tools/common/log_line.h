@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One line of the log, taken apart: key=value pairs as shim/trace/record.h has them.
+ *
+ * What is read may come from anywhere, a terminal's output or another program's: a line
+ * is taken whole and in the grammar, or not at all.
+ */
+#ifndef PQPOOL_TOOLS_COMMON_LOG_LINE_H
+#define PQPOOL_TOOLS_COMMON_LOG_LINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOGLINE_PAIRS 64
+
+struct logline {
+	size_t count;
+	const char *keys[LOGLINE_PAIRS];
+	const char *values[LOGLINE_PAIRS]; /* quotes and escapes undone */
+};
+
+/*
+ * Takes the line `text` apart in place: it is written to, and `line` points into it. It
+ * has no newline but ends with a NUL. False if it is not in the grammar.
+ */
+bool logline_parse(struct logline *line, char *text);
+
+/* The value of `key`, NULL if there is none. */
+const char *logline_get(const struct logline *line, const char *key);
+
+/* The value as a whole number; false if there is none or it is something else. */
+bool logline_u64(const struct logline *line, const char *key, uint64_t *value);
+bool logline_i64(const struct logline *line, const char *key, int64_t *value);
+
+/* The wall clock of `time=2024-05-01T09:30:00.123456Z`, in microseconds; false likewise. */
+bool logline_time_us(const struct logline *line, uint64_t *us);
+
+#endif

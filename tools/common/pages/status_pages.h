@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The status pages of this user's processes, as copies that hold still.
+ *
+ *   struct pages pages;
+ *   if (pages_read(&pages, 0, pages_warn)) {
+ *           for (size_t i = 0; i < pages.count; i++) { ... pages.all[i] ... }
+ *   }
+ *   pages_free(&pages);
+ *
+ * Whatever the files hold, what is handed out is sound: strings end, pointers point, and
+ * rows that never held still are left out and counted. A file that is no page is
+ * complained of and skipped.
+ */
+#ifndef PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
+#define PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "trace/status_format.h"
+
+/* A call stack as the process saw it; no pointer is NULL, what is unknown is "". */
+struct page_stack {
+	uint32_t id;
+	char *text;      /* the pairs as in the log's event=stack line */
+	char *frames;    /* "module+0xoffset(symbol) ...", innermost first; a space is \x20 */
+	char *build_ids; /* "module=hex ..." */
+	char *script;    /* the place in a script that made the call: "/srv/app.py:12" */
+	char *script_frames; /* all of the script's frames, as in the log */
+	bool given_back;     /* a lease that it took */
+};
+
+struct page_pool {
+	struct status_pool row; /* the numbers */
+	char *label;
+};
+
+struct page_session {
+	struct status_session row;      /* row.state is never FREE */
+	const struct page_pool *pool;   /* NULL: not pooled */
+	const char *label;              /* the pool's, or "not pooled" */
+	const struct page_stack *stack; /* NULL: none or unknown */
+	char *statement;                /* "" = unknown */
+};
+
+struct page {
+	char *path;
+	bool live;         /* false: the process has ended, by force or by exec */
+	uint64_t read_us;  /* when it was read: wall clock */
+	uint64_t ended_us; /* not live: when that was first noticed; 0 = just now */
+	pid_t pid;
+	uint64_t created_us;
+	uint64_t acquired; /* leases, by the process */
+	uint64_t released;
+	uint64_t untold; /* leases begun for which the page had no room */
+	size_t torn;     /* rows left out because they were being written */
+	char *program;
+	char reasons[STATUS_REASONS][STATUS_REASON_BYTES]; /* "" = not in use */
+
+	struct page_pool *pools;
+	size_t pool_count;
+	struct page_session *sessions; /* leased and idle ones */
+	size_t session_count;
+	struct page_stack *stacks;
+	size_t stack_count;
+};
+
+struct pages {
+	struct page *all; /* by pid */
+	size_t count;
+};
+
+/* Told of each file that cannot be read, in words without a newline. */
+typedef void pages_complain(const char *path, const char *what);
+
+/* One that warns on stderr. */
+void pages_warn(const char *path, const char *what);
+
+/*
+ * Reads the pages of `pid`, or of all processes (0), ended ones included. `complain` may be
+ * NULL. False: out of memory, of which stderr has been told. No page at all is true.
+ * Owner: the caller; pages_free takes what either outcome left.
+ */
+bool pages_read(struct pages *pages, pid_t pid, pages_complain *complain);
+void pages_free(struct pages *pages);
+
+/* Takes what ended processes left out of the way, as far as it is nobody's any more. */
+void pages_tidy(void);
+
+/*
+ * How long the lease has been held by the time the page was read, in nanoseconds; of an
+ * ended process, until that was noticed.
+ */
+uint64_t pages_held_ns(const struct page *page, const struct page_session *session);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* From module and offset to function, file and line. */
+#include "common/symbols/source_lookup.h"
+
+#include <err.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/build_id.h"
+#include "base/symbol.h"
+#include "common/terminal_text.h"
+#include "common/xalloc.h"
+
+/* For all modules together. */
+#define TIMEOUT_MS 20000
+
+#define SYMBOL_BYTES 512
+
+static struct module *find_module(struct symbols *symbols, const struct frame *frame,
+                                  uint64_t ran_us)
+{
+	size_t path = strlen(frame->module);
+	size_t whole = path + 1 + strlen(frame->build_id);
+	char *key = memory_new(whole + 1, 1);
+	struct module *module;
+
+	memcpy(key, frame->module, path);
+	memcpy(key + path + 1, frame->build_id, whole - path - 1);
+	HASH_FIND(hh, symbols->modules, key, whole, module);
+	if (module != NULL) {
+		free(key);
+		/* The file must be older than each of its uses. */
+		module->ran_us = ran_us < module->ran_us ? ran_us : module->ran_us;
+		return module;
+	}
+	module = memory_new(1, sizeof(*module));
+	module->path = key;
+	module->build_id = key + path + 1;
+	module->ran_us = ran_us;
+	HASH_ADD_KEYPTR(hh, symbols->modules, key, whole, module);
+	memory_added(module->hh.tbl);
+	return module;
+}
+
+struct spot *symbols_want(struct symbols *symbols, const struct frame *frame, uint64_t ran_us)
+{
+	struct module *module = find_module(symbols, frame, ran_us);
+	struct spot *spot;
+
+	HASH_FIND(hh, module->spots, &frame->offset, sizeof(frame->offset), spot);
+	if (spot == NULL) {
+		spot = memory_new(1, sizeof(*spot));
+		spot->offset = frame->offset;
+		spot->module = module;
+		HASH_ADD(hh, module->spots, offset, sizeof(spot->offset), spot);
+		memory_added(spot->hh.tbl);
+	}
+	return spot;
+}
+
+static bool is_older(const char *path, uint64_t us)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 &&
+	       (uint64_t)st.st_mtim.tv_sec * 1000000 + (uint64_t)st.st_mtim.tv_nsec / 1000 < us;
+}
+
+static enum module_state judge(const struct module *module)
+{
+	char buf[BUILD_ID_MAX];
+	struct text id;
+
+	text_init(&id, buf, sizeof(buf));
+	if (module->path[0] != '/' || !build_id_of_file(module->path, &id)) {
+		return MODULE_ABSENT;
+	}
+	if (module->build_id[0] != '\0') {
+		return strcmp(id.buf, module->build_id) == 0 ? MODULE_THE_SAME : MODULE_CHANGED;
+	}
+	return is_older(module->path, module->ran_us) ? MODULE_THE_SAME : MODULE_CHANGED;
+}
+
+static enum addr2line_outcome ask(struct module *module, int timeout_ms)
+{
+	size_t count = HASH_COUNT(module->spots);
+	uint64_t *offsets = memory_new(count, sizeof(*offsets));
+	struct sources *found = memory_new(count, sizeof(*found));
+	enum addr2line_outcome outcome;
+	size_t i = 0;
+
+	for (struct spot *spot = module->spots; spot != NULL; spot = spot->hh.next) {
+		offsets[i++] = spot->offset;
+	}
+	outcome = addr2line_ask(module->path, offsets, count, found, timeout_ms);
+	i = 0;
+	for (struct spot *spot = module->spots; spot != NULL; spot = spot->hh.next) {
+		spot->sources = found[i++];
+	}
+	free(offsets);
+	free(found);
+	return outcome;
+}
+
+/*
+ * Without a line, addr2line's function is only the nearest one before the spot, however
+ * far away: the symbol tables know how long a function is.
+ */
+static void name_by_symbols(struct spot *spot)
+{
+	char name[SYMBOL_BYTES];
+
+	if (spot->sources.count > 0 && spot->sources.all[0].file != NULL) {
+		return;
+	}
+	addr2line_free(&spot->sources);
+	symbol_nearest(spot->module->path, (uintptr_t)spot->offset, name, sizeof(name));
+	if (name[0] != '\0') {
+		spot->sources.all = memory_new(1, sizeof(*spot->sources.all));
+		spot->sources.all[0].function = memory_copy(name, strlen(name));
+		spot->sources.count = 1;
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What `outcome` means for the modules to come; true if they are to be tried. */
+static bool go_on_after(enum addr2line_outcome outcome, const struct module *module)
+{
+	char *path;
+
+	switch (outcome) {
+	case ADDR2LINE_DONE:
+		return true;
+	case ADDR2LINE_ABSENT:
+		warnx("addr2line (of binutils) cannot be run: no files and lines");
+		return false;
+	case ADDR2LINE_LATE:
+	case ADDR2LINE_FAILED:
+		break;
+	}
+	path = printable(module->path);
+	warnx("addr2line has %s %s: no files and lines of it",
+	      outcome == ADDR2LINE_LATE ? "taken too long for" : "failed on", path);
+	free(path);
+	return outcome == ADDR2LINE_FAILED;
+}
+
+void symbols_resolve(struct symbols *symbols)
+{
+	int64_t deadline_ms = now_ms() + TIMEOUT_MS;
+	bool go_on = true;
+
+	/* Its answers are to be in no language. */
+	setenv("LC_ALL", "C", 1);
+	for (struct module *m = symbols->modules; m != NULL; m = m->hh.next) {
+		m->state = judge(m);
+		if (m->state == MODULE_CHANGED) {
+			char *path = printable(m->path);
+
+			warnx("%s is not the file that ran, but another build: no names from "
+			      "it",
+			      path);
+			free(path);
+		}
+		if (m->state == MODULE_THE_SAME && go_on) {
+			int64_t left = deadline_ms - now_ms();
+
+			go_on = go_on_after(ask(m, left > 0 ? (int)left : 0), m);
+		}
+		if (m->state == MODULE_THE_SAME) {
+			for (struct spot *s = m->spots; s != NULL; s = s->hh.next) {
+				name_by_symbols(s);
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * From module and offset to function, file and line.
+ *
+ * First all spots are asked for, then all are looked up, one addr2line(1) a module. A
+ * module is looked into only if it is the one that ran: the file's build id is the log's,
+ * or, where the log has none, the file is older than the log. What a rebuilt one says
+ * would be wrong.
+ */
+#ifndef PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
+#define PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/table.h"
+#include "common/symbols/addr2line.h"
+#include "common/symbols/call_frames.h"
+
+enum module_state {
+	MODULE_THE_SAME,
+	MODULE_ABSENT, /* no file, or none that can be read */
+	MODULE_CHANGED /* another build */
+};
+
+struct module {
+	const char *path;
+	const char *build_id; /* the log's, "" = unknown */
+	uint64_t ran_us;      /* it was in use then, wall clock */
+	enum module_state state;
+	struct spot *spots;
+	UT_hash_handle hh; /* symbols.c's */
+};
+
+struct spot {
+	uint64_t offset;
+	const struct module *module;
+	struct sources sources; /* after symbols_resolve; none = nothing known */
+	UT_hash_handle hh;      /* symbols.c's */
+};
+
+/* Begins zeroed. Nothing is ever given back: it lives as long as the tool. */
+struct symbols {
+	struct module *modules;
+};
+
+/* The spot of a frame that ran at `ran_us`, to be looked up. */
+struct spot *symbols_want(struct symbols *symbols, const struct frame *frame, uint64_t ran_us);
+
+/* Looks all of them up; once. Warns of modules that are not what ran, and of no addr2line. */
+void symbols_resolve(struct symbols *symbols);
+
+#endif

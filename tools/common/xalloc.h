@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Memory for a tool that has nothing to lose: where there is none, it ends with one line. */
+#ifndef PQPOOL_TOOLS_COMMON_XALLOC_H
+#define PQPOOL_TOOLS_COMMON_XALLOC_H
+
+#include <stddef.h>
+
+/* `count` zeroed items of `size` bytes. Owner: the caller, as of all below. */
+void *memory_new(size_t count, size_t size);
+
+/* `array` with room for `count` items of `size` bytes; what is new in it is not zeroed. */
+void *memory_resize(void *array, size_t count, size_t size);
+
+/* A copy of the `n` bytes at `s`, with a NUL behind them. */
+char *memory_copy(const char *s, size_t n);
+
+/* The element of a hash table that has just been added: `table` is its hh.tbl. */
+void memory_added(const void *table);
+
+#endif

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What the files of a program tell about its way to libpq. */
+#include "doctor/diagnosis.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/needs.h"
+#include "common/terminal_print.h"
+#include "doctor/interpreter_modules.h"
+#include "doctor/interpreter_versions.h"
+
+#define LIBPQ        "libpq.so.5"
+#define LINE_BYTES   (4 * PATH_MAX)
+#define PRELOAD_FILE "/etc/ld.so.preload"
+
+/* In every libpq; whoever defines it has one inside. */
+#define CONNECT "PQconnectdb"
+
+/* ---- lines ---- */
+
+static void print_line(const char *mark, const char *format, va_list arguments)
+{
+	char line[LINE_BYTES];
+
+	vsnprintf(line, sizeof(line), format, arguments);
+	printf("  %s", mark);
+	shown_text(stdout, line);
+	putchar('\n');
+}
+
+void diagnosis_ok(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("ok: ", format, arguments);
+	va_end(arguments);
+}
+
+void diagnosis_note(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("note: ", format, arguments);
+	va_end(arguments);
+}
+
+void diagnosis_trouble(struct diagnosis *diagnosis, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("! ", format, arguments);
+	va_end(arguments);
+	diagnosis->troubles++;
+}
+
+void diagnosis_obstacle(struct diagnosis *diagnosis, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	print_line("! ", format, arguments);
+	va_end(arguments);
+	diagnosis->troubles++;
+	diagnosis->roads = 0;
+}
+
+/* ---- libpqs ---- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static bool is_libpq(const char *name)
+{
+	char room[NEEDS_NAME_MAX];
+
+	return name != NULL && needs_libpq(base_name(name), room) != NULL;
+}
+
+/* The first function that pqpool cannot do without and this libpq does not have. */
+static const char *lacking(const struct object *libpq)
+{
+	static const char *const required[] = {
+#define HOOK(name) #name,
+#define CALL(name) #name,
+#define HOOK_OPTIONAL(name)
+#define CALL_OPTIONAL(name)
+#include "base/hooks.def"
+#undef HOOK
+#undef CALL
+#undef HOOK_OPTIONAL
+#undef CALL_OPTIONAL
+	};
+
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
+		if (object_symbol(libpq, required[i]) != SYMBOL_DEFINED) {
+			return required[i];
+		}
+	}
+	return NULL;
+}
+
+static void judge_libpq(struct diagnosis *diagnosis, const struct loaded *libpq)
+{
+	const char *missing = lacking(libpq->object);
+	char real[PATH_MAX];
+
+	if (realpath(libpq->object->path, real) == NULL) {
+		snprintf(real, sizeof(real), "%s", libpq->object->path);
+	}
+	if (missing != NULL) {
+		diagnosis_trouble(diagnosis, "%s has no %s: libpq 10 or newer is needed", real,
+		                  missing);
+		return;
+	}
+	diagnosis->roads++;
+	diagnosis_ok("%s, which %s needs as %s, found by %s", real, libpq->by->object->path,
+	             libpq->object->soname != NULL ? libpq->object->soname
+	                                           : base_name(libpq->object->path),
+	             libpq->road);
+	for (const struct loaded *each = libpq->by; each->by != NULL; each = each->by) {
+		printf("      %s is there for %s, by %s\n", base_name(each->object->path),
+		       base_name(each->by->object->path), each->road);
+	}
+	if (object_symbol(libpq->object, "PQenterPipelineMode") != SYMBOL_DEFINED) {
+		diagnosis_note("it is older than 14: connections given back inside a "
+		               "transaction are closed, not kept");
+	}
+}
+
+/* Those that came in since the process had `from` objects. */
+static void judge_objects(struct diagnosis *diagnosis, size_t from)
+{
+	for (size_t i = from; i < diagnosis->process.count; i++) {
+		const struct loaded *each = diagnosis->process.all[i];
+		enum object_symbol inside;
+
+		if (each->by != NULL &&
+		    (is_libpq(each->object->path) || is_libpq(each->object->soname))) {
+			judge_libpq(diagnosis, each);
+			continue;
+		}
+		inside = object_symbol(each->object, CONNECT);
+		if (inside == SYMBOL_DEFINED || inside == SYMBOL_HIDDEN) {
+			diagnosis_trouble(diagnosis,
+			                  "%s has a libpq linked into it: what it calls in "
+			                  "there passes pqpool by",
+			                  each->object->path);
+		}
+	}
+}
+
+static void report_missing(const char *name, const struct loaded *by, void *arg)
+{
+	struct diagnosis *diagnosis = arg;
+
+	if (is_libpq(name)) {
+		diagnosis_trouble(diagnosis, "%s needs %s, which is nowhere", by->object->path,
+		                  name);
+	} else {
+		diagnosis_note("%s needs %s, which is nowhere", by->object->path, name);
+	}
+}
+
+/* ---- modules of interpreters ---- */
+
+static void judge_ctypes(struct diagnosis *diagnosis, const char *module)
+{
+	char path[PATH_MAX];
+	const char *road = search_library(LIBPQ, diagnosis->first, path);
+	size_t before = diagnosis->process.count;
+
+	diagnosis_note("%s looks libpq's functions up by dlsym, which pqpool answers, too",
+	               module);
+	if (road == NULL) {
+		diagnosis_trouble(diagnosis, "%s wants %s, which is nowhere", module, LIBPQ);
+		return;
+	}
+	process_load(&diagnosis->process, path, diagnosis->first, road, report_missing,
+	             diagnosis);
+	judge_objects(diagnosis, before);
+}
+
+static void judge_module(enum module_kind kind, const char *path, void *arg)
+{
+	struct diagnosis *diagnosis = arg;
+	size_t before = diagnosis->process.count;
+
+	switch (kind) {
+	case MODULE_PROTOCOL:
+		diagnosis_note("%s speaks to the server without libpq: its connections are not "
+		               "pooled",
+		               path);
+		break;
+	case MODULE_CTYPES:
+		judge_ctypes(diagnosis, path);
+		break;
+	case MODULE_LINKED:
+		if (process_load(&diagnosis->process, path, diagnosis->first, "dlopen",
+		                 report_missing, diagnosis) == NULL) {
+			diagnosis_note("%s cannot be read, or is of another machine", path);
+			break;
+		}
+		if (diagnosis->process.count > before) {
+			diagnosis_ok("%s, if the program uses it", path);
+			judge_objects(diagnosis, before);
+		}
+		break;
+	}
+}
+
+static void judge_interpreter(struct diagnosis *diagnosis)
+{
+	int roads = diagnosis->roads;
+
+	modules_find(diagnosis->program, diagnosis->script, judge_module, diagnosis);
+	if (diagnosis->roads == roads) {
+		diagnosis_note("no module that needs libpq is where %s looks by default",
+		               base_name(diagnosis->program));
+	} else if (modules_is_deepbound(diagnosis->program)) {
+		diagnosis_note(
+			"PHP before 8.5 loads extensions with RTLD_DEEPBIND; pqpool takes "
+			"that flag off for those that need libpq");
+	}
+}
+
+void diagnosis_roads(struct diagnosis *diagnosis)
+{
+	puts("libpq");
+	diagnosis->first = process_load(&diagnosis->process, diagnosis->program, NULL, "execve",
+	                                report_missing, diagnosis);
+	if (diagnosis->first == NULL) {
+		diagnosis_trouble(diagnosis, "%s cannot be read", diagnosis->program);
+		return;
+	}
+	judge_objects(diagnosis, 0);
+	for (size_t i = 0; i < diagnosis->process.count; i++) {
+		const struct object *object = diagnosis->process.all[i]->object;
+
+		interpreters_judge(object, object->path);
+	}
+	if (modules_is_interpreter(diagnosis->program)) {
+		judge_interpreter(diagnosis);
+	}
+	if (diagnosis->roads == 0 && diagnosis->troubles == 0) {
+		diagnosis_trouble(diagnosis,
+		                  "no way to a libpq is to be seen. If the program loads one "
+		                  "while it runs (dlopen), or starts other programs that use "
+		                  "one, that is pooled all the same");
+	}
+}
+
+/* ---- preloads and the C library ---- */
+
+static const struct loaded *find_soname(const struct process *process, const char *begin)
+{
+	for (size_t i = 0; i < process->count; i++) {
+		const char *soname = process->all[i]->object->soname;
+
+		if (soname != NULL && strncmp(soname, begin, strlen(begin)) == 0) {
+			return process->all[i];
+		}
+	}
+	return NULL;
+}
+
+struct fit {
+	struct diagnosis *diagnosis;
+	const struct object *libc;
+	int missing;
+};
+
+static void check_version(const char *version, void *arg)
+{
+	struct fit *fit = arg;
+
+	if (!object_has_version(fit->libc, version)) {
+		diagnosis_obstacle(fit->diagnosis, "%s needs %s, which %s is too old for",
+		                   base_name(fit->diagnosis->shim), version, fit->libc->path);
+		fit->missing++;
+	}
+}
+
+static void judge_libc(struct diagnosis *diagnosis)
+{
+	const struct loaded *libc = find_soname(&diagnosis->process, "libc.so.6");
+	struct object *shim = object_open(diagnosis->shim);
+	struct fit fit = {diagnosis, libc != NULL ? libc->object : NULL, 0};
+
+	if (shim == NULL) {
+		diagnosis_obstacle(diagnosis, "%s cannot be read", diagnosis->shim);
+	} else if (libc != NULL) {
+		object_needs_versions(shim, "libc.so.6", check_version, &fit);
+		if (fit.missing == 0) {
+			diagnosis_ok("%s fits %s", diagnosis->shim, libc->object->path);
+		}
+	}
+	object_close(shim);
+}
+
+/* A function of libpq's that the object defines; NULL if there is none. */
+static const char *answered(const struct object *object)
+{
+	static const char *const hooked[] = {
+#define HOOK(name)          #name,
+#define HOOK_OPTIONAL(name) #name,
+#define CALL(name)
+#define CALL_OPTIONAL(name)
+#include "base/hooks.def"
+#undef HOOK
+#undef CALL
+#undef HOOK_OPTIONAL
+#undef CALL_OPTIONAL
+	};
+
+	for (size_t i = 0; i < sizeof(hooked) / sizeof(hooked[0]); i++) {
+		if (object_symbol(object, hooked[i]) == SYMBOL_DEFINED) {
+			return hooked[i];
+		}
+	}
+	return NULL;
+}
+
+static void judge_preload(struct diagnosis *diagnosis, const char *name, const char *where)
+{
+	char path[PATH_MAX];
+	const char *road = search_library(name, diagnosis->first, path);
+	struct object *object = road != NULL ? object_open(path) : NULL;
+	const char *function;
+
+	if (object == NULL) {
+		diagnosis_note("%s in %s cannot be preloaded; the linker says so and goes on",
+		               name, where);
+		return;
+	}
+	function = answered(object);
+	if (strcmp(path, diagnosis->shim) == 0) {
+		diagnosis_ok("%s is in %s already", path, where);
+	} else if (object->soname != NULL && strcmp(object->soname, "libpqpool.so") == 0) {
+		diagnosis_trouble(diagnosis, "%s in %s is another pqpool", path, where);
+	} else if (function != NULL) {
+		diagnosis_trouble(diagnosis,
+		                  "%s in %s answers libpq's functions, too (%s): what it does "
+		                  "with them pqpool cannot know",
+		                  path, where, function);
+	} else {
+		diagnosis_ok("%s in %s is no concern of pqpool's", path, where);
+	}
+	object_close(object);
+}
+
+static void judge_list(struct diagnosis *diagnosis, char *list, const char *separators,
+                       const char *where)
+{
+	char *rest = NULL;
+
+	for (char *name = strtok_r(list, separators, &rest); name != NULL;
+	     name = strtok_r(NULL, separators, &rest)) {
+		judge_preload(diagnosis, name, where);
+	}
+}
+
+static void judge_preload_file(struct diagnosis *diagnosis)
+{
+	FILE *file = fopen(PRELOAD_FILE, "re");
+	char list[LINE_BYTES];
+	size_t n;
+
+	if (file == NULL) {
+		return;
+	}
+	n = fread(list, 1, sizeof(list) - 1, file);
+	fclose(file);
+	list[n] = '\0';
+	judge_list(diagnosis, list, " \t\n:", PRELOAD_FILE);
+}
+
+void diagnosis_preloads(struct diagnosis *diagnosis)
+{
+	const char *list = getenv("LD_PRELOAD");
+	char *copy = list != NULL ? strdup(list) : NULL;
+	const struct loaded *sanitizer = find_soname(&diagnosis->process, "libasan.so");
+
+	puts("Preloading");
+	judge_libc(diagnosis);
+	if (sanitizer != NULL) {
+		diagnosis_obstacle(
+			diagnosis,
+			"%s wants to be loaded first, and ends the program otherwise; "
+			"ASAN_OPTIONS=verify_asan_link_order=0 lets it be second",
+			base_name(sanitizer->object->path));
+	}
+	if (copy != NULL) {
+		judge_list(diagnosis, copy, " :", "LD_PRELOAD");
+	}
+	free(copy);
+	judge_preload_file(diagnosis);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * `pqpool doctor`: would a program be pooled, and if not, why not.
+ *
+ * It is only read, never run: not even by ldd(1), which has the program's own linker run.
+ */
+#include "doctor/doctor.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/exit_status.h"
+#include "common/preload_shim.h"
+#include "common/preloadable.h"
+#include "common/program_path.h"
+#include "common/terminal_print.h"
+#include "doctor/diagnosis.h"
+#include "doctor/effective_settings.h"
+
+#define SCRIPT_LINE   256
+#define SCRIPT_LEVELS 5
+
+static void print_help(void)
+{
+	puts("Usage: pqpool doctor PROGRAM\n"
+	     "\n"
+	     "Tells from its files whether PROGRAM, or the interpreter of a script, would be\n"
+	     "pooled by pqpool run: which libpq it finds and by which road, what stands "
+	     "against\n"
+	     "preloading, what else is preloaded, and the effective configuration. PROGRAM is\n"
+	     "not run. Of interpreters the modules that need libpq are looked for where these\n"
+	     "are by default; what a program loads from elsewhere while it runs is not seen.\n"
+	     "\n"
+	     "Lines that begin with ! are reasons for which connections are not pooled.\n"
+	     "\n"
+	     "Exit status: 0 if it would be pooled, 1 if not or only in part, 2 if the usage "
+	     "was\n"
+	     "bad, 125 if pqpool could not do its part, 126 if PROGRAM cannot be run, 127 if "
+	     "it\n"
+	     "was not found.");
+}
+
+/* ---- scripts ---- */
+
+/* The next word of `*rest`, which moves behind it; NULL at the end. */
+static char *next_word(char **rest)
+{
+	char *word = *rest + strspn(*rest, " \t");
+	size_t len = strcspn(word, " \t");
+
+	*rest = word + len + (word[len] != '\0');
+	word[len] = '\0';
+	return len > 0 ? word : NULL;
+}
+
+/* The program that "/usr/bin/env -S NAME=VALUE program" looks for. */
+static char *word_of_env(char **rest)
+{
+	char *word = next_word(rest);
+
+	while (word != NULL && (word[0] == '-' || strchr(word, '=') != NULL)) {
+		word = next_word(rest);
+	}
+	return word;
+}
+
+/* The interpreter of the script `path` in `buf`; false if it is none, or cannot be found. */
+static bool find_interpreter(const char *path, char buf[PATH_MAX])
+{
+	char line[SCRIPT_LINE + 1];
+	char found[PATH_MAX];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t n = fd >= 0 ? read(fd, line, SCRIPT_LINE) : -1;
+	char *rest = line + 2;
+	const char *name;
+
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (n < 2 || memcmp(line, "#!", 2) != 0) {
+		return false;
+	}
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	name = next_word(&rest);
+	if (name != NULL && strcmp(name, "/usr/bin/env") == 0) {
+		name = word_of_env(&rest);
+	}
+	name = name != NULL ? program_find(name, found, sizeof(found)) : NULL;
+	if (name == NULL) {
+		return false;
+	}
+	snprintf(buf, PATH_MAX, "%s", name);
+	return true;
+}
+
+/* Goes from the script to the program that is executed in the end. */
+static void follow_scripts(struct diagnosis *diagnosis, const char *path)
+{
+	snprintf(diagnosis->program, sizeof(diagnosis->program), "%s", path);
+	for (int level = 0; level < SCRIPT_LEVELS; level++) {
+		char interpreter[PATH_MAX];
+
+		if (!find_interpreter(diagnosis->program, interpreter)) {
+			break;
+		}
+		diagnosis->script = path;
+		memcpy(diagnosis->program, interpreter, sizeof(interpreter));
+	}
+}
+
+/* ---- the examination ---- */
+
+/* Returns 0, or the exit status for a program into which nothing can be preloaded. */
+static int examine_program(struct diagnosis *diagnosis, const char *path)
+{
+	char why[3 * PATH_MAX];
+	int status = inspect_program(path, diagnosis->shim, why, sizeof(why));
+
+	puts("Program");
+	if (status == 0 && diagnosis->script != NULL) {
+		status = inspect_program(diagnosis->program, diagnosis->shim, why, sizeof(why));
+	}
+	if (status != 0) {
+		diagnosis_trouble(diagnosis, "%s", why);
+		return status;
+	}
+	if (diagnosis->script != NULL) {
+		diagnosis_ok("%s is a script, %s can be preloaded into", path,
+		             diagnosis->program);
+		diagnosis_note("programs that a script runs in turn are pooled as well: ask "
+		               "about those");
+	} else {
+		diagnosis_ok("%s can be preloaded into", diagnosis->program);
+	}
+	return 0;
+}
+
+static void examine_settings(struct diagnosis *diagnosis)
+{
+	static struct config config; /* what it points to is kept, too */
+	const char *slash = strrchr(diagnosis->program, '/');
+	const char *name = slash != NULL ? slash + 1 : diagnosis->program;
+
+	puts("Configuration");
+	if (!settings_print(&config)) {
+		diagnosis_obstacle(diagnosis, "with such a value programs run unpooled");
+	} else if (config.disable) {
+		diagnosis_obstacle(diagnosis, "PQPOOL_DISABLE is on");
+	} else if (!config_wants_program(&config, name)) {
+		diagnosis_obstacle(diagnosis, "PQPOOL_ONLY or PQPOOL_SKIP leaves %s out", name);
+	}
+	puts("Files");
+	settings_print_files(&config, name);
+}
+
+static void print_limits(void)
+{
+	puts("Never pooled, but passed through: replication connections, those with\n"
+	     "  load_balance_hosts=random or oauth_issuer, and what libpq refuses to parse");
+}
+
+static void print_verdict(const struct diagnosis *diagnosis, const char *name)
+{
+	fputs("Verdict: ", stdout);
+	shown_text(stdout, name);
+	if (diagnosis->troubles == 0) {
+		puts(" would be pooled");
+	} else {
+		printf(" would %s be pooled: %d reason%s above\n",
+		       diagnosis->roads > 0 ? "perhaps not, or only in part," : "not",
+		       diagnosis->troubles, diagnosis->troubles > 1 ? "s" : "");
+	}
+}
+
+/* The exit status. */
+static int examine(struct diagnosis *diagnosis, const char *path)
+{
+	int status = examine_program(diagnosis, path);
+
+	if (status == STATUS_CANNOT_RUN || status == STATUS_NOT_FOUND) {
+		return status;
+	}
+	if (status == 0) {
+		diagnosis_roads(diagnosis);
+	}
+	if (diagnosis->first != NULL) {
+		diagnosis_preloads(diagnosis);
+	}
+	examine_settings(diagnosis);
+	if (diagnosis->roads > 0) {
+		print_limits();
+	}
+	print_verdict(diagnosis, path);
+	return diagnosis->troubles > 0 ? STATUS_NOT_POOLED : 0;
+}
+
+static int cannot_run(const char *name)
+{
+	int status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
+
+	warn("%s", name);
+	return status;
+}
+
+int doctor_main(int argc, char **argv)
+{
+	static const struct option table[] = {{"help", no_argument, NULL, 'h'},
+	                                      {NULL, 0, NULL, 0}};
+	static struct diagnosis diagnosis;
+	char buf[PATH_MAX];
+	const char *path;
+	char *shim;
+	int status;
+	int value = getopt_long(argc, argv, "+h", table, NULL);
+
+	if (value == 'h') {
+		print_help();
+		return 0;
+	}
+	if (value != -1) {
+		fputs("Try 'pqpool doctor --help'.\n", stderr);
+		return STATUS_USAGE;
+	}
+	if (argc - optind != 1) {
+		warnx("doctor: name one program; see pqpool doctor --help");
+		return STATUS_USAGE;
+	}
+	path = program_find(argv[optind], buf, sizeof(buf));
+	if (path == NULL || access(path, X_OK) != 0) {
+		return cannot_run(argv[optind]);
+	}
+	shim = preload_find();
+	if (shim == NULL) {
+		return STATUS_FAILED;
+	}
+	diagnosis.shim = shim;
+	follow_scripts(&diagnosis, path);
+	status = examine(&diagnosis, path);
+	process_free(&diagnosis.process);
+	free(shim);
+	return status;
+}

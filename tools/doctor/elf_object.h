@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A program or shared library as its ELF file tells about itself.
+ *
+ * Nothing in the file is believed: every offset and count is checked against its size.
+ */
+#ifndef PQPOOL_TOOLS_DOCTOR_ELF_OBJECT_H
+#define PQPOOL_TOOLS_DOCTOR_ELF_OBJECT_H
+
+#include <elf.h>
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct object {
+	char *path;
+	const unsigned char *bytes; /* the file, mapped */
+	size_t size;
+
+	/* Strings lie in the mapping; NULL = none. */
+	const char *soname;
+	const char *rpath;
+	const char *runpath;
+
+	/* object.c's */
+	const ElfW(Dyn) * dynamic;
+	size_t dynamic_count;
+	const char *strings;
+	size_t strings_size;
+};
+
+/*
+ * Opens `path` if it is an ELF file of this machine's kind (class, byte order, machine);
+ * NULL if not, or if memory ran out. Owner: the caller, who gives it to object_close.
+ */
+struct object *object_open(const char *path);
+/* NULL does nothing. */
+void object_close(struct object *object);
+
+/* The n-th library that it needs; NULL after the last. */
+const char *object_needed(const struct object *object, size_t n);
+
+/* DF_1_NODEFLIB: the default places are not for this one's needs. */
+bool object_has_nodeflib(const struct object *object);
+
+enum object_symbol {
+	SYMBOL_ABSENT,
+	SYMBOL_WANTED,  /* it is to come from elsewhere */
+	SYMBOL_DEFINED, /* for others, too */
+	SYMBOL_HIDDEN,  /* in here, for nobody else; only an unstripped file tells */
+};
+
+enum object_symbol object_symbol(const struct object *object, const char *name);
+
+/* The value of a variable that it defines for others, as the file has it. */
+bool object_constant(const struct object *object, const char *name, void *to, size_t n);
+
+/* Calls `each` for the versions that it needs of the library `file`, "GLIBC_2.34". */
+void object_needs_versions(const struct object *object, const char *file,
+                           void (*each)(const char *version, void *arg), void *arg);
+
+/* Whether it defines that version. */
+bool object_has_version(const struct object *object, const char *version);
+
+#endif

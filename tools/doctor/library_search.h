@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Where the dynamic linker of glibc finds a library, told from the files alone: nothing
+ * is run and nothing is loaded.
+ *
+ * Not followed: directories for processors with special abilities (glibc-hwcaps), which
+ * hold other builds of the same library.
+ */
+#ifndef PQPOOL_TOOLS_DOCTOR_LIBRARY_SEARCH_H
+#define PQPOOL_TOOLS_DOCTOR_LIBRARY_SEARCH_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "doctor/elf_object.h"
+
+/* An object that is loaded, and who caused it: `by` is NULL for the program. */
+struct loaded {
+	struct object *object;
+	const struct loaded *by;
+	const char *road; /* "DT_RUNPATH", "/etc/ld.so.cache", ...; never freed */
+};
+
+/* What has been loaded so far, in the linker's order: breadth first. */
+struct process {
+	struct loaded **all;
+	size_t count;
+};
+
+/*
+ * The path of the library `name` as `by` would get it, in `path`, and by which road; NULL
+ * if it is nowhere.
+ */
+const char *search_library(const char *name, const struct loaded *by, char path[PATH_MAX]);
+
+/*
+ * Adds the object in `path` and everything it needs, unless it is there already; `missing`
+ * is told of names that were not found. Returns the object's own entry; NULL if it is no
+ * object of this machine's kind, or memory ran out.
+ */
+const struct loaded *
+process_load(struct process *process, const char *path, const struct loaded *by,
+             const char *road,
+             void (*missing)(const char *name, const struct loaded *by, void *arg), void *arg);
+
+void process_free(struct process *process);
+
+#endif

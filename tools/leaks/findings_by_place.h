@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a ledger amounts to: the leases that were never given back in time, those that a
+ * running process still holds, grouped by the place that took them, with its source
+ * lines. In the order of a report: the leaks first, of each kind the places with most
+ * leases first, in each place the oldest lease first.
+ */
+#ifndef PQPOOL_TOOLS_LEAKS_FINDINGS_BY_PLACE_H
+#define PQPOOL_TOOLS_LEAKS_FINDINGS_BY_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/symbols/call_frames.h"
+#include "common/symbols/source_lookup.h"
+#include "leaks/lease_list.h"
+
+enum finding_kind {
+	FINDING_NEVER_RELEASED,
+	FINDING_RELEASED_BY_EXIT,
+	FINDING_NEVER_FINISHED,
+	FINDING_KEPT, /* no leak: the one connection of its place and thread, to the end */
+	FINDING_SUPPRESSED, /* leaks that the program was told not to tell of */
+	FINDING_HELD,       /* no leak: the process runs and may give it back */
+	FINDING_KINDS
+};
+
+struct finding {
+	enum finding_kind kind;
+	struct held *const *leases; /* `count` of them, the oldest first */
+	size_t count;
+	struct frames frames; /* none = the place is unknown */
+	struct spot **spots;  /* a frame each */
+	const char *script;   /* the script's place, "" = none */
+	const char *script_frames;
+};
+
+struct findings {
+	struct finding *all;
+	size_t count;
+	size_t leases[FINDING_KINDS]; /* of each kind */
+	size_t places[FINDING_KINDS];
+	struct held **held; /* what the findings' leases point into */
+	struct symbols symbols;
+};
+
+/* The kind of leak, or not, that a lease is by what is known of its process. */
+enum finding_kind finding_kind(const struct held *held);
+
+/* Leases that are leaks, and not suppressed. */
+size_t findings_leaked(const struct findings *findings);
+
+/*
+ * Groups what is in the ledger, which must stay, and looks the places up. It is never
+ * given back: the tool ends with it.
+ */
+void findings_make(struct findings *findings, const struct ledger *ledger);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The files of a log in the order they were written: those that rotation put aside
+ * (name.3, name.2, name.1, the newest), then the one in use, name.
+ *
+ * All are opened before the first is read, and the newest first: a rotation meanwhile
+ * only renames what is held open, and nothing can slip through in between.
+ */
+#ifndef PQPOOL_TOOLS_LEAKS_INPUT_LOG_FILES_H
+#define PQPOOL_TOOLS_LEAKS_INPUT_LOG_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct logfile {
+	char *name;
+	int fd;
+	unsigned family; /* of one log: the files of two logs may be two machines' */
+};
+
+struct logfiles {
+	struct logfile *all; /* in the order of reading */
+	size_t count;
+};
+
+/*
+ * Opens the logs that are named, each with its rotated siblings; of a rotated file the
+ * others, too, if the log that it belongs to is there. No file is opened twice. False,
+ * after one line on stderr, if a named one cannot be opened. Owner: the caller, who gives
+ * it to logfiles_close either way.
+ */
+bool logfiles_open(struct logfiles *files, char *const *names, size_t count);
+void logfiles_close(struct logfiles *files);
+
+#endif

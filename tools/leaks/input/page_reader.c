@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What the status page of a process, living or dead, tells of its leases. */
+#include "leaks/input/page_reader.h"
+
+#include <err.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "common/pages/status_pages.h"
+#include "common/xalloc.h"
+
+/* As the log has them. */
+static const char *const transactions[] = {
+	[STATUS_TRANSACTION_UNKNOWN] = "unknown", [STATUS_TRANSACTION_IDLE] = "idle",
+	[STATUS_TRANSACTION_ACTIVE] = "active",   [STATUS_TRANSACTION_OPEN] = "in_transaction",
+	[STATUS_TRANSACTION_FAILED] = "failed",
+};
+
+/* All are of processes of one number: the last that had it. */
+static const struct page *last_page(const struct pages *pages)
+{
+	const struct page *last = NULL;
+
+	for (size_t i = 0; i < pages->count; i++) {
+		const struct page *page = &pages->all[i];
+
+		if (last == NULL || page->created_us > last->created_us) {
+			last = page;
+		}
+	}
+	return last;
+}
+
+static void add_lease(struct ledger *ledger, struct process *process, const struct page *page,
+                      const struct page_session *session)
+{
+	const struct status_session *row = &session->row;
+	struct held *held = ledger_find(process, row->lease);
+
+	if (held == NULL) { /* a page may hold anything */
+		held = ledger_add(process, row->lease);
+	}
+	held->session = row->id;
+	held->backend = row->backend;
+	held->thread = row->tid;
+	held->pool = ledger_word(ledger, session->label);
+	held->pooled = session->pool != NULL;
+	held->began_us = row->began_us;
+	held->hold_us = pages_held_ns(page, session) / NS_PER_US;
+	held->stack = row->stack;
+	if (row->transaction < sizeof(transactions) / sizeof(transactions[0])) {
+		const char *word = transactions[row->transaction];
+
+		held->transaction = memory_copy(word, strlen(word));
+	}
+	if (session->statement[0] != '\0') {
+		held->statement = memory_copy(session->statement, strlen(session->statement));
+	}
+}
+
+static void tell_gaps(const struct page *page)
+{
+	if (page->untold > 0) {
+		warnx("%" PRIu64 " leases of process %d had no room on its status page",
+		      page->untold, (int)page->pid);
+	}
+	if (page->torn > 0) {
+		warnx("%zu leases of process %d were just being entered on its status page",
+		      page->torn, (int)page->pid);
+	}
+}
+
+/* The page has the same pairs as the log's line. */
+static void enter_stack(struct ledger *ledger, struct process *process,
+                        const struct page_stack *stack)
+{
+	const char *const texts[LEDGER_TEXTS] = {stack->frames, stack->build_ids, stack->script,
+	                                         stack->script_frames};
+
+	ledger_number(process, stack->id, ledger_place(ledger, texts));
+	if (stack->given_back) {
+		ledger_note_given_back(process, stack->id);
+	}
+}
+
+static void enter(struct ledger *ledger, const struct page *page)
+{
+	struct process *process =
+		ledger_process(ledger, (struct owner){.pid = (int64_t)page->pid});
+
+	process->program = ledger_word(ledger, page->program);
+	process->acquired = page->acquired;
+	process->released = page->released;
+	process->first_us = page->created_us;
+	process->last_us = page->ended_us != 0 ? page->ended_us : page->read_us;
+	process->running = page->live;
+	process->ended = !page->live;
+	for (size_t i = 0; i < page->stack_count; i++) {
+		enter_stack(ledger, process, &page->stacks[i]);
+	}
+	for (size_t i = 0; i < page->session_count; i++) {
+		if (page->sessions[i].row.state == STATUS_SESSION_LEASED) {
+			add_lease(ledger, process, page, &page->sessions[i]);
+		}
+	}
+	tell_gaps(page);
+}
+
+bool leaks_page_read(struct ledger *ledger, pid_t pid)
+{
+	struct pages pages;
+	const struct page *page = NULL;
+
+	if (pages_read(&pages, pid, pages_warn)) {
+		page = last_page(&pages);
+		if (page != NULL) {
+			enter(ledger, page);
+		} else {
+			warnx("process %d has no status page: it has ended in order, has no "
+			      "pool, or is another user's",
+			      (int)pid);
+		}
+	}
+	pages_free(&pages);
+	return page != NULL;
+}

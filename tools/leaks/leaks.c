@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* `pqpool leaks`: the leak report, made anew from logs or from a status page. */
+#include "leaks/leaks.h"
+
+#include <err.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/exit_status.h"
+#include "common/terminal_text.h"
+#include "leaks/findings_by_place.h"
+#include "leaks/input/log_reader.h"
+#include "leaks/input/page_reader.h"
+#include "leaks/kept_rule.h"
+#include "leaks/lease_list.h"
+#include "leaks/process_alive.h"
+#include "leaks/report/report.h"
+
+static void print_help(void)
+{
+	puts("Usage: pqpool leaks [--json] LOG...\n"
+	     "       pqpool leaks [--json] PID\n"
+	     "\n"
+	     "Tells which connections were never given back, and where they were taken: the\n"
+	     "report that a program makes at its end, also of one that had no end to make it\n"
+	     "at (kill -9, exec), and with source files and lines.\n"
+	     "\n"
+	     "LOG is a file that PQPOOL_LOG named, written at level info, or what a program\n"
+	     "wrote to stderr or syslog. Its rotated files (LOG.1, LOG.2 and so on) are read\n"
+	     "before it without being named. Lines that are torn or come from something else\n"
+	     "are skipped and counted. Processes of different logs are different processes.\n"
+	     "\n"
+	     "PID is a process of yours; what it held is read from its status page, which\n"
+	     "a process that was killed leaves behind. (A log whose name is a number: ./123.)\n"
+	     "\n"
+	     "A connection that was not given back when the log ends is a leak if its process\n"
+	     "has ended, as far as can be told on this machine; but the only one that a "
+	     "thread\n"
+	     "held of a place, where none was given back, was kept, and is no leak. What a\n"
+	     "running process holds is shown as such, and is no leak, either. Where a process "
+	     "could not tell, connections "
+	     "count\n"
+	     "as held until it wrote its last line.\n"
+	     "\n"
+	     "Source lines come from addr2line (binutils) and debug information, in the\n"
+	     "program's files or in files of its own (by build id or debug link). A file that\n"
+	     "was built anew since is not asked.\n"
+	     "\n"
+	     "  --json      one JSON document instead of text\n"
+	     "  -h, --help  this text\n"
+	     "\n"
+	     "Exit status: 0 if nothing leaked, 1 if something did, 2 if the command line was\n"
+	     "bad, 125 if a log or a status page could not be read.");
+}
+
+static uint64_t wall_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* What was not said to have ended is held to the end of what is known, or until now. */
+static void close_accounts(const struct ledger *ledger)
+{
+	uint64_t now_us = wall_us();
+	struct process *process;
+
+	DL_FOREACH (ledger->all, process) {
+		uint64_t end_us;
+
+		process->running =
+			!process->ended && !process->replaced && process->held != NULL &&
+			living_is(process->owner.pid, process->program, process->first_us);
+		end_us = process->running ? now_us : process->last_us;
+		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
+			if (held->holding == HOLDING_OPEN) {
+				held->hold_us =
+					end_us > held->began_us ? end_us - held->began_us : 0;
+			}
+		}
+	}
+}
+
+/* What makes the report less than the whole truth. */
+static void tell_gaps(const struct ledger *ledger, const struct reader *reader)
+{
+	const struct process *process;
+
+	if (reader->skipped > 0) {
+		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or none of a log",
+		      reader->skipped, reader->lines);
+	}
+	DL_FOREACH (ledger->all, process) {
+		char *program;
+
+		if (process->lost == 0) {
+			continue;
+		}
+		program = printable(process->program);
+		warnx("%s %" PRId64 " could not write %" PRIu64 " lines of its log: leases "
+		      "may have been given back, or taken, that it does not tell of",
+		      program, process->owner.pid, process->lost);
+		free(program);
+	}
+}
+
+static bool read_logs(struct ledger *ledger, char *const *names, size_t count)
+{
+	struct reader reader = {.ledger = ledger};
+	struct logfiles files;
+	bool done = logfiles_open(&files, names, count) && reader_read(&reader, &files);
+
+	logfiles_close(&files);
+	if (done) {
+		tell_gaps(ledger, &reader);
+	}
+	return done;
+}
+
+/* The process that is meant; 0 if it is the name of a log. */
+static pid_t as_pid(const char *name)
+{
+	char *end;
+	long pid = name[strspn(name, "0123456789")] == '\0' ? strtol(name, &end, 10) : 0;
+
+	return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+static int report(char *const *names, size_t count, bool json)
+{
+	struct ledger ledger = {0};
+	struct findings findings;
+	pid_t pid = count == 1 ? as_pid(names[0]) : 0;
+
+	if (pid != 0 ? !leaks_page_read(&ledger, pid) : !read_logs(&ledger, names, count)) {
+		return STATUS_FAILED;
+	}
+	ledger_settle(&ledger);
+	if (pid == 0) {
+		close_accounts(&ledger);
+	}
+	kept_judge(&ledger);
+	findings_make(&findings, &ledger);
+	if (json) {
+		leaks_report_json(&findings, &ledger);
+	} else {
+		leaks_report_text(&findings, &ledger);
+	}
+	return findings_leaked(&findings) > 0 ? STATUS_LEAKS : 0;
+}
+
+int leaks_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
+	bool json = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			print_help();
+			return 0;
+		default:
+			fputs("Try 'pqpool leaks --help'.\n", stderr);
+			return STATUS_USAGE;
+		}
+	}
+	if (optind >= argc) {
+		warnx("leaks: neither a log nor a process given; see pqpool leaks --help");
+		return STATUS_USAGE;
+	}
+	return report(argv + optind, (size_t)(argc - optind), json);
+}

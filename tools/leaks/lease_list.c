@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What a log or a status page tells of leases: who took which, and what became of them. */
+#include "leaks/lease_list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+
+struct word {
+	UT_hash_handle hh;
+	char text[];
+};
+
+const char *ledger_word(struct ledger *ledger, const char *text)
+{
+	size_t n = strlen(text);
+	struct word *word;
+
+	HASH_FIND(hh, ledger->words, text, n, word);
+	if (word == NULL) {
+		word = memory_new(1, sizeof(*word) + n + 1);
+		memcpy(word->text, text, n);
+		HASH_ADD_KEYPTR(hh, ledger->words, word->text, n, word);
+		memory_added(word->hh.tbl);
+	}
+	return word->text;
+}
+
+struct process *ledger_process(struct ledger *ledger, struct owner owner)
+{
+	struct process *process;
+
+	HASH_FIND(hh, ledger->by_pid, &owner, sizeof(owner), process);
+	if (process != NULL) {
+		return process;
+	}
+	process = memory_new(1, sizeof(*process));
+	process->owner = owner;
+	process->number = ++ledger->processes;
+	process->program = "";
+	HASH_ADD(hh, ledger->by_pid, owner, sizeof(owner), process);
+	memory_added(process->hh.tbl);
+	DL_APPEND(ledger->all, process);
+	return process;
+}
+
+static void forget_numbers(struct process *process)
+{
+	struct numbered *numbered;
+	struct numbered *next;
+
+	HASH_ITER (hh, process->stacks, numbered, next) {
+		HASH_DEL(process->stacks, numbered);
+		free(numbered);
+	}
+}
+
+void ledger_end_process(struct ledger *ledger, struct process *process)
+{
+	HASH_DEL(ledger->by_pid, process);
+	process->ended = true;
+	if (process->held == NULL) {
+		ledger->forgotten_acquired += process->acquired;
+		ledger->forgotten_released += process->released;
+		DL_DELETE(ledger->all, process);
+		forget_numbers(process);
+		free(process);
+	}
+}
+
+const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS])
+{
+	size_t begins[LEDGER_TEXTS];
+	size_t whole = 0;
+	struct place *place;
+	char *key;
+
+	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+		begins[i] = whole;
+		whole += (texts[i] != NULL ? strlen(texts[i]) : 0) + 1;
+	}
+	key = memory_new(whole, 1);
+	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+		strcpy(key + begins[i], texts[i] != NULL ? texts[i] : "");
+	}
+	HASH_FIND(hh, ledger->places, key, whole, place);
+	if (place != NULL) {
+		free(key);
+		return place;
+	}
+	place = memory_new(1, sizeof(*place));
+	place->frames = key + begins[0];
+	place->build_ids = key + begins[1];
+	place->script = key + begins[2];
+	place->script_frames = key + begins[3];
+	place->number = HASH_COUNT(ledger->places) + 1;
+	HASH_ADD_KEYPTR(hh, ledger->places, key, whole, place);
+	memory_added(place->hh.tbl);
+	return place;
+}
+
+static struct numbered *find_number(const struct process *process, uint64_t stack)
+{
+	struct numbered *found;
+
+	HASH_FIND(hh, process->stacks, &stack, sizeof(stack), found);
+	return found;
+}
+
+/* One may be cut shorter than the other, where a line became too long. */
+static bool is_same_stack(const struct place *a, const struct place *b)
+{
+	size_t x = strlen(a->frames);
+	size_t y = strlen(b->frames);
+
+	return strncmp(a->frames, b->frames, x < y ? x : y) == 0;
+}
+
+static struct numbered *number(struct process *process, uint64_t stack)
+{
+	struct numbered *numbered = find_number(process, stack);
+
+	if (numbered == NULL) {
+		numbered = memory_new(1, sizeof(*numbered));
+		numbered->stack = stack;
+		HASH_ADD(hh, process->stacks, stack, sizeof(stack), numbered);
+		memory_added(numbered->hh.tbl);
+	}
+	return numbered;
+}
+
+bool ledger_number(struct process *process, uint64_t stack, const struct place *place)
+{
+	struct numbered *numbered = number(process, stack);
+
+	if (numbered->place != NULL) {
+		return is_same_stack(numbered->place, place);
+	}
+	numbered->place = place;
+	return true;
+}
+
+void ledger_note_given_back(struct process *process, uint64_t stack)
+{
+	if (stack != 0) {
+		number(process, stack)->given_back = true;
+	}
+}
+
+struct held *ledger_add(struct process *process, uint64_t lease)
+{
+	struct held *held = memory_new(1, sizeof(*held));
+
+	held->process = process;
+	held->lease = lease;
+	held->pool = "";
+	held->pooled = true;
+	HASH_ADD(hh, process->held, lease, sizeof(lease), held);
+	memory_added(held->hh.tbl);
+	return held;
+}
+
+struct held *ledger_find(const struct process *process, uint64_t lease)
+{
+	struct held *held;
+
+	HASH_FIND(hh, process->held, &lease, sizeof(lease), held);
+	return held;
+}
+
+void ledger_forget(struct process *process, struct held *held)
+{
+	HASH_DEL(process->held, held);
+	free(held->script);
+	free(held->transaction);
+	free(held->statement);
+	free(held);
+}
+
+void ledger_settle(struct ledger *ledger)
+{
+	struct process *process;
+
+	DL_FOREACH (ledger->all, process) {
+		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
+			const struct numbered *numbered = find_number(process, held->stack);
+
+			held->place = numbered != NULL ? numbered->place : NULL;
+		}
+	}
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a log or a status page tells of leases: who took which, and what became of them.
+ *
+ * Its size goes by the processes, the distinct call stacks and the leases that are open
+ * or leaked at one time, not by the length of the log: a lease that was given back in
+ * time is forgotten.
+ *
+ * No locks, no threads. Where memory runs out, the tool ends.
+ */
+#ifndef PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
+#define PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/table.h"
+
+enum holding {
+	HOLDING_OPEN,           /* when what is known ends; a leak unless the process lives */
+	HOLDING_NEVER_RELEASED, /* said by the process itself */
+	HOLDING_RELEASED_BY_EXIT,
+	HOLDING_NEVER_FINISHED, /* a connect in steps, which never became a lease */
+	HOLDING_KEPT,           /* to the end, and no leak */
+	HOLDING_SUPPRESSED      /* a leak, but one that is known and not to be told of */
+};
+
+/* A call stack as the log spells it out; one for all processes that have it. */
+struct place {
+	const char *frames;    /* "module+0xoffset(symbol) ...", a space in a path is \x20 */
+	const char *build_ids; /* "module=hex ..." */
+	const char *script;    /* "/srv/app.py:12", "" if no script called */
+	const char *script_frames; /* "/usr/lib/x.py:7(get) /srv/app.py:12(load)", likewise */
+	size_t number;             /* in the order of their coming */
+	UT_hash_handle hh;         /* ledger.c's */
+};
+
+/* Whose lines these are. Without padding: it is hashed as it lies. */
+struct owner {
+	int64_t pid;
+	uint64_t family; /* of the log, see logfiles.h: pids of two logs may be two machines' */
+};
+
+/* What a process means by a stack's number. */
+struct numbered {
+	uint64_t stack;
+	const struct place *place; /* NULL = not spelled out */
+	bool given_back;           /* a lease that it took, while the process went on */
+	UT_hash_handle hh;         /* ledger.c's */
+};
+
+/* One process; a pid that comes again is another one. */
+struct process {
+	struct owner owner;
+	uint64_t number; /* in the order of their coming */
+	const char *program;
+	uint64_t first_us; /* what is known begins and ends; wall clock */
+	uint64_t last_us;
+	uint64_t lost; /* lines that the process could not write */
+	uint64_t acquired;
+	uint64_t released;
+	uint64_t late; /* held ones that were released at an end, of the process or not */
+	bool ended;    /* another one has its pid, or it has reported its leaks */
+	bool replaced; /* by exec, as far as is known */
+	bool running;  /* as far as can be told from here */
+
+	struct numbered *stacks;
+	struct held *held;    /* leases open or leaked, by number */
+	struct process *prev; /* of all, in the order of their coming */
+	struct process *next;
+	UT_hash_handle hh; /* ledger.c's: the present owner of its pid */
+};
+
+struct held {
+	const struct process *process;
+	enum holding holding;
+	bool said; /* by the process, at its end */
+	uint64_t lease;
+	uint64_t session;
+	int64_t backend;
+	int64_t thread;
+	const char *pool; /* "user@host:port/db", or why it is not pooled */
+	bool pooled;
+	uint64_t began_us;         /* wall clock; 0 = unknown */
+	uint64_t hold_us;          /* how long it was held, as far as is known */
+	uint64_t stack;            /* its number in the process; 0 = unknown */
+	const struct place *place; /* NULL = not spelled out */
+	char *script;              /* "/srv/app.py:12", NULL = none */
+	char *transaction;         /* NULL = unknown, as the next */
+	char *statement;
+	UT_hash_handle hh; /* ledger.c's */
+};
+
+/* What processes said of themselves at their ends, added up. */
+struct totals {
+	uint64_t processes; /* that did; those that were killed do not */
+	uint64_t opened;
+	uint64_t closed;
+	const char *reasons; /* why they were closed, if it was one process */
+	uint64_t peak;       /* the highest */
+	uint64_t limit;      /* of that pool; 0 = none */
+	uint64_t waits;
+	uint64_t longest_us;
+	uint64_t timeouts;
+};
+
+struct ledger {
+	struct process *all;
+	struct process *by_pid;
+	uint64_t processes;          /* that ever were */
+	uint64_t forgotten_acquired; /* by those that ended with nothing held */
+	uint64_t forgotten_released;
+	struct totals totals;
+	struct place *places;
+	struct word *words;
+};
+
+/* The process that is `owner` now; made if need be. A ledger begins zeroed. */
+struct process *ledger_process(struct ledger *ledger, struct owner owner);
+
+/* It has ended, and its pid is free for another one. `process` may be gone afterwards. */
+void ledger_end_process(struct ledger *ledger, struct process *process);
+
+/* `text`, kept once however often it comes, as long as the ledger. */
+const char *ledger_word(struct ledger *ledger, const char *text);
+
+/* The place that is described by its four texts, in their order; NULL: nothing is known. */
+#define LEDGER_TEXTS 4
+const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS]);
+
+/*
+ * From now on the number `stack` stands for `place` in this process. False, and nothing is
+ * changed, if it already stands for another one: then this is another process.
+ */
+bool ledger_number(struct process *process, uint64_t stack, const struct place *place);
+
+/* The process gave back a lease that the stack with this number took, and went on. */
+void ledger_note_given_back(struct process *process, uint64_t stack);
+
+/* A lease that is new; its members but process, lease and place are the caller's to set. */
+struct held *ledger_add(struct process *process, uint64_t lease);
+
+/* The lease with this number, open or leaked; NULL if there is none. */
+struct held *ledger_find(const struct process *process, uint64_t lease);
+
+/* It is held no more: forgotten. */
+void ledger_forget(struct process *process, struct held *held);
+
+/* Looks the stacks up that leases name; to be called when all is told. */
+void ledger_settle(struct ledger *ledger);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Writes JSON, piece by piece, to standard output.
+ *
+ *   json_open(&json, NULL, '{');
+ *   json_u64(&json, "count", 3);
+ *   json_open(&json, "places", '[');  ...  json_close(&json, ']');
+ *   json_close(&json, '}');
+ *
+ * Commas and line breaks come by themselves. In an array `key` is NULL. Strings may be any
+ * bytes: what is no UTF-8 becomes U+FFFD.
+ */
+#ifndef PQPOOL_TOOLS_LEAKS_REPORT_JSON_WRITER_H
+#define PQPOOL_TOOLS_LEAKS_REPORT_JSON_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct json {
+	bool follows; /* something stands before, at this level */
+	int depth;
+};
+
+void json_open(struct json *json, const char *key, char bracket);
+void json_close(struct json *json, char bracket);
+void json_str(struct json *json, const char *key, const char *value);
+void json_u64(struct json *json, const char *key, uint64_t value);
+void json_i64(struct json *json, const char *key, int64_t value);
+void json_bool(struct json *json, const char *key, bool value);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What `pqpool leaks` writes to standard output, for people and for programs. */
+#ifndef PQPOOL_TOOLS_LEAKS_REPORT_REPORT_H
+#define PQPOOL_TOOLS_LEAKS_REPORT_REPORT_H
+
+#include "leaks/findings_by_place.h"
+#include "leaks/lease_list.h"
+
+void leaks_report_text(const struct findings *findings, const struct ledger *ledger);
+
+/* One JSON document; README.md states its keys. */
+void leaks_report_json(const struct findings *findings, const struct ledger *ledger);
+
+#endif

@@ -1,9 +1,0 @@
-/* SPDX-License-Identifier: PostgreSQL */
-/* `pqpool metrics`: the pools of this user's processes for a monitoring system. */
-#ifndef PQPOOL_TOOLS_METRICS_H
-#define PQPOOL_TOOLS_METRICS_H
-
-/* argv[0] is how messages name the command. Returns an exit status (status.h). */
-int metrics_main(int argc, char **argv);
-
-#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* `pqpool metrics`: the pools of this user's processes for a monitoring system. */
+#include "metrics/metrics.h"
+
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/exit_status.h"
+#include "common/pages/status_pages.h"
+#include "metrics/prometheus_text.h"
+
+static void print_help(void)
+{
+	puts("Usage: pqpool metrics [-o FILE]\n"
+	     "\n"
+	     "Writes what the pools of this user's running programs are doing, as OpenMetrics\n"
+	     "text for Prometheus; -o is for the node exporter's textfile collector:\n"
+	     "\n"
+	     "    pqpool metrics -o /var/lib/prometheus/node-exporter/pqpool.prom\n"
+	     "\n"
+	     "Labels: program, pid, pool (user@host:port/database), and reason where sessions\n"
+	     "were closed.\n"
+	     "\n"
+	     "  -o, --output FILE  to FILE, which is replaced in one moment: nobody reads "
+	     "half\n"
+	     "                     of it\n"
+	     "  -h, --help         this text\n"
+	     "\n"
+	     "Exit status: 0; 2 if the command line was bad; 125 if something failed.");
+}
+
+/* What everybody may read who may read files that one makes. */
+static mode_t usual_mode(void)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+/* Writes and closes; false, with errno, if not all of it got there. */
+static bool fill(int fd, const struct pages *pages)
+{
+	FILE *to = fdopen(fd, "w");
+
+	if (to == NULL) {
+		close(fd);
+		return false;
+	}
+	exposition_write(to, pages);
+	if (ferror(to) || fchmod(fd, usual_mode()) != 0) {
+		int saved_errno = errno;
+
+		fclose(to);
+		errno = saved_errno;
+		return false;
+	}
+	return fclose(to) == 0;
+}
+
+static int replace(const char *file, const struct pages *pages)
+{
+	char *fresh;
+	int status = 0;
+	int fd;
+
+	/* Not a name that ends in .prom: a collector reads those. */
+	if (asprintf(&fresh, "%s.XXXXXX", file) < 0) {
+		warn(NULL);
+		return STATUS_FAILED;
+	}
+	fd = mkstemp(fresh);
+	if (fd < 0) {
+		warn("%s", file);
+		status = STATUS_FAILED;
+	} else if (!fill(fd, pages) || rename(fresh, file) != 0) {
+		warn("%s", file);
+		unlink(fresh);
+		status = STATUS_FAILED;
+	}
+	free(fresh);
+	return status;
+}
+
+static int write_metrics(const char *file)
+{
+	struct pages pages;
+	int status = 0;
+
+	pages_tidy();
+	if (!pages_read(&pages, 0, pages_warn)) {
+		return STATUS_FAILED;
+	}
+	if (file != NULL) {
+		status = replace(file, &pages);
+	} else {
+		exposition_write(stdout, &pages);
+	}
+	pages_free(&pages);
+	return status;
+}
+
+int metrics_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
+	const char *file = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "o:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'o':
+			file = optarg;
+			break;
+		case 'h':
+			print_help();
+			return 0;
+		default:
+			fputs("Try 'pqpool metrics --help'.\n", stderr);
+			return STATUS_USAGE;
+		}
+	}
+	if (optind < argc) {
+		warnx("metrics: \"%s\": no argument is expected", argv[optind]);
+		return STATUS_USAGE;
+	}
+	return write_metrics(file);
+}

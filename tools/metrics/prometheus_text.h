@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The pools as Prometheus and OpenMetrics have it in text: families of samples.
+ *
+ * The two formats differ in the name of a counter's family, which here has its `_total`,
+ * as Prometheus' own readers want it. `# EOF` at the end is OpenMetrics', and a comment
+ * elsewhere.
+ */
+#ifndef PQPOOL_TOOLS_METRICS_PROMETHEUS_TEXT_H
+#define PQPOOL_TOOLS_METRICS_PROMETHEUS_TEXT_H
+
+#include <stdio.h>
+
+#include "common/pages/status_pages.h"
+
+/*
+ * Writes the live ones. Pools of a process that are called the same are one series: their
+ * numbers are added.
+ */
+void exposition_write(FILE *to, const struct pages *pages);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The table of `pqpool top` as text: a line a pool, from the status pages. */
+#ifndef PQPOOL_TOOLS_TOP_POOL_TABLE_H
+#define PQPOOL_TOOLS_TOP_POOL_TABLE_H
+
+#include "common/pages/status_pages.h"
+
+#define OVERVIEW_ENDLESS 0 /* no limit on lines, or on columns */
+
+/*
+ * Adds what lives in `pages`, of those processes that `wanted` names (all if there are
+ * none), cut to so many lines and columns. Owner of the text: the caller.
+ */
+char *overview_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
+                    unsigned lines, unsigned columns);
+
+#endif

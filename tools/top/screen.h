@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A terminal that is drawn on again and again, and is left as it was found: also by
+ * Ctrl-C, by a signal that ends the program, and while it is stopped by Ctrl-Z.
+ *
+ * One screen a program, one thread.
+ */
+#ifndef PQPOOL_TOOLS_TOP_SCREEN_H
+#define PQPOOL_TOOLS_TOP_SCREEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* True if there is a terminal to draw on, with somebody at it who can press a key. */
+bool screen_is_there(void);
+
+/* Takes the terminal over; false: it could not, and errno says why. */
+bool screen_open(void);
+
+/* Gives it back. If a signal asked the program to end, it ends of that signal here. */
+void screen_close(void);
+
+struct screen_size {
+	unsigned lines;
+	unsigned columns;
+};
+struct screen_size screen_size(void);
+
+/*
+ * Shows `text` from the top, in place of what was there. It has no more lines than there
+ * are, and none is wider than the screen. False: the terminal is gone.
+ */
+bool screen_draw(const char *text);
+
+enum screen_event {
+	SCREEN_TIME,    /* it is time to draw again */
+	SCREEN_RESIZED, /* likewise, and the size is another one */
+	SCREEN_KEY,     /* `*key` was pressed */
+	SCREEN_END      /* a signal, or the terminal is gone */
+};
+
+/* Waits for one of these, CLOCK_MONOTONIC until `deadline_ns` at most. */
+enum screen_event screen_wait(uint64_t deadline_ns, char *key);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Where a lease was taken, in one word for a table. */
+#include "top/taken_at.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/build_id.h"
+#include "base/symbol.h"
+#include "base/table.h"
+#include "common/symbols/call_frames.h"
+#include "common/terminal_text.h"
+#include "common/xalloc.h"
+
+#define NAME_BYTES 256
+
+/* Looking through a module's symbols takes long enough to be done once. */
+struct place {
+	char *shown;
+	UT_hash_handle hh;
+	char key[]; /* the stack's text */
+};
+
+static struct place *places;
+
+/* A module that was built anew since has other functions there. */
+static bool is_same_build(const struct frame *frame)
+{
+	char buf[BUILD_ID_MAX];
+	struct text id;
+
+	text_init(&id, buf, sizeof(buf));
+	return build_id_of_file(frame->module, &id) && strcmp(buf, frame->build_id) == 0;
+}
+
+static char *describe_frame(const struct frame *frame)
+{
+	char name[NAME_BYTES] = "";
+	char *text;
+	char *shown;
+
+	if (frame->symbol[0] != '\0') {
+		return printable(frame->symbol);
+	}
+	if (frame->module[0] == '/' && frame->build_id[0] != '\0' && is_same_build(frame)) {
+		symbol_nearest(frame->module, (uintptr_t)frame->offset, name, sizeof(name));
+	}
+	if (name[0] != '\0') {
+		return printable(name);
+	}
+	if (asprintf(&text, "%s+0x%llx", frame->module, (unsigned long long)frame->offset) <
+	    0) {
+		return memory_copy("?", 1);
+	}
+	shown = printable(text);
+	free(text);
+	return shown;
+}
+
+static char *describe(const struct page_stack *stack)
+{
+	struct frames frames;
+	char *shown;
+
+	if (stack->script[0] != '\0') {
+		return printable(stack->script);
+	}
+	frames_parse(&frames, stack->frames, stack->build_ids);
+	shown = frames.count > 0 ? describe_frame(&frames.all[0]) : memory_copy("?", 1);
+	frames_free(&frames);
+	return shown;
+}
+
+const char *place_of(const struct page_session *session)
+{
+	const struct page_stack *stack = session->stack;
+	struct place *place;
+	size_t n;
+
+	if (stack == NULL) {
+		return "?";
+	}
+	n = strlen(stack->text);
+	HASH_FIND(hh, places, stack->text, n, place);
+	if (place == NULL) {
+		place = memory_new(1, sizeof(*place) + n + 1);
+		memcpy(place->key, stack->text, n);
+		place->shown = describe(stack);
+		HASH_ADD_KEYPTR(hh, places, place->key, n, place);
+		memory_added(place->hh.tbl);
+	}
+	return place->shown;
+}

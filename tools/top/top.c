@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* `pqpool top`: all pools of this user's processes, live. */
+#include "top/top.h"
+
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/value.h"
+#include "common/exit_status.h"
+#include "common/pages/status_pages.h"
+#include "common/xalloc.h"
+#include "top/pool_table.h"
+#include "top/screen.h"
+
+#define INTERVAL_ALLOWED "a time from 100ms to 1h, as in 2, 0.5 or 500ms"
+
+struct request {
+	int64_t interval_ms;
+	bool once;
+	pid_t *pids;
+	size_t count;
+};
+
+static void print_help(void)
+{
+	puts("Usage: pqpool top [OPTION]... [PID]...\n"
+	     "\n"
+	     "Shows the pools of this user's running programs, of those with the given "
+	     "process\n"
+	     "ids or of all: sessions in use, idle, and allowed at most; callers that wait in\n"
+	     "line now, how many ever had to, and how many waited in vain; and how long ago "
+	     "the\n"
+	     "oldest lease was taken, and where.\n"
+	     "\n"
+	     "On a terminal it is drawn anew all the time, until q is pressed; to a file or a\n"
+	     "pipe it is written once.\n"
+	     "\n"
+	     "  -i, --interval TIME  how often it is drawn. Default: 1s. Allowed:\n"
+	     "                       " INTERVAL_ALLOWED "\n"
+	     "  -1, --once           once, on a terminal, too\n"
+	     "  -h, --help           this text\n"
+	     "\n"
+	     "Exit status: 0; 1 if one of the given processes has no pools; 2 if the command\n"
+	     "line was bad; 125 if something failed.");
+}
+
+static bool take_interval(struct request *request, const char *value)
+{
+	static const struct value_rule rule = {
+		.kind = VALUE_DURATION, .min = 100, .max = 3600000};
+
+	if (value_parse(&rule, value, &request->interval_ms)) {
+		return true;
+	}
+	warnx("top: --interval \"%s\": allowed is " INTERVAL_ALLOWED, value);
+	return false;
+}
+
+static bool take_pids(struct request *request, char **args, int count)
+{
+	static const struct value_rule rule = {
+		.kind = VALUE_NUMBER, .min = 1, .max = INT32_MAX};
+
+	request->pids = memory_new((size_t)count, sizeof(*request->pids));
+	for (int i = 0; i < count; i++) {
+		int64_t pid;
+
+		if (!value_parse(&rule, args[i], &pid)) {
+			warnx("top: \"%s\" is not a process id", args[i]);
+			return false;
+		}
+		request->pids[request->count++] = (pid_t)pid;
+	}
+	return true;
+}
+
+static bool take_arguments(struct request *request, int argc, char **argv, bool *help)
+{
+	static const struct option options[] = {{"interval", required_argument, NULL, 'i'},
+	                                        {"once", no_argument, NULL, '1'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "i:1h", options, NULL)) != -1) {
+		switch (option) {
+		case 'i':
+			if (!take_interval(request, optarg)) {
+				return false;
+			}
+			break;
+		case '1':
+			request->once = true;
+			break;
+		case 'h':
+			*help = true;
+			return true;
+		default:
+			fputs("Try 'pqpool top --help'.\n", stderr);
+			return false;
+		}
+	}
+	return take_pids(request, argv + optind, argc - optind);
+}
+
+static bool is_shown(const struct pages *pages, pid_t pid)
+{
+	for (size_t i = 0; i < pages->count; i++) {
+		if (pages->all[i].pid == pid && pages->all[i].live) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int show_once(const struct request *request)
+{
+	struct pages pages;
+	int status = 0;
+	char *text;
+
+	if (!pages_read(&pages, 0, pages_warn)) {
+		return STATUS_FAILED;
+	}
+	for (size_t i = 0; i < request->count; i++) {
+		if (!is_shown(&pages, request->pids[i])) {
+			warnx("top: process %d has no pools", (int)request->pids[i]);
+			status = STATUS_NOTHING;
+		}
+	}
+	text = overview_make(&pages, request->pids, request->count, OVERVIEW_ENDLESS,
+	                     OVERVIEW_ENDLESS);
+	pages_free(&pages);
+	if (text == NULL) {
+		warn("top");
+		return STATUS_FAILED;
+	}
+	fputs(text, stdout);
+	free(text);
+	return status;
+}
+
+/* Files that are no pages are told of beforehand, not in the middle of the picture. */
+static bool draw(const struct request *request)
+{
+	struct screen_size size = screen_size();
+	struct pages pages;
+	char *text;
+	bool drawn;
+
+	if (!pages_read(&pages, 0, NULL)) {
+		return false;
+	}
+	text = overview_make(&pages, request->pids, request->count, size.lines, size.columns);
+	pages_free(&pages);
+	drawn = text != NULL && screen_draw(text);
+	free(text);
+	return drawn;
+}
+
+static int show_live(const struct request *request)
+{
+	uint64_t due_ns = 0;
+	bool going = screen_open();
+
+	if (!going) {
+		warn("top: the terminal");
+		return STATUS_FAILED;
+	}
+	while (going) {
+		char key = '\0';
+
+		if (clock_monotonic_ns() >= due_ns) {
+			due_ns = clock_monotonic_ns() +
+			         (uint64_t)request->interval_ms * NS_PER_MS;
+			going = draw(request);
+		}
+		if (going) {
+			switch (screen_wait(due_ns, &key)) {
+			case SCREEN_TIME:
+				break;
+			case SCREEN_RESIZED:
+				due_ns = 0;
+				break;
+			case SCREEN_KEY:
+				going = key != 'q' && key != 'Q';
+				break;
+			case SCREEN_END:
+				going = false;
+				break;
+			}
+		}
+	}
+	screen_close();
+	return 0;
+}
+
+int top_main(int argc, char **argv)
+{
+	struct request request = {.interval_ms = 1000};
+	bool help = false;
+	int status;
+
+	if (!take_arguments(&request, argc, argv, &help)) {
+		status = STATUS_USAGE;
+	} else if (help) {
+		print_help();
+		status = 0;
+	} else {
+		setlocale(LC_CTYPE, "");
+		pages_tidy();
+		status = request.once || !screen_is_there() ? show_once(&request)
+		                                            : show_live(&request);
+	}
+	free(request.pids);
+	return status;
+}
