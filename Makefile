@@ -55,16 +55,14 @@ COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 .PHONY: all demo bench check check-matrix lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
-# Every program pays for what the linker does with us at its start, libpq or not
-# (tests/lint/test_start.py). Without start files nothing asks for _ITM_*, __gmon_start__ and
-# __cxa_finalize; hooks/process.c does what these did for us. Code and constants are mapped as
-# one. One function runs, which notes our settings and the program's name before the program can
-# change them (base/program.c).
-LEAN := -nostartfiles -Wl,-init=program_begin -Wl,-z,noseparate-code -Wl,-O1
+# Every program that is preloaded pays for what the dynamic linker does with us at its start
+# (tests/lint/test_start.py): functions are bound when they are called first, and code and
+# constants are mapped as one.
+LEAN := -Wl,-z,lazy -Wl,-z,noseparate-code -Wl,-O1
 
 $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 	$(CC) -shared -o $@ $(SHIM_OBJECTS) $(SHIM_WARNINGS) $(if $(WERROR),-Werror) $(CFLAGS) $(LTO_FLAGS) $(LDFLAGS) $(LEAN) -static-libgcc \
-		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,lazy -Wl,-z,relro \
+		-Wl,--version-script=shim/hooks/exports.map -Wl,-z,defs -Wl,-z,relro \
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
 $(BUILD)/pqpool: $(TOOL_OBJECTS)

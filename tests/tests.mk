@@ -110,8 +110,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/de
 STRESS_NAMES := $(basename $(notdir $(wildcard tests/stress/*.c)))
 STRESSES     := $(STRESS_NAMES:%=$(BUILD)/tests/stress/%)
 # Without dlsym, dlopen and exit handlers: the sanitizers call them before they can bear instrumented code.
-STRESS_OBJECTS := $(filter-out %/hooks/loader.o %/hooks/libc.o \
-	%/hooks/exit_handlers.o,$(SHIM_OBJECTS))
+STRESS_OBJECTS := $(filter-out %/hooks/loader.o %/hooks/exit_handlers.o,$(SHIM_OBJECTS))
 
 $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 	@mkdir -p $(@D)

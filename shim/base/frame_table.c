@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "base/dl.h"
-#include "base/late.h"
 
 #define STATES_MAX 3 /* remembered within one function; compilers nest none */
 
@@ -226,46 +225,12 @@ static bool read_entry(const uint8_t *at, struct frame_entry *entry)
 
 /* ---- finding --------------------------------------------------------------------- */
 
-struct search {
-	uintptr_t address;
-	const uint8_t *header; /* .eh_frame_hdr of the module that covers it */
-};
-
-static int look_at_module(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct search *search = arg;
-	const uint8_t *header = NULL;
-	bool covers = false;
-
-	(void)size;
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		uintptr_t low = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-
-		if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME) {
-			header = (const uint8_t *)low;
-		} else if (info->dlpi_phdr[i].p_type == PT_LOAD &&
-		           search->address - low < info->dlpi_phdr[i].p_memsz) {
-			covers = true;
-		}
-	}
-	search->header = covers ? header : NULL;
-	return covers;
-}
-
+/* .eh_frame_hdr of the module that covers an address; NULL: none does, or it has none. */
 static const uint8_t *header_of(uintptr_t address)
 {
-	struct search search = {.address = address};
-#ifdef DLFO_EH_SEGMENT_TYPE
 	struct dl_find_object found;
-	int (*find)(void *address, struct dl_find_object *result);
 
-	*(void **)&find = late(LATE__dl_find_object);
-	if (find != NULL) {
-		return find((void *)address, &found) == 0 ? found.dlfo_eh_frame : NULL;
-	}
-#endif
-	dl_iterate(look_at_module, &search);
-	return search.header;
+	return _dl_find_object((void *)address, &found) == 0 ? found.dlfo_eh_frame : NULL;
 }
 
 struct sorted {

@@ -2,20 +2,18 @@
 /* What is known of the program: its environment, its names, its threads. */
 #include "base/program.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/late.h"
+#include <sys/single_threaded.h>
+#include <unistd.h>
 
 #define PREFIX      "PQPOOL_"
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
 
-/*
- * What was there when the library was loaded. The name lies beside what the dynamic linker
- * writes anyway: a page less to be touched in programs that never connect.
- */
-static char name_at_start[256] __attribute__((section(".data"))) = "";
+/* What was there when the library was loaded. */
+static char name_at_start[256] = "";
 static struct {
 	size_t used;
 	bool cut;
@@ -24,64 +22,43 @@ static struct {
 
 static char **settings;
 
-/* ---- when the library is loaded ---- */
+static bool is_ours(const char *variable)
+{
+	return strncmp(variable, PREFIX, PREFIX_SIZE) == 0;
+}
 
-/* Not made a call of the C library's by the compiler: the linker would have to look for it. */
-#define OURSELVES() __asm__ volatile("" : : : "memory")
+/* ---- when the library is loaded ---- */
 
 static void note_name(const char *path)
 {
-	const char *from = path;
-	size_t n = 0;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	size_t n = strnlen(name, sizeof(name_at_start) - 1);
 
-	for (; *path != '\0'; path++) {
-		OURSELVES();
-		from = *path == '/' ? path + 1 : from;
-	}
-	for (; from[n] != '\0' && n < sizeof(name_at_start) - 1; n++) {
-		OURSELVES();
-		name_at_start[n] = from[n];
-	}
-}
-
-static bool is_setting(const char *variable)
-{
-	for (size_t i = 0; i < PREFIX_SIZE; i++) {
-		OURSELVES();
-		if (variable[i] != PREFIX[i]) {
-			return false;
-		}
-	}
-	return true;
+	memcpy(name_at_start, name, n);
+	name_at_start[n] = '\0';
 }
 
 static void note_setting(const char *variable)
 {
-	size_t used = settings_at_start.used;
+	size_t size = strlen(variable) + 1;
 
-	do {
-		OURSELVES();
-		if (used == sizeof(settings_at_start.bytes)) {
-			settings_at_start.cut = true;
-			return;
-		}
-		settings_at_start.bytes[used++] = *variable;
-	} while (*variable++ != '\0');
-	settings_at_start.used = used;
+	if (size > sizeof(settings_at_start.bytes) - settings_at_start.used) {
+		settings_at_start.cut = true;
+		return;
+	}
+	memcpy(settings_at_start.bytes + settings_at_start.used, variable, size);
+	settings_at_start.used += size;
 }
 
-/*
- * What runs when the library is loaded (the Makefile names it to the linker), with what the C
- * library gives to all such functions. Allocates, opens and calls nothing.
- */
-__attribute__((used)) void program_begin(int argc, char **argv, char **envp);
 void program_begin(int argc, char **argv, char **envp)
 {
+	settings_at_start.used = 0;
 	if (argc > 0 && argv[0] != NULL) {
 		note_name(argv[0]);
 	}
 	for (; envp != NULL && *envp != NULL; envp++) {
-		if (is_setting(*envp)) {
+		if (is_ours(*envp)) {
 			note_setting(*envp);
 		}
 	}
@@ -92,9 +69,8 @@ void program_begin(int argc, char **argv, char **envp)
 char *const *program_environ(void)
 {
 	static char *const nothing[] = {NULL};
-	char *const *const *variable = late(LATE_environ);
 
-	return variable != NULL && *variable != NULL ? *variable : nothing;
+	return environ != NULL ? environ : nothing;
 }
 
 static bool is_same_name(const char *a, const char *b)
@@ -125,7 +101,7 @@ char *const *program_settings(void)
 		return settings;
 	}
 	for (char *const *e = program_environ(); *e != NULL; e++) {
-		most += strncmp(*e, PREFIX, PREFIX_SIZE) == 0;
+		most += is_ours(*e);
 	}
 	for (char *variable = at; variable < end; variable += strlen(variable) + 1) {
 		most++;
@@ -135,7 +111,7 @@ char *const *program_settings(void)
 		return NULL;
 	}
 	for (char *const *e = program_environ(); *e != NULL; e++) {
-		if (strncmp(*e, PREFIX, PREFIX_SIZE) == 0) {
+		if (is_ours(*e)) {
 			add(settings, *e);
 		}
 	}
@@ -157,27 +133,17 @@ const char *program_setting(const char *name)
 	return NULL;
 }
 
-static const char *name(enum late which)
-{
-	const char *const *variable = late(which);
-
-	return variable != NULL && *variable != NULL ? *variable : "";
-}
-
 const char *program_name(void)
 {
-	return name(LATE_program_invocation_name);
+	return program_invocation_name;
 }
 
 const char *program_short_name(void)
 {
-	return name_at_start[0] != '\0' ? name_at_start
-	                                : name(LATE_program_invocation_short_name);
+	return name_at_start[0] != '\0' ? name_at_start : program_invocation_short_name;
 }
 
 bool program_is_single_threaded(void)
 {
-	const char *variable = late(LATE___libc_single_threaded);
-
-	return variable != NULL && *variable != 0;
+	return __libc_single_threaded != 0;
 }

@@ -7,13 +7,17 @@
  * So program_begin() copies them when the library is loaded, before any code of the program's.
  * A setting that the program has in its environment at the first connect wins over the one
  * that it was started with: it may have been put there on purpose (php-fpm's env[]).
- *
- * Where the library is not loaded but linked in (tests) there is what the C library knows.
  */
 #ifndef PQPOOL_BASE_PROGRAM_H
 #define PQPOOL_BASE_PROGRAM_H
 
 #include <stdbool.h>
+
+/*
+ * Copies the settings and the program's name, in place of any copied before. The dynamic linker
+ * calls it when the library is loaded. Allocates and opens nothing.
+ */
+__attribute__((constructor)) void program_begin(int argc, char **argv, char **envp);
 
 /* environ(7); an empty one where there is none, as after clearenv(3). */
 char *const *program_environ(void);
@@ -32,7 +36,7 @@ const char *program_setting(const char *name);
 const char *program_name(void);
 const char *program_short_name(void);
 
-/* False once there was a second thread, or if the C library does not tell. */
+/* False once there was a second thread. */
 bool program_is_single_threaded(void);
 
 #endif

@@ -20,7 +20,6 @@
 #include "base/config.h"
 #include "base/dl.h"
 #include "base/interrupted.h"
-#include "base/late.h"
 #include "base/lock.h"
 #include "base/program.h"
 #include "base/scratch.h"
@@ -40,12 +39,8 @@
 #include "trace/tally.h"
 #include "trace/totals.h"
 
-/* The C library's; what atexit() is made of, and what ends its promise for one object. */
+/* The C library's; what atexit() is made of. */
 int __cxa_atexit(void (*function)(void *), void *arg, void *object);
-void __cxa_finalize(void *object);
-
-/* Names our object to these two and to pthread_atfork(). Start files have one, if linked. */
-__attribute__((weak)) void *__dso_handle;
 
 enum mode { UNSTARTED, POOLING, ASIDE };
 
@@ -233,7 +228,6 @@ static enum mode started(void)
 	bool first;
 
 	if (now == UNSTARTED) {
-		late_find();
 		if (start_was_left_behind()) {
 			atomic_store(&mode, ASIDE);
 			return ASIDE;
@@ -506,12 +500,7 @@ static void last_words(void *arg)
  */
 __attribute__((destructor)) static void finalised(void)
 {
-	enum mode now = atomic_load(&mode);
-
-	if (now == POOLING && __cxa_atexit(last_words, NULL, NULL) != 0) {
+	if (atomic_load(&mode) == POOLING && __cxa_atexit(last_words, NULL, NULL) != 0) {
 		last_words(NULL);
-	}
-	if (now != UNSTARTED) {
-		__cxa_finalize(&__dso_handle);
 	}
 }

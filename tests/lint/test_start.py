@@ -1,15 +1,56 @@
 # SPDX-License-Identifier: PostgreSQL
 """What the shim costs a program that never uses libpq: the dynamic linker's work at its start.
 
-Counted by callgrind for /bin/true, in instructions of the linker's: an address in data 13, a
-function that is called 15, a thread-local variable 55, a version 300, a variable of the C
-library's 800; and a page written is a page fault.
+An empty library is the measure: opening and mapping one is the price of LD_PRELOAD itself.
 """
 import collections
-import platform
+import os
 import re
+import statistics
+import time
 
 import house
+import pytest
+
+PAIRS = 200
+
+
+@pytest.fixture(scope="module", name="empty")
+def empty_library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "empty.c").write_text("")
+    house.output("gcc", "-shared", "-fPIC", "-o", str(folder / "empty.so"), str(folder / "empty.c"))
+    return str(folder / "empty.so")
+
+
+def start(library):
+    """How long /bin/true takes with the library preloaded, in seconds."""
+    began = time.perf_counter()
+    pid = os.posix_spawn("/bin/true", ["true"], {"LD_PRELOAD": library})
+    _, status = os.waitpid(pid, 0)
+    took = time.perf_counter() - began
+    assert status == 0
+    return took
+
+
+def test_a_start_takes_as_long_as_with_an_empty_library(empty):
+    """The medians are one per cent apart on a quiet machine. Half a tenth leaves room for
+    others, and fails on binding everything at the start, which takes longer than that."""
+    start(house.SHIM)
+    pairs = [(start(house.SHIM), start(empty)) for _ in range(PAIRS)]
+    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+    assert ratio < 1.05, ratio
+
+
+def system_calls(library, tmp_path):
+    trace = tmp_path / "trace"
+    house.output("strace", "-f", "-o", str(trace), "-E", "LD_PRELOAD=%s" % library, "/bin/true")
+    return collections.Counter(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
+
+
+def test_a_start_makes_the_system_calls_that_an_empty_library_needs(empty, tmp_path):
+    more = system_calls(house.SHIM, tmp_path) - system_calls(empty, tmp_path)
+    assert not more, more
 
 
 def relocations():
@@ -20,21 +61,12 @@ def relocations():
     return collections.Counter(found.group(1) for found in types if found)
 
 
-def test_addresses_are_not_kept_in_data():
-    """Words in tables are arrays of characters, and kinds of things are told by an enum."""
-    assert 0 < relocations()["RELATIVE"] <= 32, relocations()
-
-
-def test_no_variable_is_looked_up():
-    """base/late.def has those of the C library's that are wanted."""
-    assert set(relocations()) <= {"RELATIVE", "JUMP_SLOT", "JUMP_SLO", "TPOFF64", "TLS_TPREL64",
-                                  "TLS_TPREL"}, relocations()
-
-
-def test_few_variables_are_thread_local():
-    """Each counts, of whatever size: a file has one."""
+def test_little_is_relocated_at_the_start():
+    """Instructions of the linker's: an address in data 13, a thread-local variable 55, a variable
+    of the C library's 800. A function, 15, is bound when it is called first."""
     kinds = relocations()
-    assert kinds["TPOFF64"] + kinds["TLS_TPREL64"] + kinds["TLS_TPREL"] <= 10, kinds
+    assert sum(kinds.values()) - kinds["JUMP_SLOT"] - kinds["JUMP_SLO"] <= 80, kinds
+    assert 0 < kinds["JUMP_SLOT"] + kinds["JUMP_SLO"] <= 160, kinds
 
 
 def test_little_is_thread_local():
@@ -43,33 +75,3 @@ def test_little_is_thread_local():
     sizes = [int(size, 16) for size in re.findall(
         r"^ +TLS +\S+ \S+ \S+ \S+ (\S+)", house.output("readelf", "-lW", house.SHIM), re.M)]
     assert len(sizes) == 1 and 0 < sizes[0] <= 256, sizes
-
-
-def test_few_functions_are_bound():
-    """Only what a connect, a query, a finish or a line of the log comes by, or what may be
-    called before the rest is found; whatever is called rarely goes into base/late.def."""
-    kinds = relocations()
-    assert 0 < kinds["JUMP_SLOT"] + kinds["JUMP_SLO"] <= 40, kinds
-
-
-def test_few_versions_are_needed():
-    """hooks/libc.c answers for functions of others. Left are the oldest one and that of the
-    linker's own functions, by which everything else is found, and which tells the linker and
-    pqpool doctor how old a C library may be."""
-    versions = set(re.findall(r"Name: (GLIBC_[\d.]+)",
-                              house.output("readelf", "-VW", house.SHIM)))
-    assert len(versions) <= 2, versions
-
-
-def test_one_function_runs():
-    """base/program.c's; start files would bring more, and four symbols to be looked up."""
-    found = re.findall(r"\((INIT|INIT_ARRAY|PREINIT_ARRAY|FINI)\)",
-                       house.output("readelf", "-dW", house.SHIM))
-    if platform.machine() == "aarch64":
-        found.remove("INIT_ARRAY")  # libgcc's, to see which atomic instructions there are
-    assert found == ["INIT"]
-
-
-def test_two_segments_are_mapped():
-    loads = re.findall(r"^ +LOAD .*", house.output("readelf", "-lW", house.SHIM), re.M)
-    assert len(loads) == 2, loads
