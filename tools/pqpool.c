@@ -20,10 +20,11 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"run", "pqpool run", run_main, "run a program with a hidden connection pool"},
-	{"leaks", "pqpool leaks", leaks_main, "tell from a log what was never given back"},
-	{"top", "pqpool top", top_main, "show all pools that are in use, live"},
-	{"check", "pqpool check", check_main, "tell how a server's connections are used"},
-	{"metrics", "pqpool metrics", metrics_main, "write what the pools do, for Prometheus"},
+	{"leaks", "pqpool leaks", leaks_main, "report from a log what was never given back"},
+	{"top", "pqpool top", top_main, "show the pools of running programs, live"},
+	{"check", "pqpool check", check_main, "show who uses a server's connections"},
+	{"metrics", "pqpool metrics", metrics_main,
+         "write the state of the pools for Prometheus"},
 	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
 };
 
@@ -40,7 +41,7 @@ static void print_help(FILE *to)
 		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	}
 	fputs("\n"
-	      "`pqpool COMMAND --help` tells more.\n",
+	      "See `pqpool COMMAND --help`.\n",
 	      to);
 }
 

@@ -30,20 +30,19 @@ static void print_help(void)
 {
 	puts("Usage: pqpool doctor PROGRAM\n"
 	     "\n"
-	     "Tells from its files whether PROGRAM, or the interpreter of a script, would be\n"
-	     "pooled by pqpool run: which libpq it finds and by which road, what stands "
-	     "against\n"
-	     "preloading, what else is preloaded, and the effective configuration. PROGRAM is\n"
-	     "not run. Of interpreters the modules that need libpq are looked for where these\n"
-	     "are by default; what a program loads from elsewhere while it runs is not seen.\n"
+	     "Tells from its files whether pqpool run would pool PROGRAM, or the interpreter "
+	     "of\n"
+	     "a script: which libpq it finds and how, what prevents preloading, what else is\n"
+	     "preloaded, and the effective configuration. PROGRAM is not run. Modules of\n"
+	     "interpreters that need libpq are looked for in their default folders; what a\n"
+	     "program loads from elsewhere at run time is not seen.\n"
 	     "\n"
-	     "Lines that begin with ! are reasons for which connections are not pooled.\n"
+	     "Lines that begin with ! are reasons why connections are not pooled.\n"
 	     "\n"
-	     "Exit status: 0 if it would be pooled, 1 if not or only in part, 2 if the usage "
-	     "was\n"
-	     "bad, 125 if pqpool could not do its part, 126 if PROGRAM cannot be run, 127 if "
-	     "it\n"
-	     "was not found.");
+	     "Exit status: 0 if PROGRAM would be pooled, 1 if not or only in part, 2 after "
+	     "bad\n"
+	     "usage, 125 if pqpool failed, 126 if PROGRAM cannot be run, 127 if it was not\n"
+	     "found.");
 }
 
 /* ---- scripts ---- */

@@ -19,20 +19,19 @@ static void print_help(void)
 {
 	puts("Usage: pqpool metrics [-o FILE]\n"
 	     "\n"
-	     "Writes what the pools of this user's running programs are doing, as OpenMetrics\n"
-	     "text for Prometheus; -o is for the node exporter's textfile collector:\n"
+	     "Writes the state of the pools of this user's running programs as OpenMetrics "
+	     "text\n"
+	     "for Prometheus. -o is for the node exporter's textfile collector:\n"
 	     "\n"
 	     "    pqpool metrics -o /var/lib/prometheus/node-exporter/pqpool.prom\n"
 	     "\n"
-	     "Labels: program, pid, pool (user@host:port/database), and reason where sessions\n"
-	     "were closed.\n"
+	     "Labels: program, pid, pool (user@host:port/database), and reason for closed\n"
+	     "sessions.\n"
 	     "\n"
-	     "  -o, --output FILE  to FILE, which is replaced in one moment: nobody reads "
-	     "half\n"
-	     "                     of it\n"
+	     "  -o, --output FILE  to FILE, which is replaced atomically\n"
 	     "  -h, --help         this text\n"
 	     "\n"
-	     "Exit status: 0; 2 if the command line was bad; 125 if something failed.");
+	     "Exit status: 0; 2 after bad usage; 125 if something failed.");
 }
 
 /* What everybody may read who may read files that one makes. */

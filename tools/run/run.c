@@ -32,32 +32,33 @@ static void print_help(void)
 {
 	puts("Usage: pqpool run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
 	     "\n"
-	     "Runs PROGRAM with a pool of PostgreSQL connections hidden below its libpq.\n"
-	     "The program takes the place of pqpool: process id, exit status and signals\n"
-	     "are its own.\n"
+	     "Runs PROGRAM with a pool of PostgreSQL connections below its libpq. pqpool\n"
+	     "replaces itself with the program: process id, exit status and signals are the\n"
+	     "program's own.\n"
 	     "\n"
 	     "  --wait\n"
-	     "      Stay, as the program's parent, and say so at its end if no libpq call was\n"
-	     "      intercepted, neither its own nor one of what it started. Signals are\n"
+	     "      Stay as the program's parent, and say so at its end if no libpq call was\n"
+	     "      intercepted, neither the program's nor one of its children. Signals are\n"
 	     "      passed on, and the exit status is the program's; if a signal ended it, "
 	     "the\n"
-	     "      same one ends pqpool. A signal that is sent to the whole process group "
-	     "may\n"
-	     "      reach the program twice.\n"
+	     "      same signal ends pqpool. A signal to the whole process group may reach "
+	     "the\n"
+	     "      program twice.\n"
 	     "\n"
 	     "  --fail-on-leak\n"
-	     "      Exit status 23 if connections were never closed, unless --leak-exitcode\n"
-	     "      says another one. A program that a signal ends has no say in its status;\n"
-	     "      `pqpool leaks` tells of its connections.\n"
+	     "      Exit status 23 if connections leaked, unless --leak-exitcode says another\n"
+	     "      one. If a signal ends the program, its status cannot say so; `pqpool "
+	     "leaks`\n"
+	     "      reports its connections.\n"
 	     "\n"
-	     "Each further option sets the environment variable beside it, which works "
-	     "without\n"
-	     "`pqpool run`, too, once libpqpool.so is in LD_PRELOAD. An empty value counts\n"
-	     "as unset. A plain number where a time is allowed is in seconds. PQPOOL_REPORT\n"
-	     "is all unless it is set.\n");
+	     "Each further option sets the environment variable beside it. The variable also\n"
+	     "works without `pqpool run`, if libpqpool.so is in LD_PRELOAD. An empty value\n"
+	     "counts as unset. A time without a unit is in seconds. PQPOOL_REPORT is all "
+	     "unless\n"
+	     "it is set.\n");
 	options_help();
 	puts("Exit status: that of PROGRAM; 2 if an option or a value was bad, 125 if pqpool\n"
-	     "could not do its part, 126 if PROGRAM cannot be run, 127 if it was not found.");
+	     "failed, 126 if PROGRAM cannot be run, 127 if it was not found.");
 }
 
 /* Here a bad value ends the matter: nothing is left to run unpooled. */

@@ -31,23 +31,23 @@ static void print_help(void)
 {
 	puts("Usage: pqpool top [OPTION]... [PID]...\n"
 	     "\n"
-	     "Shows the pools of this user's running programs, of those with the given "
-	     "process\n"
-	     "ids or of all: sessions in use, idle, and allowed at most; callers that wait in\n"
-	     "line now, how many ever had to, and how many waited in vain; and how long ago "
-	     "the\n"
-	     "oldest lease was taken, and where.\n"
+	     "Shows the pools of this user's running programs, or of the given processes:\n"
+	     "sessions in use, idle, and allowed; callers that wait now, that ever waited, "
+	     "and\n"
+	     "that waited until the timeout; age and place of the oldest lease.\n"
 	     "\n"
-	     "On a terminal it is drawn anew all the time, until q is pressed; to a file or a\n"
-	     "pipe it is written once.\n"
+	     "On a terminal the view is refreshed until q is pressed. To a file or a pipe it "
+	     "is\n"
+	     "written once.\n"
 	     "\n"
-	     "  -i, --interval TIME  how often it is drawn. Default: 1s. Allowed:\n"
+	     "  -i, --interval TIME  time between refreshes. Default: 1s. Allowed:\n"
 	     "                       " INTERVAL_ALLOWED "\n"
-	     "  -1, --once           once, on a terminal, too\n"
+	     "  -1, --once           once, also on a terminal\n"
 	     "  -h, --help           this text\n"
 	     "\n"
-	     "Exit status: 0; 1 if one of the given processes has no pools; 2 if the command\n"
-	     "line was bad; 125 if something failed.");
+	     "Exit status: 0; 1 if one of the given processes has no pools; 2 after bad "
+	     "usage;\n"
+	     "125 if something failed.");
 }
 
 static bool take_interval(struct request *request, const char *value)
