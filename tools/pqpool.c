@@ -49,7 +49,7 @@ static int dispatch(int argc, char **argv)
 {
 	if (argc < 2) {
 		print_help(stderr);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_help(stdout);
@@ -66,7 +66,7 @@ static int dispatch(int argc, char **argv)
 		}
 	}
 	warnx("%s is not a command; see pqpool --help", argv[1]);
-	return STATUS_USAGE;
+	return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 	/* Help that went to a full disk or a closed pipe is no success. */
 	if (fflush(stdout) != 0 && status == 0) {
 		warn("standard output");
-		status = STATUS_FAILED;
+		status = EXIT_FAILED;
 	}
 	return status;
 }

@@ -384,14 +384,14 @@ def test_bad_usage(check, arguments):
 
 def test_spans(compiled):
     program = compiled("""
-        #include "common/terminal_print.h"
+        #include "common/terminal_text.h"
         #include <stdlib.h>
         int main(int n, char **ms) {
-            for (int i = 1; i < n; i++) { shown_span(stdout, atoll(ms[i])); puts(""); }
+            for (int i = 1; i < n; i++) { terminal_text_put_span(stdout, atoll(ms[i])); puts(""); }
             return 0;
         }""", "-I" + house.path("tools"), *(
             built("tools/common/%s.tool.o" % name)
-            for name in ("terminal_print", "terminal_text", "xalloc")))
+            for name in ("terminal_text", "xalloc")))
     spans = {0: "0 ms", 999: "999 ms", 1000: "1 s", 59999: "59 s", 60000: "1 min 0 s",
              3599999: "59 min 59 s", 3600000 + 61000: "1 h 1 min", 86400000 * 3 - 1: "2 d 23 h"}
     out = subprocess.run([program, *map(str, spans)], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "check/advice_sql.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 
 /* Prints object, reason and statement of each row; takes the rows. */
 static bool print_section(const char *title, struct rows *rows)
@@ -17,11 +17,11 @@ static bool print_section(const char *title, struct rows *rows)
 	printf("%s:%s\n", title, rows_count(rows) > 0 ? "" : " none");
 	for (int i = 0; i < rows_count(rows); i++) {
 		fputs("  ", stdout);
-		shown_text(stdout, rows_text(rows, i, 0));
+		terminal_text_put(stdout, rows_text(rows, i, 0));
 		fputs(": ", stdout);
-		shown_text(stdout, rows_text(rows, i, 1));
+		terminal_text_put(stdout, rows_text(rows, i, 1));
 		fputs("\n    ", stdout);
-		shown_text(stdout, rows_text(rows, i, 2));
+		terminal_text_put(stdout, rows_text(rows, i, 2));
 		puts(";");
 	}
 	rows_free(rows);
@@ -34,15 +34,15 @@ static bool is_true(const char *s)
 }
 
 /* What the reader must know of the circumstances. */
-static bool print_circumstances(struct client *client)
+static bool print_circumstances(struct server_conn *conn)
 {
-	struct rows *rows = client_ask(client, advice_circumstances_sql, 0, NULL);
+	struct rows *rows = server_conn_ask(conn, advice_circumstances_sql, 0, NULL);
 
 	if (rows == NULL) {
 		return false;
 	}
 	fputs("Advice for the database ", stdout);
-	shown_text(stdout, rows_text(rows, 0, 0));
+	terminal_text_put(stdout, rows_text(rows, 0, 0));
 	if (rows_text(rows, 0, 1) != NULL) {
 		printf(", by statistics gathered since %s\n", rows_text(rows, 0, 1));
 	} else {
@@ -63,13 +63,13 @@ static bool print_circumstances(struct client *client)
 	return true;
 }
 
-bool advice_print(struct client *client)
+bool advice_print(struct server_conn *conn)
 {
-	return print_circumstances(client) &&
+	return print_circumstances(conn) &&
 	       print_section("Overdue for VACUUM or ANALYZE, by autovacuum's own formulas",
-	                     client_ask(client, advice_vacuum_sql, 0, NULL)) &&
+	                     server_conn_ask(conn, advice_vacuum_sql, 0, NULL)) &&
 	       print_section("Unused indexes (standbys count their own scans: ask them, too)",
-	                     client_ask(client, advice_unused_sql, 0, NULL)) &&
+	                     server_conn_ask(conn, advice_unused_sql, 0, NULL)) &&
 	       print_section("Duplicate indexes",
-	                     client_ask(client, advice_duplicates_sql, 0, NULL));
+	                     server_conn_ask(conn, advice_duplicates_sql, 0, NULL));
 }

@@ -10,8 +10,8 @@
 
 #include "check/server_conn.h"
 
-/* Prints it to standard output, in a transaction (client_begin). False if the server failed,
- * with client_error. */
-bool advice_print(struct client *client);
+/* Prints it to standard output, in a transaction (server_conn_begin). False if the server
+ * failed, with server_conn_error. */
+bool advice_print(struct server_conn *conn);
 
 #endif

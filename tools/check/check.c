@@ -22,7 +22,7 @@
 #include "check/server_sessions.h"
 #include "check/session_tables.h"
 #include "check/threshold.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 
 struct options {
 	struct threshold warning;
@@ -188,9 +188,9 @@ struct verdict {
 };
 
 /* Connections that ordinary users can have. */
-static int64_t usable(const struct census *census)
+static int64_t usable(const struct connection_counts *counts)
 {
-	return census->max_connections - census->reserved;
+	return counts->max_connections - counts->reserved;
 }
 
 static bool is_over(int64_t limit_ms, int64_t ms)
@@ -198,19 +198,20 @@ static bool is_over(int64_t limit_ms, int64_t ms)
 	return limit_ms != CONFIG_NO_LIMIT && ms > limit_ms;
 }
 
-static struct verdict judge(const struct options *options, const struct census *census)
+static struct verdict judge(const struct options *options,
+                            const struct connection_counts *counts)
 {
-	int64_t whole = usable(census);
+	int64_t whole = usable(counts);
 	struct verdict verdict = {STATE_OK, STATE_OK};
 
-	if (census->used > threshold_of(&options->critical, whole)) {
+	if (counts->used > threshold_of(&options->critical, whole)) {
 		verdict.connections = STATE_CRITICAL;
-	} else if (census->used > threshold_of(&options->warning, whole)) {
+	} else if (counts->used > threshold_of(&options->warning, whole)) {
 		verdict.connections = STATE_WARNING;
 	}
-	if (is_over(options->idle_critical_ms, census->longest_ms)) {
+	if (is_over(options->idle_critical_ms, counts->longest_ms)) {
 		verdict.idle = STATE_CRITICAL;
-	} else if (is_over(options->idle_warning_ms, census->longest_ms)) {
+	} else if (is_over(options->idle_warning_ms, counts->longest_ms)) {
 		verdict.idle = STATE_WARNING;
 	}
 	return verdict;
@@ -229,25 +230,25 @@ static void pause_for(int64_t ms)
 	}
 }
 
-/* Leaves the moment of the last sample open. False with client_error. */
-static bool take_samples(struct client *client, const struct options *options,
-                         struct census *census, struct verdict *verdict)
+/* Leaves the moment of the last sample open. False with server_conn_error. */
+static bool take_samples(struct server_conn *conn, const struct options *options,
+                         struct connection_counts *counts, struct verdict *verdict)
 {
 	*verdict = (struct verdict){STATE_CRITICAL, STATE_CRITICAL};
 	for (int64_t n = 1;; n++) {
 		struct verdict now;
 
-		if (!client_begin(client) || !census_count(client, census)) {
+		if (!server_conn_begin(conn) || !server_sessions_count(conn, counts)) {
 			return false;
 		}
-		now = judge(options, census);
+		now = judge(options, counts);
 		verdict->connections = lesser(verdict->connections, now.connections);
 		verdict->idle = lesser(verdict->idle, now.idle);
 		if (n == options->samples ||
 		    (verdict->connections == STATE_OK && verdict->idle == STATE_OK)) {
 			return true;
 		}
-		if (!client_end(client)) {
+		if (!server_conn_end(conn)) {
 			return false;
 		}
 		pause_for(options->interval_ms);
@@ -259,7 +260,7 @@ static bool take_samples(struct client *client, const struct options *options,
 static enum state say_unknown(const char *why)
 {
 	fputs("POOL UNKNOWN - ", stdout);
-	shown_text(stdout, why);
+	terminal_text_put(stdout, why);
 	putchar('\n');
 	return STATE_UNKNOWN;
 }
@@ -267,7 +268,7 @@ static enum state say_unknown(const char *why)
 static enum state say_refused(const char *why)
 {
 	fputs("POOL CRITICAL - no connection is left: ", stdout);
-	shown_text(stdout, why);
+	terminal_text_put(stdout, why);
 	putchar('\n');
 	return STATE_CRITICAL;
 }
@@ -288,27 +289,27 @@ static void print_seconds(const char *label, int64_t ms, int64_t warning_ms,
 }
 
 static void print_first_line(enum state state, const struct options *options,
-                             const struct census *census)
+                             const struct connection_counts *counts)
 {
-	int64_t whole = usable(census);
+	int64_t whole = usable(counts);
 
 	printf("POOL %s - %lld of %lld connections in use", state_name(state),
-	       (long long)census->used, (long long)whole);
-	if (census->idle_in_transaction > 0) {
+	       (long long)counts->used, (long long)whole);
+	if (counts->idle_in_transaction > 0) {
 		printf(", %lld idle in transaction, the longest for ",
-		       (long long)census->idle_in_transaction);
-		shown_span(stdout, census->longest_ms);
+		       (long long)counts->idle_in_transaction);
+		terminal_text_put_span(stdout, counts->longest_ms);
 	}
-	if (census->hidden > 0) {
-		printf(", what %lld do is not visible", (long long)census->hidden);
+	if (counts->hidden > 0) {
+		printf(", what %lld do is not visible", (long long)counts->hidden);
 	}
 	printf(" | connections=%lld;%lld;%lld;0;%lld active=%lld;;;0 idle=%lld;;;0"
 	       " idle_in_transaction=%lld;;;0 waiting=%lld;;;0",
-	       (long long)census->used, (long long)threshold_of(&options->warning, whole),
+	       (long long)counts->used, (long long)threshold_of(&options->warning, whole),
 	       (long long)threshold_of(&options->critical, whole), (long long)whole,
-	       (long long)census->active, (long long)census->idle,
-	       (long long)census->idle_in_transaction, (long long)census->waiting);
-	print_seconds("longest_idle_in_transaction", census->longest_ms,
+	       (long long)counts->active, (long long)counts->idle,
+	       (long long)counts->idle_in_transaction, (long long)counts->waiting);
+	print_seconds("longest_idle_in_transaction", counts->longest_ms,
 	              options->idle_warning_ms, options->idle_critical_ms);
 	putchar('\n');
 }
@@ -325,33 +326,34 @@ static int64_t idle_limit_ms(const struct options *options)
 }
 
 /* What comes below the first line, which has said the state: nothing changes that now. */
-static void print_body(struct client *client, const struct options *options,
-                       const struct census *census)
+static void print_body(struct server_conn *conn, const struct options *options,
+                       const struct connection_counts *counts)
 {
-	bool good = roster_print(client, census, idle_limit_ms(options)) && client_end(client);
+	bool good = session_tables_print(conn, counts, idle_limit_ms(options)) &&
+	            server_conn_end(conn);
 
 	if (good && options->advice) {
-		good = client_begin(client) && advice_print(client) && client_end(client);
+		good = server_conn_begin(conn) && advice_print(conn) && server_conn_end(conn);
 	}
 	if (!good) {
 		fputs("The rest could not be had: ", stdout);
-		shown_text(stdout, client_error(client));
+		terminal_text_put(stdout, server_conn_error(conn));
 		putchar('\n');
 	}
 }
 
-static enum state check(struct client *client, const struct options *options)
+static enum state check(struct server_conn *conn, const struct options *options)
 {
-	struct census census;
+	struct connection_counts counts;
 	struct verdict verdict;
 	enum state state;
 
-	if (!take_samples(client, options, &census, &verdict)) {
-		return say_unknown(client_error(client));
+	if (!take_samples(conn, options, &counts, &verdict)) {
+		return say_unknown(server_conn_error(conn));
 	}
 	state = verdict.connections > verdict.idle ? verdict.connections : verdict.idle;
-	print_first_line(state, options, &census);
-	print_body(client, options, &census);
+	print_first_line(state, options, &counts);
+	print_body(conn, options, &counts);
 	return state;
 }
 
@@ -367,7 +369,7 @@ int check_main(int argc, char **argv)
 		.timeout_ms = 10 * 1000,
 	};
 	int taken = take_options(argc, argv, &options);
-	struct client *client;
+	struct server_conn *conn;
 	enum state state;
 
 	if (taken == 'h') {
@@ -379,16 +381,16 @@ int check_main(int argc, char **argv)
 	}
 	/* A connection of the tool's own has no business in a pool. */
 	setenv("PQPOOL_DISABLE", "on", 1);
-	switch (client_open(&client, options.conninfo, options.timeout_ms)) {
-	case CLIENT_OPEN:
-		state = check(client, &options);
+	switch (server_conn_open(&conn, options.conninfo, options.timeout_ms)) {
+	case SERVER_CONN_OPEN:
+		state = check(conn, &options);
 		break;
-	case CLIENT_FULL:
-		state = say_refused(client_error(client));
+	case SERVER_CONN_FULL:
+		state = say_refused(server_conn_error(conn));
 		break;
 	default:
-		state = say_unknown(client_error(client));
+		state = say_unknown(server_conn_error(conn));
 	}
-	client_close(client);
+	server_conn_close(conn);
 	return state;
 }

@@ -11,13 +11,13 @@
 #include "common/pages/status_pages.h"
 #include "common/symbols/call_frames.h"
 #include "common/symbols/source_lookup.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 #include "common/xalloc.h"
 
 /* What may pass between reading the pages and asking the server, and round off. */
 #define TOLERANCE_US 2000000
 
-/* Columns of census_backends. */
+/* Columns of server_sessions_backends. */
 enum { PID, USER, DATABASE, STATE, STATE_MS, AGE_US };
 
 enum match { NO_MATCH, MATCH, MAYBE };
@@ -91,7 +91,7 @@ static bool has_port(const char *ports, size_t len, const char *own)
  * may hold any character, so both ends are compared rather than looked for.
  */
 static bool is_same_pool(const char *label, const char *user, const char *database,
-                         const struct client *client)
+                         const struct server_conn *conn)
 {
 	size_t user_len = strlen(user);
 	size_t database_len = strlen(database);
@@ -108,19 +108,19 @@ static bool is_same_pool(const char *label, const char *user, const char *databa
 	colon = memrchr(middle, ':', (size_t)(end - middle));
 	return end[0] == '/' && strncmp(end + 1, database, database_len) == 0 &&
 	       colon != NULL &&
-	       has_host(middle, (size_t)(colon - middle), client_host(client)) &&
-	       has_port(colon + 1, (size_t)(end - colon - 1), client_port(client));
+	       has_host(middle, (size_t)(colon - middle), server_conn_host(conn)) &&
+	       has_port(colon + 1, (size_t)(end - colon - 1), server_conn_port(conn));
 }
 
 static enum match compare(const struct page *page, const struct page_session *session,
-                          const struct rows *backends, int i, const struct client *client)
+                          const struct rows *backends, int i, const struct server_conn *conn)
 {
 	const char *user = rows_text(backends, i, USER);
 	const char *database = rows_text(backends, i, DATABASE);
 	int64_t held_us = (int64_t)(pages_held_ns(page, session) / 1000);
 
 	if (rows_number(backends, i, PID) != session->row.backend || user == NULL ||
-	    database == NULL || !is_same_pool(session->label, user, database, client)) {
+	    database == NULL || !is_same_pool(session->label, user, database, conn)) {
 		return NO_MATCH;
 	}
 	if (rows_text(backends, i, AGE_US) == NULL) {
@@ -146,8 +146,8 @@ struct holders {
 	int elsewhere; /* leases that are not */
 };
 
-/* Notes the places of its stack for symbols_resolve. */
-static void want_places(struct holder *holder, struct symbols *symbols)
+/* Notes the places of its stack for source_lookup_resolve. */
+static void want_places(struct holder *holder, struct source_lookup *symbols)
 {
 	const struct page_stack *stack = holder->session->stack;
 
@@ -155,22 +155,22 @@ static void want_places(struct holder *holder, struct symbols *symbols)
 		return;
 	}
 	frames_parse(&holder->frames, stack->frames, stack->build_ids);
-	holder->spots = memory_new(holder->frames.count + 1, sizeof(*holder->spots));
+	holder->spots = xalloc_new(holder->frames.count + 1, sizeof(*holder->spots));
 	for (size_t i = 0; i < holder->frames.count; i++) {
-		holder->spots[i] = symbols_want(symbols, &holder->frames.all[i],
-		                                holder->session->row.began_us);
+		holder->spots[i] = source_lookup_want(symbols, &holder->frames.all[i],
+		                                      holder->session->row.began_us);
 	}
 }
 
 static void look_up(const struct page *page, const struct page_session *session,
-                    const struct rows *backends, const struct client *client,
-                    struct symbols *symbols, struct holders *holders)
+                    const struct rows *backends, const struct server_conn *conn,
+                    struct source_lookup *symbols, struct holders *holders)
 {
 	enum match match = NO_MATCH;
 	int i = 0;
 
 	while (i < rows_count(backends)) {
-		match = compare(page, session, backends, i, client);
+		match = compare(page, session, backends, i, conn);
 		if (match != NO_MATCH) {
 			break;
 		}
@@ -180,7 +180,7 @@ static void look_up(const struct page *page, const struct page_session *session,
 		struct holder *holder;
 
 		holders->all =
-			memory_resize(holders->all, holders->count + 1, sizeof(*holders->all));
+			xalloc_resize(holders->all, holders->count + 1, sizeof(*holders->all));
 		holder = &holders->all[holders->count++];
 		*holder = (struct holder){.page = page, .session = session, .backend = i};
 		want_places(holder, symbols);
@@ -201,10 +201,10 @@ static bool print_source(const struct holder *holder)
 
 		if (sources->count > 0 && sources->all[0].file != NULL) {
 			if (sources->all[0].function != NULL) {
-				shown_text(stdout, sources->all[0].function);
+				terminal_text_put(stdout, sources->all[0].function);
 				fputs(" at ", stdout);
 			}
-			shown_text(stdout, sources->all[0].file);
+			terminal_text_put(stdout, sources->all[0].file);
 			printf(":%lu", sources->all[0].line);
 			return true;
 		}
@@ -218,17 +218,17 @@ static void print_place(const struct holder *holder)
 
 	fputs(", taken at ", stdout);
 	if (stack != NULL && stack->script[0] != '\0') {
-		shown_text(stdout, stack->script);
+		terminal_text_put(stdout, stack->script);
 	} else if (!print_source(holder)) {
 		if (holder->frames.count == 0) {
 			fputs("an unknown place", stdout);
 			return;
 		}
-		shown_text(stdout, holder->frames.all[0].module);
+		terminal_text_put(stdout, holder->frames.all[0].module);
 		printf("+0x%llx", (unsigned long long)holder->frames.all[0].offset);
 		if (holder->frames.all[0].symbol[0] != '\0') {
 			fputs(" in ", stdout);
-			shown_text(stdout, holder->frames.all[0].symbol);
+			terminal_text_put(stdout, holder->frames.all[0].symbol);
 		}
 	}
 }
@@ -254,16 +254,18 @@ static void print_holder(const struct holder *holder, const struct rows *backend
 	printf("  backend %s", rows_text(backends, holder->backend, PID));
 	if (state != NULL) {
 		fputs(" (", stdout);
-		shown_text(stdout, state);
+		terminal_text_put(stdout, state);
 		fputs(" for ", stdout);
-		shown_span(stdout, rows_number(backends, holder->backend, STATE_MS));
+		terminal_text_put_span(stdout,
+		                       rows_number(backends, holder->backend, STATE_MS));
 		putchar(')');
 	}
 	fputs(": ", stdout);
-	shown_text(stdout, holder->page->program);
+	terminal_text_put(stdout, holder->page->program);
 	printf("[%d], lease %llu, held for ", (int)holder->page->pid,
 	       (unsigned long long)session->row.lease);
-	shown_span(stdout, (int64_t)(pages_held_ns(holder->page, session) / 1000000));
+	terminal_text_put_span(stdout,
+	                       (int64_t)(pages_held_ns(holder->page, session) / 1000000));
 	print_place(holder);
 	print_waiting(waits, session->row.backend);
 	putchar('\n');
@@ -299,10 +301,10 @@ static void free_holders(struct holders *holders)
 }
 
 static void tell(const struct pages *pages, const struct rows *backends,
-                 const struct rows *waits, const struct client *client)
+                 const struct rows *waits, const struct server_conn *conn)
 {
 	struct holders holders = {.all = NULL};
-	static struct symbols symbols;
+	static struct source_lookup symbols;
 
 	for (size_t p = 0; p < pages->count; p++) {
 		const struct page *page = &pages->all[p];
@@ -313,16 +315,16 @@ static void tell(const struct pages *pages, const struct rows *backends,
 			/* Where one leads that is not pooled, its page does not say. */
 			if (session->row.state == STATUS_SESSION_LEASED &&
 			    session->pool != NULL) {
-				look_up(page, session, backends, client, &symbols, &holders);
+				look_up(page, session, backends, conn, &symbols, &holders);
 			}
 		}
 	}
-	symbols_resolve(&symbols);
+	source_lookup_resolve(&symbols);
 	print_holders(&holders, backends, waits);
 	free_holders(&holders);
 }
 
-bool holders_print(struct client *client, const struct rows *waits)
+bool lease_holders_print(struct server_conn *conn, const struct rows *waits)
 {
 	struct pages pages;
 	struct rows *backends;
@@ -330,10 +332,10 @@ bool holders_print(struct client *client, const struct rows *waits)
 
 	/* The pages first: a backend then is older than the lease that was seen on it. */
 	if (pages_read(&pages, 0, NULL) && pages.count > 0) {
-		backends = census_backends(client);
+		backends = server_sessions_backends(conn);
 		good = backends != NULL;
 		if (good) {
-			tell(&pages, backends, waits, client);
+			tell(&pages, backends, waits, conn);
 		}
 		rows_free(backends);
 	}

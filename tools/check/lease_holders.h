@@ -17,8 +17,8 @@
 
 /*
  * Prints program, lease and place of each, and whom it keeps waiting (`waits` of
- * census_waits). False if the server failed, with client_error.
+ * server_sessions_waits). False if the server failed, with server_conn_error.
  */
-bool holders_print(struct client *client, const struct rows *waits);
+bool lease_holders_print(struct server_conn *conn, const struct rows *waits);
 
 #endif

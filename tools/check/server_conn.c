@@ -52,31 +52,31 @@ static struct {
 #undef MEMBER
 } pq;
 
-struct client {
-	PGconn *conn; /* NULL if there is no libpq */
+struct server_conn {
+	PGconn *pg; /* NULL if there is no libpq */
 	int64_t timeout_ms;
 	char error[ERROR_BYTES];
 };
 
-static void set_error(struct client *client, const char *why)
+static void set_error(struct server_conn *conn, const char *why)
 {
 	size_t len = strcspn(why, "\n");
 
-	snprintf(client->error, sizeof(client->error), "%.*s", (int)len, why);
+	snprintf(conn->error, sizeof(conn->error), "%.*s", (int)len, why);
 }
 
-static bool load_libpq(struct client *client)
+static bool load_libpq(struct server_conn *conn)
 {
 	void *handle = dlopen(LIBPQ, RTLD_NOW);
 
 	if (handle == NULL) {
-		set_error(client, dlerror());
+		set_error(conn, dlerror());
 		return false;
 	}
 #define LOOK_UP(name)                                                                          \
 	*(void **)&pq.name = dlsym(handle, #name);                                             \
 	if (pq.name == NULL) {                                                                 \
-		set_error(client, LIBPQ " has no " #name);                                     \
+		set_error(conn, LIBPQ " has no " #name);                                       \
 		return false;                                                                  \
 	}
 	LIBPQ_CALLS(LOOK_UP)
@@ -93,19 +93,19 @@ static int64_t now_ms(void)
 }
 
 /* Waits for the socket until `deadline`; false if that passed. */
-static bool await(struct client *client, short events, int64_t deadline)
+static bool await(struct server_conn *conn, short events, int64_t deadline)
 {
 	for (;;) {
-		struct pollfd socket = {.fd = pq.PQsocket(client->conn), .events = events};
+		struct pollfd socket = {.fd = pq.PQsocket(conn->pg), .events = events};
 		int64_t left = deadline - now_ms();
 
 		if (left > 0 && poll(&socket, 1, (int)(left < 60000 ? left : 60000)) > 0) {
 			return true;
 		}
 		if (left <= 0) {
-			snprintf(client->error, sizeof(client->error),
+			snprintf(conn->error, sizeof(conn->error),
 			         "no answer from the server within %.3g s",
-			         (double)client->timeout_ms / 1000);
+			         (double)conn->timeout_ms / 1000);
 			return false;
 		}
 	}
@@ -119,28 +119,28 @@ static void drop_notice(void *arg, const char *message)
 
 /* ---- connecting ---- */
 
-static bool go_through_connect(struct client *client)
+static bool go_through_connect(struct server_conn *conn)
 {
-	int64_t deadline = now_ms() + client->timeout_ms;
+	int64_t deadline = now_ms() + conn->timeout_ms;
 	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
 
-	if (pq.PQstatus(client->conn) == CONNECTION_BAD) {
-		set_error(client, pq.PQerrorMessage(client->conn));
+	if (pq.PQstatus(conn->pg) == CONNECTION_BAD) {
+		set_error(conn, pq.PQerrorMessage(conn->pg));
 		return false;
 	}
-	pq.PQsetErrorVerbosity(client->conn, PQERRORS_VERBOSE);
+	pq.PQsetErrorVerbosity(conn->pg, PQERRORS_VERBOSE);
 	while (status != PGRES_POLLING_OK) {
-		if (!await(client, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
+		if (!await(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT,
 		           deadline)) {
 			return false;
 		}
-		status = pq.PQconnectPoll(client->conn);
+		status = pq.PQconnectPoll(conn->pg);
 		if (status == PGRES_POLLING_FAILED) {
-			set_error(client, pq.PQerrorMessage(client->conn));
+			set_error(conn, pq.PQerrorMessage(conn->pg));
 			return false;
 		}
 	}
-	pq.PQsetErrorVerbosity(client->conn, PQERRORS_DEFAULT);
+	pq.PQsetErrorVerbosity(conn->pg, PQERRORS_DEFAULT);
 	return true;
 }
 
@@ -156,55 +156,56 @@ static bool tells_full(char *error)
 	return true;
 }
 
-enum client_outcome client_open(struct client **made, const char *conninfo, int64_t timeout_ms)
+enum server_conn_outcome server_conn_open(struct server_conn **made, const char *conninfo,
+                                          int64_t timeout_ms)
 {
 	const char *const names[] = {"dbname", "application_name", NULL};
 	const char *const values[] = {conninfo, "pqpool check", NULL};
-	struct client *client = calloc(1, sizeof(*client));
+	struct server_conn *conn = calloc(1, sizeof(*conn));
 
-	*made = client;
-	if (client == NULL) {
-		return CLIENT_FAILED;
+	*made = conn;
+	if (conn == NULL) {
+		return SERVER_CONN_FAILED;
 	}
-	client->timeout_ms = timeout_ms;
-	if (!load_libpq(client)) {
-		return CLIENT_FAILED;
+	conn->timeout_ms = timeout_ms;
+	if (!load_libpq(conn)) {
+		return SERVER_CONN_FAILED;
 	}
-	client->conn = pq.PQconnectStartParams(names, values, 1);
-	if (client->conn == NULL) {
-		set_error(client, "out of memory");
-		return CLIENT_FAILED;
+	conn->pg = pq.PQconnectStartParams(names, values, 1);
+	if (conn->pg == NULL) {
+		set_error(conn, "out of memory");
+		return SERVER_CONN_FAILED;
 	}
-	pq.PQsetNoticeProcessor(client->conn, drop_notice, NULL);
-	if (!go_through_connect(client)) {
-		return tells_full(client->error) ? CLIENT_FULL : CLIENT_FAILED;
+	pq.PQsetNoticeProcessor(conn->pg, drop_notice, NULL);
+	if (!go_through_connect(conn)) {
+		return tells_full(conn->error) ? SERVER_CONN_FULL : SERVER_CONN_FAILED;
 	}
-	return CLIENT_OPEN;
+	return SERVER_CONN_OPEN;
 }
 
-void client_close(struct client *client)
+void server_conn_close(struct server_conn *conn)
 {
-	if (client != NULL && client->conn != NULL) {
-		pq.PQfinish(client->conn);
+	if (conn != NULL && conn->pg != NULL) {
+		pq.PQfinish(conn->pg);
 	}
-	free(client);
+	free(conn);
 }
 
-const char *client_error(const struct client *client)
+const char *server_conn_error(const struct server_conn *conn)
 {
-	return client != NULL ? client->error : "out of memory";
+	return conn != NULL ? conn->error : "out of memory";
 }
 
-const char *client_host(const struct client *client)
+const char *server_conn_host(const struct server_conn *conn)
 {
-	const char *host = pq.PQhost(client->conn);
+	const char *host = pq.PQhost(conn->pg);
 
 	return host != NULL ? host : "";
 }
 
-const char *client_port(const struct client *client)
+const char *server_conn_port(const struct server_conn *conn)
 {
-	return pq.PQport(client->conn);
+	return pq.PQport(conn->pg);
 }
 
 /* ---- asking ---- */
@@ -216,23 +217,23 @@ static PGresult *result_of(const struct rows *rows)
 }
 
 /* The last result of what was sent; NULL if it failed, with the reason noted. */
-static PGresult *collect(struct client *client, int64_t deadline)
+static PGresult *collect(struct server_conn *conn, int64_t deadline)
 {
 	PGresult *last = NULL;
 
 	for (;;) {
 		PGresult *next;
 
-		while (pq.PQisBusy(client->conn)) {
-			if (!await(client, POLLIN, deadline)) {
+		while (pq.PQisBusy(conn->pg)) {
+			if (!await(conn, POLLIN, deadline)) {
 				pq.PQclear(last);
 				return NULL;
 			}
-			if (!pq.PQconsumeInput(client->conn)) {
+			if (!pq.PQconsumeInput(conn->pg)) {
 				break; /* PQgetResult tells why */
 			}
 		}
-		next = pq.PQgetResult(client->conn);
+		next = pq.PQgetResult(conn->pg);
 		if (next == NULL) {
 			return last;
 		}
@@ -241,57 +242,57 @@ static PGresult *collect(struct client *client, int64_t deadline)
 	}
 }
 
-struct rows *client_ask(struct client *client, const char *sql, int n,
-                        const char *const *values)
+struct rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
+                             const char *const *values)
 {
-	int64_t deadline = now_ms() + client->timeout_ms + 1000; /* statement_timeout first */
+	int64_t deadline = now_ms() + conn->timeout_ms + 1000; /* statement_timeout first */
 	PGresult *result;
 	ExecStatusType status;
 
-	if (!pq.PQsendQueryParams(client->conn, sql, n, NULL, values, NULL, NULL, 0)) {
-		set_error(client, pq.PQerrorMessage(client->conn));
+	if (!pq.PQsendQueryParams(conn->pg, sql, n, NULL, values, NULL, NULL, 0)) {
+		set_error(conn, pq.PQerrorMessage(conn->pg));
 		return NULL;
 	}
-	result = collect(client, deadline);
+	result = collect(conn, deadline);
 	if (result == NULL) {
 		return NULL;
 	}
 	status = pq.PQresultStatus(result);
 	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-		set_error(client, pq.PQresultErrorMessage(result));
+		set_error(conn, pq.PQresultErrorMessage(result));
 		pq.PQclear(result);
 		return NULL;
 	}
 	return (struct rows *)result;
 }
 
-static bool do_without_rows(struct client *client, const char *sql, int n,
+static bool do_without_rows(struct server_conn *conn, const char *sql, int n,
                             const char *const *values)
 {
-	struct rows *rows = client_ask(client, sql, n, values);
+	struct rows *rows = server_conn_ask(conn, sql, n, values);
 
 	rows_free(rows);
 	return rows != NULL;
 }
 
-bool client_begin(struct client *client)
+bool server_conn_begin(struct server_conn *conn)
 {
 	char timeout[32];
 	const char *values[] = {timeout};
 
-	snprintf(timeout, sizeof(timeout), "%lld", (long long)client->timeout_ms);
+	snprintf(timeout, sizeof(timeout), "%lld", (long long)conn->timeout_ms);
 	/* For this transaction only: behind a pooler the next one may be somebody else's. */
-	return do_without_rows(client, "BEGIN TRANSACTION READ ONLY", 0, NULL) &&
-	       do_without_rows(client,
+	return do_without_rows(conn, "BEGIN TRANSACTION READ ONLY", 0, NULL) &&
+	       do_without_rows(conn,
 	                       "SELECT pg_catalog.set_config('search_path', '', true),"
 	                       " pg_catalog.set_config('statement_timeout', $1, true),"
 	                       " pg_catalog.set_config('client_encoding', 'UTF8', true)",
 	                       1, values);
 }
 
-bool client_end(struct client *client)
+bool server_conn_end(struct server_conn *conn)
 {
-	return do_without_rows(client, "COMMIT", 0, NULL);
+	return do_without_rows(conn, "COMMIT", 0, NULL);
 }
 
 void rows_free(struct rows *rows)

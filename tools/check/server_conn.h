@@ -13,31 +13,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct client;
+struct server_conn;
 
-enum client_outcome {
-	CLIENT_OPEN,
-	CLIENT_FULL,   /* the server refused, because all its connections are in use */
-	CLIENT_FAILED, /* any other reason */
+enum server_conn_outcome {
+	SERVER_CONN_OPEN,
+	SERVER_CONN_FULL,   /* the server refused, because all its connections are in use */
+	SERVER_CONN_FAILED, /* any other reason */
 };
 
 /*
  * Connects as `conninfo` and the environment say; each exchange with the server may take
- * `timeout_ms`. What the outcome, client_error() tells. `*client` gets the connection,
+ * `timeout_ms`. What the outcome, server_conn_error() tells. `*conn` gets the connection,
  * open or failed, which is the caller's to close; NULL if memory ran out.
  */
-enum client_outcome client_open(struct client **client, const char *conninfo,
-                                int64_t timeout_ms);
+enum server_conn_outcome server_conn_open(struct server_conn **conn, const char *conninfo,
+                                          int64_t timeout_ms);
 
 /* NULL does nothing. */
-void client_close(struct client *client);
+void server_conn_close(struct server_conn *conn);
 
 /* Why the last call failed, one line; valid until the next call. Untrusted text. */
-const char *client_error(const struct client *client);
+const char *server_conn_error(const struct server_conn *conn);
 
 /* Where the connection leads: host name, address or directory; untrusted text. */
-const char *client_host(const struct client *client);
-const char *client_port(const struct client *client);
+const char *server_conn_host(const struct server_conn *conn);
+const char *server_conn_port(const struct server_conn *conn);
 
 /* The rows of an answer. */
 struct rows;
@@ -46,15 +46,15 @@ struct rows;
  * Runs one statement; `values` are its parameters $1 to $n as text. NULL on failure.
  * Owner: the caller, who gives it to rows_free.
  */
-struct rows *client_ask(struct client *client, const char *sql, int n,
-                        const char *const *values);
+struct rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
+                             const char *const *values);
 
 /*
  * Begins a read-only transaction, in which names without a schema are the catalog's and no
- * statement takes long; ends it. False with client_error.
+ * statement takes long; ends it. False with server_conn_error.
  */
-bool client_begin(struct client *client);
-bool client_end(struct client *client);
+bool server_conn_begin(struct server_conn *conn);
+bool server_conn_end(struct server_conn *conn);
 
 /* NULL does nothing. */
 void rows_free(struct rows *rows);

@@ -21,7 +21,7 @@
 
 #define SETTING(name) "coalesce(current_setting('" name "', true), '0')::int"
 
-bool census_count(struct client *client, struct census *census)
+bool server_sessions_count(struct server_conn *conn, struct connection_counts *counts)
 {
 	static const char sql[] = "SELECT " SETTING("max_connections") ", " SETTING(
 		"superuser_reserved_"
@@ -47,12 +47,12 @@ bool census_count(struct client *client, struct census *census)
 								     "(WHERE " IN_TRANSACTION
 								     ")), 0)::bigint"
 								     " FROM " CLIENTS;
-	struct rows *rows = client_ask(client, sql, 0, NULL);
+	struct rows *rows = server_conn_ask(conn, sql, 0, NULL);
 
 	if (rows == NULL) {
 		return false;
 	}
-	*census = (struct census){
+	*counts = (struct connection_counts){
 		.max_connections = rows_number(rows, 0, 0),
 		.reserved = rows_number(rows, 0, 1),
 		.used = rows_number(rows, 0, 2),
@@ -67,13 +67,13 @@ bool census_count(struct client *client, struct census *census)
 	return true;
 }
 
-struct rows *census_states(struct client *client)
+struct rows *server_sessions_states(struct server_conn *conn)
 {
-	return client_ask(client,
-	                  "SELECT CASE WHEN hidden THEN 'not visible'"
-	                  " ELSE coalesce(state, 'starting') END, count(*)"
-	                  " FROM " CLIENTS " GROUP BY 1 ORDER BY 2 DESC, 1",
-	                  0, NULL);
+	return server_conn_ask(conn,
+	                       "SELECT CASE WHEN hidden THEN 'not visible'"
+	                       " ELSE coalesce(state, 'starting') END, count(*)"
+	                       " FROM " CLIENTS " GROUP BY 1 ORDER BY 2 DESC, 1",
+	                       0, NULL);
 }
 
 #define GROUPED_BY(column)                                                                     \
@@ -83,24 +83,24 @@ struct rows *census_states(struct client *client)
 	", count(*) FILTER (WHERE " IN_TRANSACTION ")"                                         \
 	" FROM " CLIENTS " GROUP BY 1 ORDER BY 2 DESC, 1"
 
-struct rows *census_users(struct client *client)
+struct rows *server_sessions_users(struct server_conn *conn)
 {
-	return client_ask(client, GROUPED_BY("usename"), 0, NULL);
+	return server_conn_ask(conn, GROUPED_BY("usename"), 0, NULL);
 }
 
-struct rows *census_applications(struct client *client)
+struct rows *server_sessions_applications(struct server_conn *conn)
 {
-	return client_ask(client, GROUPED_BY("application_name"), 0, NULL);
+	return server_conn_ask(conn, GROUPED_BY("application_name"), 0, NULL);
 }
 
-struct rows *census_idlers(struct client *client, int64_t ms)
+struct rows *server_sessions_idlers(struct server_conn *conn, int64_t ms)
 {
 	char text[32];
 	const char *values[] = {text};
 
 	snprintf(text, sizeof(text), "%lld", (long long)ms);
-	return client_ask(
-		client,
+	return server_conn_ask(
+		conn,
 		"SELECT pid, usename, datname, application_name, host(client_addr),"
 		" (1000 * extract(epoch FROM clock_timestamp() - state_change))::bigint"
 		" FROM " CLIENTS " WHERE " IN_TRANSACTION
@@ -109,10 +109,10 @@ struct rows *census_idlers(struct client *client, int64_t ms)
 		1, values);
 }
 
-struct rows *census_waits(struct client *client)
+struct rows *server_sessions_waits(struct server_conn *conn)
 {
-	return client_ask(
-		client,
+	return server_conn_ask(
+		conn,
 		"SELECT DISTINCT w.pid, b.pid, a.usename, a.datname, a.application_name"
 		" FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) AS w,"
 		" LATERAL unnest(pg_blocking_pids(w.pid)) AS b (pid)"
@@ -120,10 +120,10 @@ struct rows *census_waits(struct client *client)
 		0, NULL);
 }
 
-struct rows *census_backends(struct client *client)
+struct rows *server_sessions_backends(struct server_conn *conn)
 {
-	return client_ask(
-		client,
+	return server_conn_ask(
+		conn,
 		"SELECT pid, usename, datname, state,"
 		" (1000 * extract(epoch FROM clock_timestamp() - state_change))::bigint,"
 		" (1000000 * extract(epoch FROM clock_timestamp() - backend_start))::bigint"

@@ -2,7 +2,7 @@
 /*
  * What a server says of its connections, at one moment.
  *
- * The moment is a transaction (client_begin): within one, the server shows all queries the
+ * The moment is a transaction (server_conn_begin): within one, the server shows all queries the
  * same sessions. Our own connection is left out everywhere: it will be gone.
  *
  * Everybody sees how many connections there are, whose, and who waits for whom; states of
@@ -17,7 +17,7 @@
 
 #include "check/server_conn.h"
 
-struct census {
+struct connection_counts {
 	int64_t max_connections;
 	int64_t reserved; /* for superusers, and for pg_use_reserved_connections */
 	int64_t used;
@@ -29,23 +29,23 @@ struct census {
 	int64_t longest_ms; /* idle in transaction; 0 = none */
 };
 
-/* The figures. False with client_error. */
-bool census_count(struct client *client, struct census *census);
+/* The figures. False with server_conn_error. */
+bool server_sessions_count(struct server_conn *conn, struct connection_counts *counts);
 
-/* Sessions for the tables; NULL with client_error, the caller's to free. */
+/* Sessions for the tables; NULL with server_conn_error, the caller's to free. */
 /* columns: state, number */
-struct rows *census_states(struct client *client);
+struct rows *server_sessions_states(struct server_conn *conn);
 /* columns: user or application, number, active, idle, idle in transaction */
-struct rows *census_users(struct client *client);
-struct rows *census_applications(struct client *client);
+struct rows *server_sessions_users(struct server_conn *conn);
+struct rows *server_sessions_applications(struct server_conn *conn);
 /* Idle in transaction for longer than that, longest first: pid, user, database,
  * application, client's address, milliseconds. */
-struct rows *census_idlers(struct client *client, int64_t ms);
+struct rows *server_sessions_idlers(struct server_conn *conn, int64_t ms);
 /* Who waits for a lock: pid, whom it waits for (0 = a prepared transaction); user,
  * database and application of the one that is waited for. */
-struct rows *census_waits(struct client *client);
+struct rows *server_sessions_waits(struct server_conn *conn);
 /* All sessions: pid, user, database, state, milliseconds in it, age of the backend in
  * microseconds (null: not visible). */
-struct rows *census_backends(struct client *client);
+struct rows *server_sessions_backends(struct server_conn *conn);
 
 #endif

@@ -6,25 +6,25 @@
 
 #include "base/config.h"
 #include "check/lease_holders.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 
 #define TABLE_ROWS 10 /* of users and applications; the others are added up */
 
-static void print_totals(const struct census *census)
+static void print_totals(const struct connection_counts *counts)
 {
 	printf("max_connections %lld, less %lld reserved: %lld for ordinary users, %lld left\n",
-	       (long long)census->max_connections, (long long)census->reserved,
-	       (long long)(census->max_connections - census->reserved),
-	       (long long)(census->max_connections - census->reserved - census->used));
-	if (census->hidden > 0) {
+	       (long long)counts->max_connections, (long long)counts->reserved,
+	       (long long)(counts->max_connections - counts->reserved),
+	       (long long)(counts->max_connections - counts->reserved - counts->used));
+	if (counts->hidden > 0) {
 		printf("Not visible without the rights of pg_monitor: what %lld of them do\n",
-		       (long long)census->hidden);
+		       (long long)counts->hidden);
 	}
 }
 
-static bool print_states(struct client *client)
+static bool print_states(struct server_conn *conn)
 {
-	struct rows *rows = census_states(client);
+	struct rows *rows = server_sessions_states(conn);
 
 	if (rows == NULL) {
 		return false;
@@ -32,7 +32,7 @@ static bool print_states(struct client *client)
 	for (int i = 0; i < rows_count(rows); i++) {
 		printf("%s%lld ", i == 0 ? "By state: " : ", ",
 		       (long long)rows_number(rows, i, 1));
-		shown_text(stdout, rows_text(rows, i, 0));
+		terminal_text_put(stdout, rows_text(rows, i, 0));
 	}
 	if (rows_count(rows) > 0) {
 		putchar('\n');
@@ -46,7 +46,8 @@ static void print_group(const struct rows *rows, int i)
 	printf("  %5lld  %6lld  %6lld  %14lld  ", (long long)rows_number(rows, i, 1),
 	       (long long)rows_number(rows, i, 2), (long long)rows_number(rows, i, 3),
 	       (long long)rows_number(rows, i, 4));
-	shown_text(stdout, rows_text(rows, i, 0)[0] != '\0' ? rows_text(rows, i, 0) : "(none)");
+	terminal_text_put(stdout,
+	                  rows_text(rows, i, 0)[0] != '\0' ? rows_text(rows, i, 0) : "(none)");
 	putchar('\n');
 }
 
@@ -84,42 +85,42 @@ static const char *or_unknown(const char *s)
 /* "user@database, application". */
 static void print_session(const char *user, const char *database, const char *application)
 {
-	shown_text(stdout, or_unknown(user));
+	terminal_text_put(stdout, or_unknown(user));
 	putchar('@');
-	shown_text(stdout, or_unknown(database));
+	terminal_text_put(stdout, or_unknown(database));
 	if (application != NULL && application[0] != '\0') {
 		fputs(", ", stdout);
-		shown_text(stdout, application);
+		terminal_text_put(stdout, application);
 	}
 }
 
-static bool print_idlers(struct client *client, int64_t idle_ms)
+static bool print_idlers(struct server_conn *conn, int64_t idle_ms)
 {
 	struct rows *rows;
 
 	if (idle_ms == CONFIG_NO_LIMIT) {
 		return true;
 	}
-	rows = census_idlers(client, idle_ms);
+	rows = server_sessions_idlers(conn, idle_ms);
 	if (rows == NULL) {
 		return false;
 	}
 	if (rows_count(rows) > 0) {
 		fputs("Idle in transaction for longer than ", stdout);
-		shown_span(stdout, idle_ms);
+		terminal_text_put_span(stdout, idle_ms);
 		puts(":");
 	}
 	for (int i = 0; i < rows_count(rows); i++) {
 		const char *address = rows_text(rows, i, 4);
 
 		printf("  backend %s for ", rows_text(rows, i, 0));
-		shown_span(stdout, rows_number(rows, i, 5));
+		terminal_text_put_span(stdout, rows_number(rows, i, 5));
 		fputs(": ", stdout);
 		print_session(rows_text(rows, i, 1), rows_text(rows, i, 2),
 		              rows_text(rows, i, 3));
 		if (address != NULL) {
 			fputs(", from ", stdout);
-			shown_text(stdout, address);
+			terminal_text_put(stdout, address);
 		}
 		putchar('\n');
 	}
@@ -145,23 +146,24 @@ static void print_waits(const struct rows *waits)
 	}
 }
 
-bool roster_print(struct client *client, const struct census *census, int64_t idle_ms)
+bool session_tables_print(struct server_conn *conn, const struct connection_counts *counts,
+                          int64_t idle_ms)
 {
 	struct rows *waits;
 	bool good;
 
-	print_totals(census);
-	if (!print_states(client) || !print_groups("user", census_users(client)) ||
-	    !print_groups("application", census_applications(client)) ||
-	    !print_idlers(client, idle_ms)) {
+	print_totals(counts);
+	if (!print_states(conn) || !print_groups("user", server_sessions_users(conn)) ||
+	    !print_groups("application", server_sessions_applications(conn)) ||
+	    !print_idlers(conn, idle_ms)) {
 		return false;
 	}
-	waits = census_waits(client);
+	waits = server_sessions_waits(conn);
 	if (waits == NULL) {
 		return false;
 	}
 	print_waits(waits);
-	good = holders_print(client, waits);
+	good = lease_holders_print(conn, waits);
 	rows_free(waits);
 	return good;
 }

@@ -11,8 +11,9 @@
 
 /*
  * Prints them to standard output; sessions idle in transaction for longer than `idle_ms`
- * are named, with CONFIG_NO_LIMIT none. False if the server failed, with client_error.
+ * are named, with CONFIG_NO_LIMIT none. False if the server failed, with server_conn_error.
  */
-bool roster_print(struct client *client, const struct census *census, int64_t idle_ms);
+bool session_tables_print(struct server_conn *conn, const struct connection_counts *counts,
+                          int64_t idle_ms);
 
 #endif

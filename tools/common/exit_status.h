@@ -3,12 +3,12 @@
 #ifndef PQPOOL_TOOLS_COMMON_EXIT_STATUS_H
 #define PQPOOL_TOOLS_COMMON_EXIT_STATUS_H
 
-#define STATUS_LEAKS      1 /* of `leaks` */
-#define STATUS_NOT_POOLED 1 /* of `doctor` */
-#define STATUS_NOTHING    1 /* of `top`: a process that was asked for has no pools */
-#define STATUS_USAGE      2
-#define STATUS_FAILED     125 /* pqpool itself failed; the program was not started */
-#define STATUS_CANNOT_RUN 126
-#define STATUS_NOT_FOUND  127
+#define EXIT_LEAKS      1 /* of `leaks` */
+#define EXIT_NOT_POOLED 1 /* of `doctor` */
+#define EXIT_NOTHING    1 /* of `top`: a process that was asked for has no pools */
+#define EXIT_USAGE      2
+#define EXIT_FAILED     125 /* pqpool itself failed; the program was not started */
+#define EXIT_CANNOT_RUN 126
+#define EXIT_NOT_FOUND  127
 
 #endif

@@ -89,7 +89,7 @@ static char *bare_value(char *at)
 }
 
 /* Takes one pair; returns what follows it, NULL if it is none. */
-static char *take_pair(struct logline *line, char *at)
+static char *take_pair(struct log_line *line, char *at)
 {
 	bool quoted;
 	char *key = at;
@@ -98,7 +98,7 @@ static char *take_pair(struct logline *line, char *at)
 	while (is_key_byte(*at)) {
 		at++;
 	}
-	if (at == key || *at != '=' || line->count == LOGLINE_PAIRS) {
+	if (at == key || *at != '=' || line->count == LOG_LINE_PAIRS) {
 		return NULL;
 	}
 	*at++ = '\0';
@@ -106,14 +106,14 @@ static char *take_pair(struct logline *line, char *at)
 	line->keys[line->count] = key;
 	line->values[line->count] = quoted ? at + 1 : at;
 	end = quoted ? quoted_value(at + 1) : bare_value(at);
-	if (end == NULL || logline_get(line, key) != NULL) {
+	if (end == NULL || log_line_get(line, key) != NULL) {
 		return NULL;
 	}
 	line->count++;
 	return end;
 }
 
-bool logline_parse(struct logline *line, char *text)
+bool log_line_parse(struct log_line *line, char *text)
 {
 	line->count = 0;
 	for (;;) {
@@ -133,7 +133,7 @@ bool logline_parse(struct logline *line, char *text)
 	}
 }
 
-const char *logline_get(const struct logline *line, const char *key)
+const char *log_line_get(const struct log_line *line, const char *key)
 {
 	for (size_t i = 0; i < line->count; i++) {
 		if (strcmp(line->keys[i], key) == 0) {
@@ -161,17 +161,17 @@ static const char *take_number(const char *s, size_t digits, uint64_t *value)
 	return n > 0 ? s + n : NULL;
 }
 
-bool logline_u64(const struct logline *line, const char *key, uint64_t *value)
+bool log_line_u64(const struct log_line *line, const char *key, uint64_t *value)
 {
-	const char *s = logline_get(line, key);
+	const char *s = log_line_get(line, key);
 
 	s = s != NULL ? take_number(s, SIZE_MAX, value) : NULL;
 	return s != NULL && *s == '\0';
 }
 
-bool logline_i64(const struct logline *line, const char *key, int64_t *value)
+bool log_line_i64(const struct log_line *line, const char *key, int64_t *value)
 {
-	const char *s = logline_get(line, key);
+	const char *s = log_line_get(line, key);
 	bool negative = s != NULL && *s == '-';
 	uint64_t size;
 
@@ -191,9 +191,9 @@ static const char *take_part(const char *s, size_t digits, char end, uint64_t *v
 	return after != NULL && after == s + digits && *after == end ? after + 1 : NULL;
 }
 
-bool logline_time_us(const struct logline *line, uint64_t *us)
+bool log_line_time_us(const struct log_line *line, uint64_t *us)
 {
-	const char *s = logline_get(line, "time");
+	const char *s = log_line_get(line, "time");
 	uint64_t parts[6];
 	uint64_t fraction;
 	struct tm tm;

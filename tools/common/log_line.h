@@ -12,28 +12,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOGLINE_PAIRS 64
+#define LOG_LINE_PAIRS 64
 
-struct logline {
+struct log_line {
 	size_t count;
-	const char *keys[LOGLINE_PAIRS];
-	const char *values[LOGLINE_PAIRS]; /* quotes and escapes undone */
+	const char *keys[LOG_LINE_PAIRS];
+	const char *values[LOG_LINE_PAIRS]; /* quotes and escapes undone */
 };
 
 /*
  * Takes the line `text` apart in place: it is written to, and `line` points into it. It
  * has no newline but ends with a NUL. False if it is not in the grammar.
  */
-bool logline_parse(struct logline *line, char *text);
+bool log_line_parse(struct log_line *line, char *text);
 
 /* The value of `key`, NULL if there is none. */
-const char *logline_get(const struct logline *line, const char *key);
+const char *log_line_get(const struct log_line *line, const char *key);
 
 /* The value as a whole number; false if there is none or it is something else. */
-bool logline_u64(const struct logline *line, const char *key, uint64_t *value);
-bool logline_i64(const struct logline *line, const char *key, int64_t *value);
+bool log_line_u64(const struct log_line *line, const char *key, uint64_t *value);
+bool log_line_i64(const struct log_line *line, const char *key, int64_t *value);
 
 /* The wall clock of `time=2024-05-01T09:30:00.123456Z`, in microseconds; false likewise. */
-bool logline_time_us(const struct logline *line, uint64_t *us);
+bool log_line_time_us(const struct log_line *line, uint64_t *us);
 
 #endif

@@ -74,7 +74,7 @@ static char *find_anywhere(void)
 	return found;
 }
 
-char *preload_find(void)
+char *preload_shim_find(void)
 {
 	char *found = find_anywhere();
 
@@ -106,7 +106,7 @@ static bool is_listed(const char *list, const char *library)
 	return false;
 }
 
-bool preload_set(const char *library)
+bool preload_shim_set(const char *library)
 {
 	const char *before = getenv("LD_PRELOAD");
 	char *list;

@@ -11,12 +11,12 @@
  * in). NULL, after one line on stderr, if it is nowhere or its path cannot stand in
  * LD_PRELOAD. Owner: the caller.
  */
-char *preload_find(void);
+char *preload_shim_find(void);
 
 /*
  * Puts `library` in front of what LD_PRELOAD has already, unless it is in there.
  * False if memory ran out.
  */
-bool preload_set(const char *library);
+bool preload_shim_set(const char *library);
 
 #endif

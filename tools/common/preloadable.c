@@ -128,23 +128,22 @@ static int inspect_elf(int fd, const struct subject *subject, const ElfW(Ehdr) *
 
 	/* A 32-bit header is shorter, but a whole program is not. */
 	if (!read_at(fd, &header, sizeof(header), 0)) {
-		return refuse(subject, STATUS_CANNOT_RUN, "is a damaged ELF file");
+		return refuse(subject, EXIT_CANNOT_RUN, "is a damaged ELF file");
 	}
 	if (!same_machine(&header, library)) {
-		return refuse(subject, STATUS_FAILED,
+		return refuse(subject, EXIT_FAILED,
 		              "is built for another machine than libpqpool.so");
 	}
 	dynamic = find_interpreter(fd, &header, interpreter);
 	if (dynamic < 0) {
-		return refuse(subject, STATUS_CANNOT_RUN, "is a damaged ELF file");
+		return refuse(subject, EXIT_CANNOT_RUN, "is a damaged ELF file");
 	}
 	if (dynamic == 0) {
-		return refuse(subject, STATUS_FAILED,
+		return refuse(subject, EXIT_FAILED,
 		              "is statically linked: nothing can be preloaded into it");
 	}
 	if (strstr(interpreter, "ld-musl") != NULL) {
-		return refuse(subject, STATUS_FAILED,
-		              "runs with musl: libpqpool.so needs glibc");
+		return refuse(subject, EXIT_FAILED, "runs with musl: libpqpool.so needs glibc");
 	}
 	return 0;
 }
@@ -173,7 +172,7 @@ static int inspect_script(const struct subject *subject, char *line, const ElfW(
 		/* execve(2) would say that the script does not exist. */
 		struct subject missing = interpreter_of(subject, interpreter, script);
 
-		return refuse(&missing, STATUS_NOT_FOUND, "does not exist");
+		return refuse(&missing, EXIT_NOT_FOUND, "does not exist");
 	}
 	return inspect(interpreter_of(subject, interpreter, script), library, level + 1);
 }
@@ -219,7 +218,7 @@ static int inspect(struct subject subject, const ElfW(Ehdr) * library, int level
 	fd = open(subject.path, O_RDONLY | O_CLOEXEC);
 	/* The kernel ignores these bits on scripts. */
 	if ((fd < 0 || !is_script(fd)) && raises_privileges(subject.path, &st)) {
-		status = refuse(&subject, STATUS_FAILED,
+		status = refuse(&subject, EXIT_FAILED,
 		                "runs with raised privileges (setuid, setgid or capabilities): "
 		                "nothing can be preloaded into it");
 	} else if (fd >= 0) {
@@ -231,7 +230,7 @@ static int inspect(struct subject subject, const ElfW(Ehdr) * library, int level
 	return status;
 }
 
-int inspect_program(const char *path, const char *library, char *why, size_t size)
+int preloadable_check(const char *path, const char *library, char *why, size_t size)
 {
 	struct subject subject = {.path = path, .why = why, .size = size};
 	ElfW(Ehdr) header;
@@ -240,7 +239,7 @@ int inspect_program(const char *path, const char *library, char *why, size_t siz
 
 	if (fd < 0) {
 		snprintf(why, size, "%s: %s", library, strerror(errno));
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	good = read_at(fd, &header, sizeof(header), 0) &&
 	       memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_type == ET_DYN &&
@@ -248,7 +247,7 @@ int inspect_program(const char *path, const char *library, char *why, size_t siz
 	close(fd);
 	if (!good) {
 		snprintf(why, size, "%s is not a shared library of this machine", library);
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	return inspect(subject, &header, 0);
 }

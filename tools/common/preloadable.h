@@ -19,6 +19,6 @@
  * cannot be run.
  * A script is judged by its interpreter.
  */
-int inspect_program(const char *path, const char *library, char *why, size_t size);
+int preloadable_check(const char *path, const char *library, char *why, size_t size);
 
 #endif

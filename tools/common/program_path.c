@@ -20,7 +20,7 @@ static int check_executable(const char *path)
 	return S_ISREG(st.st_mode) && eaccess(path, X_OK) == 0 ? 0 : EACCES;
 }
 
-const char *program_find(const char *name, char *buf, size_t size)
+const char *program_path_find(const char *name, char *buf, size_t size)
 {
 	const char *path = getenv("PATH");
 	int why = ENOENT;

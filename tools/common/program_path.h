@@ -9,6 +9,6 @@
  * The file that execvp(3) would run for `name`, in `buf`; NULL with errno if none. The
  * caller executes this very file, so that no other one than was inspected is run.
  */
-const char *program_find(const char *name, char *buf, size_t size);
+const char *program_path_find(const char *name, char *buf, size_t size);
 
 #endif

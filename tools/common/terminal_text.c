@@ -3,6 +3,7 @@
 #include "common/terminal_text.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/xalloc.h"
@@ -15,7 +16,7 @@ static const struct {
 	unsigned least;
 } shapes[] = {[2] = {0xe0, 0xc0, 0x80}, [3] = {0xf0, 0xe0, 0x800}, [4] = {0xf8, 0xf0, 0x10000}};
 
-size_t printable_utf8(const char *s, unsigned *code)
+size_t terminal_text_utf8(const char *s, unsigned *code)
 {
 	unsigned char c = (unsigned char)*s;
 
@@ -65,14 +66,14 @@ static char *escape(char *to, unsigned char c)
 	return to;
 }
 
-char *printable(const char *s)
+char *terminal_text(const char *s)
 {
-	char *copy = memory_new(strlen(s) * ESCAPED_BYTES + 1, 1);
+	char *copy = xalloc_new(strlen(s) * ESCAPED_BYTES + 1, 1);
 	char *to = copy;
 
 	while (*s != '\0') {
 		unsigned code;
-		size_t n = printable_utf8(s, &code);
+		size_t n = terminal_text_utf8(s, &code);
 
 		if (n > 0 && is_harmless(code)) {
 			memcpy(to, s, n);
@@ -86,4 +87,36 @@ char *printable(const char *s)
 		}
 	}
 	return copy;
+}
+
+void terminal_text_put(FILE *to, const char *s)
+{
+	char *clean = terminal_text(s);
+
+	for (const char *p = clean; *p != '\0'; p++) {
+		if (*p == '|') {
+			fputs("\\x7c", to);
+		} else {
+			putc(*p, to);
+		}
+	}
+	free(clean);
+}
+
+void terminal_text_put_span(FILE *to, int64_t ms)
+{
+	static const struct {
+		int64_t ms;
+		const char *name;
+	} units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
+	size_t i = 0;
+
+	while (i < 4 && ms < units[i].ms) {
+		i++;
+	}
+	fprintf(to, "%lld %s", (long long)(ms / units[i].ms), units[i].name);
+	if (i < 3) {
+		ms %= units[i].ms;
+		fprintf(to, " %lld %s", (long long)(ms / units[i + 1].ms), units[i + 1].name);
+	}
 }

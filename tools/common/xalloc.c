@@ -13,30 +13,30 @@ static void *sure(void *p)
 {
 	if (p == NULL) {
 		errno = ENOMEM;
-		err(STATUS_FAILED, NULL);
+		err(EXIT_FAILED, NULL);
 	}
 	return p;
 }
 
-void *memory_new(size_t count, size_t size)
+void *xalloc_new(size_t count, size_t size)
 {
 	return sure(calloc(count > 0 ? count : 1, size));
 }
 
-void *memory_resize(void *array, size_t count, size_t size)
+void *xalloc_resize(void *array, size_t count, size_t size)
 {
 	return sure(reallocarray(array, count > 0 ? count : 1, size));
 }
 
-char *memory_copy(const char *s, size_t n)
+char *xalloc_copy(const char *s, size_t n)
 {
-	char *copy = memory_new(n + 1, 1);
+	char *copy = xalloc_new(n + 1, 1);
 
 	memcpy(copy, s, n);
 	return copy;
 }
 
-void memory_added(const void *table)
+void xalloc_added(const void *table)
 {
 	if (table == NULL) {
 		sure(NULL);

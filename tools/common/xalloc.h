@@ -6,15 +6,15 @@
 #include <stddef.h>
 
 /* `count` zeroed items of `size` bytes. Owner: the caller, as of all below. */
-void *memory_new(size_t count, size_t size);
+void *xalloc_new(size_t count, size_t size);
 
 /* `array` with room for `count` items of `size` bytes; what is new in it is not zeroed. */
-void *memory_resize(void *array, size_t count, size_t size);
+void *xalloc_resize(void *array, size_t count, size_t size);
 
 /* A copy of the `n` bytes at `s`, with a NUL behind them. */
-char *memory_copy(const char *s, size_t n);
+char *xalloc_copy(const char *s, size_t n);
 
 /* The element of a hash table that has just been added: `table` is its hh.tbl. */
-void memory_added(const void *table);
+void xalloc_added(const void *table);
 
 #endif

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/needs.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 #include "doctor/interpreter_modules.h"
 #include "doctor/interpreter_versions.h"
 
@@ -28,7 +28,7 @@ static void print_line(const char *mark, const char *format, va_list arguments)
 
 	vsnprintf(line, sizeof(line), format, arguments);
 	printf("  %s", mark);
-	shown_text(stdout, line);
+	terminal_text_put(stdout, line);
 	putchar('\n');
 }
 
@@ -88,7 +88,7 @@ static bool is_libpq(const char *name)
 }
 
 /* The first function that pqpool cannot do without and this libpq does not have. */
-static const char *lacking(const struct object *libpq)
+static const char *lacking(const struct elf_object *libpq)
 {
 	static const char *const required[] = {
 #define HOOK(name) #name,
@@ -103,7 +103,7 @@ static const char *lacking(const struct object *libpq)
 	};
 
 	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
-		if (object_symbol(libpq, required[i]) != SYMBOL_DEFINED) {
+		if (elf_object_symbol(libpq, required[i]) != SYMBOL_DEFINED) {
 			return required[i];
 		}
 	}
@@ -132,7 +132,7 @@ static void judge_libpq(struct diagnosis *diagnosis, const struct loaded *libpq)
 		printf("      %s is there for %s, by %s\n", base_name(each->object->path),
 		       base_name(each->by->object->path), each->road);
 	}
-	if (object_symbol(libpq->object, "PQenterPipelineMode") != SYMBOL_DEFINED) {
+	if (elf_object_symbol(libpq->object, "PQenterPipelineMode") != SYMBOL_DEFINED) {
 		diagnosis_note("it is older than 14: connections given back inside a "
 		               "transaction are closed, not kept");
 	}
@@ -143,14 +143,14 @@ static void judge_objects(struct diagnosis *diagnosis, size_t from)
 {
 	for (size_t i = from; i < diagnosis->process.count; i++) {
 		const struct loaded *each = diagnosis->process.all[i];
-		enum object_symbol inside;
+		enum elf_symbol inside;
 
 		if (each->by != NULL &&
 		    (is_libpq(each->object->path) || is_libpq(each->object->soname))) {
 			judge_libpq(diagnosis, each);
 			continue;
 		}
-		inside = object_symbol(each->object, CONNECT);
+		inside = elf_object_symbol(each->object, CONNECT);
 		if (inside == SYMBOL_DEFINED || inside == SYMBOL_HIDDEN) {
 			diagnosis_trouble(diagnosis,
 			                  "%s has a libpq linked into it: what it calls in "
@@ -186,8 +186,8 @@ static void judge_ctypes(struct diagnosis *diagnosis, const char *module)
 		diagnosis_trouble(diagnosis, "%s wants %s, which is nowhere", module, LIBPQ);
 		return;
 	}
-	process_load(&diagnosis->process, path, diagnosis->first, road, report_missing,
-	             diagnosis);
+	load_order_add(&diagnosis->process, path, diagnosis->first, road, report_missing,
+	               diagnosis);
 	judge_objects(diagnosis, before);
 }
 
@@ -206,8 +206,8 @@ static void judge_module(enum module_kind kind, const char *path, void *arg)
 		judge_ctypes(diagnosis, path);
 		break;
 	case MODULE_LINKED:
-		if (process_load(&diagnosis->process, path, diagnosis->first, "dlopen",
-		                 report_missing, diagnosis) == NULL) {
+		if (load_order_add(&diagnosis->process, path, diagnosis->first, "dlopen",
+		                   report_missing, diagnosis) == NULL) {
 			diagnosis_note("%s cannot be read, or is of another machine", path);
 			break;
 		}
@@ -237,17 +237,17 @@ static void judge_interpreter(struct diagnosis *diagnosis)
 void diagnosis_roads(struct diagnosis *diagnosis)
 {
 	puts("libpq");
-	diagnosis->first = process_load(&diagnosis->process, diagnosis->program, NULL, "execve",
-	                                report_missing, diagnosis);
+	diagnosis->first = load_order_add(&diagnosis->process, diagnosis->program, NULL,
+	                                  "execve", report_missing, diagnosis);
 	if (diagnosis->first == NULL) {
 		diagnosis_trouble(diagnosis, "%s cannot be read", diagnosis->program);
 		return;
 	}
 	judge_objects(diagnosis, 0);
 	for (size_t i = 0; i < diagnosis->process.count; i++) {
-		const struct object *object = diagnosis->process.all[i]->object;
+		const struct elf_object *object = diagnosis->process.all[i]->object;
 
-		interpreters_judge(object, object->path);
+		interpreter_versions_print(object, object->path);
 	}
 	if (modules_is_interpreter(diagnosis->program)) {
 		judge_interpreter(diagnosis);
@@ -262,7 +262,7 @@ void diagnosis_roads(struct diagnosis *diagnosis)
 
 /* ---- preloads and the C library ---- */
 
-static const struct loaded *find_soname(const struct process *process, const char *begin)
+static const struct loaded *find_soname(const struct load_order *process, const char *begin)
 {
 	for (size_t i = 0; i < process->count; i++) {
 		const char *soname = process->all[i]->object->soname;
@@ -276,7 +276,7 @@ static const struct loaded *find_soname(const struct process *process, const cha
 
 struct fit {
 	struct diagnosis *diagnosis;
-	const struct object *libc;
+	const struct elf_object *libc;
 	int missing;
 };
 
@@ -284,7 +284,7 @@ static void check_version(const char *version, void *arg)
 {
 	struct fit *fit = arg;
 
-	if (!object_has_version(fit->libc, version)) {
+	if (!elf_object_has_version(fit->libc, version)) {
 		diagnosis_obstacle(fit->diagnosis, "%s needs %s, which %s is too old for",
 		                   base_name(fit->diagnosis->shim), version, fit->libc->path);
 		fit->missing++;
@@ -294,22 +294,22 @@ static void check_version(const char *version, void *arg)
 static void judge_libc(struct diagnosis *diagnosis)
 {
 	const struct loaded *libc = find_soname(&diagnosis->process, "libc.so.6");
-	struct object *shim = object_open(diagnosis->shim);
+	struct elf_object *shim = elf_object_open(diagnosis->shim);
 	struct fit fit = {diagnosis, libc != NULL ? libc->object : NULL, 0};
 
 	if (shim == NULL) {
 		diagnosis_obstacle(diagnosis, "%s cannot be read", diagnosis->shim);
 	} else if (libc != NULL) {
-		object_needs_versions(shim, "libc.so.6", check_version, &fit);
+		elf_object_needs_versions(shim, "libc.so.6", check_version, &fit);
 		if (fit.missing == 0) {
 			diagnosis_ok("%s fits %s", diagnosis->shim, libc->object->path);
 		}
 	}
-	object_close(shim);
+	elf_object_close(shim);
 }
 
 /* A function of libpq's that the object defines; NULL if there is none. */
-static const char *answered(const struct object *object)
+static const char *answered(const struct elf_object *object)
 {
 	static const char *const hooked[] = {
 #define HOOK(name)          #name,
@@ -324,7 +324,7 @@ static const char *answered(const struct object *object)
 	};
 
 	for (size_t i = 0; i < sizeof(hooked) / sizeof(hooked[0]); i++) {
-		if (object_symbol(object, hooked[i]) == SYMBOL_DEFINED) {
+		if (elf_object_symbol(object, hooked[i]) == SYMBOL_DEFINED) {
 			return hooked[i];
 		}
 	}
@@ -335,7 +335,7 @@ static void judge_preload(struct diagnosis *diagnosis, const char *name, const c
 {
 	char path[PATH_MAX];
 	const char *road = search_library(name, diagnosis->first, path);
-	struct object *object = road != NULL ? object_open(path) : NULL;
+	struct elf_object *object = road != NULL ? elf_object_open(path) : NULL;
 	const char *function;
 
 	if (object == NULL) {
@@ -356,7 +356,7 @@ static void judge_preload(struct diagnosis *diagnosis, const char *name, const c
 	} else {
 		diagnosis_ok("%s in %s is no concern of pqpool's", path, where);
 	}
-	object_close(object);
+	elf_object_close(object);
 }
 
 static void judge_list(struct diagnosis *diagnosis, char *list, const char *separators,

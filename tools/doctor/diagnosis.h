@@ -16,7 +16,7 @@ struct diagnosis {
 	const char *shim;           /* path of libpqpool.so */
 	const char *script;         /* NULL, or the script that is asked about */
 	char program[PATH_MAX];     /* the file that is executed: of a script its interpreter */
-	struct process process;     /* what would be loaded into it */
+	struct load_order process;  /* what would be loaded into it */
 	const struct loaded *first; /* the program in there */
 	int troubles;               /* reasons for which something is not pooled */
 	int roads;                  /* ways to a libpq that is pooled */

@@ -19,7 +19,7 @@
 #include "common/preload_shim.h"
 #include "common/preloadable.h"
 #include "common/program_path.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 #include "doctor/diagnosis.h"
 #include "doctor/effective_settings.h"
 
@@ -91,7 +91,7 @@ static bool find_interpreter(const char *path, char buf[PATH_MAX])
 	if (name != NULL && strcmp(name, "/usr/bin/env") == 0) {
 		name = word_of_env(&rest);
 	}
-	name = name != NULL ? program_find(name, found, sizeof(found)) : NULL;
+	name = name != NULL ? program_path_find(name, found, sizeof(found)) : NULL;
 	if (name == NULL) {
 		return false;
 	}
@@ -120,11 +120,12 @@ static void follow_scripts(struct diagnosis *diagnosis, const char *path)
 static int examine_program(struct diagnosis *diagnosis, const char *path)
 {
 	char why[3 * PATH_MAX];
-	int status = inspect_program(path, diagnosis->shim, why, sizeof(why));
+	int status = preloadable_check(path, diagnosis->shim, why, sizeof(why));
 
 	puts("Program");
 	if (status == 0 && diagnosis->script != NULL) {
-		status = inspect_program(diagnosis->program, diagnosis->shim, why, sizeof(why));
+		status = preloadable_check(diagnosis->program, diagnosis->shim, why,
+		                           sizeof(why));
 	}
 	if (status != 0) {
 		diagnosis_trouble(diagnosis, "%s", why);
@@ -148,7 +149,7 @@ static void examine_settings(struct diagnosis *diagnosis)
 	const char *name = slash != NULL ? slash + 1 : diagnosis->program;
 
 	puts("Configuration");
-	if (!settings_print(&config)) {
+	if (!effective_settings_print(&config)) {
 		diagnosis_obstacle(diagnosis, "with such a value programs run unpooled");
 	} else if (config.disable) {
 		diagnosis_obstacle(diagnosis, "PQPOOL_DISABLE is on");
@@ -156,7 +157,7 @@ static void examine_settings(struct diagnosis *diagnosis)
 		diagnosis_obstacle(diagnosis, "PQPOOL_ONLY or PQPOOL_SKIP leaves %s out", name);
 	}
 	puts("Files");
-	settings_print_files(&config, name);
+	effective_settings_print_files(&config, name);
 }
 
 static void print_limits(void)
@@ -168,7 +169,7 @@ static void print_limits(void)
 static void print_verdict(const struct diagnosis *diagnosis, const char *name)
 {
 	fputs("Verdict: ", stdout);
-	shown_text(stdout, name);
+	terminal_text_put(stdout, name);
 	if (diagnosis->troubles == 0) {
 		puts(" would be pooled");
 	} else {
@@ -183,7 +184,7 @@ static int examine(struct diagnosis *diagnosis, const char *path)
 {
 	int status = examine_program(diagnosis, path);
 
-	if (status == STATUS_CANNOT_RUN || status == STATUS_NOT_FOUND) {
+	if (status == EXIT_CANNOT_RUN || status == EXIT_NOT_FOUND) {
 		return status;
 	}
 	if (status == 0) {
@@ -197,12 +198,12 @@ static int examine(struct diagnosis *diagnosis, const char *path)
 		print_limits();
 	}
 	print_verdict(diagnosis, path);
-	return diagnosis->troubles > 0 ? STATUS_NOT_POOLED : 0;
+	return diagnosis->troubles > 0 ? EXIT_NOT_POOLED : 0;
 }
 
 static int cannot_run(const char *name)
 {
-	int status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
+	int status = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 
 	warn("%s", name);
 	return status;
@@ -225,24 +226,24 @@ int doctor_main(int argc, char **argv)
 	}
 	if (value != -1) {
 		fputs("Try 'pqpool doctor --help'.\n", stderr);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (argc - optind != 1) {
 		warnx("doctor: name one program; see pqpool doctor --help");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
-	path = program_find(argv[optind], buf, sizeof(buf));
+	path = program_path_find(argv[optind], buf, sizeof(buf));
 	if (path == NULL || access(path, X_OK) != 0) {
 		return cannot_run(argv[optind]);
 	}
-	shim = preload_find();
+	shim = preload_shim_find();
 	if (shim == NULL) {
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	diagnosis.shim = shim;
 	follow_scripts(&diagnosis, path);
 	status = examine(&diagnosis, path);
-	process_free(&diagnosis.process);
+	load_order_free(&diagnosis.process);
 	free(shim);
 	return status;
 }

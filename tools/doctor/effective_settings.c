@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/pagedir.h"
-#include "common/terminal_print.h"
+#include "common/terminal_text.h"
 
 static const char *const profiles[PROFILES] = {
 	[PROFILE_DEV] = "dev", [PROFILE_TEST] = "test", [PROFILE_PROD] = "prod"};
@@ -22,7 +22,7 @@ static void print_complaint(void *arg, const char *line)
 {
 	(void)arg;
 	fputs("  ! ", stdout);
-	shown_text(stdout, line);
+	terminal_text_put(stdout, line);
 	putchar('\n');
 }
 
@@ -41,11 +41,11 @@ static void print_row(const struct config_variable *row, const struct config *co
 		snprintf(source, sizeof(source), "profile %s", profiles[config->profile]);
 	}
 	printf("  %-23s %-12s ", row->name, source);
-	shown_text(stdout, value[0] != '\0' ? value : "(unset)");
+	terminal_text_put(stdout, value[0] != '\0' ? value : "(unset)");
 	putchar('\n');
 }
 
-bool settings_print(struct config *config)
+bool effective_settings_print(struct config *config)
 {
 	size_t count;
 	const struct config_variable *rows = config_variables(&count);
@@ -99,7 +99,7 @@ static void print_log(const char *log, const char *program)
 	snprintf(copy, sizeof(copy), "%s", path);
 	folder = dirname(copy);
 	fputs("  log: ", stdout);
-	shown_text(stdout, path);
+	terminal_text_put(stdout, path);
 	if (lstat(path, &st) == 0 && strncmp(path, "/dev/", 5) != 0 &&
 	    strncmp(path, "/proc/", 6) != 0 &&
 	    (S_ISLNK(st.st_mode) || st.st_uid != geteuid())) {
@@ -150,7 +150,7 @@ static void print_page(void)
 		/* Without XDG_RUNTIME_DIR there is nothing before the last slash. */
 		if (there || (strrchr(path, '/') > path && can_make(path))) {
 			fputs("  status page: in ", stdout);
-			shown_text(stdout, path);
+			terminal_text_put(stdout, path);
 			puts(there ? "" : ", to be made");
 			return;
 		}
@@ -160,7 +160,7 @@ static void print_page(void)
 	     "it that is in memory (tmpfs) and this user's alone");
 }
 
-void settings_print_files(const struct config *config, const char *program)
+void effective_settings_print_files(const struct config *config, const char *program)
 {
 	print_log(config->log, program);
 	print_page();

@@ -11,9 +11,9 @@
  * Loads it from this process's environment into `config`, and prints it, bad values and
  * unknown names with a line each. False if a program with it would run unpooled.
  */
-bool settings_print(struct config *config);
+bool effective_settings_print(struct config *config);
 
 /* Prints where the log and the status page of a program of that name would go. */
-void settings_print_files(const struct config *config, const char *program);
+void effective_settings_print_files(const struct config *config, const char *program);
 
 #endif

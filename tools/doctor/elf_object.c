@@ -17,7 +17,7 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 /* ---- safe looks into the file ---- */
 
 /* `n` bytes at `at`, aligned for any header; NULL if the file does not have them so. */
-static const void *bytes_at(const struct object *object, uint64_t at, uint64_t n)
+static const void *bytes_at(const struct elf_object *object, uint64_t at, uint64_t n)
 {
 	if (at > object->size || n > object->size - at || at % sizeof(ElfW(Addr)) != 0) {
 		return NULL;
@@ -25,12 +25,12 @@ static const void *bytes_at(const struct object *object, uint64_t at, uint64_t n
 	return object->bytes + at;
 }
 
-static const ElfW(Ehdr) * head_of(const struct object *object)
+static const ElfW(Ehdr) * head_of(const struct elf_object *object)
 {
 	return (const ElfW(Ehdr) *)object->bytes;
 }
 
-static const ElfW(Phdr) * program_header(const struct object *object, size_t i)
+static const ElfW(Phdr) * program_header(const struct elf_object *object, size_t i)
 {
 	const ElfW(Ehdr) *head = head_of(object);
 
@@ -41,7 +41,7 @@ static const ElfW(Phdr) * program_header(const struct object *object, size_t i)
 }
 
 /* The first program header of that type; NULL if there is none. */
-static const ElfW(Phdr) * find_header(const struct object *object, uint32_t type)
+static const ElfW(Phdr) * find_header(const struct elf_object *object, uint32_t type)
 {
 	const ElfW(Phdr) *header = NULL;
 
@@ -54,7 +54,7 @@ static const ElfW(Phdr) * find_header(const struct object *object, uint32_t type
 }
 
 /* What will be at `address` once it is loaded: `*left` gets the bytes up to the end. */
-static const void *at_address(const struct object *object, uint64_t address, size_t *left)
+static const void *at_address(const struct elf_object *object, uint64_t address, size_t *left)
 {
 	const ElfW(Phdr) * header;
 
@@ -83,13 +83,13 @@ static const char *string_in(const char *strings, size_t size, uint64_t offset)
 	return strings + offset;
 }
 
-static const char *string_at(const struct object *object, uint64_t offset)
+static const char *string_at(const struct elf_object *object, uint64_t offset)
 {
 	return string_in(object->strings, object->strings_size, offset);
 }
 
 /* The value of the first dynamic entry with that tag; false if there is none. */
-static bool dynamic_value(const struct object *object, ElfW(Sxword) tag, uint64_t *value)
+static bool dynamic_value(const struct elf_object *object, ElfW(Sxword) tag, uint64_t *value)
 {
 	for (size_t i = 0; i < object->dynamic_count; i++) {
 		if (object->dynamic[i].d_tag == tag) {
@@ -100,7 +100,7 @@ static bool dynamic_value(const struct object *object, ElfW(Sxword) tag, uint64_
 	return false;
 }
 
-static const char *dynamic_string(const struct object *object, ElfW(Sxword) tag)
+static const char *dynamic_string(const struct elf_object *object, ElfW(Sxword) tag)
 {
 	uint64_t offset;
 
@@ -108,7 +108,7 @@ static const char *dynamic_string(const struct object *object, ElfW(Sxword) tag)
 }
 
 /* What the address in that dynamic entry points to; NULL, too, if it is not aligned so. */
-static const void *dynamic_pointer(const struct object *object, ElfW(Sxword) tag,
+static const void *dynamic_pointer(const struct elf_object *object, ElfW(Sxword) tag,
                                    size_t alignment, size_t *left)
 {
 	uint64_t address;
@@ -122,7 +122,7 @@ static const void *dynamic_pointer(const struct object *object, ElfW(Sxword) tag
 
 /* ---- opening ---- */
 
-static void read_dynamic(struct object *object)
+static void read_dynamic(struct elf_object *object)
 {
 	const ElfW(Phdr) *header = find_header(object, PT_DYNAMIC);
 	uint64_t size;
@@ -149,7 +149,7 @@ static void read_dynamic(struct object *object)
 }
 
 /* Whether it can be in one process with this program, were it of the same C library. */
-static bool is_kin(const struct object *object)
+static bool is_kin(const struct elf_object *object)
 {
 	const ElfW(Ehdr) *head = head_of(object);
 	const ElfW(Ehdr) *own = &__ehdr_start;
@@ -161,7 +161,7 @@ static bool is_kin(const struct object *object)
 	       (head->e_type == ET_EXEC || head->e_type == ET_DYN);
 }
 
-static bool map(struct object *object, const char *path)
+static bool map(struct elf_object *object, const char *path)
 {
 	/* A pipe must not be waited for, nor a terminal become ours. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -183,23 +183,23 @@ static bool map(struct object *object, const char *path)
 	return true;
 }
 
-struct object *object_open(const char *path)
+struct elf_object *elf_object_open(const char *path)
 {
-	struct object *object = calloc(1, sizeof(*object));
+	struct elf_object *object = calloc(1, sizeof(*object));
 
 	if (object == NULL) {
 		return NULL;
 	}
 	object->path = strdup(path);
 	if (object->path == NULL || !map(object, path) || !is_kin(object)) {
-		object_close(object);
+		elf_object_close(object);
 		return NULL;
 	}
 	read_dynamic(object);
 	return object;
 }
 
-void object_close(struct object *object)
+void elf_object_close(struct elf_object *object)
 {
 	if (object == NULL) {
 		return;
@@ -213,7 +213,7 @@ void object_close(struct object *object)
 
 /* ---- what it needs ---- */
 
-const char *object_needed(const struct object *object, size_t n)
+const char *elf_object_needed(const struct elf_object *object, size_t n)
 {
 	if (n >= NEEDED_MAX) {
 		return NULL;
@@ -226,7 +226,7 @@ const char *object_needed(const struct object *object, size_t n)
 	return NULL;
 }
 
-bool object_has_nodeflib(const struct object *object)
+bool elf_object_has_nodeflib(const struct elf_object *object)
 {
 	uint64_t flags;
 
@@ -258,7 +258,7 @@ static size_t gnu_hash_count(const uint32_t *hash, size_t words)
 	return (size_t)last + 1;
 }
 
-static size_t dynamic_symbols(const struct object *object)
+static size_t dynamic_symbols(const struct elf_object *object)
 {
 	size_t left;
 	const uint32_t *hash = dynamic_pointer(object, DT_GNU_HASH, sizeof(*hash), &left);
@@ -270,7 +270,7 @@ static size_t dynamic_symbols(const struct object *object)
 	return hash != NULL && left >= 2 * sizeof(*hash) ? hash[1] : 0;
 }
 
-static const ElfW(Sym) * dynamic_entry(const struct object *object, const char *name)
+static const ElfW(Sym) * dynamic_entry(const struct elf_object *object, const char *name)
 {
 	size_t left;
 	const ElfW(Sym) *symbols =
@@ -287,7 +287,7 @@ static const ElfW(Sym) * dynamic_entry(const struct object *object, const char *
 	return NULL;
 }
 
-static enum object_symbol dynamic_symbol(const struct object *object, const char *name)
+static enum elf_symbol dynamic_symbol(const struct elf_object *object, const char *name)
 {
 	const ElfW(Sym) *entry = dynamic_entry(object, name);
 
@@ -297,7 +297,7 @@ static enum object_symbol dynamic_symbol(const struct object *object, const char
 	return entry->st_shndx == SHN_UNDEF ? SYMBOL_WANTED : SYMBOL_DEFINED;
 }
 
-bool object_constant(const struct object *object, const char *name, void *to, size_t n)
+bool elf_object_constant(const struct elf_object *object, const char *name, void *to, size_t n)
 {
 	const ElfW(Sym) *entry = dynamic_entry(object, name);
 	const void *from;
@@ -314,7 +314,7 @@ bool object_constant(const struct object *object, const char *name, void *to, si
 	return true;
 }
 
-static const ElfW(Shdr) * section(const struct object *object, size_t i)
+static const ElfW(Shdr) * section(const struct elf_object *object, size_t i)
 {
 	const ElfW(Ehdr) *head = head_of(object);
 
@@ -325,7 +325,7 @@ static const ElfW(Shdr) * section(const struct object *object, size_t i)
 	               : NULL;
 }
 
-static bool defines_inside(const struct object *object, const ElfW(Shdr) * table,
+static bool defines_inside(const struct elf_object *object, const ElfW(Shdr) * table,
                            const char *name)
 {
 	const ElfW(Sym) *symbols = bytes_at(object, table->sh_offset, table->sh_size);
@@ -347,9 +347,9 @@ static bool defines_inside(const struct object *object, const ElfW(Shdr) * table
 	return false;
 }
 
-enum object_symbol object_symbol(const struct object *object, const char *name)
+enum elf_symbol elf_object_symbol(const struct elf_object *object, const char *name)
 {
-	enum object_symbol symbol = dynamic_symbol(object, name);
+	enum elf_symbol symbol = dynamic_symbol(object, name);
 	const ElfW(Shdr) * table;
 
 	for (size_t i = 0; symbol == SYMBOL_ABSENT && (table = section(object, i)) != NULL;
@@ -363,8 +363,8 @@ enum object_symbol object_symbol(const struct object *object, const char *name)
 
 /* ---- versions ---- */
 
-void object_needs_versions(const struct object *object, const char *file,
-                           void (*each)(const char *version, void *arg), void *arg)
+void elf_object_needs_versions(const struct elf_object *object, const char *file,
+                               void (*each)(const char *version, void *arg), void *arg)
 {
 	size_t left;
 	const unsigned char *at =
@@ -398,7 +398,7 @@ void object_needs_versions(const struct object *object, const char *file,
 	}
 }
 
-bool object_has_version(const struct object *object, const char *version)
+bool elf_object_has_version(const struct elf_object *object, const char *version)
 {
 	size_t left;
 	const unsigned char *at =

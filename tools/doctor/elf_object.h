@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct object {
+struct elf_object {
 	char *path;
 	const unsigned char *bytes; /* the file, mapped */
 	size_t size;
@@ -32,35 +32,35 @@ struct object {
 
 /*
  * Opens `path` if it is an ELF file of this machine's kind (class, byte order, machine);
- * NULL if not, or if memory ran out. Owner: the caller, who gives it to object_close.
+ * NULL if not, or if memory ran out. Owner: the caller, who gives it to elf_object_close.
  */
-struct object *object_open(const char *path);
+struct elf_object *elf_object_open(const char *path);
 /* NULL does nothing. */
-void object_close(struct object *object);
+void elf_object_close(struct elf_object *object);
 
 /* The n-th library that it needs; NULL after the last. */
-const char *object_needed(const struct object *object, size_t n);
+const char *elf_object_needed(const struct elf_object *object, size_t n);
 
 /* DF_1_NODEFLIB: the default places are not for this one's needs. */
-bool object_has_nodeflib(const struct object *object);
+bool elf_object_has_nodeflib(const struct elf_object *object);
 
-enum object_symbol {
+enum elf_symbol {
 	SYMBOL_ABSENT,
 	SYMBOL_WANTED,  /* it is to come from elsewhere */
 	SYMBOL_DEFINED, /* for others, too */
 	SYMBOL_HIDDEN,  /* in here, for nobody else; only an unstripped file tells */
 };
 
-enum object_symbol object_symbol(const struct object *object, const char *name);
+enum elf_symbol elf_object_symbol(const struct elf_object *object, const char *name);
 
 /* The value of a variable that it defines for others, as the file has it. */
-bool object_constant(const struct object *object, const char *name, void *to, size_t n);
+bool elf_object_constant(const struct elf_object *object, const char *name, void *to, size_t n);
 
 /* Calls `each` for the versions that it needs of the library `file`, "GLIBC_2.34". */
-void object_needs_versions(const struct object *object, const char *file,
-                           void (*each)(const char *version, void *arg), void *arg);
+void elf_object_needs_versions(const struct elf_object *object, const char *file,
+                               void (*each)(const char *version, void *arg), void *arg);
 
 /* Whether it defines that version. */
-bool object_has_version(const struct object *object, const char *version);
+bool elf_object_has_version(const struct elf_object *object, const char *version);
 
 #endif

@@ -84,13 +84,13 @@ static void version_in(const char *path, char version[VERSION_BYTES])
 }
 
 /* Before 3.11 no variable has the version. */
-static void judge_python(const struct object *object, const char *path)
+static void judge_python(const struct elf_object *object, const char *path)
 {
 	unsigned long number = 0;
 	struct version version = {0, 0};
 	char text[VERSION_BYTES];
 
-	if (object_constant(object, "Py_Version", &number, sizeof(number))) {
+	if (elf_object_constant(object, "Py_Version", &number, sizeof(number))) {
 		version =
 			(struct version){(int)(number >> 24 & 255), (int)(number >> 16 & 255)};
 	} else {
@@ -100,23 +100,23 @@ static void judge_python(const struct object *object, const char *path)
 	say_number(IN(pythons, version), "CPython", version);
 }
 
-static void judge_perl(const struct object *object, unsigned char minor)
+static void judge_perl(const struct elf_object *object, unsigned char minor)
 {
 	const struct version version = {5, minor};
 
-	if (object_symbol(object, "PL_thr_key") == SYMBOL_DEFINED) {
+	if (elf_object_symbol(object, "PL_thr_key") == SYMBOL_DEFINED) {
 		say_number(IN(perls, version), "Perl", version);
 	} else {
 		say(false, "Perl", "without threads");
 	}
 }
 
-static void judge_php(const struct object *object, const char *path)
+static void judge_php(const struct elf_object *object, const char *path)
 {
 	char version[VERSION_BYTES];
 	bool known = false;
 
-	if (object_symbol(object, "executor_globals") != SYMBOL_DEFINED) {
+	if (elf_object_symbol(object, "executor_globals") != SYMBOL_DEFINED) {
 		say(false, "PHP", "with thread safety");
 		return;
 	}
@@ -128,21 +128,21 @@ static void judge_php(const struct object *object, const char *path)
 	    version[0] != '\0' ? version : "of a version that its name does not tell");
 }
 
-void interpreters_judge(const struct object *object, const char *path)
+void interpreter_versions_print(const struct elf_object *object, const char *path)
 {
 	int ruby[2];
 	unsigned char perl;
 
-	if (object_symbol(object, "Py_FinalizeEx") == SYMBOL_DEFINED) {
+	if (elf_object_symbol(object, "Py_FinalizeEx") == SYMBOL_DEFINED) {
 		judge_python(object, path);
 	}
-	if (object_constant(object, "PL_version", &perl, sizeof(perl))) {
+	if (elf_object_constant(object, "PL_version", &perl, sizeof(perl))) {
 		judge_perl(object, perl);
 	}
-	if (object_symbol(object, "get_zend_version") == SYMBOL_DEFINED) {
+	if (elf_object_symbol(object, "get_zend_version") == SYMBOL_DEFINED) {
 		judge_php(object, path);
 	}
-	if (object_constant(object, "ruby_api_version", ruby, sizeof(ruby))) {
+	if (elf_object_constant(object, "ruby_api_version", ruby, sizeof(ruby))) {
 		const struct version version = {ruby[0], ruby[1]};
 
 		say_number(IN(rubies, version), "Ruby", version);

@@ -9,6 +9,6 @@
  * Prints a line for each interpreter in the object, by what it exports; `path` is its file's,
  * by whose name PHP's version is known.
  */
-void interpreters_judge(const struct object *object, const char *path);
+void interpreter_versions_print(const struct elf_object *object, const char *path);
 
 #endif

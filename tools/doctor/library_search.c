@@ -40,9 +40,9 @@ static const char *cache_string(const char *cache, size_t size, uint32_t offset)
 
 static bool is_usable(const char *path)
 {
-	struct object *object = object_open(path);
+	struct elf_object *object = elf_object_open(path);
 
-	object_close(object);
+	elf_object_close(object);
 	return object != NULL;
 }
 
@@ -114,7 +114,7 @@ static size_t token(const char *s, const char *name)
 }
 
 /* The directory part of an object's path in `buf`; its own, not that of a link to it. */
-static void origin_of(const struct object *object, char *buf)
+static void origin_of(const struct elf_object *object, char *buf)
 {
 	char *slash;
 
@@ -146,7 +146,8 @@ static const char *lib_name(void)
 }
 
 /* `directory` with $ORIGIN and $LIB put in; false if it does not fit. */
-static bool expand(const char *directory, size_t len, const struct object *object, char *buf)
+static bool expand(const char *directory, size_t len, const struct elf_object *object,
+                   char *buf)
 {
 	char origin[PATH_MAX];
 	size_t at = 0;
@@ -181,7 +182,7 @@ static bool look_in(const char *directory, const char *name, char *path)
 }
 
 static bool search_list(const char *list, const char *separators, const char *name,
-                        const struct object *object, char *path)
+                        const struct elf_object *object, char *path)
 {
 	char directory[PATH_MAX];
 
@@ -242,7 +243,7 @@ const char *search_library(const char *name, const struct loaded *by, char path[
 	if (search_list(by->object->runpath, ":", name, by->object, path)) {
 		return "DT_RUNPATH";
 	}
-	if (object_has_nodeflib(by->object)) {
+	if (elf_object_has_nodeflib(by->object)) {
 		return NULL;
 	}
 	if (search_cache(name, path)) {
@@ -253,10 +254,10 @@ const char *search_library(const char *name, const struct loaded *by, char path[
 
 /* ---- loading, as if ---- */
 
-static const struct loaded *find_loaded(const struct process *process, const char *name)
+static const struct loaded *find_loaded(const struct load_order *process, const char *name)
 {
 	for (size_t i = 0; i < process->count; i++) {
-		const struct object *object = process->all[i]->object;
+		const struct elf_object *object = process->all[i]->object;
 
 		if (strcmp(object->path, name) == 0 ||
 		    (object->soname != NULL && strcmp(object->soname, name) == 0)) {
@@ -266,10 +267,10 @@ static const struct loaded *find_loaded(const struct process *process, const cha
 	return NULL;
 }
 
-static const struct loaded *add(struct process *process, const char *path,
+static const struct loaded *add(struct load_order *process, const char *path,
                                 const struct loaded *by, const char *road)
 {
-	struct object *object = object_open(path);
+	struct elf_object *object = elf_object_open(path);
 	struct loaded *loaded = calloc(1, sizeof(*loaded));
 	struct loaded **all =
 		realloc(process->all, (process->count + 1) * sizeof(*process->all));
@@ -278,7 +279,7 @@ static const struct loaded *add(struct process *process, const char *path,
 		process->all = all;
 	}
 	if (object == NULL || loaded == NULL || all == NULL) {
-		object_close(object);
+		elf_object_close(object);
 		free(loaded);
 		return NULL;
 	}
@@ -287,10 +288,10 @@ static const struct loaded *add(struct process *process, const char *path,
 	return loaded;
 }
 
-const struct loaded *process_load(struct process *process, const char *path,
-                                  const struct loaded *by, const char *road,
-                                  void (*missing)(const char *, const struct loaded *, void *),
-                                  void *arg)
+const struct loaded *
+load_order_add(struct load_order *process, const char *path, const struct loaded *by,
+               const char *road, void (*missing)(const char *, const struct loaded *, void *),
+               void *arg)
 {
 	const struct loaded *own = find_loaded(process, path);
 	size_t next = process->count;
@@ -303,7 +304,7 @@ const struct loaded *process_load(struct process *process, const char *path,
 		const struct loaded *each = process->all[next];
 		const char *name;
 
-		for (size_t n = 0; (name = object_needed(each->object, n)) != NULL; n++) {
+		for (size_t n = 0; (name = elf_object_needed(each->object, n)) != NULL; n++) {
 			char found[PATH_MAX];
 			const char *how;
 
@@ -319,10 +320,10 @@ const struct loaded *process_load(struct process *process, const char *path,
 	return own;
 }
 
-void process_free(struct process *process)
+void load_order_free(struct load_order *process)
 {
 	for (size_t i = 0; i < process->count; i++) {
-		object_close(process->all[i]->object);
+		elf_object_close(process->all[i]->object);
 		free(process->all[i]);
 	}
 	free(process->all);

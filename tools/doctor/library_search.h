@@ -17,13 +17,13 @@
 
 /* An object that is loaded, and who caused it: `by` is NULL for the program. */
 struct loaded {
-	struct object *object;
+	struct elf_object *object;
 	const struct loaded *by;
 	const char *road; /* "DT_RUNPATH", "/etc/ld.so.cache", ...; never freed */
 };
 
 /* What has been loaded so far, in the linker's order: breadth first. */
-struct process {
+struct load_order {
 	struct loaded **all;
 	size_t count;
 };
@@ -39,11 +39,10 @@ const char *search_library(const char *name, const struct loaded *by, char path[
  * is told of names that were not found. Returns the object's own entry; NULL if it is no
  * object of this machine's kind, or memory ran out.
  */
-const struct loaded *
-process_load(struct process *process, const char *path, const struct loaded *by,
-             const char *road,
-             void (*missing)(const char *name, const struct loaded *by, void *arg), void *arg);
+const struct loaded *load_order_add(
+	struct load_order *process, const char *path, const struct loaded *by, const char *road,
+	void (*missing)(const char *name, const struct loaded *by, void *arg), void *arg);
 
-void process_free(struct process *process);
+void load_order_free(struct load_order *process);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What a ledger amounts to: leaks and held leases, grouped by the place that took them. */
+/* What a list amounts to: leaks and held leases, grouped by the place that took them. */
 #include "leaks/findings_by_place.h"
 
 #include <stdlib.h>
@@ -91,17 +91,17 @@ static int by_weight(const void *left, const void *right)
 	return order != 0 ? order : by_place_and_age(&a->leases[0], &b->leases[0]);
 }
 
-static size_t collect(const struct ledger *ledger, struct held ***all)
+static size_t collect(const struct lease_list *list, struct held ***all)
 {
 	const struct process *process;
 	size_t count = 0;
 
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		count += HASH_COUNT(process->held);
 	}
-	*all = memory_new(count, sizeof(struct held *));
+	*all = xalloc_new(count, sizeof(struct held *));
 	count = 0;
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
 			(*all)[count++] = held;
 		}
@@ -123,21 +123,21 @@ static void look_up(struct findings *findings, struct finding *finding)
 	}
 	finding->script_frames = oldest->place->script_frames;
 	frames_parse(&finding->frames, oldest->place->frames, oldest->place->build_ids);
-	finding->spots = memory_new(finding->frames.count, sizeof(struct spot *));
+	finding->spots = xalloc_new(finding->frames.count, sizeof(struct spot *));
 	for (size_t i = 0; i < finding->frames.count; i++) {
-		finding->spots[i] = symbols_want(&findings->symbols, &finding->frames.all[i],
-		                                 oldest->began_us);
+		finding->spots[i] = source_lookup_want(
+			&findings->symbols, &finding->frames.all[i], oldest->began_us);
 	}
 }
 
-void findings_make(struct findings *findings, const struct ledger *ledger)
+void findings_make(struct findings *findings, const struct lease_list *list)
 {
 	size_t count;
 
 	*findings = (struct findings){0};
-	count = collect(ledger, &findings->held);
+	count = collect(list, &findings->held);
 	qsort(findings->held, count, sizeof(struct held *), by_place_and_age);
-	findings->all = memory_new(count, sizeof(*findings->all));
+	findings->all = xalloc_new(count, sizeof(*findings->all));
 	for (size_t at = 0; at < count;) {
 		struct finding *finding = &findings->all[findings->count++];
 
@@ -152,5 +152,5 @@ void findings_make(struct findings *findings, const struct ledger *ledger)
 		look_up(findings, finding);
 	}
 	qsort(findings->all, findings->count, sizeof(*findings->all), by_weight);
-	symbols_resolve(&findings->symbols);
+	source_lookup_resolve(&findings->symbols);
 }

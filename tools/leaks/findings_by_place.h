@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a ledger amounts to: the leases that were never given back in time, those that a
+ * What a list amounts to: the leases that were never given back in time, those that a
  * running process still holds, grouped by the place that took them, with its source
  * lines. In the order of a report: the leaks first, of each kind the places with most
  * leases first, in each place the oldest lease first.
@@ -42,7 +42,7 @@ struct findings {
 	size_t leases[FINDING_KINDS]; /* of each kind */
 	size_t places[FINDING_KINDS];
 	struct held **held; /* what the findings' leases point into */
-	struct symbols symbols;
+	struct source_lookup symbols;
 };
 
 /* The kind of leak, or not, that a lease is by what is known of its process. */
@@ -52,9 +52,9 @@ enum finding_kind finding_kind(const struct held *held);
 size_t findings_leaked(const struct findings *findings);
 
 /*
- * Groups what is in the ledger, which must stay, and looks the places up. It is never
+ * Groups what is in the list, which must stay, and looks the places up. It is never
  * given back: the tool ends with it.
  */
-void findings_make(struct findings *findings, const struct ledger *ledger);
+void findings_make(struct findings *findings, const struct lease_list *list);
 
 #endif

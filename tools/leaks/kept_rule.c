@@ -68,11 +68,11 @@ static bool is_open(const struct held *held)
 	       (held->holding == HOLDING_OPEN || held->holding == HOLDING_RELEASED_BY_EXIT);
 }
 
-void kept_judge(struct ledger *ledger)
+void kept_rule_apply(struct lease_list *list)
 {
 	struct process *process;
 
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
 			if (!process->running && is_open(held) && !gives_back(process, held) &&
 			    is_alone(process, held)) {

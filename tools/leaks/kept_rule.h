@@ -10,7 +10,7 @@
 
 #include "leaks/lease_list.h"
 
-/* Changes what is held to HOLDING_KEPT where it was kept. After ledger_settle. */
-void kept_judge(struct ledger *ledger);
+/* Changes what is held to HOLDING_KEPT where it was kept. After lease_list_settle. */
+void kept_rule_apply(struct lease_list *list);
 
 #endif

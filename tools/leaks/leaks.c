@@ -67,17 +67,17 @@ static uint64_t wall_us(void)
 }
 
 /* What was not said to have ended is held to the end of what is known, or until now. */
-static void close_accounts(const struct ledger *ledger)
+static void close_accounts(const struct lease_list *list)
 {
 	uint64_t now_us = wall_us();
 	struct process *process;
 
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		uint64_t end_us;
 
 		process->running =
 			!process->ended && !process->replaced && process->held != NULL &&
-			living_is(process->owner.pid, process->program, process->first_us);
+			process_alive(process->owner.pid, process->program, process->first_us);
 		end_us = process->running ? now_us : process->last_us;
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
 			if (held->holding == HOLDING_OPEN) {
@@ -89,7 +89,7 @@ static void close_accounts(const struct ledger *ledger)
 }
 
 /* What makes the report less than the whole truth. */
-static void tell_gaps(const struct ledger *ledger, const struct reader *reader)
+static void tell_gaps(const struct lease_list *list, const struct log_reader *reader)
 {
 	const struct process *process;
 
@@ -97,13 +97,13 @@ static void tell_gaps(const struct ledger *ledger, const struct reader *reader)
 		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or none of a log",
 		      reader->skipped, reader->lines);
 	}
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		char *program;
 
 		if (process->lost == 0) {
 			continue;
 		}
-		program = printable(process->program);
+		program = terminal_text(process->program);
 		warnx("%s %" PRId64 " could not write %" PRIu64 " lines of its log: leases "
 		      "may have been given back, or taken, that it does not tell of",
 		      program, process->owner.pid, process->lost);
@@ -111,15 +111,15 @@ static void tell_gaps(const struct ledger *ledger, const struct reader *reader)
 	}
 }
 
-static bool read_logs(struct ledger *ledger, char *const *names, size_t count)
+static bool read_logs(struct lease_list *list, char *const *names, size_t count)
 {
-	struct reader reader = {.ledger = ledger};
-	struct logfiles files;
-	bool done = logfiles_open(&files, names, count) && reader_read(&reader, &files);
+	struct log_reader reader = {.list = list};
+	struct log_files files;
+	bool done = log_files_open(&files, names, count) && log_reader_read(&reader, &files);
 
-	logfiles_close(&files);
+	log_files_close(&files);
 	if (done) {
-		tell_gaps(ledger, &reader);
+		tell_gaps(list, &reader);
 	}
 	return done;
 }
@@ -135,25 +135,25 @@ static pid_t as_pid(const char *name)
 
 static int report(char *const *names, size_t count, bool json)
 {
-	struct ledger ledger = {0};
+	struct lease_list list = {0};
 	struct findings findings;
 	pid_t pid = count == 1 ? as_pid(names[0]) : 0;
 
-	if (pid != 0 ? !leaks_page_read(&ledger, pid) : !read_logs(&ledger, names, count)) {
-		return STATUS_FAILED;
+	if (pid != 0 ? !page_reader_read(&list, pid) : !read_logs(&list, names, count)) {
+		return EXIT_FAILED;
 	}
-	ledger_settle(&ledger);
+	lease_list_settle(&list);
 	if (pid == 0) {
-		close_accounts(&ledger);
+		close_accounts(&list);
 	}
-	kept_judge(&ledger);
-	findings_make(&findings, &ledger);
+	kept_rule_apply(&list);
+	findings_make(&findings, &list);
 	if (json) {
-		leaks_report_json(&findings, &ledger);
+		report_json(&findings, &list);
 	} else {
-		leaks_report_text(&findings, &ledger);
+		report_text(&findings, &list);
 	}
-	return findings_leaked(&findings) > 0 ? STATUS_LEAKS : 0;
+	return findings_leaked(&findings) > 0 ? EXIT_LEAKS : 0;
 }
 
 int leaks_main(int argc, char **argv)
@@ -174,12 +174,12 @@ int leaks_main(int argc, char **argv)
 			return 0;
 		default:
 			fputs("Try 'pqpool leaks --help'.\n", stderr);
-			return STATUS_USAGE;
+			return EXIT_USAGE;
 		}
 	}
 	if (optind >= argc) {
 		warnx("leaks: neither a log nor a process given; see pqpool leaks --help");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	return report(argv + optind, (size_t)(argc - optind), json);
 }

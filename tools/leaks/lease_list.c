@@ -12,36 +12,36 @@ struct word {
 	char text[];
 };
 
-const char *ledger_word(struct ledger *ledger, const char *text)
+const char *lease_list_word(struct lease_list *list, const char *text)
 {
 	size_t n = strlen(text);
 	struct word *word;
 
-	HASH_FIND(hh, ledger->words, text, n, word);
+	HASH_FIND(hh, list->words, text, n, word);
 	if (word == NULL) {
-		word = memory_new(1, sizeof(*word) + n + 1);
+		word = xalloc_new(1, sizeof(*word) + n + 1);
 		memcpy(word->text, text, n);
-		HASH_ADD_KEYPTR(hh, ledger->words, word->text, n, word);
-		memory_added(word->hh.tbl);
+		HASH_ADD_KEYPTR(hh, list->words, word->text, n, word);
+		xalloc_added(word->hh.tbl);
 	}
 	return word->text;
 }
 
-struct process *ledger_process(struct ledger *ledger, struct owner owner)
+struct process *lease_list_process(struct lease_list *list, struct owner owner)
 {
 	struct process *process;
 
-	HASH_FIND(hh, ledger->by_pid, &owner, sizeof(owner), process);
+	HASH_FIND(hh, list->by_pid, &owner, sizeof(owner), process);
 	if (process != NULL) {
 		return process;
 	}
-	process = memory_new(1, sizeof(*process));
+	process = xalloc_new(1, sizeof(*process));
 	process->owner = owner;
-	process->number = ++ledger->processes;
+	process->number = ++list->processes;
 	process->program = "";
-	HASH_ADD(hh, ledger->by_pid, owner, sizeof(owner), process);
-	memory_added(process->hh.tbl);
-	DL_APPEND(ledger->all, process);
+	HASH_ADD(hh, list->by_pid, owner, sizeof(owner), process);
+	xalloc_added(process->hh.tbl);
+	DL_APPEND(list->all, process);
 	return process;
 }
 
@@ -56,47 +56,48 @@ static void forget_numbers(struct process *process)
 	}
 }
 
-void ledger_end_process(struct ledger *ledger, struct process *process)
+void lease_list_end_process(struct lease_list *list, struct process *process)
 {
-	HASH_DEL(ledger->by_pid, process);
+	HASH_DEL(list->by_pid, process);
 	process->ended = true;
 	if (process->held == NULL) {
-		ledger->forgotten_acquired += process->acquired;
-		ledger->forgotten_released += process->released;
-		DL_DELETE(ledger->all, process);
+		list->forgotten_acquired += process->acquired;
+		list->forgotten_released += process->released;
+		DL_DELETE(list->all, process);
 		forget_numbers(process);
 		free(process);
 	}
 }
 
-const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS])
+const struct place *lease_list_place(struct lease_list *list,
+                                     const char *const texts[LEASE_LIST_TEXTS])
 {
-	size_t begins[LEDGER_TEXTS];
+	size_t begins[LEASE_LIST_TEXTS];
 	size_t whole = 0;
 	struct place *place;
 	char *key;
 
-	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+	for (size_t i = 0; i < LEASE_LIST_TEXTS; i++) {
 		begins[i] = whole;
 		whole += (texts[i] != NULL ? strlen(texts[i]) : 0) + 1;
 	}
-	key = memory_new(whole, 1);
-	for (size_t i = 0; i < LEDGER_TEXTS; i++) {
+	key = xalloc_new(whole, 1);
+	for (size_t i = 0; i < LEASE_LIST_TEXTS; i++) {
 		strcpy(key + begins[i], texts[i] != NULL ? texts[i] : "");
 	}
-	HASH_FIND(hh, ledger->places, key, whole, place);
+	HASH_FIND(hh, list->places, key, whole, place);
 	if (place != NULL) {
 		free(key);
 		return place;
 	}
-	place = memory_new(1, sizeof(*place));
+	place = xalloc_new(1, sizeof(*place));
 	place->frames = key + begins[0];
 	place->build_ids = key + begins[1];
 	place->script = key + begins[2];
 	place->script_frames = key + begins[3];
-	place->number = HASH_COUNT(ledger->places) + 1;
-	HASH_ADD_KEYPTR(hh, ledger->places, key, whole, place);
-	memory_added(place->hh.tbl);
+	place->number = HASH_COUNT(list->places) + 1;
+	HASH_ADD_KEYPTR(hh, list->places, key, whole, place);
+	xalloc_added(place->hh.tbl);
 	return place;
 }
 
@@ -122,15 +123,15 @@ static struct numbered *number(struct process *process, uint64_t stack)
 	struct numbered *numbered = find_number(process, stack);
 
 	if (numbered == NULL) {
-		numbered = memory_new(1, sizeof(*numbered));
+		numbered = xalloc_new(1, sizeof(*numbered));
 		numbered->stack = stack;
 		HASH_ADD(hh, process->stacks, stack, sizeof(stack), numbered);
-		memory_added(numbered->hh.tbl);
+		xalloc_added(numbered->hh.tbl);
 	}
 	return numbered;
 }
 
-bool ledger_number(struct process *process, uint64_t stack, const struct place *place)
+bool lease_list_number(struct process *process, uint64_t stack, const struct place *place)
 {
 	struct numbered *numbered = number(process, stack);
 
@@ -141,27 +142,27 @@ bool ledger_number(struct process *process, uint64_t stack, const struct place *
 	return true;
 }
 
-void ledger_note_given_back(struct process *process, uint64_t stack)
+void lease_list_note_given_back(struct process *process, uint64_t stack)
 {
 	if (stack != 0) {
 		number(process, stack)->given_back = true;
 	}
 }
 
-struct held *ledger_add(struct process *process, uint64_t lease)
+struct held *lease_list_add(struct process *process, uint64_t lease)
 {
-	struct held *held = memory_new(1, sizeof(*held));
+	struct held *held = xalloc_new(1, sizeof(*held));
 
 	held->process = process;
 	held->lease = lease;
 	held->pool = "";
 	held->pooled = true;
 	HASH_ADD(hh, process->held, lease, sizeof(lease), held);
-	memory_added(held->hh.tbl);
+	xalloc_added(held->hh.tbl);
 	return held;
 }
 
-struct held *ledger_find(const struct process *process, uint64_t lease)
+struct held *lease_list_find(const struct process *process, uint64_t lease)
 {
 	struct held *held;
 
@@ -169,7 +170,7 @@ struct held *ledger_find(const struct process *process, uint64_t lease)
 	return held;
 }
 
-void ledger_forget(struct process *process, struct held *held)
+void lease_list_forget(struct process *process, struct held *held)
 {
 	HASH_DEL(process->held, held);
 	free(held->script);
@@ -178,11 +179,11 @@ void ledger_forget(struct process *process, struct held *held)
 	free(held);
 }
 
-void ledger_settle(struct ledger *ledger)
+void lease_list_settle(struct lease_list *list)
 {
 	struct process *process;
 
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
 			const struct numbered *numbered = find_number(process, held->stack);
 

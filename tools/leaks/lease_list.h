@@ -34,13 +34,14 @@ struct place {
 	const char *script;    /* "/srv/app.py:12", "" if no script called */
 	const char *script_frames; /* "/usr/lib/x.py:7(get) /srv/app.py:12(load)", likewise */
 	size_t number;             /* in the order of their coming */
-	UT_hash_handle hh;         /* ledger.c's */
+	UT_hash_handle hh;         /* lease_list.c's */
 };
 
 /* Whose lines these are. Without padding: it is hashed as it lies. */
 struct owner {
 	int64_t pid;
-	uint64_t family; /* of the log, see logfiles.h: pids of two logs may be two machines' */
+	uint64_t
+		family; /* of the log, see log_files.h: pids of two logs may be two machines' */
 };
 
 /* What a process means by a stack's number. */
@@ -48,7 +49,7 @@ struct numbered {
 	uint64_t stack;
 	const struct place *place; /* NULL = not spelled out */
 	bool given_back;           /* a lease that it took, while the process went on */
-	UT_hash_handle hh;         /* ledger.c's */
+	UT_hash_handle hh;         /* lease_list.c's */
 };
 
 /* One process; a pid that comes again is another one. */
@@ -70,7 +71,7 @@ struct process {
 	struct held *held;    /* leases open or leaked, by number */
 	struct process *prev; /* of all, in the order of their coming */
 	struct process *next;
-	UT_hash_handle hh; /* ledger.c's: the present owner of its pid */
+	UT_hash_handle hh; /* lease_list.c's: the present owner of its pid */
 };
 
 struct held {
@@ -90,7 +91,7 @@ struct held {
 	char *script;              /* "/srv/app.py:12", NULL = none */
 	char *transaction;         /* NULL = unknown, as the next */
 	char *statement;
-	UT_hash_handle hh; /* ledger.c's */
+	UT_hash_handle hh; /* lease_list.c's */
 };
 
 /* What processes said of themselves at their ends, added up. */
@@ -106,7 +107,7 @@ struct totals {
 	uint64_t timeouts;
 };
 
-struct ledger {
+struct lease_list {
 	struct process *all;
 	struct process *by_pid;
 	uint64_t processes;          /* that ever were */
@@ -117,38 +118,39 @@ struct ledger {
 	struct word *words;
 };
 
-/* The process that is `owner` now; made if need be. A ledger begins zeroed. */
-struct process *ledger_process(struct ledger *ledger, struct owner owner);
+/* The process that is `owner` now; made if need be. A list begins zeroed. */
+struct process *lease_list_process(struct lease_list *list, struct owner owner);
 
 /* It has ended, and its pid is free for another one. `process` may be gone afterwards. */
-void ledger_end_process(struct ledger *ledger, struct process *process);
+void lease_list_end_process(struct lease_list *list, struct process *process);
 
-/* `text`, kept once however often it comes, as long as the ledger. */
-const char *ledger_word(struct ledger *ledger, const char *text);
+/* `text`, kept once however often it comes, as long as the list. */
+const char *lease_list_word(struct lease_list *list, const char *text);
 
 /* The place that is described by its four texts, in their order; NULL: nothing is known. */
-#define LEDGER_TEXTS 4
-const struct place *ledger_place(struct ledger *ledger, const char *const texts[LEDGER_TEXTS]);
+#define LEASE_LIST_TEXTS 4
+const struct place *lease_list_place(struct lease_list *list,
+                                     const char *const texts[LEASE_LIST_TEXTS]);
 
 /*
  * From now on the number `stack` stands for `place` in this process. False, and nothing is
  * changed, if it already stands for another one: then this is another process.
  */
-bool ledger_number(struct process *process, uint64_t stack, const struct place *place);
+bool lease_list_number(struct process *process, uint64_t stack, const struct place *place);
 
 /* The process gave back a lease that the stack with this number took, and went on. */
-void ledger_note_given_back(struct process *process, uint64_t stack);
+void lease_list_note_given_back(struct process *process, uint64_t stack);
 
 /* A lease that is new; its members but process, lease and place are the caller's to set. */
-struct held *ledger_add(struct process *process, uint64_t lease);
+struct held *lease_list_add(struct process *process, uint64_t lease);
 
 /* The lease with this number, open or leaked; NULL if there is none. */
-struct held *ledger_find(const struct process *process, uint64_t lease);
+struct held *lease_list_find(const struct process *process, uint64_t lease);
 
 /* It is held no more: forgotten. */
-void ledger_forget(struct process *process, struct held *held);
+void lease_list_forget(struct process *process, struct held *held);
 
 /* Looks the stacks up that leases name; to be called when all is told. */
-void ledger_settle(struct ledger *ledger);
+void lease_list_settle(struct lease_list *list);
 
 #endif

@@ -93,7 +93,7 @@ static int has_shim(int64_t pid)
 	return found;
 }
 
-bool living_is(int64_t pid, const char *program, uint64_t first_us)
+bool process_alive(int64_t pid, const char *program, uint64_t first_us)
 {
 	int64_t began;
 	int shim;

@@ -11,6 +11,6 @@
  * shim in its memory or, where that may not be seen, the name `program`. A pid alone
  * proves nothing: it may have been given away again, or be another machine's.
  */
-bool living_is(int64_t pid, const char *program, uint64_t first_us);
+bool process_alive(int64_t pid, const char *program, uint64_t first_us);
 
 #endif

@@ -52,7 +52,7 @@ static bool fill(int fd, const struct pages *pages)
 		close(fd);
 		return false;
 	}
-	exposition_write(to, pages);
+	prometheus_text_write(to, pages);
 	if (ferror(to) || fchmod(fd, usual_mode()) != 0) {
 		int saved_errno = errno;
 
@@ -72,16 +72,16 @@ static int replace(const char *file, const struct pages *pages)
 	/* Not a name that ends in .prom: a collector reads those. */
 	if (asprintf(&fresh, "%s.XXXXXX", file) < 0) {
 		warn(NULL);
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	fd = mkstemp(fresh);
 	if (fd < 0) {
 		warn("%s", file);
-		status = STATUS_FAILED;
+		status = EXIT_FAILED;
 	} else if (!fill(fd, pages) || rename(fresh, file) != 0) {
 		warn("%s", file);
 		unlink(fresh);
-		status = STATUS_FAILED;
+		status = EXIT_FAILED;
 	}
 	free(fresh);
 	return status;
@@ -94,12 +94,12 @@ static int write_metrics(const char *file)
 
 	pages_tidy();
 	if (!pages_read(&pages, 0, pages_warn)) {
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	if (file != NULL) {
 		status = replace(file, &pages);
 	} else {
-		exposition_write(stdout, &pages);
+		prometheus_text_write(stdout, &pages);
 	}
 	pages_free(&pages);
 	return status;
@@ -123,12 +123,12 @@ int metrics_main(int argc, char **argv)
 			return 0;
 		default:
 			fputs("Try 'pqpool metrics --help'.\n", stderr);
-			return STATUS_USAGE;
+			return EXIT_USAGE;
 		}
 	}
 	if (optind < argc) {
 		warnx("metrics: \"%s\": no argument is expected", argv[optind]);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	return write_metrics(file);
 }

@@ -103,7 +103,7 @@ static const struct family families[] = {
 /* A label's value: fit to be read as UTF-8, and escaped. */
 static void put_label(FILE *to, const char *name, const char *value)
 {
-	char *shown = printable(value);
+	char *shown = terminal_text(value);
 
 	fprintf(to, "%s=\"", name);
 	for (const char *s = shown; *s != '\0'; s++) {
@@ -124,7 +124,7 @@ static char *make_labels(const struct page *page, const char *pool)
 	char pid[24];
 
 	if (to == NULL) {
-		return memory_copy("", 0);
+		return xalloc_copy("", 0);
 	}
 	snprintf(pid, sizeof(pid), "%d", (int)page->pid);
 	put_label(to, "program", page->program);
@@ -186,7 +186,7 @@ static void add_pool(struct all_series *series, size_t first, const struct page 
 	}
 	if (one == NULL) {
 		series->all =
-			memory_resize(series->all, series->count + 1, sizeof(*series->all));
+			xalloc_resize(series->all, series->count + 1, sizeof(*series->all));
 		one = &series->all[series->count++];
 		memset(one, 0, sizeof(*one));
 		one->labels = labels;
@@ -256,7 +256,7 @@ static void put_closed(FILE *to, const struct all_series *series)
 	}
 }
 
-void exposition_write(FILE *to, const struct pages *pages)
+void prometheus_text_write(FILE *to, const struct pages *pages)
 {
 	struct all_series series = {0};
 

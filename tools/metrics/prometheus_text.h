@@ -17,6 +17,6 @@
  * Writes the live ones. Pools of a process that are called the same are one series: their
  * numbers are added.
  */
-void exposition_write(FILE *to, const struct pages *pages);
+void prometheus_text_write(FILE *to, const struct pages *pages);
 
 #endif

@@ -18,7 +18,7 @@ static const struct timespec beginning[2]; /* 1970, of access and of change */
 static bool make_file(char *path, size_t size)
 {
 	const char *folder = getenv("TMPDIR");
-	int n = snprintf(path, size, "%s/pqpool-witness.XXXXXX",
+	int n = snprintf(path, size, "%s/pqpool-probe.XXXXXX",
 	                 folder != NULL && folder[0] == '/' ? folder : P_tmpdir);
 	int fd = n > 0 && (size_t)n < size ? mkostemp(path, O_CLOEXEC) : -1;
 
@@ -34,30 +34,30 @@ static bool make_file(char *path, size_t size)
 	return true;
 }
 
-void witness_place(struct witness *witness)
+void call_probe_place(struct call_probe *probe)
 {
 	const char *outer = getenv(CONFIG_WITNESS);
 
-	witness->outer = outer != NULL && outer[0] == '/' ? strdup(outer) : NULL;
-	if (!make_file(witness->path, sizeof(witness->path)) ||
-	    setenv(CONFIG_WITNESS, witness->path, 1) != 0) {
-		warn("%s: cannot tell whether libpq is used", witness->path);
-		witness->path[0] = '\0';
+	probe->outer = outer != NULL && outer[0] == '/' ? strdup(outer) : NULL;
+	if (!make_file(probe->path, sizeof(probe->path)) ||
+	    setenv(CONFIG_WITNESS, probe->path, 1) != 0) {
+		warn("%s: cannot tell whether libpq is used", probe->path);
+		probe->path[0] = '\0';
 	}
 }
 
-bool witness_dismiss(struct witness *witness)
+bool call_probe_remove(struct call_probe *probe)
 {
 	struct stat st;
-	bool called = witness->path[0] == '\0' || stat(witness->path, &st) != 0 ||
-	              st.st_mtim.tv_sec != 0;
+	bool called =
+		probe->path[0] == '\0' || stat(probe->path, &st) != 0 || st.st_mtim.tv_sec != 0;
 
-	if (witness->path[0] != '\0') {
-		unlink(witness->path);
+	if (probe->path[0] != '\0') {
+		unlink(probe->path);
 	}
-	if (called && witness->outer != NULL) {
-		utimensat(AT_FDCWD, witness->outer, NULL, AT_SYMLINK_NOFOLLOW);
+	if (called && probe->outer != NULL) {
+		utimensat(AT_FDCWD, probe->outer, NULL, AT_SYMLINK_NOFOLLOW);
 	}
-	free(witness->outer);
+	free(probe->outer);
 	return called;
 }

@@ -13,15 +13,15 @@
 #include <limits.h>
 #include <stdbool.h>
 
-struct witness {
+struct call_probe {
 	char path[PATH_MAX]; /* "" = none could be made */
 	char *outer;         /* that of a `pqpool run` around this one; NULL = none */
 };
 
 /* Makes the file and names it in the environment. Without one, after a warning, no end. */
-void witness_place(struct witness *witness);
+void call_probe_place(struct call_probe *probe);
 
 /* True if there was a call, or if that is not known. The file is removed. */
-bool witness_dismiss(struct witness *witness);
+bool call_probe_remove(struct call_probe *probe);
 
 #endif

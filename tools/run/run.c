@@ -76,7 +76,7 @@ static void print_complaint(void *arg, const char *line)
 
 static int cannot_run(const char *name)
 {
-	int status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
+	int status = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 
 	warn("%s", name);
 	return status;
@@ -86,18 +86,18 @@ static int cannot_run(const char *name)
 static int prepare(const char *program)
 {
 	char why[3 * PATH_MAX];
-	char *library = preload_find();
+	char *library = preload_shim_find();
 	int status;
 
 	if (library == NULL) {
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
-	status = inspect_program(program, library, why, sizeof(why));
+	status = preloadable_check(program, library, why, sizeof(why));
 	if (status != 0) {
 		warnx("%s", why);
-	} else if (!preload_set(library)) {
+	} else if (!preload_shim_set(library)) {
 		warn("LD_PRELOAD");
-		status = STATUS_FAILED;
+		status = EXIT_FAILED;
 	}
 	free(library);
 	return status;
@@ -105,16 +105,16 @@ static int prepare(const char *program)
 
 static int run_and_wait(const char *program, char **argv)
 {
-	struct witness witness;
+	struct call_probe probe;
 	int wait_status;
 	bool done;
 	bool called;
 	int saved_errno;
 
-	witness_place(&witness);
+	call_probe_place(&probe);
 	done = supervise(program, argv, &wait_status);
 	saved_errno = errno;
-	called = witness_dismiss(&witness);
+	called = call_probe_remove(&probe);
 	if (!done) {
 		errno = saved_errno;
 		return cannot_run(argv[0]);
@@ -131,7 +131,7 @@ static int run_and_wait(const char *program, char **argv)
 static int run(char **argv, bool wait)
 {
 	char buf[PATH_MAX];
-	const char *program = program_find(argv[0], buf, sizeof(buf));
+	const char *program = program_path_find(argv[0], buf, sizeof(buf));
 	int status;
 
 	if (program == NULL) {
@@ -184,19 +184,19 @@ int run_main(int argc, char **argv)
 		return 0;
 	case OPTIONS_BAD:
 		fputs("Try 'pqpool run --help'.\n", stderr);
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	case OPTIONS_RUN:
 		break;
 	}
 	if (options.program >= argc) {
 		warnx("run: no program given; see pqpool run --help");
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (!config_load(&config, environ, print_complaint, NULL)) {
-		return STATUS_USAGE;
+		return EXIT_USAGE;
 	}
 	if (!set_report() || (options.fail_on_leak && !set_leak_exitcode(&config))) {
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	return run(argv + options.program, options.wait);
 }

@@ -51,7 +51,7 @@ struct line {
 	char *cells[COLUMNS];
 };
 
-struct overview {
+struct pool_table {
 	struct line *lines;
 	size_t count;
 	size_t programs;
@@ -67,7 +67,7 @@ static char *number_cell(uint64_t number)
 	char buf[24];
 
 	snprintf(buf, sizeof(buf), "%" PRIu64, number);
-	return memory_copy(buf, strlen(buf));
+	return xalloc_copy(buf, strlen(buf));
 }
 
 static char *span_cell(uint64_t ns)
@@ -77,12 +77,12 @@ static char *span_cell(uint64_t ns)
 
 	text_init(&t, buf, sizeof(buf));
 	text_span(&t, ns);
-	return memory_copy(buf, t.len);
+	return xalloc_copy(buf, t.len);
 }
 
 static char *text_cell(const char *s)
 {
-	return memory_copy(s, strlen(s));
+	return xalloc_copy(s, strlen(s));
 }
 
 /* The columns that a character takes; one that the locale cannot show takes one. */
@@ -91,7 +91,7 @@ static unsigned width_of(const char *s, size_t *bytes)
 	unsigned code = '?';
 	int width;
 
-	*bytes = printable_utf8(s, &code);
+	*bytes = terminal_text_utf8(s, &code);
 	if (*bytes == 0) {
 		*bytes = 1;
 	}
@@ -149,22 +149,22 @@ static const struct page_session *oldest_lease(const struct page *page,
 	return oldest;
 }
 
-static struct line *add_line(struct overview *view, const struct page *page,
+static struct line *add_line(struct pool_table *view, const struct page *page,
                              const struct page_session *oldest)
 {
 	struct line *line;
 
-	view->lines = memory_resize(view->lines, view->count + 1, sizeof(*view->lines));
+	view->lines = xalloc_resize(view->lines, view->count + 1, sizeof(*view->lines));
 	line = &view->lines[view->count++];
 	line->cells[PID] = number_cell((uint64_t)page->pid);
-	line->cells[PROGRAM] = printable(page->program);
+	line->cells[PROGRAM] = terminal_text(page->program);
 	line->cells[OLDEST] =
 		oldest != NULL ? span_cell(pages_held_ns(page, oldest)) : text_cell("-");
-	line->cells[PLACE] = text_cell(oldest != NULL ? place_of(oldest) : "");
+	line->cells[PLACE] = text_cell(oldest != NULL ? taken_at(oldest) : "");
 	return line;
 }
 
-static void add_pool(struct overview *view, const struct page *page,
+static void add_pool(struct pool_table *view, const struct page *page,
                      const struct page_pool *pool)
 {
 	const struct status_pool *row = &pool->row;
@@ -177,13 +177,13 @@ static void add_pool(struct overview *view, const struct page *page,
 		row->limit != STATUS_NO_LIMIT ? number_cell(row->limit) : text_cell("none");
 	line->cells[WAITS] = number_cell(row->waits);
 	line->cells[TIMEOUTS] = number_cell(row->timeouts);
-	line->cells[POOL] = printable(pool->label);
+	line->cells[POOL] = terminal_text(pool->label);
 	view->in_use += row->in_use;
 	view->waiting += row->waiting;
 }
 
 /* Leases on connections that libpq made as if we were not there. */
-static void add_unpooled(struct overview *view, const struct page *page)
+static void add_unpooled(struct pool_table *view, const struct page *page)
 {
 	const struct page_session *oldest = oldest_lease(page, NULL);
 	struct line *line;
@@ -215,7 +215,7 @@ static bool is_wanted(const struct page *page, const pid_t *wanted, size_t count
 	return count == 0 && page->live;
 }
 
-static void collect(struct overview *view, const struct pages *pages, const pid_t *wanted,
+static void collect(struct pool_table *view, const struct pages *pages, const pid_t *wanted,
                     size_t wanted_count)
 {
 	for (size_t i = 0; i < pages->count; i++) {
@@ -241,7 +241,7 @@ static void collect(struct overview *view, const struct pages *pages, const pid_
 }
 
 /* Makes the pool's name so narrow that the line fits, if it need not be too narrow. */
-static void squeeze(struct overview *view, unsigned room)
+static void squeeze(struct pool_table *view, unsigned room)
 {
 	unsigned whole = COLUMNS - 1;
 	unsigned over;
@@ -262,7 +262,7 @@ static void put_spaces(FILE *to, unsigned n)
 	fprintf(to, "%*s", (int)n, "");
 }
 
-static void put_line(FILE *to, const struct overview *view, const char *const *cells,
+static void put_line(FILE *to, const struct pool_table *view, const char *const *cells,
                      unsigned room)
 {
 	unsigned used = 0;
@@ -292,7 +292,7 @@ static void put_line(FILE *to, const struct overview *view, const char *const *c
 	fputc('\n', to);
 }
 
-static void put_summary(FILE *to, const struct overview *view, unsigned room)
+static void put_summary(FILE *to, const struct pool_table *view, unsigned room)
 {
 	char buf[160];
 	char clock[16];
@@ -318,7 +318,7 @@ static void put_rest(FILE *to, size_t left, unsigned room)
 	fputc('\n', to);
 }
 
-static void put_table(FILE *to, struct overview *view, unsigned max_lines, unsigned room)
+static void put_table(FILE *to, struct pool_table *view, unsigned max_lines, unsigned room)
 {
 	const char *titles[COLUMNS];
 	size_t left = max_lines - 2; /* below the summary and the titles */
@@ -340,10 +340,10 @@ static void put_table(FILE *to, struct overview *view, unsigned max_lines, unsig
 	}
 }
 
-char *overview_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
-                    unsigned max_lines, unsigned room)
+char *pool_table_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
+                      unsigned max_lines, unsigned room)
 {
-	struct overview view = {0};
+	struct pool_table view = {0};
 	char *text = NULL;
 	size_t n = 0;
 	FILE *to = open_memstream(&text, &n);
@@ -351,8 +351,8 @@ char *overview_make(const struct pages *pages, const pid_t *wanted, size_t wante
 	if (to == NULL) {
 		return NULL;
 	}
-	room = room != OVERVIEW_ENDLESS ? room : UINT16_MAX;
-	max_lines = max_lines != OVERVIEW_ENDLESS ? max_lines : UINT32_MAX;
+	room = room != POOL_TABLE_ENDLESS ? room : UINT16_MAX;
+	max_lines = max_lines != POOL_TABLE_ENDLESS ? max_lines : UINT32_MAX;
 	collect(&view, pages, wanted, wanted_count);
 	put_summary(to, &view, room);
 	if (view.count > 0 && max_lines > 1) {

@@ -5,13 +5,13 @@
 
 #include "common/pages/status_pages.h"
 
-#define OVERVIEW_ENDLESS 0 /* no limit on lines, or on columns */
+#define POOL_TABLE_ENDLESS 0 /* no limit on lines, or on columns */
 
 /*
  * Adds what lives in `pages`, of those processes that `wanted` names (all if there are
  * none), cut to so many lines and columns. Owner of the text: the caller.
  */
-char *overview_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
-                    unsigned lines, unsigned columns);
+char *pool_table_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
+                      unsigned lines, unsigned columns);
 
 #endif

@@ -41,19 +41,19 @@ static char *describe_frame(const struct frame *frame)
 	char *shown;
 
 	if (frame->symbol[0] != '\0') {
-		return printable(frame->symbol);
+		return terminal_text(frame->symbol);
 	}
 	if (frame->module[0] == '/' && frame->build_id[0] != '\0' && is_same_build(frame)) {
 		symbol_nearest(frame->module, (uintptr_t)frame->offset, name, sizeof(name));
 	}
 	if (name[0] != '\0') {
-		return printable(name);
+		return terminal_text(name);
 	}
 	if (asprintf(&text, "%s+0x%llx", frame->module, (unsigned long long)frame->offset) <
 	    0) {
-		return memory_copy("?", 1);
+		return xalloc_copy("?", 1);
 	}
-	shown = printable(text);
+	shown = terminal_text(text);
 	free(text);
 	return shown;
 }
@@ -64,15 +64,15 @@ static char *describe(const struct page_stack *stack)
 	char *shown;
 
 	if (stack->script[0] != '\0') {
-		return printable(stack->script);
+		return terminal_text(stack->script);
 	}
 	frames_parse(&frames, stack->frames, stack->build_ids);
-	shown = frames.count > 0 ? describe_frame(&frames.all[0]) : memory_copy("?", 1);
+	shown = frames.count > 0 ? describe_frame(&frames.all[0]) : xalloc_copy("?", 1);
 	frames_free(&frames);
 	return shown;
 }
 
-const char *place_of(const struct page_session *session)
+const char *taken_at(const struct page_session *session)
 {
 	const struct page_stack *stack = session->stack;
 	struct place *place;
@@ -84,11 +84,11 @@ const char *place_of(const struct page_session *session)
 	n = strlen(stack->text);
 	HASH_FIND(hh, places, stack->text, n, place);
 	if (place == NULL) {
-		place = memory_new(1, sizeof(*place) + n + 1);
+		place = xalloc_new(1, sizeof(*place) + n + 1);
 		memcpy(place->key, stack->text, n);
 		place->shown = describe(stack);
 		HASH_ADD_KEYPTR(hh, places, place->key, n, place);
-		memory_added(place->hh.tbl);
+		xalloc_added(place->hh.tbl);
 	}
 	return place->shown;
 }

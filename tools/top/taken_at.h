@@ -10,6 +10,6 @@
 
 /* "app.py:12" with its path, "open_database", "/srv/bin/app+0x1205", "?"; fit to be printed,
  * never freed, and remembered for the next time. */
-const char *place_of(const struct page_session *session);
+const char *taken_at(const struct page_session *session);
 
 #endif

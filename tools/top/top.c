@@ -67,7 +67,7 @@ static bool take_pids(struct request *request, char **args, int count)
 	static const struct value_rule rule = {
 		.kind = VALUE_NUMBER, .min = 1, .max = INT32_MAX};
 
-	request->pids = memory_new((size_t)count, sizeof(*request->pids));
+	request->pids = xalloc_new((size_t)count, sizeof(*request->pids));
 	for (int i = 0; i < count; i++) {
 		int64_t pid;
 
@@ -126,20 +126,20 @@ static int show_once(const struct request *request)
 	char *text;
 
 	if (!pages_read(&pages, 0, pages_warn)) {
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < request->count; i++) {
 		if (!is_shown(&pages, request->pids[i])) {
 			warnx("top: process %d has no pools", (int)request->pids[i]);
-			status = STATUS_NOTHING;
+			status = EXIT_NOTHING;
 		}
 	}
-	text = overview_make(&pages, request->pids, request->count, OVERVIEW_ENDLESS,
-	                     OVERVIEW_ENDLESS);
+	text = pool_table_make(&pages, request->pids, request->count, POOL_TABLE_ENDLESS,
+	                       POOL_TABLE_ENDLESS);
 	pages_free(&pages);
 	if (text == NULL) {
 		warn("top");
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	fputs(text, stdout);
 	free(text);
@@ -157,7 +157,7 @@ static bool draw(const struct request *request)
 	if (!pages_read(&pages, 0, NULL)) {
 		return false;
 	}
-	text = overview_make(&pages, request->pids, request->count, size.lines, size.columns);
+	text = pool_table_make(&pages, request->pids, request->count, size.lines, size.columns);
 	pages_free(&pages);
 	drawn = text != NULL && screen_draw(text);
 	free(text);
@@ -171,7 +171,7 @@ static int show_live(const struct request *request)
 
 	if (!going) {
 		warn("top: the terminal");
-		return STATUS_FAILED;
+		return EXIT_FAILED;
 	}
 	while (going) {
 		char key = '\0';
@@ -208,7 +208,7 @@ int top_main(int argc, char **argv)
 	int status;
 
 	if (!take_arguments(&request, argc, argv, &help)) {
-		status = STATUS_USAGE;
+		status = EXIT_USAGE;
 	} else if (help) {
 		print_help();
 		status = 0;

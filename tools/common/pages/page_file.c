@@ -40,7 +40,7 @@ static bool read_row(int fd, size_t offset, void *row, void *again, size_t size)
 /* A string that may lack its end. */
 static char *copy_string(const char *s, size_t size)
 {
-	return memory_copy(s, strnlen(s, size));
+	return xalloc_copy(s, strnlen(s, size));
 }
 
 /* `of_row` gets the place of each row's pool, NONE for free ones. */
@@ -48,7 +48,7 @@ static void read_pools(struct page *page, int fd, uint32_t rows, uint32_t *of_ro
 {
 	struct status_pool again;
 
-	page->pools = memory_new(rows, sizeof(*page->pools));
+	page->pools = xalloc_new(rows, sizeof(*page->pools));
 	for (uint32_t i = 0; i < rows; i++) {
 		struct page_pool *pool = &page->pools[page->pool_count];
 
@@ -63,9 +63,9 @@ static void read_pools(struct page *page, int fd, uint32_t rows, uint32_t *of_ro
 	}
 }
 
-static char *value_of(const struct logline *line, const char *key)
+static char *value_of(const struct log_line *line, const char *key)
 {
-	const char *value = logline_get(line, key);
+	const char *value = log_line_get(line, key);
 
 	return copy_string(value != NULL ? value : "", SIZE_MAX);
 }
@@ -74,17 +74,17 @@ static void add_stack(struct page *page, const struct status_stack *entry, const
 {
 	size_t n = entry->bytes;
 	struct page_stack *stack;
-	struct logline line = {0};
+	struct log_line line = {0};
 	char *copy;
 
 	page->stacks =
-		memory_resize(page->stacks, page->stack_count + 1, sizeof(*page->stacks));
+		xalloc_resize(page->stacks, page->stack_count + 1, sizeof(*page->stacks));
 	stack = &page->stacks[page->stack_count++];
 	stack->id = entry->id & ~STATUS_GIVEN_BACK;
 	stack->given_back = (entry->id & STATUS_GIVEN_BACK) != 0;
 	stack->text = copy_string(text, n);
 	copy = copy_string(text, n);
-	if (!logline_parse(&line, copy)) {
+	if (!log_line_parse(&line, copy)) {
 		line.count = 0;
 	}
 	stack->frames = value_of(&line, "frames");
@@ -97,7 +97,7 @@ static void add_stack(struct page *page, const struct status_stack *entry, const
 /* Up to `size` bytes at `offset`; `*got` is how many there are. */
 static char *read_area(int fd, size_t offset, size_t size, size_t *got)
 {
-	char *bytes = memory_new(size, 1);
+	char *bytes = xalloc_new(size, 1);
 	ssize_t n = 0;
 
 	*got = 0;
@@ -144,7 +144,7 @@ static void read_sessions(struct page *page, int fd, uint32_t rows, const uint32
 	struct status_session row;
 	struct status_session again;
 
-	page->sessions = memory_new(rows, sizeof(*page->sessions));
+	page->sessions = xalloc_new(rows, sizeof(*page->sessions));
 	for (uint32_t i = 0; i < rows; i++) {
 		uint32_t pool = NONE;
 
@@ -189,10 +189,10 @@ static uint32_t at_most(uint32_t n, uint32_t max)
 	return n < max ? n : max;
 }
 
-void pagefile_read(struct page *page, int fd, const struct status_head *head)
+void page_file_read(struct page *page, int fd, const struct status_head *head)
 {
 	uint32_t pool_rows = at_most(head->pools, STATUS_POOLS_MAX);
-	uint32_t *pool_of_row = memory_new(pool_rows, sizeof(*pool_of_row));
+	uint32_t *pool_of_row = xalloc_new(pool_rows, sizeof(*pool_of_row));
 	struct status_head now = *head;
 
 	page->pid = head->pid;
@@ -215,7 +215,7 @@ void pagefile_read(struct page *page, int fd, const struct status_head *head)
 	link_stacks(page);
 }
 
-void pagefile_free(struct page *page)
+void page_file_free(struct page *page)
 {
 	for (size_t i = 0; i < page->pool_count; i++) {
 		free(page->pools[i].label);

@@ -9,9 +9,9 @@
  * Fills all of a zeroed page that its file tells. `head` has been read from `fd` and found
  * to be a page's.
  */
-void pagefile_read(struct page *page, int fd, const struct status_head *head);
+void page_file_read(struct page *page, int fd, const struct status_head *head);
 
-/* Frees what pagefile_read allocated. */
-void pagefile_free(struct page *page);
+/* Frees what page_file_read allocated. */
+void page_file_free(struct page *page);
 
 #endif

@@ -79,12 +79,12 @@ static void read_file(struct search *search, int fd, const char *path, const cha
 	if (search->pid != 0 && head.pid != search->pid) {
 		return;
 	}
-	page.path = memory_copy(path, strlen(path));
+	page.path = xalloc_copy(path, strlen(path));
 	page.live = !pagedir_is_dead(name) && pagedir_is_live(fd);
 	page.read_us = clock_wall_us();
 	page.ended_us = pagedir_is_dead(name) ? (uint64_t)st.st_mtime * 1000000 : 0;
-	pagefile_read(&page, fd, &head);
-	pages->all = memory_resize(pages->all, pages->count + 1, sizeof(page));
+	page_file_read(&page, fd, &head);
+	pages->all = xalloc_resize(pages->all, pages->count + 1, sizeof(page));
 	pages->all[pages->count++] = page;
 }
 
@@ -177,7 +177,7 @@ bool pages_read(struct pages *pages, pid_t pid, pages_complain *complain)
 void pages_free(struct pages *pages)
 {
 	for (size_t i = 0; i < pages->count; i++) {
-		pagefile_free(&pages->all[i]);
+		page_file_free(&pages->all[i]);
 		free(pages->all[i].path);
 	}
 	free(pages->all);

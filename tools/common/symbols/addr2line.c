@@ -101,7 +101,7 @@ static bool read_answer(int fd, struct answer *answer, int64_t deadline_ms)
 		}
 		if (answer->size - answer->len < 4096) {
 			answer->size = answer->size * 2 + 65536;
-			answer->text = memory_resize(answer->text, answer->size, 1);
+			answer->text = xalloc_resize(answer->text, answer->size, 1);
 		}
 		n = read(fd, answer->text + answer->len, answer->size - answer->len - 1);
 		if (n > 0) {
@@ -143,7 +143,7 @@ static void take_place(struct source *source, char *place)
 		return;
 	}
 	*colon = '\0';
-	source->file = memory_copy(place, strlen(place));
+	source->file = xalloc_copy(place, strlen(place));
 	source->line = strtoul(colon + 1, NULL, 10);
 }
 
@@ -151,11 +151,11 @@ static void add_source(struct sources *sources, const char *function, char *plac
 {
 	struct source *source;
 
-	sources->all = memory_resize(sources->all, sources->count + 1, sizeof(*sources->all));
+	sources->all = xalloc_resize(sources->all, sources->count + 1, sizeof(*sources->all));
 	source = &sources->all[sources->count++];
 	*source = (struct source){0};
 	if (strcmp(function, "??") != 0) {
-		source->function = memory_copy(function, strlen(function));
+		source->function = xalloc_copy(function, strlen(function));
 	}
 	take_place(source, place);
 }

@@ -12,7 +12,7 @@
 /* A copy of `n` bytes at `s` with spaces restored. */
 static char *copy_name(const char *s, size_t n)
 {
-	char *copy = memory_copy(s, n);
+	char *copy = xalloc_copy(s, n);
 	char *to = copy;
 
 	for (const char *from = copy; *from != '\0';) {
@@ -34,12 +34,12 @@ static char *find_build_id(const char *build_ids, const char *module, size_t n)
 		size_t len = strcspn(build_ids, " ");
 
 		if (len > n && build_ids[n] == '=' && strncmp(build_ids, module, n) == 0) {
-			return memory_copy(build_ids + n + 1, len - n - 1);
+			return xalloc_copy(build_ids + n + 1, len - n - 1);
 		}
 		build_ids += len;
 		build_ids += strspn(build_ids, " ");
 	}
-	return memory_copy("", 0);
+	return xalloc_copy("", 0);
 }
 
 /* Where "+0x12ab" begins that ends the word or stands before a symbol; NULL: nowhere. */
@@ -72,7 +72,7 @@ static bool parse_frame(struct frame *frame, const char *word, size_t len,
 	                        .offset = strtoull(offset + 1, &end, 16)};
 	frame->build_id = find_build_id(build_ids, word, (size_t)(offset - word));
 	frame->symbol = *end == '(' ? copy_name(end + 1, (size_t)(word + len - end) - 2)
-	                            : memory_copy("", 0);
+	                            : xalloc_copy("", 0);
 	return true;
 }
 
@@ -85,7 +85,7 @@ void frames_parse(struct frames *frames, const char *text, const char *build_ids
 
 		if (len > 0 && parse_frame(&frame, text, len, build_ids)) {
 			frames->all =
-				memory_resize(frames->all, frames->count + 1, sizeof(frame));
+				xalloc_resize(frames->all, frames->count + 1, sizeof(frame));
 			frames->all[frames->count++] = frame;
 		}
 		text += len;
@@ -121,7 +121,7 @@ bool frames_next_script(const char **text, struct script_frame *frame)
 		place = bracket != NULL ? (size_t)(bracket - word) : len;
 	}
 	frame->function =
-		place < len ? copy_name(word + place + 1, len - place - 2) : memory_copy("", 0);
+		place < len ? copy_name(word + place + 1, len - place - 2) : xalloc_copy("", 0);
 	digits = place;
 	while (digits > 0 && word[digits - 1] >= '0' && word[digits - 1] <= '9') {
 		digits--;

@@ -19,12 +19,12 @@
 
 #define SYMBOL_BYTES 512
 
-static struct module *find_module(struct symbols *symbols, const struct frame *frame,
+static struct module *find_module(struct source_lookup *symbols, const struct frame *frame,
                                   uint64_t ran_us)
 {
 	size_t path = strlen(frame->module);
 	size_t whole = path + 1 + strlen(frame->build_id);
-	char *key = memory_new(whole + 1, 1);
+	char *key = xalloc_new(whole + 1, 1);
 	struct module *module;
 
 	memcpy(key, frame->module, path);
@@ -36,27 +36,28 @@ static struct module *find_module(struct symbols *symbols, const struct frame *f
 		module->ran_us = ran_us < module->ran_us ? ran_us : module->ran_us;
 		return module;
 	}
-	module = memory_new(1, sizeof(*module));
+	module = xalloc_new(1, sizeof(*module));
 	module->path = key;
 	module->build_id = key + path + 1;
 	module->ran_us = ran_us;
 	HASH_ADD_KEYPTR(hh, symbols->modules, key, whole, module);
-	memory_added(module->hh.tbl);
+	xalloc_added(module->hh.tbl);
 	return module;
 }
 
-struct spot *symbols_want(struct symbols *symbols, const struct frame *frame, uint64_t ran_us)
+struct spot *source_lookup_want(struct source_lookup *symbols, const struct frame *frame,
+                                uint64_t ran_us)
 {
 	struct module *module = find_module(symbols, frame, ran_us);
 	struct spot *spot;
 
 	HASH_FIND(hh, module->spots, &frame->offset, sizeof(frame->offset), spot);
 	if (spot == NULL) {
-		spot = memory_new(1, sizeof(*spot));
+		spot = xalloc_new(1, sizeof(*spot));
 		spot->offset = frame->offset;
 		spot->module = module;
 		HASH_ADD(hh, module->spots, offset, sizeof(spot->offset), spot);
-		memory_added(spot->hh.tbl);
+		xalloc_added(spot->hh.tbl);
 	}
 	return spot;
 }
@@ -87,8 +88,8 @@ static enum module_state judge(const struct module *module)
 static enum addr2line_outcome ask(struct module *module, int timeout_ms)
 {
 	size_t count = HASH_COUNT(module->spots);
-	uint64_t *offsets = memory_new(count, sizeof(*offsets));
-	struct sources *found = memory_new(count, sizeof(*found));
+	uint64_t *offsets = xalloc_new(count, sizeof(*offsets));
+	struct sources *found = xalloc_new(count, sizeof(*found));
 	enum addr2line_outcome outcome;
 	size_t i = 0;
 
@@ -119,8 +120,8 @@ static void name_by_symbols(struct spot *spot)
 	addr2line_free(&spot->sources);
 	symbol_nearest(spot->module->path, (uintptr_t)spot->offset, name, sizeof(name));
 	if (name[0] != '\0') {
-		spot->sources.all = memory_new(1, sizeof(*spot->sources.all));
-		spot->sources.all[0].function = memory_copy(name, strlen(name));
+		spot->sources.all = xalloc_new(1, sizeof(*spot->sources.all));
+		spot->sources.all[0].function = xalloc_copy(name, strlen(name));
 		spot->sources.count = 1;
 	}
 }
@@ -148,14 +149,14 @@ static bool go_on_after(enum addr2line_outcome outcome, const struct module *mod
 	case ADDR2LINE_FAILED:
 		break;
 	}
-	path = printable(module->path);
+	path = terminal_text(module->path);
 	warnx("addr2line has %s %s: no files and lines of it",
 	      outcome == ADDR2LINE_LATE ? "taken too long for" : "failed on", path);
 	free(path);
 	return outcome == ADDR2LINE_FAILED;
 }
 
-void symbols_resolve(struct symbols *symbols)
+void source_lookup_resolve(struct source_lookup *symbols)
 {
 	int64_t deadline_ms = now_ms() + TIMEOUT_MS;
 	bool go_on = true;
@@ -165,7 +166,7 @@ void symbols_resolve(struct symbols *symbols)
 	for (struct module *m = symbols->modules; m != NULL; m = m->hh.next) {
 		m->state = judge(m);
 		if (m->state == MODULE_CHANGED) {
-			char *path = printable(m->path);
+			char *path = terminal_text(m->path);
 
 			warnx("%s is not the file that ran, but another build: no names from "
 			      "it",

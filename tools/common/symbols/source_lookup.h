@@ -35,19 +35,20 @@ struct module {
 struct spot {
 	uint64_t offset;
 	const struct module *module;
-	struct sources sources; /* after symbols_resolve; none = nothing known */
+	struct sources sources; /* after source_lookup_resolve; none = nothing known */
 	UT_hash_handle hh;      /* symbols.c's */
 };
 
 /* Begins zeroed. Nothing is ever given back: it lives as long as the tool. */
-struct symbols {
+struct source_lookup {
 	struct module *modules;
 };
 
 /* The spot of a frame that ran at `ran_us`, to be looked up. */
-struct spot *symbols_want(struct symbols *symbols, const struct frame *frame, uint64_t ran_us);
+struct spot *source_lookup_want(struct source_lookup *symbols, const struct frame *frame,
+                                uint64_t ran_us);
 
 /* Looks all of them up; once. Warns of modules that are not what ran, and of no addr2line. */
-void symbols_resolve(struct symbols *symbols);
+void source_lookup_resolve(struct source_lookup *symbols);
 
 #endif

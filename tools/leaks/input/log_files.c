@@ -38,12 +38,12 @@ static char *log_of(const char *name)
 	char *base;
 
 	if (dot == NULL || rotation_number(dot) == 0) {
-		return memory_copy(name, strlen(name));
+		return xalloc_copy(name, strlen(name));
 	}
-	base = memory_copy(name, (size_t)(dot - name));
+	base = xalloc_copy(name, (size_t)(dot - name));
 	if (access(base, F_OK) != 0) {
 		free(base);
-		return memory_copy(name, strlen(name));
+		return xalloc_copy(name, strlen(name));
 	}
 	return base;
 }
@@ -62,7 +62,7 @@ static size_t rotated_of(const char *name, unsigned *numbers)
 	const char *slash = strrchr(name, '/');
 	const char *last = slash != NULL ? slash + 1 : name;
 	char *folder =
-		slash != NULL ? memory_copy(name, (size_t)(last - name)) : memory_copy(".", 1);
+		slash != NULL ? xalloc_copy(name, (size_t)(last - name)) : xalloc_copy(".", 1);
 	DIR *dir = opendir(folder);
 	const struct dirent *entry;
 	size_t count = 0;
@@ -81,7 +81,7 @@ static size_t rotated_of(const char *name, unsigned *numbers)
 	return count;
 }
 
-static bool is_open_already(const struct logfiles *files, const struct stat *st)
+static bool is_open_already(const struct log_files *files, const struct stat *st)
 {
 	for (size_t i = 0; i < files->count; i++) {
 		struct stat other;
@@ -94,15 +94,15 @@ static bool is_open_already(const struct logfiles *files, const struct stat *st)
 	return false;
 }
 
-static void add_open(struct logfiles *files, int fd, const char *name, unsigned family)
+static void add_open(struct log_files *files, int fd, const char *name, unsigned family)
 {
-	files->all = memory_resize(files->all, files->count + 1, sizeof(*files->all));
+	files->all = xalloc_resize(files->all, files->count + 1, sizeof(*files->all));
 	files->all[files->count++] =
-		(struct logfile){memory_copy(name, strlen(name)), fd, family};
+		(struct log_file){xalloc_copy(name, strlen(name)), fd, family};
 }
 
 /* Opens a log that was named, be it a pipe. False with errno. */
-static bool add_named(struct logfiles *files, const char *name, unsigned family)
+static bool add_named(struct log_files *files, const char *name, unsigned family)
 {
 	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
@@ -119,10 +119,10 @@ static bool add_named(struct logfiles *files, const char *name, unsigned family)
 }
 
 /* Opened from the newest to the oldest, kept the other way round. */
-static void turn_round(struct logfile *files, size_t count)
+static void turn_round(struct log_file *files, size_t count)
 {
 	for (size_t i = 0; i < count / 2; i++) {
-		struct logfile swapped = files[i];
+		struct log_file swapped = files[i];
 
 		files[i] = files[count - 1 - i];
 		files[count - 1 - i] = swapped;
@@ -130,7 +130,7 @@ static void turn_round(struct logfile *files, size_t count)
 }
 
 /* The same for one that has the name of a rotated file; anything but a file is none. */
-static bool add_rotated(struct logfiles *files, const char *base, unsigned number,
+static bool add_rotated(struct log_files *files, const char *base, unsigned number,
                         unsigned family)
 {
 	bool good = true;
@@ -139,7 +139,7 @@ static bool add_rotated(struct logfiles *files, const char *base, unsigned numbe
 	int fd;
 
 	if (asprintf(&name, "%s.%u", base, number) < 0) {
-		memory_added(NULL);
+		xalloc_added(NULL);
 	}
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 && errno != ENOENT) {
@@ -155,7 +155,7 @@ static bool add_rotated(struct logfiles *files, const char *base, unsigned numbe
 	return good;
 }
 
-static bool add_family(struct logfiles *files, const char *base, unsigned family)
+static bool add_family(struct log_files *files, const char *base, unsigned family)
 {
 	unsigned numbers[ROTATED_MAX];
 	size_t first = files->count;
@@ -193,12 +193,12 @@ static void allow_many_files(void)
 	}
 }
 
-bool logfiles_open(struct logfiles *files, char *const *names, size_t count)
+bool log_files_open(struct log_files *files, char *const *names, size_t count)
 {
 	bool opened = true;
 
 	allow_many_files();
-	*files = (struct logfiles){0};
+	*files = (struct log_files){0};
 	for (size_t i = 0; i < count && opened; i++) {
 		char *base = log_of(names[i]);
 
@@ -208,7 +208,7 @@ bool logfiles_open(struct logfiles *files, char *const *names, size_t count)
 	return opened;
 }
 
-void logfiles_close(struct logfiles *files)
+void log_files_close(struct log_files *files)
 {
 	for (size_t i = 0; i < files->count; i++) {
 		close(files->all[i].fd);

@@ -12,14 +12,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct logfile {
+struct log_file {
 	char *name;
 	int fd;
 	unsigned family; /* of one log: the files of two logs may be two machines' */
 };
 
-struct logfiles {
-	struct logfile *all; /* in the order of reading */
+struct log_files {
+	struct log_file *all; /* in the order of reading */
 	size_t count;
 };
 
@@ -27,9 +27,9 @@ struct logfiles {
  * Opens the logs that are named, each with its rotated siblings; of a rotated file the
  * others, too, if the log that it belongs to is there. No file is opened twice. False,
  * after one line on stderr, if a named one cannot be opened. Owner: the caller, who gives
- * it to logfiles_close either way.
+ * it to log_files_close either way.
  */
-bool logfiles_open(struct logfiles *files, char *const *names, size_t count);
-void logfiles_close(struct logfiles *files);
+bool log_files_open(struct log_files *files, char *const *names, size_t count);
+void log_files_close(struct log_files *files);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Reads logs, line by line, into the ledger of what is still held.
+ * Reads logs, line by line, into the list of what is still held.
  *
  * Of each process: acquire opens a lease; release and given_away close it; leak, kept, and
  * release with at_exit=yes, say that it was never closed in time. What is open when all
@@ -30,35 +30,36 @@
 
 /* ---- what the lines mean ---- */
 
-static bool has_word(const struct logline *line, const char *key, const char *word)
+static bool has_word(const struct log_line *line, const char *key, const char *word)
 {
-	const char *value = logline_get(line, key);
+	const char *value = log_line_get(line, key);
 
 	return value != NULL && strcmp(value, word) == 0;
 }
 
 /* `*kept` becomes a copy of the pair's value, if there is one. */
-static void keep(char **kept, const struct logline *line, const char *key)
+static void keep(char **kept, const struct log_line *line, const char *key)
 {
-	const char *value = logline_get(line, key);
+	const char *value = log_line_get(line, key);
 
 	if (value != NULL) {
 		free(*kept);
-		*kept = memory_copy(value, strlen(value));
+		*kept = xalloc_copy(value, strlen(value));
 	}
 }
 
 /* Takes over what a line with a lease on it tells of that. */
-static void take_details(struct ledger *ledger, struct held *held, const struct logline *line)
+static void take_details(struct lease_list *list, struct held *held,
+                         const struct log_line *line)
 {
-	const char *pool = logline_get(line, "pool");
+	const char *pool = log_line_get(line, "pool");
 
-	logline_u64(line, "session", &held->session);
-	logline_i64(line, "backend", &held->backend);
-	logline_i64(line, "thread", &held->thread);
-	logline_u64(line, "hold_us", &held->hold_us);
+	log_line_u64(line, "session", &held->session);
+	log_line_i64(line, "backend", &held->backend);
+	log_line_i64(line, "thread", &held->thread);
+	log_line_u64(line, "hold_us", &held->hold_us);
 	if (pool != NULL) {
-		held->pool = ledger_word(ledger, pool);
+		held->pool = lease_list_word(list, pool);
 	}
 	if (has_word(line, "pooled", "no")) {
 		held->pooled = false;
@@ -68,9 +69,9 @@ static void take_details(struct ledger *ledger, struct held *held, const struct 
 }
 
 /* The same for lines that name the stack which took the lease. */
-static void take_origin(struct held *held, const struct logline *line)
+static void take_origin(struct held *held, const struct log_line *line)
 {
-	logline_u64(line, "stack", &held->stack);
+	log_line_u64(line, "stack", &held->stack);
 	keep(&held->script, line, "script");
 }
 
@@ -78,13 +79,14 @@ static void take_origin(struct held *held, const struct logline *line)
  * A child that got an old pid, and does not tell its configuration as a new program does.
  * Returns the process that it is.
  */
-static struct process *succeed(struct ledger *ledger, struct process *process, uint64_t now_us)
+static struct process *succeed(struct lease_list *list, struct process *process,
+                               uint64_t now_us)
 {
 	struct owner owner = process->owner;
 	const char *program = process->program;
 
-	ledger_end_process(ledger, process);
-	process = ledger_process(ledger, owner);
+	lease_list_end_process(list, process);
+	process = lease_list_process(list, owner);
 	process->program = program;
 	process->first_us = now_us;
 	process->last_us = now_us;
@@ -100,53 +102,53 @@ static void forget_late(struct process *process, int64_t thread)
 	HASH_ITER (hh, process->held, held, next) {
 		if (held->holding == HOLDING_RELEASED_BY_EXIT && held->thread == thread) {
 			process->late--;
-			ledger_forget(process, held);
+			lease_list_forget(process, held);
 		}
 	}
 }
 
-static void take_acquire(struct ledger *ledger, struct process *process, uint64_t lease,
-                         uint64_t now_us, const struct logline *line)
+static void take_acquire(struct lease_list *list, struct process *process, uint64_t lease,
+                         uint64_t now_us, const struct log_line *line)
 {
-	struct held *held = ledger_find(process, lease);
+	struct held *held = lease_list_find(process, lease);
 
 	if (held != NULL) {
-		process = succeed(ledger, process, now_us); /* numbers do not come twice */
+		process = succeed(list, process, now_us); /* numbers do not come twice */
 	}
-	held = ledger_add(process, lease);
+	held = lease_list_add(process, lease);
 	held->began_us = now_us;
-	logline_i64(line, "tid", &held->thread);
+	log_line_i64(line, "tid", &held->thread);
 	if (process->late > 0) {
 		forget_late(process, held->thread);
 	}
-	take_details(ledger, held, line);
+	take_details(list, held, line);
 	take_origin(held, line);
 	process->acquired++;
 }
 
-static void take_release(struct ledger *ledger, struct process *process, uint64_t lease,
-                         const struct logline *line)
+static void take_release(struct lease_list *list, struct process *process, uint64_t lease,
+                         const struct log_line *line)
 {
-	struct held *held = ledger_find(process, lease);
+	struct held *held = lease_list_find(process, lease);
 
 	process->released++;
 	if (held == NULL) {
 		return; /* taken before the log begins */
 	}
 	if (has_word(line, "at_exit", "yes")) {
-		take_details(ledger, held, line);
+		take_details(list, held, line);
 		held->holding = HOLDING_RELEASED_BY_EXIT;
 		process->late++;
 	} else if (held->holding == HOLDING_OPEN) {
 		if (!has_word(line, "reason", "broken")) {
-			ledger_note_given_back(process, held->stack);
+			lease_list_note_given_back(process, held->stack);
 		}
-		ledger_forget(process, held);
+		lease_list_forget(process, held);
 	}
 }
 
 /* What the process says at its end of a lease that it holds. */
-static enum holding last_word(const char *event, const struct logline *line)
+static enum holding last_word(const char *event, const struct log_line *line)
 {
 	if (strcmp(event, "kept") == 0) {
 		return HOLDING_KEPT;
@@ -159,17 +161,17 @@ static enum holding last_word(const char *event, const struct logline *line)
 	                                                  : HOLDING_NEVER_RELEASED;
 }
 
-static void take_last_word(struct ledger *ledger, struct process *process, uint64_t lease,
-                           const char *event, uint64_t now_us, const struct logline *line)
+static void take_last_word(struct lease_list *list, struct process *process, uint64_t lease,
+                           const char *event, uint64_t now_us, const struct log_line *line)
 {
-	struct held *held = ledger_find(process, lease);
+	struct held *held = lease_list_find(process, lease);
 
 	if (held == NULL) {
-		held = ledger_add(process, lease);
+		held = lease_list_add(process, lease);
 	}
 	held->holding = last_word(event, line);
 	held->said = true;
-	take_details(ledger, held, line);
+	take_details(list, held, line);
 	take_origin(held, line);
 	if (held->began_us == 0 && held->hold_us < now_us) {
 		held->began_us = now_us - held->hold_us;
@@ -177,68 +179,68 @@ static void take_last_word(struct ledger *ledger, struct process *process, uint6
 	process->ended = true;
 }
 
-static void take_lease(struct ledger *ledger, struct process *process, const char *event,
-                       uint64_t now_us, const struct logline *line)
+static void take_lease(struct lease_list *list, struct process *process, const char *event,
+                       uint64_t now_us, const struct log_line *line)
 {
 	uint64_t lease;
 	struct held *held;
 
-	if (!logline_u64(line, "lease", &lease)) {
+	if (!log_line_u64(line, "lease", &lease)) {
 		return;
 	}
-	held = ledger_find(process, lease);
+	held = lease_list_find(process, lease);
 	if (strcmp(event, "acquire") == 0) {
-		take_acquire(ledger, process, lease, now_us, line);
+		take_acquire(list, process, lease, now_us, line);
 	} else if (strcmp(event, "release") == 0) {
-		take_release(ledger, process, lease, line);
+		take_release(list, process, lease, line);
 	} else if (strcmp(event, "leak") == 0 || strcmp(event, "kept") == 0) {
-		take_last_word(ledger, process, lease, event, now_us, line);
+		take_last_word(list, process, lease, event, now_us, line);
 	} else if (held == NULL) {
 		return;
 	} else if (strcmp(event, "given_away") == 0) {
-		ledger_forget(process, held);
+		lease_list_forget(process, held);
 	} else {
-		take_details(ledger, held, line);
+		take_details(list, held, line);
 	}
 }
 
-static void take_stack(struct ledger *ledger, struct process *process, uint64_t now_us,
-                       const struct logline *line)
+static void take_stack(struct lease_list *list, struct process *process, uint64_t now_us,
+                       const struct log_line *line)
 {
-	const char *texts[LEDGER_TEXTS] = {
-		logline_get(line, "frames"), logline_get(line, "build_ids"),
-		logline_get(line, "script"), logline_get(line, "script_frames")};
+	const char *texts[LEASE_LIST_TEXTS] = {
+		log_line_get(line, "frames"), log_line_get(line, "build_ids"),
+		log_line_get(line, "script"), log_line_get(line, "script_frames")};
 	uint64_t stack;
 	const struct place *place;
 
-	if (!logline_u64(line, "stack", &stack)) {
+	if (!log_line_u64(line, "stack", &stack)) {
 		return;
 	}
-	place = ledger_place(ledger, texts);
-	if (!ledger_number(process, stack, place)) {
-		ledger_number(succeed(ledger, process, now_us), stack, place);
+	place = lease_list_place(list, texts);
+	if (!lease_list_number(process, stack, place)) {
+		lease_list_number(succeed(list, process, now_us), stack, place);
 	}
 }
 
-static uint64_t number(const struct logline *line, const char *key)
+static uint64_t number(const struct log_line *line, const char *key)
 {
 	uint64_t value = 0;
 
-	logline_u64(line, key, &value);
+	log_line_u64(line, key, &value);
 	return value;
 }
 
-static void take_totals(struct ledger *ledger, const struct logline *line)
+static void take_totals(struct lease_list *list, const struct log_line *line)
 {
-	struct totals *all = &ledger->totals;
-	const char *reasons = logline_get(line, "reasons");
+	struct totals *all = &list->totals;
+	const char *reasons = log_line_get(line, "reasons");
 	uint64_t peak = number(line, "peak");
 	uint64_t longest_us = number(line, "longest_us");
 
 	all->processes++;
 	all->opened += number(line, "opened");
 	all->closed += number(line, "closed");
-	all->reasons = reasons != NULL ? ledger_word(ledger, reasons) : NULL;
+	all->reasons = reasons != NULL ? lease_list_word(list, reasons) : NULL;
 	if (peak > all->peak) {
 		all->peak = peak;
 		all->limit = number(line, "limit");
@@ -249,44 +251,44 @@ static void take_totals(struct ledger *ledger, const struct logline *line)
 }
 
 /* False if it is not a line of ours, however well it is written. */
-static bool take_line(struct ledger *ledger, unsigned family, const struct logline *line)
+static bool take_line(struct lease_list *list, unsigned family, const struct log_line *line)
 {
-	const char *event = logline_get(line, "event");
-	const char *program = logline_get(line, "program");
+	const char *event = log_line_get(line, "event");
+	const char *program = log_line_get(line, "program");
 	struct owner owner = {.family = family};
 	struct process *process;
 	uint64_t now_us;
 	uint64_t lost;
 
-	if (event == NULL || program == NULL || !logline_time_us(line, &now_us) ||
-	    !logline_i64(line, "pid", &owner.pid)) {
+	if (event == NULL || program == NULL || !log_line_time_us(line, &now_us) ||
+	    !log_line_i64(line, "pid", &owner.pid)) {
 		return false;
 	}
-	process = ledger_process(ledger, owner);
+	process = lease_list_process(list, owner);
 	if (strcmp(event, "config") == 0 && process->first_us != 0) {
-		ledger_end_process(ledger, process);
-		process = ledger_process(ledger, owner);
+		lease_list_end_process(list, process);
+		process = lease_list_process(list, owner);
 	}
 	if (process->first_us == 0) {
 		process->first_us = now_us;
 	}
 	process->last_us = now_us > process->last_us ? now_us : process->last_us;
-	process->program = ledger_word(ledger, program);
+	process->program = lease_list_word(list, program);
 	process->replaced = strcmp(event, "exec") == 0;
-	process->lost += logline_u64(line, "lost", &lost) ? lost : 0;
+	process->lost += log_line_u64(line, "lost", &lost) ? lost : 0;
 	if (strcmp(event, "stack") == 0) {
-		take_stack(ledger, process, now_us, line);
+		take_stack(list, process, now_us, line);
 	} else if (strcmp(event, "totals") == 0) {
-		take_totals(ledger, line);
+		take_totals(list, line);
 	} else {
-		take_lease(ledger, process, event, now_us, line);
+		take_lease(list, process, event, now_us, line);
 	}
 	return true;
 }
 
 /* ---- lines ---- */
 
-static void take_text(struct reader *reader, unsigned family, char *text)
+static void take_text(struct log_reader *reader, unsigned family, char *text)
 {
 	char *at = strstr(text, LINE_BEGINS);
 	bool torn = at == NULL;
@@ -294,12 +296,12 @@ static void take_text(struct reader *reader, unsigned family, char *text)
 	reader->lines++;
 	for (int i = 0; at != NULL && i < BEGINNINGS; i++) {
 		char *next = strstr(at + 1, LINE_BEGINS);
-		char *copy = next != NULL ? memory_copy(at, strlen(at)) : NULL;
-		struct logline line;
+		char *copy = next != NULL ? xalloc_copy(at, strlen(at)) : NULL;
+		struct log_line line;
 
 		/* Taking it apart spoils it, and there may be another beginning. */
-		if (logline_parse(&line, copy != NULL ? copy : at) &&
-		    take_line(reader->ledger, family, &line)) {
+		if (log_line_parse(&line, copy != NULL ? copy : at) &&
+		    take_line(reader->list, family, &line)) {
 			next = NULL;
 		} else {
 			torn = true;
@@ -318,7 +320,7 @@ struct window {
 	bool inside_long; /* what comes next belongs to a line that is too long */
 };
 
-static void take_lines(struct reader *reader, unsigned family, struct window *window)
+static void take_lines(struct log_reader *reader, unsigned family, struct window *window)
 {
 	for (;;) {
 		char *line = window->buffer + window->begin;
@@ -354,7 +356,7 @@ static void move_rest(struct window *window)
 	window->end = rest;
 }
 
-static bool read_file(struct reader *reader, const struct logfile *file, char *buffer)
+static bool read_file(struct log_reader *reader, const struct log_file *file, char *buffer)
 {
 	struct window window = {.buffer = buffer};
 
@@ -382,9 +384,9 @@ static bool read_file(struct reader *reader, const struct logfile *file, char *b
 	return true;
 }
 
-bool reader_read(struct reader *reader, const struct logfiles *files)
+bool log_reader_read(struct log_reader *reader, const struct log_files *files)
 {
-	char *buffer = memory_new(BUFFER_BYTES, 1);
+	char *buffer = xalloc_new(BUFFER_BYTES, 1);
 	bool good = true;
 
 	for (size_t i = 0; i < files->count && good; i++) {

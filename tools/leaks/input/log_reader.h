@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Reads logs, line by line, into the ledger of what is still held. */
+/* Reads logs, line by line, into the list of what is still held. */
 #ifndef PQPOOL_TOOLS_LEAKS_INPUT_LOG_READER_H
 #define PQPOOL_TOOLS_LEAKS_INPUT_LOG_READER_H
 
@@ -10,13 +10,13 @@
 #include "leaks/lease_list.h"
 
 /* What could not be taken for a line of a log: torn ones, and what others wrote there. */
-struct reader {
-	struct ledger *ledger;
+struct log_reader {
+	struct lease_list *list;
 	uint64_t lines;
 	uint64_t skipped;
 };
 
 /* Reads all files in their order. False, after a warning, if one cannot be read. */
-bool reader_read(struct reader *reader, const struct logfiles *files);
+bool log_reader_read(struct log_reader *reader, const struct log_files *files);
 
 #endif

@@ -32,19 +32,19 @@ static const struct page *last_page(const struct pages *pages)
 	return last;
 }
 
-static void add_lease(struct ledger *ledger, struct process *process, const struct page *page,
+static void add_lease(struct lease_list *list, struct process *process, const struct page *page,
                       const struct page_session *session)
 {
 	const struct status_session *row = &session->row;
-	struct held *held = ledger_find(process, row->lease);
+	struct held *held = lease_list_find(process, row->lease);
 
 	if (held == NULL) { /* a page may hold anything */
-		held = ledger_add(process, row->lease);
+		held = lease_list_add(process, row->lease);
 	}
 	held->session = row->id;
 	held->backend = row->backend;
 	held->thread = row->tid;
-	held->pool = ledger_word(ledger, session->label);
+	held->pool = lease_list_word(list, session->label);
 	held->pooled = session->pool != NULL;
 	held->began_us = row->began_us;
 	held->hold_us = pages_held_ns(page, session) / NS_PER_US;
@@ -52,10 +52,10 @@ static void add_lease(struct ledger *ledger, struct process *process, const stru
 	if (row->transaction < sizeof(transactions) / sizeof(transactions[0])) {
 		const char *word = transactions[row->transaction];
 
-		held->transaction = memory_copy(word, strlen(word));
+		held->transaction = xalloc_copy(word, strlen(word));
 	}
 	if (session->statement[0] != '\0') {
-		held->statement = memory_copy(session->statement, strlen(session->statement));
+		held->statement = xalloc_copy(session->statement, strlen(session->statement));
 	}
 }
 
@@ -72,24 +72,24 @@ static void tell_gaps(const struct page *page)
 }
 
 /* The page has the same pairs as the log's line. */
-static void enter_stack(struct ledger *ledger, struct process *process,
+static void enter_stack(struct lease_list *list, struct process *process,
                         const struct page_stack *stack)
 {
-	const char *const texts[LEDGER_TEXTS] = {stack->frames, stack->build_ids, stack->script,
-	                                         stack->script_frames};
+	const char *const texts[LEASE_LIST_TEXTS] = {stack->frames, stack->build_ids,
+	                                             stack->script, stack->script_frames};
 
-	ledger_number(process, stack->id, ledger_place(ledger, texts));
+	lease_list_number(process, stack->id, lease_list_place(list, texts));
 	if (stack->given_back) {
-		ledger_note_given_back(process, stack->id);
+		lease_list_note_given_back(process, stack->id);
 	}
 }
 
-static void enter(struct ledger *ledger, const struct page *page)
+static void enter(struct lease_list *list, const struct page *page)
 {
 	struct process *process =
-		ledger_process(ledger, (struct owner){.pid = (int64_t)page->pid});
+		lease_list_process(list, (struct owner){.pid = (int64_t)page->pid});
 
-	process->program = ledger_word(ledger, page->program);
+	process->program = lease_list_word(list, page->program);
 	process->acquired = page->acquired;
 	process->released = page->released;
 	process->first_us = page->created_us;
@@ -97,17 +97,17 @@ static void enter(struct ledger *ledger, const struct page *page)
 	process->running = page->live;
 	process->ended = !page->live;
 	for (size_t i = 0; i < page->stack_count; i++) {
-		enter_stack(ledger, process, &page->stacks[i]);
+		enter_stack(list, process, &page->stacks[i]);
 	}
 	for (size_t i = 0; i < page->session_count; i++) {
 		if (page->sessions[i].row.state == STATUS_SESSION_LEASED) {
-			add_lease(ledger, process, page, &page->sessions[i]);
+			add_lease(list, process, page, &page->sessions[i]);
 		}
 	}
 	tell_gaps(page);
 }
 
-bool leaks_page_read(struct ledger *ledger, pid_t pid)
+bool page_reader_read(struct lease_list *list, pid_t pid)
 {
 	struct pages pages;
 	const struct page *page = NULL;
@@ -115,7 +115,7 @@ bool leaks_page_read(struct ledger *ledger, pid_t pid)
 	if (pages_read(&pages, pid, pages_warn)) {
 		page = last_page(&pages);
 		if (page != NULL) {
-			enter(ledger, page);
+			enter(list, page);
 		} else {
 			warnx("process %d has no status page: it has ended in order, has no "
 			      "pool, or is another user's",

@@ -12,6 +12,6 @@
  * Enters the leases of process `pid`; of several that had this pid those of the last.
  * False, after a warning, if it has no page that can be read.
  */
-bool leaks_page_read(struct ledger *ledger, pid_t pid);
+bool page_reader_read(struct lease_list *list, pid_t pid);
 
 #endif

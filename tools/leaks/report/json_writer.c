@@ -14,7 +14,7 @@ static void put_string(const char *s)
 	putchar('"');
 	while (*s != '\0') {
 		unsigned code;
-		size_t n = printable_utf8(s, &code);
+		size_t n = terminal_text_utf8(s, &code);
 
 		if (n == 0) {
 			fputs("\\ufffd", stdout);

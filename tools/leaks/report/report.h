@@ -6,9 +6,9 @@
 #include "leaks/findings_by_place.h"
 #include "leaks/lease_list.h"
 
-void leaks_report_text(const struct findings *findings, const struct ledger *ledger);
+void report_text(const struct findings *findings, const struct lease_list *list);
 
 /* One JSON document; README.md states its keys. */
-void leaks_report_json(const struct findings *findings, const struct ledger *ledger);
+void report_json(const struct findings *findings, const struct lease_list *list);
 
 #endif

@@ -174,7 +174,7 @@ static void put_totals(struct json *json, const struct totals *totals)
 	json_close(json, '}');
 }
 
-void leaks_report_json(const struct findings *findings, const struct ledger *ledger)
+void report_json(const struct findings *findings, const struct lease_list *list)
 {
 	const struct process *process;
 	struct json json = {0};
@@ -183,12 +183,12 @@ void leaks_report_json(const struct findings *findings, const struct ledger *led
 	json_u64(&json, "leaked", findings_leaked(findings));
 	json_u64(&json, "held", findings->leases[FINDING_HELD]);
 	json_open(&json, "processes", '[');
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		put_process(&json, process);
 	}
 	json_close(&json, ']');
-	if (ledger->totals.processes > 0) {
-		put_totals(&json, &ledger->totals);
+	if (list->totals.processes > 0) {
+		put_totals(&json, &list->totals);
 	}
 	json_open(&json, "places", '[');
 	for (size_t i = 0; i < findings->count; i++) {

@@ -2,7 +2,7 @@
 /*
  * `pqpool leaks` for people: like the report at exit, with source lines.
  *
- * Everything that a log says goes through printable().
+ * Everything that a log says goes through terminal_text().
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@ static const char *plural(uint64_t n)
 /* Text of the log, between two pieces of ours. */
 static void put(const char *before, const char *text, const char *after)
 {
-	char *clean = printable(text);
+	char *clean = terminal_text(text);
 
 	printf("%s%s%s", before, clean, after);
 	free(clean);
@@ -194,27 +194,27 @@ struct sums {
 	uint64_t released;
 };
 
-static struct sums sum_up(const struct ledger *ledger)
+static struct sums sum_up(const struct lease_list *list)
 {
-	struct sums sums = {.processes = ledger->processes,
-	                    .acquired = ledger->forgotten_acquired,
-	                    .released = ledger->forgotten_released};
+	struct sums sums = {.processes = list->processes,
+	                    .acquired = list->forgotten_acquired,
+	                    .released = list->forgotten_released};
 	const struct process *process;
 
-	DL_FOREACH (ledger->all, process) {
+	DL_FOREACH (list->all, process) {
 		sums.acquired += process->acquired;
 		sums.released += process->released;
 	}
 	return sums;
 }
 
-static void show_totals(const struct ledger *ledger)
+static void show_totals(const struct lease_list *list)
 {
-	struct sums sums = sum_up(ledger);
+	struct sums sums = sum_up(list);
 
-	if (sums.processes == 1 && ledger->all != NULL) {
-		put(" (", ledger->all->program, "");
-		printf(" %" PRId64, ledger->all->owner.pid);
+	if (sums.processes == 1 && list->all != NULL) {
+		put(" (", list->all->program, "");
+		printf(" %" PRId64, list->all->owner.pid);
 	} else {
 		printf(" (%" PRIu64 " process%s", sums.processes,
 		       sums.processes != 1 ? "es" : "");
@@ -223,9 +223,9 @@ static void show_totals(const struct ledger *ledger)
 }
 
 /* As the program's own report has it. */
-static void show_work(const struct ledger *ledger)
+static void show_work(const struct lease_list *list)
 {
-	const struct totals *totals = &ledger->totals;
+	const struct totals *totals = &list->totals;
 
 	if (totals->processes == 0) {
 		return;
@@ -247,7 +247,7 @@ static void show_work(const struct ledger *ledger)
 		put_span(", the longest ", totals->longest_us);
 	}
 	printf(", %" PRIu64 " timeout%s", totals->timeouts, plural(totals->timeouts));
-	if (totals->processes != ledger->processes) {
+	if (totals->processes != list->processes) {
 		printf(" (said by %" PRIu64 " of the processes)", totals->processes);
 	}
 	putchar('\n');
@@ -270,7 +270,7 @@ static void start_heading(const struct findings *findings, enum finding_kind kin
 	       plural(findings->places[kind]));
 }
 
-void leaks_report_text(const struct findings *findings, const struct ledger *ledger)
+void report_text(const struct findings *findings, const struct lease_list *list)
 {
 	static const char *const titles[] = {
 		[FINDING_NEVER_RELEASED] = "leaked",
@@ -279,12 +279,12 @@ void leaks_report_text(const struct findings *findings, const struct ledger *led
 		[FINDING_KEPT] = "kept to the end",
 		[FINDING_HELD] = "held by a running process",
 	};
-	bool several = ledger->processes != 1;
+	bool several = list->processes != 1;
 	bool totals_shown = false;
 
 	if (findings_leaked(findings) == 0) {
 		fputs("pqpool: no connection leaked", stdout);
-		show_totals(ledger);
+		show_totals(list);
 		totals_shown = true;
 	}
 	for (enum finding_kind kind = 0; kind < FINDING_KINDS; kind++) {
@@ -295,12 +295,12 @@ void leaks_report_text(const struct findings *findings, const struct ledger *led
 		if (totals_shown) {
 			putchar('\n');
 		} else {
-			show_totals(ledger);
+			show_totals(list);
 			totals_shown = true;
 		}
 		show_kind(findings, kind, several);
 	}
-	show_work(ledger);
+	show_work(list);
 	if (findings->leases[FINDING_SUPPRESSED] > 0) {
 		printf("pqpool: %zu leak%s suppressed by the program's configuration\n",
 		       findings->leases[FINDING_SUPPRESSED],
