@@ -39,10 +39,11 @@ PGINCLUDE := $(shell pg_config --includedir 2>/dev/null || echo /usr/include/pos
 CPPFLAGS  += -D_GNU_SOURCE -Ishim -isystem $(PGINCLUDE)
 OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 
-SHIM_SOURCES := $(wildcard shim/*/*.c)
+SHIM_SOURCES := $(sort $(wildcard shim/*/*.c shim/*/*/*.c))
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
-TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim/base/,config.c value.c logfmt.c text.c \
-	decimal.c needs.c scratch.c pagedir.c symbol.c build_id.c)
+TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim/,base/scratch.c base/config/config.c \
+	base/config/value.c base/elf/build_id.c base/elf/elf_needed.c base/elf/symbol.c \
+	base/text/decimal.c base/text/logfmt.c base/text/strbuf.c trace/status/page_dir.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 
 PREFIX  ?= /usr/local

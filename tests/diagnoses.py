@@ -14,7 +14,7 @@ void PQfinish(void *c);
 int main(void) { PQfinish(PQconnectdb("")); return 0; }
 """
 USE = "void *PQconnectdb(const char *s); void *use(void) { return PQconnectdb(0); }\n"
-REQUIRED = re.findall(r"^(?:HOOK|CALL)\((\w+)\)", house.read("shim/base/hooks.def"), re.M)
+REQUIRED = re.findall(r"^(?:HOOK|CALL)\((\w+)\)", house.read("shim/base/libpq/functions.def"), re.M)
 
 
 def libpqs(lines):

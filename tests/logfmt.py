@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Reads the shim's log: one event a line, key=value pairs, as shim/trace/record.h says.
+"""Reads the shim's log: one event a line, key=value pairs, as shim/trace/log/record.h says.
 
 It is strict: a line that the shim must not write is a ValueError.
 """
@@ -54,7 +54,7 @@ def parse(data, torn=False):
 
 
 def parts(name):
-    """The files of a log, oldest first, as shim/trace/rotate.h says."""
+    """The files of a log, oldest first, as shim/trace/log/rotate.h says."""
     numbered = [(int(path[len(name) + 1:]), path) for path in glob.glob(glob.escape(name) + ".*")
                 if path[len(name) + 1:].isdigit()]
     found = {}

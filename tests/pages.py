@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Status pages as shim/trace/status_format.h lays them out, read and made without the tools."""
+"""Status pages as shim/trace/status/status_format.h lays them out, read and made without the tools."""
 import contextlib
 import fcntl
 import glob

@@ -72,9 +72,9 @@ $(NODE_FOLDER)/done: tests/tests.mk
 		--prefix '$(@D)' '$(NODE_LIBPQ)' >'$(@D)/log' 2>&1 && touch $@ || \
 		echo "npm cannot install $(NODE_LIBPQ); see $(@D)/log"
 
-# --- unit tests: the floors base, trace and pool with their own checks on --------
+# --- unit tests: all floors below hooks/, with their own checks on --------
 
-DEBUG_SOURCES := $(wildcard shim/base/*.c shim/trace/*.c shim/pool/*.c)
+DEBUG_SOURCES := $(filter-out shim/hooks/%,$(SHIM_SOURCES))
 DEBUG_OBJECTS := $(DEBUG_SOURCES:%.c=$(BUILD)/debug/%.o)
 UNIT_NAMES    := $(basename $(notdir $(wildcard tests/unit/test_*.c)))
 UNITS         := $(UNIT_NAMES:%=$(BUILD)/tests/unit/%)
@@ -92,11 +92,11 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
 # These export symbols for the shim to find, two of them as interpreters do.
-$(BUILD)/tests/unit/test_peek: LDFLAGS_test_peek = -rdynamic
+$(BUILD)/tests/unit/test_safe_read: LDFLAGS_test_safe_read = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
-$(BUILD)/tests/unit/test_script_end: LDFLAGS_test_script_end = -rdynamic
+$(BUILD)/tests/unit/test_teardown: LDFLAGS_test_teardown = -rdynamic
 LDFLAGS_test_deadlock := -Wl,--wrap=open
-LDFLAGS_test_wakeup := -Wl,--wrap=socket
+LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
 LDFLAGS_test_scratch := -Wl,--wrap=mmap
 
@@ -149,7 +149,7 @@ lint:
 
 format:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	clang-format -i $(wildcard shim/*/*.[ch] tools/*.[ch] tools/*/*.[ch] tools/*/*/*.[ch] tests/*/*.[ch] \
+	clang-format -i $(wildcard shim/*/*.[ch] shim/*/*/*.[ch] tools/*.[ch] tools/*/*.[ch] tools/*/*/*.[ch] tests/*/*.[ch] \
 		tests/clients/programs/*.c tests/clients/programs/*.cpp)
 
 demo:

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/version.h"
+#include "base/config/version.h"
 #include "check/check.h"
 #include "common/exit_status.h"
 #include "doctor/doctor.h"

@@ -31,10 +31,10 @@
 #include <stdint.h>
 
 enum lock_rank {
-	LOCK_PROCESS,  /* process.c: starting up and shutting down */
+	LOCK_PROCESS,  /* lifecycle.c: starting up and shutting down */
 	LOCK_LIBPQ,    /* libpq.c: which libpq a call site means */
 	LOCK_IDENTITY, /* identity.c: arguments already understood */
-	LOCK_REGISTRY, /* broker.c: identity to pool */
+	LOCK_REGISTRY, /* acquire.c: identity to pool */
 	LOCK_POOL,     /* pool.c: one per pool; all at once while forking */
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease_table.c: PGconn to lease; one per shard, all of them at once */

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "base/dl.h"
-#include "hooks/entry.h"
-#include "hooks/process.h"
+#include "hooks/interposed.h"
+#include "hooks/lifecycle.h"
 
 enum real { EXECV, EXECVE, EXECVP, EXECVPE, FEXECVE, EXECVEAT, REALS };
 

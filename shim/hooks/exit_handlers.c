@@ -3,7 +3,7 @@
  * The program registers an exit handler: one of ours comes right after it, so that the newest
  * is always ours. exit(3) runs the newest first, in the thread that called it and whoever that
  * was (main's return, err(3), the last thread's end), and so the thread knows that it ends
- * before any handler of the program's can finish a connection (trace/ending.h).
+ * before any handler of the program's can finish a connection (trace/script/program_end.h).
  *
  * A handler belongs to an object, and __cxa_finalize() runs those of one that dlclose(3)
  * unloads. Ours belong to the same objects, so that they go with them; which of the two runs
@@ -24,10 +24,10 @@
 
 #include "base/cold.h"
 #include "base/dl.h"
-#include "base/self.h"
-#include "hooks/entry.h"
-#include "hooks/process.h"
-#include "trace/ending.h"
+#include "base/thread/pid.h"
+#include "hooks/interposed.h"
+#include "hooks/lifecycle.h"
+#include "trace/script/program_end.h"
 
 /* atexit(3) is made of it, and so are the destructors of static objects in C++. */
 int __cxa_atexit(void (*run)(void *arg), void *arg, void *object);

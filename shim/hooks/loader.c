@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "base/dl.h"
-#include "base/libpq.h"
-#include "base/needs.h"
+#include "base/elf/elf_needed.h"
+#include "base/libpq/libpq.h"
 
 #if DL_INTERPOSED
 
@@ -122,7 +122,7 @@ static const struct hooked hooked[] = {
 #define HOOK_OPTIONAL(name) {#name, #name " "},
 #define CALL(name)
 #define CALL_OPTIONAL(name)
-#include "base/hooks.def"
+#include "base/libpq/functions.def"
 };
 
 static const struct hooked *find_hooked(const char *name)

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/lock.h"
-#include "base/self.h"
-#include "base/table.h"
+#include "base/text/hash.h"
+#include "base/thread/pid.h"
 
 /* In /proc/self/stat, counted from the state, which follows the program's name. */
 #define FIELD_THREADS 17

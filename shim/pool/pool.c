@@ -13,9 +13,9 @@
 
 #include "base/clock.h"
 #include "base/cold.h"
-#include "base/table.h"
-#include "trace/status.h"
-#include "trace/tally.h"
+#include "base/text/hash.h"
+#include "trace/lease/counters.h"
+#include "trace/status/status.h"
 
 void pool_init(struct pool *pool, const struct pool_limits *limits)
 {

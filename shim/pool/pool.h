@@ -36,7 +36,7 @@
 #include "base/cold.h"
 #include "base/lock.h"
 #include "pool/deadlock.h"
-#include "pool/reason.h"
+#include "pool/drop_reason.h"
 
 #define POOL_NO_LIMIT UINT32_MAX
 
@@ -98,7 +98,7 @@ struct pool_waiter {
 	struct pool_waiter *next;
 };
 
-/* What a connect in steps has of the pool; all fields are those of turns.h. */
+/* What a connect in steps has of the pool; all fields are those of async_turns.h. */
 struct pool_turn {
 	struct pool_waiter *waiter;
 	bool waits;            /* it has no more than what its waiter has been granted */
@@ -161,7 +161,7 @@ COLD enum pool_grant pool_acquire_again(struct pool *pool, uint64_t now_ns,
 
 /*
  * With the lock held, and somebody in line: gives on what a waiter was granted and has not
- * answered (turns.h).
+ * answered (async_turns.h).
  */
 COLD void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot);
 

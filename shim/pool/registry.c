@@ -6,7 +6,7 @@
 
 #include "base/cold.h"
 #include "base/lock.h"
-#include "trace/status.h"
+#include "trace/status/status.h"
 
 #define LENDERS_MAX 4096
 

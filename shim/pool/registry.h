@@ -14,8 +14,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "base/table.h"
-#include "pool/identity.h"
+#include "base/text/hash.h"
+#include "key/identity.h"
 #include "pool/pool.h"
 
 struct lender {
@@ -23,7 +23,7 @@ struct lender {
 	struct identity *identity; /* counted */
 	atomic_flag prewarmed;
 
-	/* postmortem.c's */
+	/* exhaustion_report.c's */
 	atomic_bool suspected;               /* told, and nobody served since */
 	atomic_uint_fast64_t suspect_due_ns; /* not looked at before */
 	atomic_uint_fast64_t holders_due_ns; /* not listed before */

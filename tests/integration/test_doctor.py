@@ -270,7 +270,7 @@ def test_settings(doctor, tmp_path, memory):
     assert status == POOLED
     rows = {line.split()[0]: line.split(None, 1)[1] for line in lines
             if line.startswith("PQPOOL_")}
-    table = set(re.findall(r'^VARIABLE\(\w+, "(\w+)"', house.read("shim/base/config.def"), re.M))
+    table = set(re.findall(r'^VARIABLE\(\w+, "(\w+)"', house.read("shim/base/config/config.def"), re.M))
     assert set(rows) == table
     assert rows["PQPOOL_SIZE"].split() == ["environment", "7"]
     assert rows["PQPOOL_MAX_OVERFLOW"].split() == ["profile", "dev", "10"]

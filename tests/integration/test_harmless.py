@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """PQPOOL_RESET=auto: what is judged to leave nothing behind leaves nothing behind.
 
-The judge (shim/pool/harmless.c) is asked about statements put together at random, valid and
+The judge (shim/sql/harmless.c) is asked about statements put together at random, valid and
 mangled ones; those it calls harmless are run, and the session is looked at before and after.
 Nothing here hides what it does, as a trigger, an operator or one's own f(t) written as t.f would.
 """
@@ -104,8 +104,8 @@ def judge(tmp_path_factory):
     library = str(tmp_path_factory.mktemp("judge") / "judge.so")
     subprocess.run(["gcc", "-std=c11", "-O1", "-D_GNU_SOURCE", "-shared", "-fPIC",
                     "-I" + os.path.join(ROOT, "shim"), "-o", library,
-                    os.path.join(ROOT, "shim/pool/harmless.c"),
-                    os.path.join(ROOT, "shim/pool/sqltext.c")], check=True)
+                    os.path.join(ROOT, "shim/sql/harmless.c"),
+                    os.path.join(ROOT, "shim/sql/lexer.c")], check=True)
     function = ctypes.CDLL(library).statement_is_harmless
     function.argtypes = [ctypes.c_char_p, ctypes.c_bool]
     function.restype = ctypes.c_bool

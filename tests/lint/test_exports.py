@@ -20,7 +20,7 @@ LIBC = EXITS | HANDLERS | LOADER | EVENTS | EXECS
 
 
 def hooks():
-    text = house.without_comments(house.read("shim/base/hooks.def"))
+    text = house.without_comments(house.read("shim/base/libpq/functions.def"))
     return set(re.findall(r"^HOOK(?:_OPTIONAL)?\((\w+)\)", text, re.M))
 
 
@@ -58,7 +58,7 @@ def test_four_files_define_the_hooks():
     visible = {name: default_visible(path) for name, path in house.objects().items()}
     pq = {name: {f for f in shown if f.startswith("PQ")} for name, shown in visible.items()}
     answered = set().union(*(pq.pop("shim/hooks/%s.c" % name)
-                             for name in ("entry", "queries", "unready", "cancels")))
+                             for name in ("pq_connect", "pq_query", "pq_unconnected", "pq_cancel")))
     assert answered == hooks()
     assert not any(pq.values()), "PQ functions in other files: %s" % pq
     assert set().union(*visible.values()) == exports_map(), "visible by mistake, or not defined"

@@ -7,12 +7,25 @@ import pytest
 
 import house
 
+# Upward includes that are still to be turned; none may come.
+UPWARD = {
+    ("shim/acquire/full/refusal.c", "acquire/async/async_conn.h"),
+    ("shim/acquire/full/wait.c", "acquire/async/async_turns.h"),
+    ("shim/acquire/lend/lending.c", "acquire/async/async_turns.h"),
+    ("shim/session/cancel/cancel_scope.c", "session/session.h"),
+    ("shim/session/query_call.c", "acquire/async/async_connect.h"),
+    ("shim/session/socket/user_timeout.h", "session/session.h"),
+    ("shim/trace/status/status.h", "trace/lease/lease.h"),
+}
 HEADERS = house.sources(r"(shim|tools)/.*\.h")
-TOOLS_MAY = {"base/" + n for n in (
-    "build_id.h", "clock.h", "config.h", "config.def", "hooks.def", "needs.h", "pagedir.h",
-    "symbol.h", "table.h", "text.h", "value.h", "version.h")} | {"trace/status_format.h"} | {
-        "trace/script/%s.def" % n for n in ("python", "perl", "php", "ruby")}
-TABLE = "shim/base/table.h"
+TOOLS_MAY = {
+    "base/clock.h", "base/config/config.def", "base/config/config.h", "base/config/value.h",
+    "base/config/version.h", "base/elf/build_id.h", "base/elf/elf_needed.h", "base/elf/symbol.h",
+    "base/libpq/functions.def", "base/text/hash.h", "base/text/strbuf.h",
+    "trace/script/tables/perl.def", "trace/script/tables/php.def",
+    "trace/script/tables/python.def", "trace/script/tables/ruby.def",
+    "trace/status/page_dir.h", "trace/status/status_format.h"}
+TABLE = "shim/base/text/hash.h"
 INTERNAL = re.compile(r"libpq-int\.h|postgres_fe\.h|c\.h|internal/")
 
 
@@ -42,10 +55,9 @@ def is_allowed(name, quoted, what):
         return not INTERNAL.match(what) and not os.path.exists(house.path("shim/" + what))
     if name.startswith("tools/"):
         return what in TOOLS_MAY or os.path.exists(house.path("tools/" + what))
-    own = house.FLOORS.index(name.split("/")[1])
-    floor = what.split("/")[0]
-    return floor in house.FLOORS and house.FLOORS.index(floor) <= own and (
-        os.path.exists(house.path("shim/" + what)))
+    own, floor = (re.sub("/tables$", "", os.path.dirname(n)) for n in (name[len("shim/"):], what))
+    return floor in house.FLOORS and os.path.exists(house.path("shim/" + what)) and (
+        house.FLOORS.index(floor) <= house.FLOORS.index(own) or (name, what) in UPWARD)
 
 
 def test_includes_go_down():

@@ -39,7 +39,7 @@ def test_page_is_well_formed(device):
 
 
 def test_page_has_every_variable():
-    table = set(re.findall(r'^VARIABLE\(\w+, "(\w+)"', house.read("shim/base/config.def"), re.M))
+    table = set(re.findall(r'^VARIABLE\(\w+, "(\w+)"', house.read("shim/base/config/config.def"), re.M))
     entries = re.findall(r'^\.BR "(PQPOOL_\w+) " \((\S+)\)$', page(), re.M)
     assert {name for name, _ in entries} == table and len(entries) == len(table)
     for name, option in entries:

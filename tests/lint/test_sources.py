@@ -103,7 +103,7 @@ def test_top_level():
 
 
 def test_readme_names_every_variable():
-    table = set(re.findall(r'^VARIABLE\(\w+, "(PQPOOL_\w+)"', house.read("shim/base/config.def"),
+    table = set(re.findall(r'^VARIABLE\(\w+, "(PQPOOL_\w+)"', house.read("shim/base/config/config.def"),
                            re.M))
     assert table, "no VARIABLE rows found"
     rows = re.findall(r"^\|([^|]*)\|", house.read("README.md"), re.M)

@@ -71,7 +71,7 @@ def test_little_is_relocated_at_the_start():
 
 def test_little_is_thread_local():
     """Every thread has it, of every program; and where an auditing library (LD_AUDIT) is loaded,
-    the dynamic linker has little more to give. What is larger belongs into base/thread_block.h."""
+    the dynamic linker has little more to give. What is larger belongs into base/thread/thread_block.h."""
     sizes = [int(size, 16) for size in re.findall(
         r"^ +TLS +\S+ \S+ \S+ \S+ (\S+)", house.output("readelf", "-lW", house.SHIM), re.M)]
     assert len(sizes) == 1 and 0 < sizes[0] <= 256, sizes

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "log_child.h"
-#include "trace/record.h"
+#include "trace/log/record.h"
 
 struct pair {
 	char key[32];

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "trace/record.h"
+#include "trace/log/record.h"
 
 /* In a body, which returns 0 when all is well. */
 #define CHECK(what)                                                                            \

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/libpq.h"
-#include "pool/identity.h"
+#include "base/libpq/libpq.h"
+#include "key/identity.h"
 
 static const struct libpq *libpq;
 static char folder[] = "/tmp/pqpool-identity-XXXXXX";

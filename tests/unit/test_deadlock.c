@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "base/self.h"
+#include "base/thread/pid.h"
 #include "pool/deadlock.h"
 #include "pool/pool.h"
 

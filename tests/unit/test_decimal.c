@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/decimal.h"
+#include "base/text/decimal.h"
 
 static void check(uint64_t v)
 {

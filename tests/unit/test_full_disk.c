@@ -27,8 +27,8 @@
 #include <unistd.h>
 
 #include "log_child.h"
-#include "trace/record.h"
-#include "trace/rotate.h"
+#include "trace/log/record.h"
+#include "trace/log/rotate.h"
 
 #define WRITERS   4
 #define LINES     3000

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "base/glob.h"
+#include "base/text/glob.h"
 
 static bool matches(const char *pattern, const char *text)
 {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "pool/harmless.h"
+#include "sql/harmless.h"
 
 #define ITEMS(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -210,7 +210,7 @@ static void test_words_are_sorted(void **state)
 {
 	static const char *const words[] = {
 #define WORD(name, flags) #name,
-#include "pool/harmless.def"
+#include "sql/harmless.def"
 #undef WORD
 	};
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "pool/harmless.h"
+#include "sql/harmless.h"
 
 enum { CALLED = 1, QUOTES = 2, TYPE = 4, NEVER = 8 };
 
@@ -19,7 +19,7 @@ static const struct {
 	unsigned flags;
 } words[] = {
 #define WORD(name, flags) {#name, flags},
-#include "pool/harmless.def"
+#include "sql/harmless.def"
 #undef WORD
 };
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "base/libpq.h"
-#include "pool/identity.h"
+#include "base/libpq/libpq.h"
+#include "key/identity.h"
 #include "spellings.h"
 
 static const char plain[] = "host=h port=1 user=u dbname=d password=p";

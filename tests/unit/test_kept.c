@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "base/self.h"
-#include "trace/kept.h"
-#include "trace/stack.h"
+#include "base/thread/pid.h"
+#include "trace/lease/kept.h"
+#include "trace/stack/stack.h"
 
 #define NOINLINE __attribute__((noinline))
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "trace/lease.h"
+#include "trace/lease/lease.h"
 
 #define MANY 200
 

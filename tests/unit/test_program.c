@@ -16,7 +16,7 @@
 /* cmocka.h wants the four above. */
 #include <cmocka.h>
 
-#include "base/program.h"
+#include "base/config/program.h"
 
 static void test_names(void **state)
 {

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "log_child.h"
-#include "trace/record.h"
-#include "trace/stack.h"
+#include "trace/log/record.h"
+#include "trace/stack/stack.h"
 
 static uint64_t wall_us; /* what the wall clock shows; 0 = the truth */
 

@@ -22,10 +22,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "trace/record.h"
-#include "trace/report.h"
-#include "trace/stack.h"
-#include "trace/suppress.h"
+#include "trace/log/record.h"
+#include "trace/report/report.h"
+#include "trace/report/suppressions.h"
+#include "trace/stack/stack.h"
 
 #define NOW      (100 * NS_PER_SEC)
 #define NOTHING  "pqpool: in all 0 sessions opened, 0 closed; 0 waits, 0 timeouts"

@@ -24,9 +24,9 @@
 #include <unistd.h>
 
 #include "log_child.h"
-#include "trace/record.h"
-#include "trace/rotate.h"
-#include "trace/stack.h"
+#include "trace/log/record.h"
+#include "trace/log/rotate.h"
+#include "trace/stack/stack.h"
 
 static time_t later_s; /* how far the clock is put forward */
 

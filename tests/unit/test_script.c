@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "base/dl.h"
-#include "trace/script.h"
-#include "trace/stack.h"
+#include "trace/script/script.h"
+#include "trace/stack/stack.h"
 
 /* ---- Python's structures, as far as they are read ---- */
 

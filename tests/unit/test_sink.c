@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "log_child.h"
-#include "trace/record.h"
+#include "trace/log/record.h"
 
 static char syslog_at[64]; /* where /dev/log is */
 static size_t disk_room;   /* bytes that fit if disk_full */

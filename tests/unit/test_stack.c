@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/symbol.h"
-#include "trace/stack.h"
+#include "base/elf/symbol.h"
+#include "trace/stack/stack.h"
 
 #ifdef __has_feature
 #if __has_feature(thread_sanitizer)

@@ -21,11 +21,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/pagedir.h"
-#include "base/self.h"
-#include "trace/stack.h"
-#include "trace/status.h"
-#include "trace/status_format.h"
+#include "base/thread/pid.h"
+#include "trace/stack/stack.h"
+#include "trace/status/page_dir.h"
+#include "trace/status/status.h"
+#include "trace/status/status_format.h"
 
 #define THREADS 4
 

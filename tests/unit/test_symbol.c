@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/symbol.h"
+#include "base/elf/symbol.h"
 
 static char folder[] = "/tmp/test_symbol.XXXXXX";
 static char copy_name[PATH_MAX];

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "base/thread_block.h"
+#include "base/thread/thread_block.h"
 
 #define THREADS 40 /* more than a chunk has */
 

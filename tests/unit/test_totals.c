@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "log_child.h"
-#include "trace/tally.h"
-#include "trace/totals.h"
+#include "trace/lease/counters.h"
+#include "trace/report/totals.h"
 
 static const char *name_reason(unsigned reason)
 {

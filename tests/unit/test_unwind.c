@@ -19,7 +19,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "base/unwind.h"
+#include "base/unwind/unwind.h"
 
 #define NOINLINE __attribute__((noinline))
 /* Something to do after a call keeps it from becoming a jump. */

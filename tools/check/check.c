@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/config.h"
+#include "base/config/config.h"
 #include "check/advice.h"
 #include "check/server_conn.h"
 #include "check/server_sessions.h"

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "base/config.h"
+#include "base/config/config.h"
 #include "check/lease_holders.h"
 #include "common/terminal_text.h"
 

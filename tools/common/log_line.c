@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* One line of the log, taken apart: key=value pairs as shim/trace/record.h has them. */
+/* One line of the log, taken apart: key=value pairs as shim/trace/log/record.h has them. */
 #include "common/log_line.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * One line of the log, taken apart: key=value pairs as shim/trace/record.h has them.
+ * One line of the log, taken apart: key=value pairs as shim/trace/log/record.h has them.
  *
  * What is read may come from anywhere, a terminal's output or another program's: a line
  * is taken whole and in the grammar, or not at all.

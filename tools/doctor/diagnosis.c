@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/needs.h"
+#include "base/elf/elf_needed.h"
 #include "common/terminal_text.h"
 #include "doctor/interpreter_modules.h"
 #include "doctor/interpreter_versions.h"
@@ -95,7 +95,7 @@ static const char *lacking(const struct elf_object *libpq)
 #define CALL(name) #name,
 #define HOOK_OPTIONAL(name)
 #define CALL_OPTIONAL(name)
-#include "base/hooks.def"
+#include "base/libpq/functions.def"
 #undef HOOK
 #undef CALL
 #undef HOOK_OPTIONAL
@@ -316,7 +316,7 @@ static const char *answered(const struct elf_object *object)
 #define HOOK_OPTIONAL(name) #name,
 #define CALL(name)
 #define CALL_OPTIONAL(name)
-#include "base/hooks.def"
+#include "base/libpq/functions.def"
 #undef HOOK
 #undef CALL
 #undef HOOK_OPTIONAL

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/pagedir.h"
 #include "common/terminal_text.h"
+#include "trace/status/page_dir.h"
 
 static const char *const profiles[PROFILES] = {
 	[PROFILE_DEV] = "dev", [PROFILE_TEST] = "test", [PROFILE_PROD] = "prod"};

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "base/config.h"
+#include "base/config/config.h"
 
 /*
  * Loads it from this process's environment into `config`, and prints it, bad values and

@@ -19,20 +19,20 @@ struct version {
 #define VERSION_PUBLISHED                VERSION_TABLE
 #define VERSION_TABLE(major, minor, ...) {major, minor},
 static const struct version pythons[] = {
-#include "trace/script/python.def"
+#include "trace/script/tables/python.def"
 };
 static const struct version rubies[] = {
-#include "trace/script/ruby.def"
+#include "trace/script/tables/ruby.def"
 };
 #undef VERSION_TABLE
 #define VERSION_TABLE(minor, ...) {5, minor},
 static const struct version perls[] = {
-#include "trace/script/perl.def"
+#include "trace/script/tables/perl.def"
 };
 #undef VERSION_TABLE
 #define VERSION_TABLE(version, ...) version,
 static const char *const phps[] = {
-#include "trace/script/php.def"
+#include "trace/script/tables/php.def"
 };
 #undef VERSION_TABLE
 #undef VERSION_PUBLISHED

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/table.h"
+#include "base/text/hash.h"
 
 enum holding {
 	HOLDING_OPEN,           /* when what is known ends; a leak unless the process lives */

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/config.h"
+#include "base/config/config.h"
 
 static const struct timespec beginning[2]; /* 1970, of access and of change */
 

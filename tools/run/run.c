@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/config.h"
+#include "base/config/config.h"
 #include "common/exit_status.h"
 #include "common/preload_shim.h"
 #include "common/preloadable.h"

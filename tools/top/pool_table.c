@@ -14,7 +14,7 @@
 #include <time.h>
 #include <wchar.h>
 
-#include "base/text.h"
+#include "base/text/strbuf.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
 #include "top/taken_at.h"

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/build_id.h"
-#include "base/symbol.h"
-#include "base/table.h"
+#include "base/elf/build_id.h"
+#include "base/elf/symbol.h"
+#include "base/text/hash.h"
 #include "common/symbols/call_frames.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/value.h"
+#include "base/config/value.h"
 #include "common/exit_status.h"
 #include "common/pages/status_pages.h"
 #include "common/xalloc.h"

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/pagedir.h"
 #include "common/pages/page_file.h"
 #include "common/xalloc.h"
+#include "trace/status/page_dir.h"
 
 void pages_warn(const char *path, const char *what)
 {

@@ -20,7 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "trace/status_format.h"
+#include "trace/status/status_format.h"
 
 /* A call stack as the process saw it; no pointer is NULL, what is unknown is "". */
 struct page_stack {

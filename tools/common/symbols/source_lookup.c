@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "base/build_id.h"
-#include "base/symbol.h"
+#include "base/elf/build_id.h"
+#include "base/elf/symbol.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/table.h"
+#include "base/text/hash.h"
 #include "common/symbols/addr2line.h"
 #include "common/symbols/call_frames.h"
 

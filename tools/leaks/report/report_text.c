@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/text/strbuf.h"
 #include "common/terminal_text.h"
 #include "leaks/report/report.h"
 

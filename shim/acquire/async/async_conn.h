@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * A connection of the program's own in progress, on libpq's side: begun, withheld if need
+ * be, gone on with, begun anew under the same PGconn.
+ *
+ * Withheld: libpq is not let go on with it, so the server has an open socket and not yet
+ * a session. A server hangs up on such a socket after its authentication_timeout, a
+ * pooler may send an error; either is no answer to the program, which asked for nothing
+ * yet, so the connection is begun anew then.
+ *
+ * No function here blocks but where libpq does (looking up a host's name).
+ */
+#ifndef PQPOOL_ACQUIRE_ASYNC_ASYNC_CONN_H
+#define PQPOOL_ACQUIRE_ASYNC_ASYNC_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/libpq/libpq.h"
+#include "session/connect_notices.h"
+#include "session/session.h"
+
+struct connecting {
+	struct opening opening;
+	uint64_t began_ns;
+	bool withheld; /* it was, and the server has not said a word since */
+	/* As it was when it was noted last. */
+	bool nonblocking; /* the program wants it */
+	int number;       /* of the socket */
+	int held_fd;      /* keeps the socket's file for its epoll registrations; -1 */
+};
+
+/*
+ * Around a step in which the connection may fail: notes what libpq does not tell then, so
+ * that the connection can be begun anew.
+ */
+void connecting_note(struct connecting *c, const struct session *session);
+void connecting_forget(struct connecting *c);
+
+/*
+ * Begins it anew, with a socket of the same number, watched as the one before. False: it
+ * failed at once, and PQerrorMessage says why.
+ */
+bool connecting_anew(struct connecting *c, struct session *session);
+
+/* The withheld connection may go on. False: begin it anew. */
+bool connecting_release(struct connecting *c, const struct session *session);
+
+/* PQconnectPoll, which begins with session->error for errno. After a failure it can be begun
+ * anew. */
+PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session);
+
+/*
+ * After connecting_poll failed: true, once, if the server hung up on what was withheld:
+ * begin it anew.
+ */
+bool connecting_was_hung_up(struct connecting *c);
+
+/*
+ * Ends one that was begun, on all its hosts, before anything is sent: what is left is a
+ * failed connection as any other, with which another attempt can be made, but its message
+ * says nothing of use.
+ */
+void connecting_give_up(const struct libpq *libpq, PGconn *conn);
+
+#endif

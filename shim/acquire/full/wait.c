@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Waiting in a full pool's line, for connects that block. */
+#include "acquire/full/wait.h"
+
+#include <dlfcn.h>
+
+#include "acquire/async/async_turns.h"
+#include "acquire/full/exhaustion_report.h"
+#include "acquire/lend/blocked_call.h"
+#include "acquire/lend/log_events.h"
+#include "acquire/lend/long_hold.h"
+#include "base/clock.h"
+#include "base/dl.h"
+#include "base/thread/script_signals.h"
+#include "base/thread/thread_block.h"
+#include "pool/deadlock.h"
+#include "trace/lease/counters.h"
+#include "trace/status/status.h"
+
+/* How long a thread may take to use for the first time what another one took for it. */
+#define HANDED_OVER_NS (250 * NS_PER_MS)
+
+static void look_around(const struct acquisition *a, uint64_t now_ns)
+{
+	uint64_t waited_ns = now_ns - a->began_ns;
+
+	pending_tend_overdue(now_ns);
+	watchdog_look(now_ns);
+	watchdog_look_at(a->lender, now_ns);
+	if (waited_ns >= WAITING_LOOK_NS) {
+		postmortem_suspect(a->lender, waited_ns);
+	}
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns)
+{
+	return earlier(now_ns + WAITING_LOOK_NS, deadline_ns);
+}
+
+/* A thread that is to use what this one has taken gets a moment to begin with it. */
+static bool has_all_itself(const struct acquisition *a, uint64_t now_ns)
+{
+	return thread_block_users() <= 1 && now_ns >= a->began_ns + HANDED_OVER_NS &&
+	       postmortem_all_own(a->lender, now_ns - a->began_ns);
+}
+
+static uint64_t next_look(const struct acquisition *a, uint64_t before_ns, uint64_t now_ns)
+{
+	uint64_t handed_over_ns = a->began_ns + HANDED_OVER_NS;
+
+	before_ns = waiting_next_look(before_ns, now_ns);
+	return now_ns < handed_over_ns ? earlier(handed_over_ns, before_ns) : before_ns;
+}
+
+/* The object that the program's calls of `name` go to; NULL: not known. */
+static void *answered_by(const char *name)
+{
+	void *function = dl_symbol(RTLD_DEFAULT, name);
+	Dl_info info;
+
+	return function != NULL && dladdr1(function, &info, NULL, 0) != 0 ? info.dli_fbase
+	                                                                  : NULL;
+}
+
+bool waiting_yields(void)
+{
+	bool yields = answered_by("poll") != answered_by("gnu_get_libc_version");
+
+	dl_forget_error();
+	return yields;
+}
+
+/* False: it was too late, and is out of the line. */
+static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns,
+                          bool *interrupted)
+{
+	pending_block(&a->ticket, deadline_ns);
+	*interrupted = !pending_sleep(&a->ticket, until_ns) && script_signals_run();
+	return pending_back(&a->ticket);
+}
+
+static void note_end(struct acquisition *a, enum pool_grant grant)
+{
+	a->queued_ns = clock_monotonic_ns() - a->began_ns;
+	tally_waited(a->queued_ns);
+	status_waited(a->lender->pool.row, a->queued_ns, grant != POOL_FULL);
+	if (grant != POOL_FULL) {
+		postmortem_relieve(a->lender);
+	}
+}
+
+enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
+{
+	struct pool *pool = &a->lender->pool;
+	struct pool_waiter *waiter = pending_waiter(&a->ticket);
+	uint64_t deadline_ns = a->began_ns + lending_settings.timeout_ns;
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t look_ns;
+	enum pool_grant grant = POOL_FULL;
+	bool yields = waiting_yields();
+	bool interrupted = false;
+
+	*doomed = false;
+	pending_hold_line(&a->ticket, a->lender);
+	journal_wait(a->lender, pool_count(pool));
+	if (now_ns < deadline_ns) {
+		pool_block(pool, waiter);
+	}
+	while (grant == POOL_FULL && now_ns < deadline_ns && !interrupted) {
+		/* What connects in steps have, they may give on. */
+		*doomed = !turns_look(a->lender, now_ns, &look_ns) && !yields &&
+		          (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns));
+		if (*doomed) {
+			break;
+		}
+		look_around(a, now_ns);
+		look_ns = next_look(a, earlier(look_ns, deadline_ns), now_ns);
+		if (!sleep_in_line(a, deadline_ns, look_ns, &interrupted)) {
+			note_end(a, POOL_FULL);
+			return POOL_FULL;
+		}
+		grant = pool_granted(pool, waiter);
+		now_ns = clock_monotonic_ns();
+	}
+	grant = pool_leave(pool, waiter);
+	note_end(a, grant);
+	return grant;
+}

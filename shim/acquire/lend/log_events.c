@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* What the log says of lending: one function per event, each one line, and counted. */
+#include "acquire/lend/log_events.h"
+
+#include "trace/lease/counters.h"
+#include "trace/log/record.h"
+#include "trace/status/status.h"
+
+static uint32_t row_of(const struct lender *lender)
+{
+	return lender != NULL ? lender->pool.row : 0;
+}
+
+static void put_pool(struct record *r, const struct lease *lease)
+{
+	if (lease->pool_plain) {
+		record_word(r, "pool", lease->pool);
+	} else {
+		record_str(r, "pool", lease->pool);
+	}
+}
+
+static void put_session(struct record *r, const struct session *session)
+{
+	record_u64(r, "session", session->id);
+	record_i64(r, "backend", session->backend_pid);
+	put_pool(r, &session->lease);
+}
+
+static void put_lease(struct record *r, const struct lease *lease)
+{
+	record_u64(r, "lease", lease->id);
+	record_u64(r, "session", lease->session);
+	record_i64(r, "backend", lease->backend_pid);
+	put_pool(r, lease);
+	if (!lease->pooled) {
+		record_word(r, "pooled", "no");
+	}
+}
+
+void journal_pool_open(const struct lender *lender)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, "pool_open")) {
+		return;
+	}
+	record_str(&r, "pool", lender->identity->label);
+	record_end(&r);
+}
+
+void journal_session_open(const struct session *session, uint64_t took_ns)
+{
+	struct record r;
+
+	status_opened(row_of(session->lender));
+	tally_opened();
+	if (!record_begin(&r, LEVEL_INFO, "session_open")) {
+		return;
+	}
+	put_session(&r, session);
+	record_us(&r, "took_us", took_ns);
+	record_str(&r, "msg", "creating new database session");
+	record_end(&r);
+}
+
+void journal_session_close(const struct session *session, enum drop_reason why)
+{
+	struct record r;
+
+	status_closed(row_of(session->lender), why);
+	tally_closed(why);
+	if (!record_begin(&r, LEVEL_INFO, "session_close")) {
+		return;
+	}
+	put_session(&r, session);
+	record_word(&r, "reason", drop_reason_name(why));
+	record_end(&r);
+}
+
+void journal_open_failed(const struct lender *lender, const char *error, uint64_t took_ns)
+{
+	struct record r;
+
+	tally_open_failed();
+	if (!record_begin(&r, LEVEL_INFO, "session_open_failed")) {
+		return;
+	}
+	record_str(&r, "pool", lender->identity->label);
+	record_us(&r, "took_us", took_ns);
+	record_str(&r, "error", error);
+	record_end(&r);
+}
+
+void journal_acquire(const struct session *session, uint64_t queued_ns)
+{
+	const struct lease *lease = &session->lease;
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, "acquire")) {
+		return;
+	}
+	put_lease(&r, lease);
+	record_us(&r, "wait_us", lease->wait_ns);
+	if (queued_ns > 0) {
+		record_us(&r, "queued_us", queued_ns);
+	}
+	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, "release")) {
+		return;
+	}
+	put_lease(&r, ended);
+	record_us(&r, "hold_us", ended->ended_ns - ended->began_ns);
+	if (why == DROP_NONE) {
+		record_word(&r, "kept", "yes");
+	} else {
+		record_word(&r, "kept", "no");
+		record_word(&r, "reason", drop_reason_name(why));
+	}
+	if (ended->at_exit) {
+		record_word(&r, "at_exit", "yes");
+	}
+	record_stack(&r, "stack", stack);
+	record_end(&r);
+}
+
+void journal_check_failed(const struct session *session, enum drop_reason why)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, drop_reason_name(why))) {
+		return;
+	}
+	put_session(&r, session);
+	record_end(&r);
+}
+
+static const char *const explanations[DROP_REASONS] = {
+	[DROP_CUSTOM_SETTING] =
+		"a customised setting is named in its statements, which no reset "
+		"makes NULL again",
+	[DROP_CONNECT_NOTICE] = "the server says something at each connect, which would not be "
+				"heard where a session is lent again",
+	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
+};
+
+bool journal_can_explain(enum drop_reason why)
+{
+	return explanations[why] != NULL;
+}
+
+void journal_not_kept(const struct session *session, enum drop_reason why)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "not_kept")) {
+		return;
+	}
+	put_pool(&r, &session->lease);
+	record_word(&r, "reason", drop_reason_name(why));
+	if (why == DROP_CONNECT_NOTICE) {
+		record_str(&r, "notice", session->seen.notice);
+	}
+	record_str(&r, "msg", explanations[why]);
+	record_end(&r);
+}
+
+static void put_counts(struct record *r, const struct lender *lender, struct pool_counts counts)
+{
+	record_str(r, "pool", lender->identity->label);
+	record_u64(r, "in_use", counts.used - counts.idle);
+	record_u64(r, "waiting", counts.waiting);
+	if (lender->pool.limits.total != POOL_NO_LIMIT) {
+		record_u64(r, "limit", lender->pool.limits.total);
+	}
+}
+
+void journal_wait(const struct lender *lender, struct pool_counts counts)
+{
+	struct record r;
+
+	tally_wait();
+	if (!record_begin(&r, LEVEL_INFO, "wait")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
+	record_end(&r);
+}
+
+void journal_timeout(const struct lender *lender, struct pool_counts counts,
+                     const struct exhaustion *known, enum verdict verdict)
+{
+	struct record r;
+
+	tally_timeout();
+	if (!record_begin(&r, LEVEL_WARNING, "timeout")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
+	record_us(&r, "wait_us", known->waited_ns);
+	record_word(&r, "verdict", verdict_name(verdict));
+	if (known->proven) {
+		record_word(&r, "proven", "yes");
+	}
+	record_end(&r);
+}
+
+/* What is known of a lease that is still open, besides its numbers. */
+static void put_hold(struct record *r, const struct lease *lease, uint64_t hold_ns)
+{
+	put_lease(r, lease);
+	record_us(r, "hold_us", hold_ns);
+	record_i64(r, "thread", lease->tid);
+	record_word(r, "transaction", lease_transaction_name(lease->transaction));
+	if (lease->statement[0] != '\0') {
+		record_str(r, "statement", lease->statement);
+	}
+}
+
+static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
+{
+	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
+}
+
+void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "holder")) {
+		return;
+	}
+	put_hold(&r, lease, held_ns(lease, now_ns));
+	if (!lease->open) {
+		record_word(&r, "state", "connecting");
+	}
+	if (thread != THREAD_AT_LARGE) {
+		record_word(&r, "thread_state", thread == THREAD_ENDED ? "ended" : "waiting");
+	}
+	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, uint64_t now_ns,
+                       uint32_t stack)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_INFO, "turn_lost")) {
+		return;
+	}
+	put_counts(&r, lender, pool_count(&lender->pool));
+	record_i64(&r, "thread", tid);
+	record_us(&r, "begun_us", now_ns - begun_ns);
+	record_str(
+		&r, "msg",
+		"a connect in steps was not gone on with: its turn went to the next in line");
+	record_stack(&r, "stack", stack);
+	record_end(&r);
+}
+
+void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
+                                uint64_t waited_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "suspected_deadlock")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
+	record_us(&r, "wait_us", waited_ns);
+	record_str(&r, "msg",
+	           "all sessions were taken by threads that wait for one themselves");
+	record_end(&r);
+}
+
+void journal_long_hold(const struct lease *lease, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "long_hold")) {
+		return;
+	}
+	put_hold(&r, lease, held_ns(lease, now_ns));
+	if (lease->used_ns > lease->began_ns && lease->used_ns < now_ns) {
+		record_us(&r, "unused_us", now_ns - lease->used_ns);
+	}
+	record_stack(&r, "stack", lease->stack);
+	record_end(&r);
+}
+
+void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "long_hold_ended")) {
+		return;
+	}
+	put_lease(&r, ended);
+	record_us(&r, "hold_us", held_ns(ended, now_ns));
+	record_str(&r, "msg", "returned after all");
+	record_end(&r);
+}
+
+void journal_near_limit(const struct lender *lender, struct pool_counts counts,
+                        uint64_t since_ns)
+{
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "near_limit")) {
+		return;
+	}
+	put_counts(&r, lender, counts);
+	record_us(&r, "since_us", since_ns);
+	record_end(&r);
+}
+
+void journal_misuse(const struct lease *last, const char *function, uint32_t stack)
+{
+	char buf[128];
+	struct text msg;
+	struct record r;
+
+	if (!record_begin(&r, LEVEL_WARNING, "misuse")) {
+		return;
+	}
+	text_init(&msg, buf, sizeof(buf));
+	text_str(&msg, function);
+	text_str(&msg, " on a connection that was finished before");
+	put_lease(&r, last);
+	record_str(&r, "msg", buf);
+	record_stack(&r, "stack", stack);
+	record_stack(&r, "finish_stack", last->end_stack);
+	record_end(&r);
+}

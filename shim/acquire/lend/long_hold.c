@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What lasts too long while the program runs.
+ *
+ * due_ns is never later than the moment at which the oldest lease that was not named yet
+ * becomes a long hold. A lease that begins can only lower it, one that ends or is used leaves
+ * it, so it may be too early; then a look finds nothing and moves it on, by LOOKS_APART_NS at
+ * least, lest many leases that end just in time cause many looks.
+ */
+#include "acquire/lend/long_hold.h"
+
+#include <stdatomic.h>
+
+#include "acquire/lend/log_events.h"
+
+#define LOOKS_APART_NS NS_PER_SEC
+#define BATCH          4
+#define NEVER          UINT64_MAX
+
+static uint64_t threshold_ns;
+static atomic_uint_fast64_t due_ns = NEVER;
+
+void watchdog_configure(uint64_t long_hold_ns)
+{
+	threshold_ns = long_hold_ns;
+}
+
+static void lower(uint64_t at_ns)
+{
+	uint_fast64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed);
+
+	while (at_ns < due && !atomic_compare_exchange_weak(&due_ns, &due, at_ns)) {
+	}
+}
+
+void watchdog_begun(uint64_t began_ns)
+{
+	if (threshold_ns > 0) {
+		lower(began_ns + threshold_ns);
+	}
+}
+
+void watchdog_ended(const struct lease *ended, uint64_t now_ns)
+{
+	if (ended->named) {
+		journal_long_hold_ended(ended, now_ns);
+	}
+}
+
+/* Not before the next look is allowed, which short thresholds allow sooner. */
+static uint64_t next_look(uint64_t now_ns, uint64_t oldest_ns)
+{
+	uint64_t apart_ns =
+		threshold_ns / 16 < LOOKS_APART_NS ? threshold_ns / 16 : LOOKS_APART_NS;
+	uint64_t at_ns = oldest_ns + threshold_ns;
+
+	return at_ns > now_ns + apart_ns ? at_ns : now_ns + apart_ns;
+}
+
+void watchdog_look(uint64_t now_ns)
+{
+	uint_fast64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed);
+	struct lease overdue[BATCH];
+	uint64_t oldest_ns;
+	size_t count;
+
+	/* Before the leases are gone through: what begins meanwhile lowers it again. */
+	if (now_ns < due || !atomic_compare_exchange_strong(&due_ns, &due, NEVER)) {
+		return;
+	}
+	do {
+		count = lease_name_overdue(now_ns - threshold_ns, overdue, BATCH, &oldest_ns);
+		for (size_t i = 0; i < count; i++) {
+			journal_long_hold(&overdue[i], now_ns);
+		}
+	} while (count == BATCH);
+	if (oldest_ns != LEASE_NONE) {
+		lower(next_look(now_ns, oldest_ns));
+	}
+}
+
+void watchdog_look_at(struct lender *lender, uint64_t now_ns)
+{
+	uint64_t since_ns;
+
+	if (pool_near_limit(&lender->pool, now_ns, NEAR_LIMIT_NS, &since_ns)) {
+		journal_near_limit(lender, pool_count(&lender->pool), now_ns - since_ns);
+	}
+}

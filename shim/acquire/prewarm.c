@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Several sessions opened side by side, by one thread. */
+#include "acquire/prewarm.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "session/connect_notices.h"
+#include "session/reset.h"
+
+struct attempt {
+	PGconn *conn; /* NULL when over */
+	PostgresPollingStatusType wants;
+	struct opening opening;
+};
+
+static void begin(struct attempt *attempt, const struct libpq *libpq, const char *conninfo)
+{
+	*attempt = (struct attempt){.wants = PGRES_POLLING_WRITING};
+	attempt->conn = libpq->PQconnectStart(conninfo);
+	if (attempt->conn != NULL) {
+		opening_attach(&attempt->opening, libpq, attempt->conn);
+	}
+}
+
+/* Ends an attempt; the session if it is one to keep. */
+static struct session *end(struct attempt *attempt, const struct libpq *libpq)
+{
+	struct session *session = NULL;
+
+	opening_detach(&attempt->opening);
+	if (attempt->wants == PGRES_POLLING_OK &&
+	    opening_verdict(&attempt->opening) == DROP_NONE) {
+		session = session_adopt(libpq, attempt->conn);
+	}
+	if (session == NULL) {
+		libpq->PQfinish(attempt->conn);
+	} else {
+		reset_park(session);
+	}
+	attempt->conn = NULL;
+	return session;
+}
+
+/* Waits for any of the attempts to be ready; false at the deadline. */
+static bool wait_for_any(const struct attempt *attempts, uint32_t count,
+                         const struct libpq *libpq, struct pollfd *polls, uint64_t deadline_ns)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct attempt *a = &attempts[i];
+
+		polls[i].fd = a->conn != NULL ? libpq->PQsocket(a->conn) : -1;
+		polls[i].events = a->wants == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+		polls[i].revents = 0;
+	}
+	lock_assert_none();
+	return clock_monotonic_ns() < deadline_ns &&
+	       poll(polls, count, clock_ms_until(clock_monotonic_ns(), deadline_ns)) != 0;
+}
+
+static bool is_over(PostgresPollingStatusType wants)
+{
+	return wants != PGRES_POLLING_READING && wants != PGRES_POLLING_WRITING;
+}
+
+/*
+ * Begins `count` connects, drives them all until each has succeeded or failed or `deadline_ns`
+ * came, and stores the good sessions, in our care, in `out`. Returns how many.
+ */
+static uint32_t open_side_by_side(const struct libpq *libpq, const char *conninfo,
+                                  uint32_t count, uint64_t deadline_ns, struct session **out)
+{
+	struct attempt *attempts = calloc(count, sizeof(*attempts));
+	struct pollfd *polls = calloc(count, sizeof(*polls));
+	uint32_t under_way = 0;
+	uint32_t kept = 0;
+
+	if (attempts == NULL || polls == NULL) {
+		count = 0;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		begin(&attempts[i], libpq, conninfo);
+		under_way += attempts[i].conn != NULL;
+	}
+	while (under_way > 0 && wait_for_any(attempts, count, libpq, polls, deadline_ns)) {
+		for (uint32_t i = 0; i < count; i++) {
+			struct attempt *a = &attempts[i];
+
+			if (a->conn == NULL || polls[i].revents == 0) {
+				continue;
+			}
+			a->wants = libpq->PQconnectPoll(a->conn);
+			if (is_over(a->wants)) {
+				out[kept] = end(a, libpq);
+				kept += out[kept] != NULL;
+				under_way--;
+			}
+		}
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (attempts[i].conn != NULL) {
+			end(&attempts[i], libpq);
+		}
+	}
+	free(attempts);
+	free(polls);
+	return kept;
+}
+
+void prewarm_pool(struct acquisition *a)
+{
+	struct pool *pool = &a->lender->pool;
+	struct session **sessions;
+	uint32_t wanted =
+		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
+	uint32_t reserved;
+	uint32_t opened;
+	uint64_t now_ns = clock_monotonic_ns();
+
+	if (wanted > pool->limits.size) {
+		wanted = pool->limits.size;
+	}
+	/* One of them will be the program's: the acquire that comes next finds it idle. */
+	sessions = calloc(wanted > 0 ? wanted : 1, sizeof(*sessions));
+	if (sessions == NULL) {
+		return;
+	}
+	reserved = pool_reserve(pool, wanted);
+	pending_hold_rooms(&a->ticket, a->lender, reserved);
+	pending_block(&a->ticket, DEADLINE_NEVER);
+	opened = open_side_by_side(a->libpq, a->spelling->conninfo, reserved,
+	                           lending_settings.prewarm_ns > 0
+	                                   ? now_ns + lending_settings.prewarm_ns
+	                                   : DEADLINE_NEVER,
+	                           sessions);
+	if (!pending_back(&a->ticket)) {
+		reserved = pool_reserve(pool, opened);
+	}
+	pending_hold_nothing(&a->ticket);
+	for (uint32_t i = reserved; i < opened; i++) {
+		session_close(sessions[i]);
+		session_free(sessions[i]);
+	}
+	for (uint32_t i = 0; i < reserved; i++) {
+		struct session *session = i < opened ? sessions[i] : NULL;
+
+		if (session == NULL || !lending_enter(session, a->lender)) {
+			pool_open_failed(pool);
+			continue;
+		}
+		lending_stock(session, clock_monotonic_ns() - now_ns);
+	}
+	free(sessions);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Bytes of any length put together in memory that grows. */
+#include "base/text/keybuf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void blob_init(struct blob *b, char *buf, size_t size)
+{
+	*b = (struct blob){.data = buf, .size = size};
+}
+
+/* Moves to memory of twice the size; the old place is wiped, not just freed. */
+bool blob_make_room(struct blob *b, size_t n)
+{
+	size_t size = b->size * 2;
+	struct blob old = *b;
+	char *data;
+
+	if (b->failed) {
+		return false;
+	}
+	while (size < b->len + n) {
+		size *= 2;
+	}
+	data = malloc(size);
+	if (data == NULL) {
+		b->failed = true;
+		/* So that whoever adds something need not look at anything else. */
+		b->size = b->len;
+		return false;
+	}
+	memcpy(data, b->data, b->len);
+	blob_wipe(&old);
+	b->data = data;
+	b->size = size;
+	b->owned = true;
+	return true;
+}
+
+void blob_text(struct blob *b, const char *text)
+{
+	blob_bytes(b, text, strlen(text));
+}
+
+void blob_wipe(struct blob *b)
+{
+	explicit_bzero(b->data, b->len);
+	if (b->owned) {
+		free(b->data);
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* How logfmt writes a value. */
+#include "base/text/logfmt.h"
+
+#include <string.h>
+
+void logfmt_byte(struct text *t, unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (c == '"' || c == '\\') {
+		text_char(t, '\\');
+		text_char(t, (char)c);
+	} else if (c == '\n') {
+		text_str(t, "\\n");
+	} else if (c == '\t') {
+		text_str(t, "\\t");
+	} else if (c < ' ' || c == 0x7f) {
+		text_str(t, "\\x");
+		text_char(t, digits[c >> 4]);
+		text_char(t, digits[c & 15]);
+	} else {
+		text_char(t, (char)c);
+	}
+}
+
+void logfmt_bytes(struct text *t, const char *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		logfmt_byte(t, (unsigned char)s[i]);
+	}
+}
+
+bool logfmt_needs_quotes(const char *value)
+{
+	for (const char *s = value; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=') {
+			return true;
+		}
+	}
+	return *value == '\0';
+}
+
+void logfmt_value(struct text *t, const char *value)
+{
+	if (!logfmt_needs_quotes(value)) {
+		text_str(t, value);
+		return;
+	}
+	text_char(t, '"');
+	logfmt_bytes(t, value, strlen(value));
+	text_char(t, '"');
+}

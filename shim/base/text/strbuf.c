@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Text put together in a buffer of fixed size, without stdio and without malloc. */
+#include "base/text/strbuf.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text/decimal.h"
+
+void text_init(struct text *t, char *buf, size_t size)
+{
+	*t = (struct text){.buf = buf, .size = size};
+	buf[0] = '\0';
+}
+
+void text_bytes(struct text *t, const char *s, size_t n)
+{
+	size_t room = t->size - 1 - t->len;
+
+	if (n > room) {
+		n = room;
+		t->cut = true;
+	}
+	memcpy(t->buf + t->len, s, n);
+	t->len += n;
+	t->buf[t->len] = '\0';
+}
+
+void text_char(struct text *t, char c)
+{
+	if (t->len + 1 >= t->size) {
+		t->cut = true;
+		return;
+	}
+	t->buf[t->len++] = c;
+	t->buf[t->len] = '\0';
+}
+
+void text_str(struct text *t, const char *s)
+{
+	if (s != NULL) {
+		text_bytes(t, s, strlen(s));
+	}
+}
+
+void text_u64(struct text *t, uint64_t v)
+{
+	char digits[DECIMAL_MAX];
+
+	text_bytes(t, digits, (size_t)(decimal_put(digits, v) - digits));
+}
+
+void text_i64(struct text *t, int64_t v)
+{
+	if (v < 0) {
+		text_char(t, '-');
+		text_u64(t, (uint64_t)0 - (uint64_t)v);
+	} else {
+		text_u64(t, (uint64_t)v);
+	}
+}
+
+void text_hex(struct text *t, uint64_t v)
+{
+	char digits[16];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = "0123456789abcdef"[v % 16];
+		v /= 16;
+	} while (v > 0);
+	text_str(t, "0x");
+	text_bytes(t, digits + at, sizeof(digits) - at);
+}
+
+void text_count(struct text *t, uint64_t n, const char *noun)
+{
+	text_u64(t, n);
+	text_char(t, ' ');
+	text_str(t, noun);
+	text_str(t, n != 1 ? "s" : NULL);
+}
+
+void text_span(struct text *t, uint64_t ns)
+{
+	uint64_t unit = NS_PER_SEC;
+	const char *name = " s";
+
+	if (ns < NS_PER_MS) {
+		text_u64(t, ns / NS_PER_US);
+		text_str(t, " us");
+		return;
+	}
+	if (ns < NS_PER_SEC) {
+		unit = NS_PER_MS;
+		name = " ms";
+	}
+	text_u64(t, ns / unit);
+	text_char(t, '.');
+	text_u64(t, ns % unit / (unit / 10));
+	text_str(t, name);
+}
+
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* True if `fd` takes something by then. */
+static bool is_ready(int fd, uint64_t deadline_ns)
+{
+	uint64_t now = clock_monotonic_ns();
+	struct pollfd ready = {.fd = fd, .events = POLLOUT};
+	uint64_t ms = deadline_ns > now ? (deadline_ns - now) / NS_PER_MS + 1 : 0;
+
+	return poll(&ready, 1, (int)ms) > 0 && (ready.revents & POLLNVAL) == 0;
+}
+
+/*
+ * Writes without waiting, which O_NONBLOCK cannot be set for: others have the same open file.
+ * Where the kernel cannot for this kind of file, what is ready takes PIPE_BUF bytes.
+ */
+static ssize_t write_now(int fd, const char *bytes, size_t n)
+{
+	struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = n};
+	ssize_t done = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+
+	if (done >= 0 || errno == EAGAIN || errno == EINTR || errno == EPIPE) {
+		return done;
+	}
+	if (!is_ready(fd, 0)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return write(fd, bytes, n);
+}
+
+static bool write_all(const struct text *t, int fd, uint64_t patience_ns)
+{
+	int saved_errno = errno;
+	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
+	bool regular = is_regular(fd);
+	size_t done = 0;
+
+	while (done < t->len) {
+		size_t left = t->len - done;
+		ssize_t n = regular ? write(fd, t->buf + done, left)
+		                    : write_now(fd, t->buf + done,
+		                                left < PIPE_BUF ? left : PIPE_BUF);
+
+		if (n > 0) {
+			done += (size_t)n;
+		} else if (n == 0 || (errno != EINTR && errno != EAGAIN) ||
+		           (errno == EAGAIN && !is_ready(fd, deadline_ns))) {
+			break;
+		}
+	}
+	errno = saved_errno;
+	return done == t->len;
+}
+
+bool text_print(const struct text *t, int fd, uint64_t patience_ns)
+{
+	static const struct timespec at_once;
+	static atomic_bool gave_up;
+	sigset_t pipe_signal;
+	sigset_t before;
+	sigset_t pending;
+	bool written;
+	bool was_pending;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	sigpending(&pending);
+	was_pending = sigismember(&pending, SIGPIPE) == 1;
+	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	written = write_all(t, fd, atomic_load(&gave_up) ? 0 : patience_ns);
+	atomic_store(&gave_up, !written);
+	if (!written && !was_pending) {
+		int saved_errno = errno;
+
+		/* Takes the signal our own write caused, if it caused one. */
+		sigtimedwait(&pipe_signal, NULL, &at_once);
+		errno = saved_errno;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return written;
+}

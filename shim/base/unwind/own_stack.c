@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* How much of the stack that a thread is on may be read. */
+#include "base/unwind/own_stack.h"
+
+#include <sys/auxv.h>
+
+#include "base/cold.h"
+#include "base/thread/pid.h"
+#include "base/thread/thread_block.h"
+#include "base/unwind/readable.h"
+
+/* A frame larger than this is not walked through; a given stack that is higher is not learnt.
+ */
+#define PAGES_MAX 256
+
+/* The stack that the C library gave to the thread, as far as it is known. */
+struct given {
+	struct own_stack known;
+	bool sought;
+};
+
+_Static_assert(sizeof(struct given) <= sizeof(((struct thread_block *)0)->given),
+               "it fits into its part");
+
+static uintptr_t page_of(uintptr_t address)
+{
+	return address - address % READABLE_PAGE;
+}
+
+/*
+ * Something at the top of the given stack: of the first thread the bytes that the kernel puts
+ * there, of others the descriptor that the thread's register points to.
+ */
+static uintptr_t find_top(void)
+{
+	return self_tid() == self_pid() ? getauxval(AT_RANDOM)
+	                                : (uintptr_t)__builtin_thread_pointer();
+}
+
+/* On another stack than that there is a gap on the way to its top. */
+static COLD void seek(struct given *given, uintptr_t pointer)
+{
+	struct own_stack stack = {page_of(pointer), page_of(pointer) + READABLE_PAGE};
+	uintptr_t top = find_top();
+
+	given->sought = true;
+	if (pointer < top && own_stack_extend(&stack, page_of(top))) {
+		given->known = stack;
+	}
+}
+
+static bool is_part(const struct given *given, uintptr_t pointer)
+{
+	return given != NULL && pointer >= given->known.low && pointer < given->known.high;
+}
+
+void own_stack_begin(struct own_stack *stack, uintptr_t pointer)
+{
+	struct given *given = THREAD_PART(struct given, given);
+
+	if (given != NULL && !given->sought) {
+		seek(given, pointer);
+	}
+	stack->low = pointer;
+	stack->high =
+		is_part(given, pointer) ? given->known.high : page_of(pointer) + READABLE_PAGE;
+}
+
+bool own_stack_move(struct own_stack *stack, uintptr_t pointer)
+{
+	if (!is_part(THREAD_PART(struct given, given), pointer) &&
+	    !readable_page(page_of(pointer))) {
+		return false;
+	}
+	own_stack_begin(stack, pointer);
+	return true;
+}
+
+bool own_stack_extend(struct own_stack *stack, uintptr_t address)
+{
+	struct given *given = THREAD_PART(struct given, given);
+
+	if (address >= stack->high && address - stack->high >= PAGES_MAX * READABLE_PAGE) {
+		return false;
+	}
+	while (stack->high <= address && readable_page(stack->high)) {
+		stack->high += READABLE_PAGE;
+		if (given != NULL && stack->high == given->known.low) {
+			/* It is that stack, deeper than it was seen before. */
+			given->known.low = page_of(stack->low);
+			stack->high = given->known.high;
+		}
+	}
+	return address < stack->high;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Reading memory that may not be there. */
+#include "base/unwind/safe_read.h"
+
+#include <string.h>
+
+#include "base/unwind/readable.h"
+
+#define PAGE READABLE_PAGE
+
+static bool may_touch(struct peek *p, uintptr_t page)
+{
+	for (unsigned i = 0; i < p->count && i < PEEK_PAGES; i++) {
+		if (p->pages[i] == page) {
+			return true;
+		}
+	}
+	if (page == 0 || !readable_page(page)) {
+		return false;
+	}
+	if (!p->doubting) {
+		p->pages[p->count++ % PEEK_PAGES] = page;
+	}
+	return true;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+
+/* It knows about objects, and here only pages count. */
+__attribute__((no_sanitize_address)) static void copy(char *to, uintptr_t from, size_t n)
+{
+	const volatile char *bytes = (const volatile char *)from;
+
+	for (size_t i = 0; i < n; i++) {
+		to[i] = bytes[i];
+	}
+}
+
+#else
+
+static void copy(char *to, uintptr_t from, size_t n)
+{
+	memcpy(to, (const void *)from, n);
+}
+
+#endif
+
+bool peek(struct peek *p, void *to, uintptr_t from, size_t n)
+{
+	uintptr_t page = from / PAGE * PAGE;
+
+	if (from < PAGE || from + n < from) {
+		return false;
+	}
+	for (; !p->trusting && page < from + n; page += PAGE) {
+		if (!may_touch(p, page)) {
+			return false;
+		}
+	}
+	copy(to, from, n);
+	return true;
+}
+
+uintptr_t peek_pointer(struct peek *p, uintptr_t from)
+{
+	uintptr_t value;
+
+	return peek(p, &value, from, sizeof(value)) ? value : 0;
+}
+
+uint32_t peek_u32(struct peek *p, uintptr_t from)
+{
+	uint32_t value;
+
+	return peek(p, &value, from, sizeof(value)) ? value : 0;
+}
+
+/* In pieces that end where pages do, because the string may be the last on its page. */
+ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max)
+{
+	char piece[64];
+	size_t length = 0;
+
+	while (length < max) {
+		size_t n = sizeof(piece) - (from + length) % sizeof(piece);
+		const char *end;
+
+		if (!peek(p, piece, from + length, n)) {
+			return -1;
+		}
+		end = memchr(piece, '\0', n);
+		if (end != NULL) {
+			length += (size_t)(end - piece);
+			return length < max ? (ptrdiff_t)length : -1;
+		}
+		length += n;
+	}
+	return -1;
+}
+
+static bool are_equal(struct peek *p, uintptr_t from, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char c;
+
+		if (!peek(p, &c, from + i, 1) || c != bytes[i]) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool peek_starts(struct peek *p, uintptr_t from, const char *start)
+{
+	return are_equal(p, from, start, strlen(start));
+}
+
+bool peek_is(struct peek *p, uintptr_t from, const char *whole)
+{
+	return are_equal(p, from, whole, strlen(whole) + 1);
+}

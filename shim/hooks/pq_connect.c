@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The PQ* functions we answer for: connections. Those that send work are in pq_query.c, those
+ * that cancel it in pq_cancel.c.
+ *
+ * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
+ * PostgreSQL's documentation); what differs from libpq is said at the function. None
+ * holds a policy: find the libpq that the caller means, enter the guard, hand over.
+ *
+ * A call that comes from within a libpq passes through: libpq calls its own exported
+ * functions through the dynamic linker, PQconnectdb its PQconnectStart, PQping its
+ * PQfinish. So does everything in a process that is not ours.
+ *
+ * Where no libpq is to be found the functions fail as libpq does without memory.
+ */
+#include "hooks/interposed.h"
+
+#include "acquire/acquire.h"
+#include "acquire/async/async_connect.h"
+#include "acquire/lend/lending.h"
+#include "base/libpq/libpq.h"
+#include "hooks/lifecycle.h"
+#include "key/conninfo.h"
+#include "session/connect_notices.h"
+
+#define CALLER __builtin_return_address(0)
+
+/* ---- connecting ------------------------------------------------------------------ */
+
+/* Makes a connection as libpq would; and as the pool does, in its place. */
+typedef PGconn *plain_connect(const struct libpq *libpq, const struct connect_call *call);
+typedef PGconn *pooled_connect(const struct libpq *libpq, const struct connect_call *call,
+                               const void *caller);
+
+/* What a connect that libpq itself has failed leaves behind. */
+static void pass_errno(struct guard *guard, const struct libpq *libpq, const PGconn *conn)
+{
+	if (libpq->PQstatus(conn) == CONNECTION_BAD && broker_refusal(conn) == NULL) {
+		process_pass_errno(guard);
+	}
+}
+
+static PGconn *answer(const struct connect_call *call, const void *caller,
+                      plain_connect *plainly, pooled_connect *from_pool)
+{
+	struct libpq_caller from = libpq_of_caller(caller);
+	struct guard guard;
+	PGconn *conn;
+
+	if (from.libpq == NULL) {
+		return NULL;
+	}
+	if (from.inside || !process_enter(&guard)) {
+		conn = plainly(from.libpq, call);
+		opening_begun(from.libpq, call->conninfo, conn);
+		return conn;
+	}
+	conn = from_pool(from.libpq, call, caller);
+	pass_errno(&guard, from.libpq, conn);
+	process_connected(from.libpq, conn);
+	process_leave(&guard);
+	return conn;
+}
+
+static PGconn *answer_connect(const struct connect_call *call, const void *caller)
+{
+	return answer(call, caller, conninfo_connect, broker_acquire);
+}
+
+static PGconn *answer_start(const struct connect_call *call, const void *caller)
+{
+	return answer(call, caller, conninfo_start, handshake_start);
+}
+
+/* Answered from the pool: the session may be older than the call. */
+ENTRY PGconn *PQconnectdb(const char *conninfo)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* As PQconnectdb. */
+ENTRY PGconn *PQconnectdbParams(const char *const *keywords, const char *const *values,
+                                int expand_dbname)
+{
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand_dbname};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* As PQconnectdb. */
+ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *pgoptions,
+                           const char *pgtty, const char *dbName, const char *login,
+                           const char *pwd)
+{
+	struct connect_call call = {.function = CONNECT_LOGIN,
+	                            .login = {[LOGIN_HOST] = pghost,
+	                                      [LOGIN_PORT] = pgport,
+	                                      [LOGIN_OPTIONS] = pgoptions,
+	                                      [LOGIN_TTY] = pgtty,
+	                                      [LOGIN_DBNAME] = dbName,
+	                                      [LOGIN_USER] = login,
+	                                      [LOGIN_PASSWORD] = pwd}};
+
+	return answer_connect(&call, CALLER);
+}
+
+/* Answered from the pool, never waiting; the status is not CONNECTION_OK before it is leased.
+ */
+ENTRY PGconn *PQconnectStart(const char *conninfo)
+{
+	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
+
+	return answer_start(&call, CALLER);
+}
+
+/* As PQconnectStart. */
+ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values,
+                                   int expand_dbname)
+{
+	struct connect_call call = {.function = CONNECT_PARAMS,
+	                            .keywords = keywords,
+	                            .values = values,
+	                            .expand_dbname = expand_dbname};
+
+	return answer_start(&call, CALLER);
+}
+
+/* A step of such a connect. PQsocket may be another descriptor after each. */
+ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PostgresPollingStatusType wants;
+	struct guard guard;
+
+	if (from.libpq == NULL) {
+		return PGRES_POLLING_FAILED;
+	}
+	if (from.inside) {
+		opening_pass(conn);
+	}
+	if (from.inside || !process_enter(&guard)) {
+		/* A step of ours cannot be taken here, and one of libpq's would be too far. */
+		return !from.inside && process_is_barred() ? PGRES_POLLING_FAILED
+		                                           : from.libpq->PQconnectPoll(conn);
+	}
+	wants = handshake_poll(from.libpq, conn, CALLER);
+	if (wants == PGRES_POLLING_OK) {
+		process_connected(from.libpq, conn);
+	} else if (wants == PGRES_POLLING_FAILED) {
+		pass_errno(&guard, from.libpq, conn);
+	}
+	process_leave(&guard);
+	return wants;
+}
+
+/* ---- finishing ------------------------------------------------------------------- */
+
+/* Gives the session back; it is really finished only if the pool does not want it. */
+ENTRY void PQfinish(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+
+	if (conn == NULL) {
+		return;
+	}
+	if (!from.inside && process_enter(&guard)) {
+		broker_release(from.libpq, conn, CALLER);
+		process_leave(&guard);
+	} else if (!from.inside && process_is_barred() &&
+	           broker_postpone(from.libpq, conn, CALLER)) {
+		return;
+	} else if (from.libpq != NULL) {
+		from.libpq->PQfinish(conn);
+	}
+}
+
+/* ---- connecting anew under the same PGconn ---------------------------------------- */
+
+/* Reconnects for real; a connection that we refused asks for a session again. */
+ENTRY void PQreset(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+	int started;
+
+	if (from.libpq == NULL) {
+		return;
+	}
+	if (!process_enter(&guard)) {
+		from.libpq->PQreset(conn);
+		return;
+	}
+	if (broker_misuse(conn, __func__, CALLER) ||
+	    (handshake_retry(conn, CALLER, &started) && !started)) {
+		process_leave(&guard);
+		return;
+	}
+	if (handshake_reset(conn)) {
+		process_connected(from.libpq, conn);
+	} else {
+		broker_taint(conn, DROP_PROGRAM_RESET);
+		process_leave(&guard);
+		from.libpq->PQreset(conn);
+		if (!process_enter(&guard)) {
+			return;
+		}
+		broker_note_reset(conn);
+	}
+	process_leave(&guard);
+}
+
+/* As PQreset. */
+ENTRY int PQresetStart(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct guard guard;
+	int started = 0;
+
+	if (from.libpq == NULL) {
+		return 0;
+	}
+	if (!process_enter(&guard)) {
+		return from.libpq->PQresetStart(conn);
+	}
+	if (!broker_misuse(conn, __func__, CALLER) &&
+	    !handshake_retry(conn, CALLER, &started) &&
+	    !handshake_reset_start(conn, &started)) {
+		broker_taint(conn, DROP_PROGRAM_RESET);
+		started = from.libpq->PQresetStart(conn);
+		process_pass_errno(&guard);
+	}
+	process_leave(&guard);
+	return started;
+}
+
+/* As PQreset. */
+ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PostgresPollingStatusType wants = PGRES_POLLING_FAILED;
+	struct guard guard;
+
+	if (from.libpq == NULL) {
+		return wants;
+	}
+	if (!process_enter(&guard)) {
+		return process_is_barred() ? wants : from.libpq->PQresetPoll(conn);
+	}
+	if (handshake_pending(conn)) {
+		wants = handshake_poll(from.libpq, conn, CALLER);
+	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
+		wants = from.libpq->PQresetPoll(conn);
+		process_pass_errno(&guard);
+		if (wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED) {
+			broker_note_reset(conn);
+		}
+	}
+	if (wants == PGRES_POLLING_OK) {
+		process_connected(from.libpq, conn);
+	}
+	process_leave(&guard);
+	return wants;
+}
+
+/* ---- what a connection says of itself --------------------------------------------- */
+
+/* A connection that we refused says why. */
+ENTRY char *PQerrorMessage(const PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	const char *refusal = from.inside ? NULL : broker_refusal(conn);
+
+	if (refusal == NULL && !from.inside) {
+		refusal = handshake_error(conn);
+	}
+	if (refusal != NULL) {
+		return (char *)refusal;
+	}
+	return from.libpq != NULL ? from.libpq->PQerrorMessage(conn) : (char *)"";
+}
+
+/* Not CONNECTION_OK while a connect of ours is in progress. */
+ENTRY ConnStatusType PQstatus(const PGconn *conn)
+{
+	const struct libpq *own = lending_libpq(conn);
+	ConnStatusType status = CONNECTION_BAD;
+	struct libpq_caller from;
+
+	if (own != NULL) {
+		return own->PQstatus(conn);
+	}
+	from = libpq_of_caller(CALLER);
+	if (from.libpq != NULL && (from.inside || !handshake_status(conn, &status))) {
+		status = from.libpq->PQstatus(conn);
+	}
+	return status;
+}
+
+/* None for a connection that we refused. */
+ENTRY int PQsocket(const PGconn *conn)
+{
+	const struct libpq *own = lending_show_socket(conn);
+	struct libpq_caller from;
+	int fd = -1;
+
+	if (own != NULL) {
+		return own->PQsocket(conn);
+	}
+	from = libpq_of_caller(CALLER);
+	if (from.libpq != NULL && (from.inside || !handshake_socket(conn, &fd))) {
+		fd = from.libpq->PQsocket(conn);
+	}
+	return fd;
+}
+
+/* Without the connect_timeout that was put in. */
+ENTRY PQconninfoOption *PQconninfo(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	PQconninfoOption *options = NULL;
+
+	if (from.libpq != NULL) {
+		options = from.libpq->PQconninfo(conn);
+		if (!from.inside) {
+			conninfo_hide(from.libpq, options);
+		}
+	}
+	return options;
+}
+
+/* ---- what cannot be undone --------------------------------------------------------- */
+
+/* Before the call: the connect in progress may have to be begun anew for it. */
+static void taint(PGconn *conn, enum drop_reason why)
+{
+	struct guard guard;
+
+	if (process_enter(&guard)) {
+		broker_taint(conn, why);
+		process_leave(&guard);
+	}
+}
+
+/* The session will not be lent again: there is no call that deregisters. */
+ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
+                              void *passThrough)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER)) {
+		return 0;
+	}
+	taint(conn, DROP_EVENT_PROC);
+	return from.libpq->PQregisterEventProc(conn, proc, name, passThrough);
+}
+
+/* The session will not be lent again: our own traffic must not be in the trace. */
+ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER)) {
+		taint(conn, DROP_TRACED);
+		from.libpq->PQtrace(conn, debug_port);
+	}
+}
+
+/* None before the connect is over, whatever the session in its place has. */
+static bool has_handle(const struct libpq_caller *from, const PGconn *conn)
+{
+	return from->libpq != NULL && (from->inside || !handshake_hides(conn));
+}
+
+/* The session will not be lent again: the program may change the handle it gets. */
+ENTRY void *PQgetssl(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle = has_handle(&from, conn) ? from.libpq->PQgetssl(conn) : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* As PQgetssl. */
+ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle =
+		has_handle(&from, conn) ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* As PQgetssl. */
+ENTRY void *PQgetgssctx(PGconn *conn)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+	void *handle = has_handle(&from, conn) && from.libpq->PQgetgssctx != NULL
+	                       ? from.libpq->PQgetgssctx(conn)
+	                       : NULL;
+
+	if (handle != NULL && !from.inside) {
+		broker_taint(conn, DROP_HANDLE_TAKEN);
+	}
+	return handle;
+}
+
+/* With a hook other than libpq's own this libpq's connects are not pooled any more. */
+ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
+{
+	struct libpq_caller from = libpq_of_caller(CALLER);
+
+	if (from.libpq == NULL || from.libpq->PQsetSSLKeyPassHook_OpenSSL == NULL) {
+		return;
+	}
+	if (hook != NULL && hook != from.libpq->PQdefaultSSLKeyPassHook_OpenSSL) {
+		libpq_note_key_hook(from.libpq);
+	}
+	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The files that a connection's identity depends on, and whether they changed. */
+#include "key/file_stamp.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text/path.h"
+
+static int64_t to_ns(const struct timespec *ts)
+{
+	return (int64_t)ts->tv_sec * (int64_t)NS_PER_SEC + ts->tv_nsec;
+}
+
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* FNV-1a, going on from `hash`. */
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
+{
+	const unsigned char *byte = bytes;
+
+	while (n-- > 0) {
+		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
+	}
+	return hash;
+}
+
+static void take_times(struct watch_print *print, const struct stat *st)
+{
+	print->mtime_ns = to_ns(&st->st_mtim);
+	print->ctime_ns = to_ns(&st->st_ctim);
+	print->mode = st->st_mode;
+	print->uid = st->st_uid;
+}
+
+static uint64_t hash_entry(const char *folder, const char *name)
+{
+	struct watch_print print = {0};
+	struct stat st;
+	char *path = path_join(folder, name);
+
+	if (path != NULL && stat(path, &st) == 0) {
+		print.ino = st.st_ino;
+		print.size = st.st_size;
+		take_times(&print, &st);
+	}
+	free(path);
+	return hash_bytes(hash_bytes(HASH_START, &print, sizeof(print)), name, strlen(name));
+}
+
+static DIR *open_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (folder == NULL && fd >= 0) {
+		close(fd);
+	}
+	return folder;
+}
+
+/* Whether there are few enough to look at each, each time. */
+static enum watch_depth depth_of(const char *path)
+{
+	DIR *folder = open_folder(path);
+	unsigned count = 0;
+
+	while (folder != NULL && count <= WATCH_ENTRIES_MAX && readdir(folder) != NULL) {
+		count++;
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return count <= WATCH_ENTRIES_MAX ? WATCH_ENTRIES : WATCH_TIMES;
+}
+
+/* The files in a folder in one number, whatever their order. */
+static int64_t digest_of(const char *path)
+{
+	DIR *folder = open_folder(path);
+	const struct dirent *entry;
+	uint64_t sum = 0;
+
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		sum += hash_entry(path, entry->d_name);
+	}
+	if (folder != NULL) {
+		closedir(folder);
+	}
+	return (int64_t)sum;
+}
+
+static struct watch_print take_print(const char *path, enum watch_depth depth)
+{
+	struct watch_print print = {0};
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		print.error = errno;
+		return print;
+	}
+	print.dev = st.st_dev;
+	print.ino = st.st_ino;
+	if (!S_ISDIR(st.st_mode)) {
+		print.size = st.st_size;
+		take_times(&print, &st);
+	} else if (depth != WATCH_WHICH) {
+		print.size = depth == WATCH_ENTRIES ? digest_of(path) : 0;
+		take_times(&print, &st);
+	}
+	return print;
+}
+
+static void add_print(struct watch_list *list, const char *path, enum watch_depth depth,
+                      const struct watch_print *print)
+{
+	char *copy;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->files[i].depth == depth && strcmp(list->files[i].path, path) == 0) {
+			return;
+		}
+	}
+	copy = list->count < WATCH_MAX ? strdup(path) : NULL;
+	if (copy == NULL) {
+		list->failed = true;
+		return;
+	}
+	list->files[list->count].path = copy;
+	list->files[list->count].depth = depth;
+	list->files[list->count].print = *print;
+	list->count++;
+}
+
+/*
+ * Shortens the path of a file that does not exist to that of the first folder on the way to
+ * it that does not: one look at that is enough for all the files that might be in it.
+ */
+static void find_gap(char *path, struct watch_print *print)
+{
+	char *slash;
+
+	while (print->error == ENOENT && (slash = strrchr(path, '/')) != NULL &&
+	       slash != path) {
+		struct watch_print above;
+
+		*slash = '\0';
+		above = take_print(path, WATCH_WHICH);
+		if (above.error != ENOENT) {
+			*slash = '/';
+			return;
+		}
+		*print = above;
+	}
+}
+
+static void add(struct watch_list *list, const char *path, enum watch_depth depth)
+{
+	struct watch_print print = take_print(path, depth);
+	char *shortened = strdup(path);
+
+	if (shortened == NULL) {
+		list->failed = true;
+		return;
+	}
+	find_gap(shortened, &print);
+	add_print(list, shortened, depth, &print);
+	free(shortened);
+	if (path[0] != '/') {
+		print = take_print(".", WATCH_WHICH);
+		add_print(list, ".", WATCH_WHICH, &print);
+	}
+}
+
+void watch_add(struct watch_list *list, const char *path)
+{
+	add(list, path, WATCH_WHICH);
+}
+
+void watch_add_contents(struct watch_list *list, const char *path)
+{
+	add(list, path, depth_of(path));
+}
+
+bool watch_unchanged(const struct watch_list *list)
+{
+	int saved_errno = errno;
+	bool unchanged = true;
+
+	for (size_t i = 0; i < list->count && unchanged; i++) {
+		struct watch_print now = take_print(list->files[i].path, list->files[i].depth);
+
+		unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
+	}
+	errno = saved_errno;
+	return unchanged;
+}
+
+void watch_describe(const struct watch_list *list, struct blob *key)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		blob_field(key, list->files[i].path);
+		blob_bytes(key, &list->files[i].print, sizeof(list->files[i].print));
+	}
+}
+
+void watch_free(struct watch_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->files[i].path);
+	}
+	list->count = 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The files that a connection's identity depends on, and whether they changed.
+ *
+ * A file is known by device, inode, size, times, mode and owner, or by the error
+ * that stat(2) gives for it; a folder by device and inode, where what matters of it
+ * is only which one it is (the working directory that relative paths start from). Where its
+ * contents matter its times count, too, and, up to WATCH_ENTRIES_MAX of them, the files in it.
+ */
+#ifndef PQPOOL_KEY_FILE_STAMP_H
+#define PQPOOL_KEY_FILE_STAMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/text/keybuf.h"
+
+#define WATCH_MAX         32
+#define WATCH_ENTRIES_MAX 64
+
+struct watch_print {
+	uint64_t dev;
+	uint64_t ino;
+	int64_t size;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	uint32_t mode;
+	uint32_t uid;
+	int32_t error;
+	uint32_t unused; /* no hidden padding: prints are compared and hashed as bytes */
+};
+
+/* What of a folder matters. */
+enum watch_depth {
+	WATCH_WHICH, /* only which one it is */
+	WATCH_TIMES, /* what its own times tell of what is in it */
+	WATCH_ENTRIES
+};
+
+struct watch_list {
+	size_t count;
+	bool failed; /* out of memory, or too many files */
+	struct {
+		char *path;
+		enum watch_depth depth;
+		struct watch_print print;
+	} files[WATCH_MAX];
+};
+
+/*
+ * Adds a file, taking its print now; twice the same is once. In place of one that does not
+ * exist the first folder that is missing on the way to it.
+ */
+void watch_add(struct watch_list *list, const char *path);
+
+/* The same for a folder and what is in it. */
+void watch_add_contents(struct watch_list *list, const char *path);
+
+/* True if every file is as it was when it was added. errno is kept. */
+bool watch_unchanged(const struct watch_list *list);
+
+/* Adds paths and prints to a key. */
+void watch_describe(const struct watch_list *list, struct blob *key);
+
+void watch_free(struct watch_list *list);
+
+#endif

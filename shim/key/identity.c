@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Arguments and environment into a pool key. */
+#include "key/identity.h"
+
+#include <langinfo.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cold.h"
+#include "base/lock.h"
+#include "base/scratch.h"
+#include "base/text/keybuf.h"
+#include "base/text/logfmt.h"
+#include "base/text/strbuf.h"
+#include "key/effective_options.h"
+#include "key/environment.h"
+#include "key/home_folder.h"
+#include "key/inputs.h"
+#include "key/service_file.h"
+
+/* A program that never spells a connect the same way twice must not grow for ever. */
+#define SPELLINGS_MAX 1024
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
+static struct spelling *spellings;
+static struct identity *identities;
+static struct identity_settings settings;
+
+void identity_configure(const struct identity_settings *wanted)
+{
+	settings = *wanted;
+}
+
+/* Everything one call depends on, but for files, in a form that is cheap to compare. */
+static inline void put_inputs(struct blob *b, const struct libpq *libpq,
+                              const struct connect_call *call)
+{
+	char how[2] = {(char)call->function, (char)(call->expand_dbname != 0)};
+
+	blob_bytes(b, how, sizeof(how));
+	meaning_put_process(b, libpq);
+	if (call->function == CONNECT_STRING) {
+		blob_field(b, call->conninfo);
+	}
+	if (call->function == CONNECT_LOGIN) {
+		for (size_t i = 0; i < LOGIN_ARGUMENTS; i++) {
+			blob_field(b, call->login[i]);
+		}
+	}
+	if (call->function == CONNECT_PARAMS && call->keywords != NULL &&
+	    call->values != NULL) {
+		for (size_t i = 0; call->keywords[i] != NULL; i++) {
+			blob_field(b, call->keywords[i]);
+			blob_field(b, call->values[i]);
+		}
+	}
+	blob_bytes(b, "", 1);
+	/* Another call, or no memory: the environment changes nothing of that. */
+	if (b->failed) {
+		return;
+	}
+	/* What client_encoding=auto stands for follows the program's locale. */
+	blob_field(b, nl_langinfo(CODESET));
+	environment_put(b);
+}
+
+static COLD void free_identity(struct identity *identity)
+{
+	explicit_bzero(identity->key, identity->key_len);
+	watch_free(&identity->watches);
+	free(identity);
+}
+
+/* As libpq reads it; 0 = none. */
+static uint64_t connect_timeout_ns(const struct conninfo *ci)
+{
+	long timeout_s = strtol(conninfo_value(ci, "connect_timeout"), NULL, 10);
+
+	return timeout_s > 0 && timeout_s <= INT32_MAX ? (uint64_t)timeout_s * NS_PER_SEC : 0;
+}
+
+/* A new one with this key, not in the table yet; it takes over the watches. */
+static struct identity *make(const struct conninfo *ci, const struct blob *key,
+                             size_t surroundings_at, struct watch_list *watches)
+{
+	char label[256];
+	size_t label_size;
+	struct text t;
+	struct identity *fresh;
+
+	text_init(&t, label, sizeof(label));
+	meaning_label(&t, ci);
+	label_size = t.len + 1;
+	fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
+	if (fresh == NULL) {
+		watch_free(watches);
+		return NULL;
+	}
+	fresh->libpq = ci->libpq;
+	fresh->home_unknown = ci->home_unknown;
+	fresh->connect_timeout_ns = connect_timeout_ns(ci);
+	fresh->follows_locale = meaning_follows_locale(ci);
+	fresh->watches = *watches;
+	fresh->key_len = key->len;
+	fresh->surroundings_at = surroundings_at;
+	memcpy(fresh->key, key->data, key->len);
+	fresh->label = memcpy(fresh->key + key->len, label, label_size);
+	fresh->label_plain = !logfmt_needs_quotes(label);
+	return fresh;
+}
+
+/* The one with the same key, counted once more, which may be `fresh`; that is consumed. */
+static struct identity *intern(struct identity *fresh)
+{
+	struct identity *identity;
+
+	lock_take(&lock);
+	HASH_FIND(hh, identities, fresh->key, fresh->key_len, identity);
+	if (identity == NULL) {
+		HASH_ADD_KEYPTR(hh, identities, fresh->key, fresh->key_len, fresh);
+		if (fresh->hh.tbl != NULL) {
+			identity = fresh;
+			fresh = NULL;
+		}
+	}
+	if (identity != NULL) {
+		identity->refs++;
+	}
+	lock_drop(&lock);
+	if (fresh != NULL) {
+		free_identity(fresh);
+	}
+	return identity;
+}
+
+/* Takes over the watches. NULL: out of memory. */
+static struct identity *identity_of(const struct conninfo *ci, struct watch_list *watches)
+{
+	char buf[1024];
+	struct blob key;
+	size_t surroundings_at;
+	struct identity *fresh = NULL;
+
+	blob_init(&key, buf, sizeof(buf));
+	meaning_put(&key, ci);
+	watch_describe(watches, &key);
+	surroundings_at = key.len;
+	meaning_put_surroundings(&key, ci->libpq, ci->options, meaning_follows_locale(ci));
+	if (!key.failed) {
+		fresh = make(ci, &key, surroundings_at, watches);
+	} else {
+		watch_free(watches);
+	}
+	blob_wipe(&key);
+	return fresh != NULL ? intern(fresh) : NULL;
+}
+
+bool identity_holds(const struct identity *identity)
+{
+	PQconninfoOption *options = conninfo_template(identity->libpq);
+	struct blob surroundings;
+
+	if (options == NULL) {
+		return false;
+	}
+	blob_hold_against(&surroundings, identity->key + identity->surroundings_at,
+	                  identity->key_len - identity->surroundings_at);
+	meaning_put_surroundings(&surroundings, identity->libpq, options,
+	                         identity->follows_locale);
+	identity->libpq->PQconninfoFree(options);
+	return blob_is_alike(&surroundings) && watch_unchanged(&identity->watches);
+}
+
+static COLD void free_spelling(struct spelling *spelling)
+{
+	if (spelling->identity != NULL) {
+		identity_release(spelling->identity);
+	}
+	if (spelling->conninfo != NULL) {
+		explicit_bzero((char *)spelling->conninfo, strlen(spelling->conninfo));
+		free((char *)spelling->conninfo);
+	}
+	explicit_bzero(spelling->inputs, spelling->inputs_len);
+	free(spelling);
+}
+
+/* What libpq makes of the call; false if it is not to be pooled. */
+static bool read_call(struct conninfo *ci, const struct libpq *libpq,
+                      const struct connect_call *call, struct watch_list *watches)
+{
+	if (!conninfo_read(ci, libpq, call, settings.route)) {
+		return false;
+	}
+	if (!service_watch(watches, ci) || !merge_options(ci) || !meaning_is_shared(ci) ||
+	    !merge_rest(ci)) {
+		conninfo_free(ci);
+		return false;
+	}
+	meaning_watch(watches, ci);
+	return true;
+}
+
+static struct spelling *understand_by(struct watch_list *watches, const struct libpq *libpq,
+                                      const struct connect_call *call,
+                                      const struct blob *inputs)
+{
+	struct conninfo ci;
+	struct spelling *spelling;
+
+	if (!read_call(&ci, libpq, call, watches)) {
+		watch_free(watches);
+		return NULL;
+	}
+	spelling = calloc(1, sizeof(*spelling) + inputs->len);
+	if (spelling == NULL || watches->failed) {
+		free(spelling);
+		watch_free(watches);
+		conninfo_free(&ci);
+		return NULL;
+	}
+	atomic_init(&spelling->refs, 1);
+	spelling->inputs_len = inputs->len;
+	memcpy(spelling->inputs, inputs->data, inputs->len);
+	spelling->conninfo = conninfo_text(&ci, settings.connect_timeout_s);
+	spelling->identity = identity_of(&ci, watches);
+	conninfo_free(&ci);
+	if (spelling->identity == NULL || spelling->conninfo == NULL) {
+		free_spelling(spelling);
+		return NULL;
+	}
+	return spelling;
+}
+
+_Static_assert(sizeof(struct watch_list) <= SCRATCH_BYTES, "it fits into scratch");
+
+/* Understands a call that was not seen before; not in the table yet, counted once. */
+static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
+                                   const struct blob *inputs)
+{
+	struct watch_list *watches = scratch_take();
+	struct spelling *spelling = NULL;
+
+	if (watches != NULL) {
+		memset(watches, 0, sizeof(*watches));
+		spelling = understand_by(watches, libpq, call, inputs);
+	}
+	scratch_give(watches);
+	return spelling;
+}
+
+/* Gives one reference back; true if it was the last. */
+static bool let_go(struct spelling *spelling)
+{
+	return atomic_fetch_sub_explicit(&spelling->refs, 1, memory_order_acq_rel) == 1;
+}
+
+/* Takes a spelling out of the table, which holds one reference; returns it to free. */
+static struct spelling *unlist_locked(struct spelling *spelling)
+{
+	HASH_DEL(spellings, spelling);
+	spelling->hh.tbl = NULL;
+	return let_go(spelling) ? spelling : NULL;
+}
+
+/* What it says is read without the lock: it never changes. */
+static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call)
+{
+	struct blob inputs;
+
+	blob_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
+	put_inputs(&inputs, libpq, call);
+	return blob_is_alike(&inputs);
+}
+
+static struct spelling *recall(const struct blob *inputs)
+{
+	struct spelling *spelling;
+
+	lock_take(&lock);
+	HASH_FIND(hh, spellings, inputs->data, inputs->len, spelling);
+	if (spelling != NULL) {
+		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
+	}
+	lock_drop(&lock);
+	return spelling;
+}
+
+/*
+ * Lists a new spelling in place of an outdated one of the same inputs; uthash keeps
+ * the order of addition, so the head is the oldest.
+ */
+static COLD void remember(struct spelling *spelling)
+{
+	struct spelling *old;
+	struct spelling *dead[2] = {NULL, NULL};
+
+	lock_take(&lock);
+	HASH_FIND(hh, spellings, spelling->inputs, spelling->inputs_len, old);
+	if (old != NULL) {
+		dead[0] = unlist_locked(old);
+	}
+	if (HASH_COUNT(spellings) >= SPELLINGS_MAX) {
+		dead[1] = unlist_locked(spellings);
+	}
+	HASH_ADD_KEYPTR(hh, spellings, spelling->inputs, spelling->inputs_len, spelling);
+	if (spelling->hh.tbl != NULL) {
+		atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
+	}
+	lock_drop(&lock);
+	for (size_t i = 0; i < 2; i++) {
+		if (dead[i] != NULL) {
+			free_spelling(dead[i]);
+		}
+	}
+}
+
+/* Its files are as they were, and it does not lack what is known by now. */
+static bool is_current(const struct identity *identity)
+{
+	return watch_unchanged(&identity->watches) &&
+	       !(identity->home_unknown && home_is_known(identity->libpq));
+}
+
+/* NULL if it is outdated, which gives the reference back. */
+static struct spelling *if_current(struct spelling *spelling)
+{
+	if (spelling != NULL && !is_current(spelling->identity)) {
+		spelling_release(spelling);
+		return NULL;
+	}
+	return spelling;
+}
+
+bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call)
+{
+	return !atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) &&
+	       is_spelled(spelling, libpq, call) && is_current(spelling->identity);
+}
+
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+{
+	struct blob inputs;
+	struct spelling *spelling = NULL;
+	char *buf;
+
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
+		return NULL;
+	}
+	buf = scratch_take();
+	if (buf == NULL) {
+		return NULL;
+	}
+	blob_init(&inputs, buf, SCRATCH_BYTES);
+	put_inputs(&inputs, libpq, call);
+	if (!inputs.failed) {
+		spelling = if_current(recall(&inputs));
+	}
+	if (spelling == NULL && !inputs.failed) {
+		spelling = understand(libpq, call, &inputs);
+		if (spelling != NULL) {
+			remember(spelling);
+		}
+	}
+	blob_wipe(&inputs);
+	scratch_give(buf);
+	return spelling;
+}
+
+void spelling_hold(struct spelling *spelling)
+{
+	atomic_fetch_add_explicit(&spelling->refs, 1, memory_order_relaxed);
+}
+
+void spelling_release(struct spelling *spelling)
+{
+	if (let_go(spelling)) {
+		free_spelling(spelling);
+	}
+}
+
+void identity_hold(struct identity *identity)
+{
+	lock_take(&lock);
+	identity->refs++;
+	lock_drop(&lock);
+}
+
+void identity_release(struct identity *identity)
+{
+	bool last;
+
+	lock_take(&lock);
+	last = --identity->refs == 0;
+	if (last) {
+		HASH_DEL(identities, identity);
+	}
+	lock_drop(&lock);
+	if (last) {
+		free_identity(identity);
+	}
+}
+
+void identity_fork_prepare(void)
+{
+	lock_take(&lock);
+}
+
+void identity_fork_parent(void)
+{
+	lock_drop(&lock);
+}
+
+void identity_fork_child(void)
+{
+	lock_drop(&lock);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Identity: everything that makes two connects interchangeable, as a pool key.
+ *
+ *   spelling   how one call said it: its arguments byte for byte and the environment
+ *              it was made in. Remembered, so that the same call again costs a
+ *              look-up and a stat of each file it depends on, and no parsing.
+ *   identity   what it means: every option's value as libpq merges them (effective_options.h),
+ * the variables that go to the server or steer the connection without being options, the files
+ * behind it (service file, passfile, certificates, credential cache), effective uid and gid,
+ * and which libpq. Different spellings of one meaning share an identity.
+ *
+ * Equal identities imply interchangeable connections. The opposite is not claimed:
+ * on any doubt two identities are different, and a miss is always correct.
+ *
+ * An identity holds passwords in its key and shows none in its label.
+ *
+ * Locks: LOCK_IDENTITY, for look-ups and an identity's references. Both kinds of object
+ * are counted; a spelling is forgotten when there are too many or a file changed.
+ */
+#ifndef PQPOOL_KEY_IDENTITY_H
+#define PQPOOL_KEY_IDENTITY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/libpq/libpq.h"
+#include "base/text/hash.h"
+#include "key/conninfo.h"
+#include "key/file_stamp.h"
+
+struct identity {
+	const char *label; /* "user@host:port/dbname", for people */
+	bool label_plain;  /* it needs no quotes in the log */
+	const struct libpq *libpq;
+	bool home_unknown; /* there may be more files, in a home folder not known yet */
+
+	uint64_t connect_timeout_ns; /* the program's own, of libpq, for each host; 0 = none */
+
+	/* identity.c's */
+	bool follows_locale;
+	uint32_t refs;
+	struct watch_list watches;
+	size_t surroundings_at; /* the end of the key, which identity_holds looks at */
+	size_t key_len;
+	UT_hash_handle hh;
+	char key[]; /* the label's text follows the key */
+};
+
+struct spelling {
+	struct identity *identity;
+	const char *conninfo; /* for PQconnectdb: all effective values, as of the call */
+
+	/* identity.c's */
+	atomic_uint refs; /* the table's is one of them; raised from there under the lock */
+	size_t inputs_len;
+	UT_hash_handle hh;
+	char inputs[];
+};
+
+/* What the environment adds to every call; from the configuration. */
+struct identity_settings {
+	const char *route;         /* NULL = none */
+	int64_t connect_timeout_s; /* 0 = leave */
+};
+
+/* Must be called before identity_resolve; the strings are kept, not copied. */
+void identity_configure(const struct identity_settings *settings);
+
+/*
+ * What the program asks for with `call`, counted: give it back with spelling_release.
+ * NULL: it is not to be pooled (a replication connection, balanced hosts, something libpq
+ * would refuse, a libpq that asks the program for the key's password, no memory); pass it
+ * through.
+ */
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);
+
+/*
+ * True if `call` is said in the words of `spelling`, which the caller holds, and means what it
+ * did: identity_resolve() would return it. No lock is taken.
+ */
+bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
+                       const struct connect_call *call);
+
+/*
+ * True if what is read while a session is opened, and cannot be said in its options, is as it
+ * was when the call was made: variables such as PGTZ, files, the effective user. To be asked
+ * once a session was opened: another thread may have changed it meanwhile.
+ */
+bool identity_holds(const struct identity *identity);
+
+/* A further reference, for who has one. */
+void spelling_hold(struct spelling *spelling);
+void spelling_release(struct spelling *spelling);
+
+/* Further references to an identity by itself, for those who outlive the spelling. */
+void identity_hold(struct identity *identity);
+void identity_release(struct identity *identity);
+
+void identity_fork_prepare(void);
+void identity_fork_parent(void);
+void identity_fork_child(void);
+
+#endif

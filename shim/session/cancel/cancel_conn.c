@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Cancel requests: the cancel objects of libpq 17. */
+#include "session/cancel/cancel_conn.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/address_table.h"
+#include "base/cold.h"
+#include "base/fd.h"
+#include "base/libpq/tailcall.h"
+#include "session/cancel/cancel_scope.h"
+
+enum request_state {
+	READY,
+	FLYING, /* libpq's from now on, until it is reset; counted as being sent */
+	LANDED, /* libpq's, too, and the server has done with it */
+	INERT_STARTED,
+	INERT_DONE,
+	INERT_FAILED
+};
+
+struct request {
+	const PGcancelConn *conn;
+	const struct libpq *libpq;
+	struct cancel_scope *scope;
+	enum request_state state;
+	int socket;        /* what an inert one shows; -1 = none */
+	const char *error; /* what an inert one says */
+};
+
+static struct address_table requests;
+
+/* ---- who is known ------------------------------------------------------------------ */
+
+static struct request *find(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	return from->inside ? NULL : address_table_find(&requests, conn);
+}
+
+static const struct libpq *libpq_of(const struct libpq_caller *from,
+                                    const struct request *request)
+{
+	return request != NULL ? request->libpq : from->libpq;
+}
+
+static void show_no_socket(struct request *request)
+{
+	if (request->socket >= 0) {
+		close(request->socket);
+		request->socket = -1;
+	}
+}
+
+static COLD void forget(struct request *request)
+{
+	show_no_socket(request);
+	scope_leave(request->scope);
+	free(request);
+}
+
+/* One of the same address was finished past us. False: out of memory. */
+static bool enter(struct request *request)
+{
+	void *old;
+
+	if (!address_table_put(&requests, request->conn, request, &old)) {
+		return false;
+	}
+	if (old != NULL) {
+		forget(old);
+	}
+	return true;
+}
+
+/* ---- the inert --------------------------------------------------------------------- */
+
+static bool is_inert(const struct request *request)
+{
+	return request != NULL && request->state >= INERT_STARTED;
+}
+
+/* In libpq's words. */
+static int fail(struct request *request, const char *error)
+{
+	show_no_socket(request);
+	request->state = INERT_FAILED;
+	request->error = error;
+	return 0;
+}
+
+static void be_done(struct request *request)
+{
+	show_no_socket(request);
+	request->error = "";
+	request->state = INERT_DONE;
+}
+
+static int start_again(struct request *request)
+{
+	return request->state == INERT_FAILED
+	               ? 0
+	               : fail(request,
+	                      "cancel request is already being sent on this connection\n");
+}
+
+static int start_inert(struct request *request)
+{
+	request->socket = fd_dead_socket();
+	if (request->socket < 0) {
+		return fail(request, "could not create socket\n");
+	}
+	request->state = INERT_STARTED;
+	request->error = "";
+	return 1;
+}
+
+/* ---- sending ----------------------------------------------------------------------- */
+
+/* True if it is libpq's to send it; else it is to be inert. */
+static bool take_off(struct request *request)
+{
+	if (request != NULL && request->state == READY) {
+		if (!scope_send(request->scope)) {
+			return false;
+		}
+		request->state = FLYING;
+	}
+	return true;
+}
+
+static void land(struct request *request)
+{
+	if (request != NULL && request->state == FLYING) {
+		scope_sent(request->scope);
+		request->state = LANDED;
+	}
+}
+
+PGcancelConn *request_create(const struct libpq_caller *from, PGconn *conn)
+{
+	struct request *request;
+	struct cancel_scope *scope = NULL;
+	PGcancelConn *made;
+
+	if (!from->inside && !scope_enter(conn, &scope)) {
+		return NULL;
+	}
+	made = from->libpq->PQcancelCreate(conn);
+	/* One for a connection that is not open will never be sent. */
+	if (made == NULL || scope == NULL || request_status(from, made) == CONNECTION_BAD) {
+		scope_leave(scope);
+		return made;
+	}
+	request = calloc(1, sizeof(*request));
+	if (request != NULL) {
+		*request = (struct request){
+			.conn = made, .libpq = from->libpq, .scope = scope, .socket = -1};
+		if (enter(request)) {
+			return made;
+		}
+	}
+	free(request);
+	scope_leave(scope);
+	request_finish(from, made);
+	return NULL;
+}
+
+int request_start(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	int started;
+
+	if (is_inert(request)) {
+		return start_again(request);
+	}
+	if (!take_off(request)) {
+		return start_inert(request);
+	}
+	inside_enter(libpq);
+	started = libpq->PQcancelStart(conn);
+	inside_leave();
+	return started;
+}
+
+int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	int sent;
+
+	if (is_inert(request)) {
+		return start_again(request);
+	}
+	if (!take_off(request)) {
+		be_done(request);
+		return 1;
+	}
+	inside_enter(libpq);
+	sent = libpq->PQcancelBlocking(conn);
+	inside_leave();
+	if (sent) {
+		land(request);
+	}
+	return sent;
+}
+
+PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	PostgresPollingStatusType wants;
+
+	if (is_inert(request)) {
+		if (request->state == INERT_FAILED) {
+			return PGRES_POLLING_FAILED;
+		}
+		be_done(request);
+		return PGRES_POLLING_OK;
+	}
+	inside_enter(libpq);
+	wants = libpq->PQcancelPoll(conn);
+	inside_leave();
+	if (wants == PGRES_POLLING_OK) {
+		land(request);
+	}
+	return wants;
+}
+
+/* ---- what a request says of itself --------------------------------------------------- */
+
+ConnStatusType request_status(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	ConnStatusType status;
+
+	if (is_inert(request)) {
+		return request->state == INERT_STARTED ? CONNECTION_MADE
+		       : request->state == INERT_DONE  ? CONNECTION_OK
+		                                       : CONNECTION_BAD;
+	}
+	inside_enter(libpq);
+	status = libpq->PQcancelStatus(conn);
+	inside_leave();
+	return status;
+}
+
+int request_socket(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	int fd;
+
+	if (is_inert(request)) {
+		return request->socket;
+	}
+	inside_enter(libpq);
+	fd = libpq->PQcancelSocket(conn);
+	inside_leave();
+	return fd;
+}
+
+char *request_error(const struct libpq_caller *from, const PGcancelConn *conn)
+{
+	const struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+	char *error;
+
+	if (is_inert(request)) {
+		return (char *)request->error;
+	}
+	inside_enter(libpq);
+	error = libpq->PQcancelErrorMessage(conn);
+	inside_leave();
+	return error;
+}
+
+/* ---- the end of it ------------------------------------------------------------------- */
+
+void request_reset(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+
+	/* One that was flying may have arrived: it stays counted. */
+	if (request != NULL) {
+		show_no_socket(request);
+		request->state = READY;
+	}
+	inside_enter(libpq);
+	libpq->PQcancelReset(conn);
+	inside_leave();
+}
+
+void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
+{
+	struct request *request = find(from, conn);
+	const struct libpq *libpq = libpq_of(from, request);
+
+	/* Its address is free for another as soon as it is finished. */
+	if (request != NULL) {
+		address_table_take(&requests, conn);
+		forget(request);
+	}
+	inside_enter(libpq);
+	libpq->PQcancelFinish(conn);
+	inside_leave();
+}

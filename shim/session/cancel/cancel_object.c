@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Cancel objects that may be used in a signal handler. */
+#include "session/cancel/cancel_object.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/address_table.h"
+#include "base/lock.h"
+#include "base/text/hash.h"
+#include "session/cancel/cancel_scope.h"
+
+/*
+ * What every libpq's object has: the server's address in a sockaddr_storage with its length,
+ * the backend's pid and, up to libpq 17, its key. (struct pg_cancel in fe-connect.c, later
+ * fe-cancel.c)
+ */
+#define CONTENT_BYTES 144
+
+struct cancel_object {
+	const struct libpq *libpq;
+	struct cancel_scope *scope;
+	unsigned content; /* the hash of it */
+};
+
+static struct address_table objects;
+
+static unsigned content_of(const PGcancel *cancel)
+{
+	return table_hash(cancel, CONTENT_BYTES);
+}
+
+/* NULL: not listed, or of one that lay there before. */
+static struct cancel_object *find(const PGcancel *cancel)
+{
+	struct cancel_object *object = address_table_find(&objects, cancel);
+
+	return object != NULL && object->content == content_of(cancel) ? object : NULL;
+}
+
+static void forget(struct cancel_object *object)
+{
+	if (object != NULL) {
+		scope_leave(object->scope);
+		free(object);
+	}
+}
+
+/* False: out of memory. */
+static bool enter(const struct libpq *libpq, PGcancel *cancel, struct cancel_scope *scope)
+{
+	struct cancel_object *object = calloc(1, sizeof(*object));
+	void *old;
+
+	if (object == NULL) {
+		return false;
+	}
+	*object = (struct cancel_object){libpq, scope, content_of(cancel)};
+	if (!address_table_put(&objects, cancel, object, &old)) {
+		free(object);
+		return false;
+	}
+	forget(old);
+	return true;
+}
+
+PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn)
+{
+	struct cancel_scope *scope = NULL;
+	PGcancel *made;
+
+	if (!lock_barred() && !scope_enter(conn, &scope)) {
+		return NULL;
+	}
+	made = libpq->PQgetCancel(conn);
+	if (made != NULL && scope != NULL) {
+		if (enter(libpq, made, scope)) {
+			return made;
+		}
+		libpq->PQfreeCancel(made);
+		made = NULL;
+	} else if (made != NULL) {
+		forget(address_table_take(&objects, made));
+	}
+	scope_leave(scope);
+	return made;
+}
+
+bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done)
+{
+	struct cancel_object *object = find(cancel);
+
+	if (object == NULL) {
+		return false;
+	}
+	*done = 1;
+	if (scope_send(object->scope)) {
+		*done = object->libpq->PQcancel(cancel, errbuf, errbufsize);
+		/* One that failed may arrive yet, and stays counted. */
+		if (*done) {
+			scope_sent(object->scope);
+		}
+	}
+	return true;
+}
+
+bool cancel_free(PGcancel *cancel)
+{
+	struct cancel_object *object = find(cancel);
+
+	if (object == NULL) {
+		forget(address_table_take(&objects, cancel));
+		return false;
+	}
+	/* Its address is free for another as soon as it is freed. */
+	address_table_take(&objects, cancel);
+	object->libpq->PQfreeCancel(cancel);
+	forget(object);
+	return true;
+}

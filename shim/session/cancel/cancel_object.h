@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Cancel objects that may be used in a signal handler: PQgetCancel's. Those of libpq 17,
+ * which may not, are cancel_conn.c's.
+ *
+ * The program gets libpq's own object, for there are clients that read the backend's pid and
+ * key out of it (ruby-pg up to 1.6, at offsets of their own). The lease that it was taken on,
+ * which the objects of one lease share (cancel_scope.h), is found by the object's address. An
+ * object that was not taken on a lease, or that libpq made past us, is not listed, and is
+ * libpq's alone.
+ *
+ * malloc may give the address of an object that was freed past us to another one, made past us,
+ * too: so what is listed goes only for an object of the same content.
+ *
+ * PQcancel is documented as safe in a signal handler: it takes no lock and allocates nothing.
+ */
+#ifndef PQPOOL_SESSION_CANCEL_CANCEL_OBJECT_H
+#define PQPOOL_SESSION_CANCEL_CANCEL_OBJECT_H
+
+#include <stdbool.h>
+
+#include "base/libpq/libpq.h"
+
+/*
+ * PQgetCancel. NULL as libpq's, when memory is short, and after PQfinish. In a signal handler
+ * that interrupted one of our look-ups it is libpq's alone.
+ */
+PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn);
+
+/*
+ * PQcancel of a listed object: libpq's, or success without effect if the lease is over. False
+ * if it is not listed, and nothing was done. Async-signal-safe as far as libpq's is.
+ */
+bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done);
+
+/* PQfreeCancel of a listed object; false if it is not listed. */
+bool cancel_free(PGcancel *cancel);
+
+#endif

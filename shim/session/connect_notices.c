@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Seeing what the server says while a connection is made. */
+#include "session/connect_notices.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "base/text/strbuf.h"
+
+/* Of what is looked at: a few small messages, and an error's first fields. */
+#define PEEK_BYTES 512
+
+static const char too_many_connections[] = "53300";
+
+/* How long a server may take in steps, before libpq itself waits for it. */
+#define PATIENCE_NS (200 * NS_PER_MS)
+
+/* The connect that was begun last. */
+static _Thread_local struct {
+	const char *conninfo; /* it is about to begin: by its string, which is no other's */
+	const PGconn *conn;   /* it has, and is not over: by its connection */
+	struct opening *opening;
+} begun;
+
+static void note_notice(struct opening_seen *seen, const struct libpq *libpq,
+                        const PGresult *result)
+{
+	const char *message = libpq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	struct text t;
+
+	text_init(&t, seen->notice, sizeof(seen->notice));
+	text_str(&t, message != NULL ? message : "?");
+}
+
+static void count_and_pass_on(void *arg, const PGresult *result)
+{
+	struct opening *opening = arg;
+
+	if (opening->notices++ == 0) {
+		note_notice(&opening->seen, opening->libpq, result);
+	}
+	opening->receiver(opening->receiver_arg, result);
+}
+
+void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+{
+	opening->libpq = libpq;
+	opening->conn = conn;
+	opening->receiver = libpq->default_receiver;
+}
+
+/* False: something is there that came past us, and is left. */
+static bool put(struct opening *opening, PQnoticeReceiver receiver, void *arg)
+{
+	const struct libpq *libpq = opening->libpq;
+	PQnoticeReceiver now = libpq->PQsetNoticeReceiver(opening->conn, NULL, NULL);
+
+	if (now != libpq->default_receiver && now != count_and_pass_on) {
+		opening->replaced = true;
+		return false;
+	}
+	libpq->PQsetNoticeReceiver(opening->conn, receiver, arg);
+	return true;
+}
+
+void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+{
+	opening_stand_by(opening, libpq, conn);
+	put(opening, count_and_pass_on, opening);
+}
+
+void opening_again(struct opening *opening)
+{
+	opening->notices = 0;
+	opening->seen = (struct opening_seen){0};
+	put(opening, count_and_pass_on, opening);
+}
+
+PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver receiver,
+                                      void *arg)
+{
+	PQnoticeReceiver before = opening->receiver;
+
+	if (opening->replaced) {
+		return opening->libpq->PQsetNoticeReceiver(opening->conn, receiver, arg);
+	}
+	if (receiver != NULL) {
+		opening->receiver = receiver;
+		opening->receiver_arg = arg;
+	}
+	return before;
+}
+
+static void note(const struct opening *opening, PGconn *conn)
+{
+	if (opening->noted != NULL) {
+		*opening->noted = conn;
+	}
+}
+
+void opening_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn)
+{
+	if (conn != NULL && conninfo != NULL && begun.conninfo == conninfo) {
+		begun.conninfo = NULL;
+		begun.conn = conn;
+		note(begun.opening, conn);
+		opening_attach(begun.opening, libpq, conn);
+	}
+}
+
+void opening_forget(const PGconn *conn)
+{
+	if (begun.conn == conn) {
+		begun.conn = NULL;
+	}
+}
+
+void opening_pass(const PGconn *conn)
+{
+	if (conn != NULL && begun.conn == conn) {
+		opening_look(begun.opening);
+	}
+}
+
+/* ---- errors ---- */
+
+static void note_sqlstate(struct opening_seen *seen, const char *sqlstate)
+{
+	seen->error = true;
+	seen->full = seen->full || strcmp(sqlstate, too_many_connections) == 0;
+}
+
+void opening_note_result(struct opening *opening, const PGresult *result)
+{
+	const char *sqlstate = opening->libpq->PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (sqlstate != NULL) {
+		note_sqlstate(&opening->seen, sqlstate);
+	}
+}
+
+bool opening_got(const PGconn *conn, const PGresult *result)
+{
+	if (begun.conn != conn) {
+		return false;
+	}
+	opening_note_result(begun.opening, result);
+	return true;
+}
+
+/* The fields of an error, up to `end`: a letter and a string each. */
+static void read_error(struct opening_seen *seen, const char *at, const char *end)
+{
+	const char *nul;
+
+	while (at < end && *at != '\0' &&
+	       (nul = memchr(at, '\0', (size_t)(end - at))) != NULL) {
+		if (*at == PG_DIAG_SQLSTATE) {
+			note_sqlstate(seen, at + 1);
+		}
+		at = nul + 1;
+	}
+}
+
+/* Messages: a letter, and a length in four bytes that counts these. */
+static void read_messages(struct opening_seen *seen, const char *at, const char *end)
+{
+	while (end - at > 5) {
+		const unsigned char *b = (const unsigned char *)at;
+		uint32_t len = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 |
+		               (uint32_t)b[3] << 8 | b[4];
+
+		if (*at == 'E') {
+			read_error(seen, at + 5, end);
+		}
+		if (*at == 'E' || len < 4 || len >= (size_t)(end - at)) {
+			return;
+		}
+		at += 1 + len;
+	}
+}
+
+void opening_look(struct opening *opening)
+{
+	const struct libpq *libpq = opening->libpq;
+	ConnStatusType status = libpq->PQstatus(opening->conn);
+	char bytes[PEEK_BYTES];
+	ssize_t n;
+
+	if ((status == CONNECTION_AWAITING_RESPONSE || status == CONNECTION_AUTH_OK) &&
+	    !libpq->PQsslInUse(opening->conn)) {
+		n = recv(libpq->PQsocket(opening->conn), bytes, sizeof(bytes),
+		         MSG_PEEK | MSG_DONTWAIT);
+		read_messages(&opening->seen, bytes, bytes + (n > 0 ? n : 0));
+	}
+}
+
+/* ---- the receiver of notices ---- */
+
+void opening_detach(struct opening *opening)
+{
+	if (opening->conn == NULL || opening->detached) {
+		return;
+	}
+	opening->detached = true;
+	put(opening, opening->receiver, opening->receiver_arg);
+}
+
+/* ---- connecting ---- */
+
+/* False at the deadline. A signal does not make the socket ready. */
+static bool wait_for(int fd, short events, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now_ns = clock_monotonic_ns();
+	int ready = -1;
+
+	lock_assert_none();
+	while (ready < 0 && now_ns < deadline_ns) {
+		ready = poll(&p, 1, clock_ms_until(now_ns, deadline_ns));
+		if (ready < 0 && errno != EINTR) {
+			return false;
+		}
+		now_ns = clock_monotonic_ns();
+	}
+	return ready > 0;
+}
+
+/*
+ * How long to wait for which host, and what to say of one that never answers, libpq alone
+ * knows, and tells by its PQreset: that connects as PQconnectdb does, and leaves the receiver.
+ * Only what answers soon is connected in steps, so that there is no second connection.
+ */
+static PGconn *connect_in_steps(struct opening *opening, const struct libpq *libpq,
+                                const char *conninfo, PGconn **noted)
+{
+	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+	PGconn *conn = libpq->PQconnectStart(conninfo);
+	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
+
+	*opening = (struct opening){.noted = noted};
+	if (conn == NULL) {
+		return NULL;
+	}
+	note(opening, conn);
+	opening_attach(opening, libpq, conn);
+	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
+	       wants != PGRES_POLLING_FAILED) {
+		if (!wait_for(libpq->PQsocket(conn),
+		              wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
+			opening_again(opening);
+			libpq->PQreset(conn);
+			break;
+		}
+		opening_look(opening);
+		wants = libpq->PQconnectPoll(conn);
+	}
+	opening_detach(opening);
+	note(opening, NULL);
+	return conn;
+}
+
+PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
+                        const char *conninfo, PGconn **noted)
+{
+	PGconn *conn;
+
+	if (libpq_calls_itself(libpq)) {
+		return connect_in_steps(opening, libpq, conninfo, noted);
+	}
+	*opening = (struct opening){.noted = noted};
+	begun.opening = opening;
+	begun.conninfo = conninfo;
+	conn = libpq->PQconnectdb(conninfo);
+	begun.conninfo = NULL;
+	opening_forget(conn);
+	note(opening, NULL);
+	if (conn != NULL) {
+		opening_detach(opening);
+	}
+	if (opening->conn == NULL && conn != NULL && libpq->PQstatus(conn) == CONNECTION_OK) {
+		libpq_note_calls_itself(libpq);
+	}
+	return conn;
+}
+
+enum drop_reason opening_verdict(const struct opening *opening)
+{
+	if (opening->conn == NULL || opening->replaced) {
+		return DROP_CONNECT_UNSEEN;
+	}
+	return opening->notices > 0 ? DROP_CONNECT_NOTICE : DROP_NONE;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a login does to a session that DISCARD ALL does not do again.
+ *
+ * The role. ALTER ROLE ... SET role, ALTER DATABASE ... SET role and options=-c role=... give
+ * a session another role than its user's. DISCARD ALL loses it, and the session goes on as
+ * its user, on servers before 12.22, 13.18, 14.15, 15.10, 16.6 and 17.2 (seen on 11.22, 13.16,
+ * 14.11, 15.8, 16.4 and 17.0; the minors right before those do not give the role to begin
+ * with). RESET ROLE brings it back, on all of them. So on such a server RESET ROLE follows the
+ * reset, with a SHOW that tells whether there is such a role: if there is none, no more is
+ * asked of this session.
+ *
+ * Triggers. From version 17 on a login runs the event triggers ON login of its database. What
+ * they set is gone after DISCARD ALL, and they may log, warn and refuse. So there a session is
+ * asked before it is lent whether its database has any, and is not lent if it has. Somebody
+ * else may create one at any time: the question is put again after a second, unless sessions
+ * are lent unseen (PRE_PING_OFF).
+ *
+ * Both questions are one statement, which proves as much as an empty ping. What is said of
+ * the version is the server's own report, which a proxy may pass on from elsewhere.
+ *
+ * Not here: settings of the role, the database and the connection string, which DISCARD ALL
+ * puts back.
+ */
+#ifndef PQPOOL_SESSION_LOGIN_STATE_H
+#define PQPOOL_SESSION_LOGIN_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/libpq/libpq.h"
+
+/* Of one session; reset.c's. */
+struct login {
+	bool loses_role;   /* its server's DISCARD ALL does, and it may have one to lose */
+	bool role_lost;    /* DISCARD ALL was sent and the role not yet brought back */
+	bool may_trigger;  /* its server knows login event triggers */
+	bool triggers;     /* its database has some */
+	uint64_t asked_ns; /* when the triggers were asked for; 0 = never */
+};
+
+/* A new connection; one that is not up yet is to be noted again once it is. */
+void login_note(struct login *login, const struct libpq *libpq, const PGconn *conn);
+
+/* DISCARD ALL was sent. */
+static inline void login_was_reset(struct login *login)
+{
+	login->role_lost = login->loses_role;
+}
+
+/*
+ * What is to be sent before the session is lent at `now_ns`; NULL: nothing. `again`: what was
+ * answered before is to be asked again after a while. Each result of it
+ * goes to login_answer(). A question that the server refuses says nothing of a session that
+ * is to be lent, which is then better closed.
+ */
+const char *login_question(struct login *login, uint64_t now_ns, bool again);
+void login_answer(struct login *login, const struct libpq *libpq, const PGresult *result);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* One call of the program's that sends work on a connection. */
+#include "session/query_call.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "acquire/async/async_connect.h"
+#include "base/cold.h"
+#include "base/lock.h"
+#include "base/text/strbuf.h"
+#include "base/thread/thread_block.h"
+#include "sql/effects.h"
+#include "sql/harmless.h"
+#include "trace/lease/lease.h"
+#include "trace/status/status.h"
+
+/* Calls in signal handlers that could not be told whose connection it is. */
+static atomic_uint unseen;
+
+/* Constant once configured. */
+static bool judging;
+
+void work_configure(bool judge)
+{
+	judging = judge;
+}
+
+/* ---- what is sent ---- */
+
+/* A name in 64 bits, FNV-1a; never 0. */
+static uint64_t fold(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	for (; *name != '\0'; name++) {
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
+	}
+	return hash | 1;
+}
+
+static void note_transaction(struct session *session, enum lease_transaction transaction)
+{
+	lease_note_transaction(&session->activity, transaction);
+	status_transaction(&session->lease, transaction);
+}
+
+static void note_sent(struct session *session, const char *text)
+{
+	lease_note_use(&session->activity);
+	lease_note_statement(&session->activity, text);
+	status_statement(&session->lease, text);
+	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
+	session->noted_name = 0;
+}
+
+/*
+ * The text of a prepared statement says more than its name, and stays as long as it is
+ * that one which is executed.
+ */
+void work_by_name(struct work *work, const char *name, const char *text)
+{
+	struct session *session = work->entered ? work->session : NULL;
+	char buf[LEASE_STATEMENT_MAX];
+	struct text t;
+	uint64_t folded;
+
+	if (session == NULL || name == NULL) {
+		return;
+	}
+	folded = fold(name);
+	if (text == NULL && session->noted_name != folded) {
+		text_init(&t, buf, sizeof(buf));
+		text_str(&t, "EXECUTE ");
+		text_str(&t, name);
+		note_sent(session, buf);
+	} else {
+		lease_note_use(&session->activity);
+	}
+	work->sends = true;
+	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
+	session->noted_name = folded;
+}
+
+/* What `text` does, for the reset and for who is to heed it. */
+static unsigned effects_of(struct session *session, const char *text)
+{
+	session->sent = true;
+	if (!session->leaves) {
+		bool utf8 = judging &&
+		            session->libpq->PQclientEncoding(session->conn) == LIBPQ_UTF8;
+
+		session->leaves = !judging || !statement_is_harmless(text, utf8);
+	}
+	return statement_effects(text);
+}
+
+static enum lease_transaction transaction_of(const struct session *session)
+{
+	switch (session->libpq->PQtransactionStatus(session->conn)) {
+	case PQTRANS_IDLE:
+		return LEASE_TRANSACTION_IDLE;
+	case PQTRANS_ACTIVE:
+		return LEASE_TRANSACTION_ACTIVE;
+	case PQTRANS_INTRANS:
+		return LEASE_TRANSACTION_OPEN;
+	case PQTRANS_INERROR:
+		return LEASE_TRANSACTION_FAILED;
+	case PQTRANS_UNKNOWN:
+		break;
+	}
+	return LEASE_TRANSACTION_UNKNOWN;
+}
+
+/* ---- begin and end ---- */
+
+/* The connection is not on lease: `lease` is an idle session's, or NULL. */
+static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGconn *conn,
+                                                  struct lease *lease, const void *caller)
+{
+	if (lease == NULL) {
+		if (lock_barred()) {
+			atomic_fetch_add(&unseen, 1);
+		}
+		return libpq_of_caller(caller).libpq;
+	}
+	/* Asked again under the lock: a session that is idle may go at any moment. */
+	work->stale = lease_is_stale(conn);
+	work->unready = !work->stale && handshake_unready(session_of_lease(lease));
+	return work->stale || work->unready ? NULL : session_of_lease(lease)->libpq;
+}
+
+/* Apart from the calls without a text, which are most, so that these come by few lines. */
+static __attribute__((noinline)) void note_text(struct work *work, const char *text)
+{
+	thread_block_take();
+	work->session->text = text;
+	work->effects = effects_of(work->session, text);
+	work->sends = true;
+	note_sent(work->session, text);
+}
+
+/* How many calls on it have begun and not ended; by one thread at a time, as libpq wants it. */
+static unsigned inside(const struct session *session)
+{
+	return atomic_load_explicit(&session->inside, memory_order_relaxed);
+}
+
+static void set_inside(struct session *session, unsigned calls)
+{
+	atomic_store_explicit(&session->inside, calls, memory_order_relaxed);
+}
+
+bool work_is_within(struct work *work, const PGconn *conn, const void *caller)
+{
+	struct lease *lease;
+
+	work->entered = false;
+	work->session = NULL;
+	work->libpq = libpq_containing(caller);
+	if (work->libpq == NULL) {
+		return false;
+	}
+	if (lease_find(conn, &lease) == LEASE_OPEN) {
+		work->session = session_of_lease(lease);
+	}
+	/* Else libpq makes it for a function of its that did not come by here. */
+	return work->session == NULL || inside(work->session) > 0;
+}
+
+bool work_is_whole_within(struct work *work, const PGconn *conn, const void *caller)
+{
+	struct lease *lease;
+
+	if (!work_is_within(work, conn, caller)) {
+		return false;
+	}
+	/* What is finished, or not up yet, is refused for these functions, too. */
+	return lease_find(conn, &lease) != LEASE_IDLE ||
+	       (!lease_is_stale(conn) && !handshake_unready(session_of_lease(lease)));
+}
+
+bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
+{
+	struct lease *lease;
+
+	work->session = NULL;
+	work->effects = 0;
+	work->stale = false;
+	work->unready = false;
+	work->sends = false;
+	if (lease_find(conn, &lease) == LEASE_OPEN) {
+		work->session = session_of_lease(lease);
+		work->libpq = work->session->libpq;
+		set_inside(work->session, inside(work->session) + 1);
+		if (text != NULL) {
+			note_text(work, text);
+		}
+	} else {
+		work->libpq = libpq_of_unleased(work, conn, lease, caller);
+	}
+	work->entered = work->libpq != NULL;
+	return work->entered;
+}
+
+void work_note_within(const PGconn *conn, const char *text)
+{
+	struct lease *lease;
+	struct session *session;
+
+	if (text == NULL || lease_find(conn, &lease) != LEASE_OPEN) {
+		return;
+	}
+	session = session_of_lease(lease);
+	if (session->text != text) {
+		session->sent = true;
+		session->leaves = true;
+	}
+}
+
+void work_note_doubted(const struct work *work)
+{
+	if (work->session != NULL) {
+		work->session->sent = true;
+		work->session->leaves = true;
+	}
+}
+
+void work_note_unnamed(const struct work *work)
+{
+	if (work->session != NULL) {
+		work->session->unnamed = UNNAMED_OWN;
+	}
+}
+
+void work_forget_unnamed(const struct work *work, PGconn *conn)
+{
+	const struct libpq *pq = work->libpq;
+
+	if (work->session == NULL || work->session->unnamed != UNNAMED_LEFT ||
+	    pq->PQtransactionStatus(conn) == PQTRANS_ACTIVE ||
+	    (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF)) {
+		return;
+	}
+	work->session->unnamed = UNNAMED_NONE;
+	pq->PQclear(pq->PQexec(conn, ""));
+}
+
+void work_end(struct work *work)
+{
+	struct session *session = work->session;
+
+	if (session != NULL) {
+		note_transaction(session, transaction_of(session));
+		/* It may have taken its time. */
+		if (work->sends) {
+			lease_note_use(&session->activity);
+		}
+		set_inside(session, inside(session) - 1);
+	}
+}
+
+unsigned work_unseen(void)
+{
+	return atomic_load_explicit(&unseen, memory_order_relaxed);
+}
+
+bool work_is_inside(const struct session *session)
+{
+	return inside(session) > 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* One session: opening and closing it. */
+#include "session/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/lock.h"
+#include "base/thread/pid.h"
+#include "session/cancel/cancel_scope.h"
+#include "session/connect_notices.h"
+#include "session/socket/epoll_registrations.h"
+
+/* Descriptors of ours keep out of the low numbers, which select() and people use. */
+#define END_FD_MIN 200
+
+static struct session *make(const struct libpq *libpq)
+{
+	static atomic_uint_fast64_t last_id;
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (session != NULL) {
+		session->libpq = libpq;
+		session->owner = self_pid();
+		session->end_fd = -1;
+		session->id = atomic_fetch_add(&last_id, 1) + 1;
+		session->lease.session = session->id;
+		session->lease.activity = &session->activity;
+	}
+	return session;
+}
+
+void session_note_connection(struct session *session)
+{
+	int fd = session->libpq->PQsocket(session->conn);
+	struct sockaddr address = {.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof(address);
+	enum drop_reason unfit;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		return;
+	}
+	session->socket_dev = st.st_dev;
+	session->socket_ino = st.st_ino;
+	session->backend_pid = session->libpq->PQbackendPID(session->conn);
+	session->opened = escaping_settings(session->libpq, session->conn);
+	login_note(&session->login, session->libpq, session->conn);
+	unfit = standing_note(&session->standing, session->libpq, session->conn);
+	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
+	getsockname(fd, &address, &len);
+	session->local = address.sa_family == AF_UNIX;
+}
+
+void session_note_options(struct session *session)
+{
+	if (session->options == NULL) {
+		session->options = malloc(sizeof(*session->options));
+	}
+	if (session->options != NULL) {
+		session->options_ino = session->socket_ino;
+		socket_options_note(session->options, session->libpq->PQsocket(session->conn));
+	}
+}
+
+struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
+{
+	struct session *session = make(libpq);
+
+	if (session != NULL) {
+		session->conn = conn;
+		session->lease.conn = conn;
+		session_note_connection(session);
+		session->proven_ns = clock_monotonic_ns();
+	}
+	return session;
+}
+
+struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
+                             PGconn **noted)
+{
+	struct session *session = make(libpq);
+	struct opening opening;
+
+	lock_assert_none();
+	if (session == NULL) {
+		return NULL;
+	}
+	errno = error;
+	session->conn = opening_connect(&opening, libpq, conninfo, noted);
+	session->error = errno;
+	session->lease.conn = session->conn;
+	session->taint = opening_verdict(&opening);
+	session->seen = opening.seen;
+	if (session->conn != NULL) {
+		session_note_connection(session);
+	}
+	session->proven_ns = clock_monotonic_ns();
+	return session;
+}
+
+bool session_is_ours(const struct session *session)
+{
+	struct stat st;
+
+	return session->owner == self_pid() &&
+	       fstat(session->libpq->PQsocket(session->conn), &st) == 0 &&
+	       st.st_dev == session->socket_dev && st.st_ino == session->socket_ino;
+}
+
+/* A program that wanted signals of its socket gets none of a copy it knows nothing of. */
+static void silence(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ASYNC) != 0) {
+		fcntl(fd, F_SETFL, flags & ~O_ASYNC);
+	}
+}
+
+/* The server waits for a statement or works on one of ours: it will read the Terminate. */
+static bool is_heard(const struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+
+	if (pq->PQstatus(session->conn) != CONNECTION_OK) {
+		return false;
+	}
+	switch (pq->PQtransactionStatus(session->conn)) {
+	case PQTRANS_IDLE:
+	case PQTRANS_INTRANS:
+	case PQTRANS_INERROR:
+		return true;
+	case PQTRANS_ACTIVE:
+		return session->flight != FLIGHT_NONE;
+	default:
+		return false;
+	}
+}
+
+void session_finish(struct session *session)
+{
+	int fd = session->libpq->PQsocket(session->conn);
+
+	lock_assert_none();
+	/* What is registered with the program's epoll instances ends with the last copy. */
+	if (fd >= 0 && is_heard(session) && session_is_ours(session) && events_forget(fd)) {
+		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
+		silence(session->end_fd);
+	}
+	session->libpq->PQfinish(session->conn);
+	session->conn = NULL;
+}
+
+void session_close(struct session *session)
+{
+	if (session->conn == NULL) {
+		return;
+	}
+	/* One that libpq found broken has no descriptor: there is only memory to free. */
+	if (session->libpq->PQsocket(session->conn) >= 0 && !session_is_ours(session)) {
+		session->conn = NULL;
+		return;
+	}
+	session_finish(session);
+}
+
+/* Where in the server's messages a stream of bytes has come to. */
+struct answer {
+	unsigned header_len; /* bytes of the message's header so far */
+	unsigned char header[5];
+	uint32_t left; /* of its body */
+	unsigned due;  /* messages that end an answer, still to come */
+};
+
+static void read_message_byte(struct answer *a, unsigned char byte)
+{
+	if (a->left > 0) {
+		a->left--;
+		return;
+	}
+	a->header[a->header_len++] = byte;
+	if (a->header_len < sizeof(a->header)) {
+		return;
+	}
+	a->header_len = 0;
+	a->left = (uint32_t)a->header[1] << 24 | (uint32_t)a->header[2] << 16 |
+	          (uint32_t)a->header[3] << 8 | (uint32_t)a->header[4];
+	/* The length counts itself. */
+	a->left -= a->left < 4 ? a->left : 4;
+	if (a->header[0] == 'Z' && a->due > 0) {
+		a->due--;
+	}
+}
+
+/* Where it is encrypted the end cannot be told: what comes first is all. */
+static void read_answer(int fd, struct answer *a, bool readable, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	unsigned char bytes[1024];
+	ssize_t n = 1;
+
+	/* The last message has a body. */
+	while (n > 0 && (a->due > 0 || a->left > 0) &&
+	       poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns)) > 0) {
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		for (ssize_t i = 0; i < n && readable; i++) {
+			read_message_byte(a, bytes[i]);
+		}
+		deadline_ns = readable ? deadline_ns : 0;
+	}
+}
+
+void session_swallow_answer(const struct session *session, uint64_t deadline_ns)
+{
+	const struct libpq *pq = session->libpq;
+	struct answer answer = {.due = 1};
+	bool readable;
+
+	if (session->conn == NULL || session->flight == FLIGHT_NONE ||
+	    !session_is_ours(session)) {
+		return;
+	}
+	if (session->flight == FLIGHT_PIPELINE) {
+		answer.due = session->check.syncs_due;
+	}
+	readable = !pq->PQsslInUse(session->conn) &&
+	           (pq->PQgetgssctx == NULL || pq->PQgetgssctx(session->conn) == NULL);
+	read_answer(pq->PQsocket(session->conn), &answer, readable, deadline_ns);
+}
+
+void session_close_copy(const struct session *session)
+{
+	struct stat st;
+	int fd = session->conn == NULL ? session->end_fd
+	                               : session->libpq->PQsocket(session->conn);
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == session->socket_dev &&
+	    st.st_ino == session->socket_ino) {
+		close(fd);
+	}
+}
+
+/* A hang-up on what is left of the connection, waited for until the deadline. */
+static bool end_seen(struct session *session, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = session->end_fd, .events = POLLRDHUP};
+
+	if (session->end_fd < 0) {
+		return true;
+	}
+	for (;;) {
+		int ready = poll(&p, 1,
+		                 deadline_ns == 0
+		                         ? 0
+		                         : clock_ms_until(clock_monotonic_ns(), deadline_ns));
+
+		if (ready < 0 && errno == EINTR) {
+			continue;
+		}
+		return ready != 0;
+	}
+}
+
+static void forget_end(struct session *session)
+{
+	if (session->end_fd >= 0) {
+		close(session->end_fd);
+		session->end_fd = -1;
+	}
+}
+
+bool session_gone(struct session *session)
+{
+	if (!end_seen(session, 0)) {
+		return false;
+	}
+	forget_end(session);
+	return true;
+}
+
+void session_await_end(struct session *session, uint64_t deadline_ns)
+{
+	lock_assert_none();
+	end_seen(session, deadline_ns);
+	forget_end(session);
+}
+
+void session_free(struct session *session)
+{
+	forget_end(session);
+	scope_close(session);
+	free(session->refusal);
+	free(session->options);
+	free(session->spare);
+	free(session);
+}
+
+bool session_deaden(struct session *session)
+{
+	int fd = session->libpq->PQsocket(session->conn);
+	int dead = fd >= 0 ? fd_dead_socket() : -1;
+
+	if (dead < 0) {
+		return false;
+	}
+	dup3(dead, fd, O_CLOEXEC);
+	close(dead);
+	return true;
+}
+
+void session_finish_inherited(struct session *session)
+{
+	lock_assert_none();
+	if (session_deaden(session)) {
+		session->libpq->PQfinish(session->conn);
+	}
+	session->conn = NULL;
+}

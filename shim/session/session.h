@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One session: a PGconn with its backend. Opening and closing it; everything through
+ * libpq's public functions and always through the libpq that made it. Making it as new
+ * and proving that it lives is reset.c's.
+ *
+ * A session belongs to one thread at a time: to the caller of its lease, or, between
+ * leases, to whoever the pool gave its slot to. So there is no lock here, and every
+ * function that talks to libpq asserts that none is held.
+ *
+ * Before any I/O between leases the socket is compared by device and inode with what it
+ * was: programs close descriptors they do not know, and the number is given out again.
+ */
+#ifndef PQPOOL_SESSION_SESSION_H
+#define PQPOOL_SESSION_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cold.h"
+#include "base/config/config.h"
+#include "base/libpq/libpq.h"
+#include "pool/drop_reason.h"
+#include "pool/pool.h"
+#include "session/connect_notices.h"
+#include "session/escaping.h"
+#include "session/login_state.h"
+#include "session/socket/socket_options.h"
+#include "session/target_attrs.h"
+#include "trace/lease/lease.h"
+
+struct lender;
+struct cancel_scope;
+struct handshake;
+
+/* What is on its way to the server while a session is idle. */
+enum session_flight {
+	FLIGHT_NONE,
+	FLIGHT_STATEMENT, /* one simple query */
+	FLIGHT_PIPELINE   /* ROLLBACK and DISCARD ALL with a Sync each */
+};
+
+/* Of the unnamed prepared statement, which outlives whoever parsed it. */
+enum session_unnamed {
+	UNNAMED_NONE,
+	UNNAMED_OWN, /* parsed by the lease, or there was none to begin with */
+	UNNAMED_LEFT /* by a lease before it */
+};
+
+/* How far a check has come; reset.c's. */
+struct session_check {
+	uint64_t deadline_ns;
+	unsigned syncs_due; /* answers that end a pipeline, still to come */
+	bool failed;        /* the server refused a statement of ours since the lease's end */
+	bool proven;        /* an answer came that was sent after the check began */
+	bool pinging;
+	bool asking;          /* what is on its way is login_state.c's question */
+	bool asked;           /* it has been sent, or there was none */
+	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
+	unsigned silence_before_ms;
+	bool mode_is_ours; /* non-blocking because we want it so, not the program */
+};
+
+struct session {
+	struct lease lease;
+	struct lease_activity activity; /* noted by query_call.c */
+	uint64_t noted_name; /* query_call.c's: of the prepared statement in it, folded; 0 =
+	                        none */
+	struct pool_slot slot;
+	struct lender *lender; /* broker's; NULL = passed through, only tracked */
+
+	const struct libpq *libpq;
+	PGconn *conn; /* NULL once finished */
+	int error;    /* errno as a connect of libpq's that failed has left it */
+	uint64_t id;
+	int backend_pid;
+	pid_t owner; /* the process that connected */
+	dev_t socket_dev;
+	ino_t socket_ino;
+	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
+	bool socket_shown; /* to this lease, by PQsocket */
+	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
+	ino_t options_ino;
+
+	/* What the lease has sent so far; query_call.c's, and reset.c's to begin anew. */
+	bool sent;   /* anything at all */
+	bool leaves; /* what is not known to leave nothing behind */
+	enum session_unnamed unnamed;
+
+	enum session_flight flight;
+	uint64_t check_limit_ns; /* how long a check may take, beside what is set; 0 = no limit
+	                          */
+	struct session_check check;
+	enum drop_reason taint; /* must not be kept, found before the release */
+	unsigned notices;       /* that came while it was ours */
+	bool ended;             /* one of them said that the server ends the session */
+	bool altered;           /* its lease changed what sessions are made of */
+	atomic_uint inside;     /* query_call.c's: calls on it that have begun and not ended */
+	unsigned unseen;        /* work_unseen() when its lease began */
+	const char *text;       /* query_call.c's: what the last of them sends; only compared */
+	uint64_t proven_ns;
+
+	struct standing standing;
+	struct login login;
+	struct opening_seen seen; /* while it was opened, or failed to be */
+	struct escaping opened;   /* how it escaped when it was opened; no print */
+	struct escaping escaping; /* and when it was asked last */
+
+	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
+	int end_fd; /* after the finish: shows when the backend is gone; -1 = nothing to see */
+	bool passing; /* a connect in steps that is libpq's alone, see async_unpooled.h */
+	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
+	struct handshake *spare;     /* memory of the one before, for the next; or NULL */
+	char *refusal;               /* a connect that we failed: its message, else NULL */
+	/* Its PGconn was freed past us: gives up what its state has; NULL = the slot's room. */
+	void (*vanished)(struct session *session);
+};
+
+/*
+ * Connects with `conninfo`, as PQconnectdb does and with all its waits. Returns a session
+ * whose connection may be bad: then its PGconn, libpq's own, is for the program and the
+ * rest for session_free. NULL: out of memory, nothing was opened. `error` is the errno that
+ * libpq begins with, and session->error the one that it leaves; `noted` is opening_connect's.
+ */
+struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
+                             PGconn **noted);
+
+/*
+ * Makes a session of a connection that somebody else opened, so that it can be tracked.
+ * NULL: out of memory.
+ */
+COLD struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
+
+/* The session that a lease is embedded in. */
+static inline struct session *session_of_lease(struct lease *lease)
+{
+	return (struct session *)((char *)lease - offsetof(struct session, lease));
+}
+
+static inline struct session *session_of_slot(struct pool_slot *slot)
+{
+	return (struct session *)((char *)slot - offsetof(struct session, slot));
+}
+
+/* The same socket as when it was opened, and opened by this process. */
+bool session_is_ours(const struct session *session);
+
+/* Notes socket and backend anew: the program reset the connection under its lease. */
+void session_note_connection(struct session *session);
+
+/* Notes the options of its socket; without memory, not. */
+COLD void session_note_options(struct session *session);
+
+/* The program is about to learn the descriptor, and may set options on it. */
+static inline void session_show_socket(struct session *session)
+{
+	session->socket_shown = true;
+	if (session->options_ino != session->socket_ino) {
+		session_note_options(session);
+	}
+}
+
+/*
+ * Really finishes it for the program, whatever state it is in, sending Terminate; without
+ * waiting.
+ *
+ * While its backend reads what is sent to it, a copy of the descriptor is kept to see the
+ * backend's end by, until session_gone, session_await_end or session_free closes it: for a
+ * caller that waits for that end now, or has the session freed at once. It must not outlive
+ * that: libpq's own close is not the connection's end as long as there is a copy. Where the
+ * server may be blocked in sending (a result left unread, COPY) there is none: it would
+ * never be told of the end, and keep its locks (seen with servers 13 to 18).
+ */
+void session_finish(struct session *session);
+
+/*
+ * The same of our own accord: if its descriptor is not ours any more nothing is sent and
+ * its memory is given up.
+ */
+void session_close(struct session *session);
+
+/*
+ * Takes the answer to a reset in flight off the socket, past libpq, until `deadline_ns`:
+ * for a process that is about to end without closing anything. The server would log an
+ * answer that nobody read as a connection reset. No malloc.
+ */
+void session_swallow_answer(const struct session *session, uint64_t deadline_ns);
+
+/* Child of a fork: closes its copy of an idle session's socket, without a word. */
+void session_close_copy(const struct session *session);
+
+/* True if the backend of a closed session has ended, or cannot be seen. Never blocks. */
+bool session_gone(struct session *session);
+
+/* Waits for that until `deadline_ns`. */
+void session_await_end(struct session *session, uint64_t deadline_ns);
+
+/* Releases the memory of a session whose PGconn is finished or handed over. */
+void session_free(struct session *session);
+
+/*
+ * Child of a fork: exchanges the copy of the socket for a dead one, so that nothing that
+ * is done to the PGconn reaches the server. False: it could not. Does not allocate.
+ */
+bool session_deaden(struct session *session);
+
+/*
+ * Child of a fork: the inherited PGconn is freed without a word to the server, whose
+ * session is the parent's. Its socket is exchanged for a dead one first.
+ */
+void session_finish_inherited(struct session *session);
+
+#endif

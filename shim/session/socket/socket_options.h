@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a program may set on the socket of its connection, and the next lease must not have:
+ * options, and the process that gets the socket's signals.
+ *
+ * A program learns the descriptor by PQsocket, so a lease that never asked for it need not be
+ * looked at. Each value is compared with what it was when the session was opened, and put
+ * back. Not seen: buffer sizes on kernels before 5.14, which do not tell that they were set.
+ *
+ * Locks: none. Neither function blocks or allocates; errno is not kept.
+ */
+#ifndef PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
+#define PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#define SOCKET_OPTIONS 22
+
+union socket_option {
+	int number;
+	struct linger linger;
+	struct timeval time;
+	char name[16];
+};
+
+struct socket_options {
+	uint32_t known; /* a bit for each of the values that the socket has */
+	union socket_option values[SOCKET_OPTIONS];
+};
+
+/* Notes how `fd`, a socket that libpq has set up, behaves. */
+void socket_options_note(struct socket_options *options, int fd);
+
+/* Makes it so again. False: something could not be put back. */
+bool socket_options_put_back(const struct socket_options *options, int fd);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Which server a session is on, and whether that is one that its program asked for. */
+#include "session/target_attrs.h"
+
+#include <string.h>
+
+static const struct {
+	char word[16];
+	enum standing_attributes attributes;
+} words[] = {
+	{"any", STANDING_ANY},
+	{"read-write", STANDING_READ_WRITE},
+	{"read-only", STANDING_READ_ONLY},
+	{"primary", STANDING_PRIMARY},
+	{"standby", STANDING_STANDBY},
+	{"prefer-standby", STANDING_AS_OPENED},
+};
+
+static const char read_only_parameter[] = "default_transaction_read_only";
+static const char standby_parameter[] = "in_hot_standby";
+
+static bool is_on(const struct libpq *libpq, const PGconn *conn, const char *parameter)
+{
+	const char *value = libpq->PQparameterStatus(conn, parameter);
+
+	return value != NULL && strcmp(value, "on") == 0;
+}
+
+static bool is_reported(const struct libpq *libpq, const PGconn *conn)
+{
+	return libpq->PQparameterStatus(conn, read_only_parameter) != NULL &&
+	       libpq->PQparameterStatus(conn, standby_parameter) != NULL;
+}
+
+/* FNV-1a, a field after another. */
+static uint64_t add_field(uint64_t hash, const char *field)
+{
+	do {
+		hash = (hash ^ (unsigned char)*field) * 0x100000001b3ULL;
+	} while (*field++ != '\0');
+	return hash;
+}
+
+static const char *or_empty(const char *text)
+{
+	return text != NULL ? text : "";
+}
+
+/* The host by name; its address only where the program listed addresses. */
+static uint64_t place_of(const struct libpq *libpq, const PGconn *conn, bool by_address)
+{
+	uint64_t place = add_field(0xcbf29ce484222325ULL, or_empty(libpq->PQhost(conn)));
+
+	place = add_field(place, or_empty(libpq->PQport(conn)));
+	if (by_address && libpq->PQhostaddr != NULL) {
+		place = add_field(place, or_empty(libpq->PQhostaddr(conn)));
+	}
+	return place | 1;
+}
+
+static const char *option(const PQconninfoOption *options, const char *keyword)
+{
+	for (; options != NULL && options->keyword != NULL; options++) {
+		if (strcmp(options->keyword, keyword) == 0) {
+			return or_empty(options->val);
+		}
+	}
+	return "";
+}
+
+/* False: a word that is not known here. */
+static bool read_attributes(struct standing *standing, const char *word)
+{
+	standing->attributes = STANDING_ANY;
+	if (word[0] == '\0') {
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i].word, word) == 0) {
+			standing->attributes = words[i].attributes;
+			return true;
+		}
+	}
+	return false;
+}
+
+enum drop_reason standing_note(struct standing *standing, const struct libpq *libpq,
+                               PGconn *conn)
+{
+	PQconninfoOption *options = libpq->PQconninfo(conn);
+	const char *balance = option(options, "load_balance_hosts");
+	enum drop_reason why = DROP_NONE;
+
+	standing->was_standby = is_on(libpq, conn, standby_parameter);
+	standing->place = place_of(libpq, conn, option(options, "hostaddr")[0] != '\0');
+	if (options == NULL || (balance[0] != '\0' && strcmp(balance, "disable") != 0)) {
+		why = DROP_NOT_POOLED;
+	} else if (!read_attributes(standing, option(options, "target_session_attrs")) ||
+	           (standing->attributes != STANDING_ANY && !is_reported(libpq, conn))) {
+		why = DROP_ATTRIBUTES;
+	}
+	libpq->PQconninfoFree(options);
+	return why;
+}
+
+bool standing_satisfied(const struct standing *standing, const struct libpq *libpq,
+                        const PGconn *conn)
+{
+	bool standby;
+	bool read_only;
+
+	/* Nearly always, and what the server reports takes long to look up. */
+	if (standing->attributes == STANDING_ANY) {
+		return true;
+	}
+	standby = is_on(libpq, conn, standby_parameter);
+	read_only = standby || is_on(libpq, conn, read_only_parameter);
+	switch (standing->attributes) {
+	case STANDING_ANY:
+		return true;
+	case STANDING_READ_WRITE:
+		return !read_only;
+	case STANDING_READ_ONLY:
+		return read_only;
+	case STANDING_PRIMARY:
+		return !standby;
+	case STANDING_STANDBY:
+		return standby;
+	case STANDING_AS_OPENED:
+		return standby == standing->was_standby;
+	}
+	return false;
+}

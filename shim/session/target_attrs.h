@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Which server a session is on, and whether that is one that its program asked for.
+ *
+ * A connection string may list several hosts, and may ask for a server that takes writes,
+ * or for a standby. libpq sees to it when it connects; a session that was kept may have
+ * been overtaken since: its server was promoted, made read-only, or was the second choice
+ * while the first was away.
+ *
+ *   attributes  target_session_attrs, judged by what the server reports of itself. That is
+ *               fresh only after a round trip, so no such session is lent without one.
+ *   place       the host, of those listed, that a connect landed on. When it is another
+ *               one than before, older sessions are no longer what a connect would give
+ *               (pool_landed).
+ *
+ * The options are those of the connection itself, so that a service file counts, too.
+ */
+#ifndef PQPOOL_SESSION_TARGET_ATTRS_H
+#define PQPOOL_SESSION_TARGET_ATTRS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/libpq/libpq.h"
+#include "pool/drop_reason.h"
+
+enum standing_attributes {
+	STANDING_ANY,
+	STANDING_READ_WRITE,
+	STANDING_READ_ONLY,
+	STANDING_PRIMARY,
+	STANDING_STANDBY,
+	STANDING_AS_OPENED /* prefer-standby: whichever it was */
+};
+
+struct standing {
+	enum standing_attributes attributes;
+	bool was_standby;
+	uint64_t place; /* equal for the same listed host and port; never 0 */
+};
+
+/*
+ * Notes the standing of a connection that was just made. Otherwise than DROP_NONE: it must
+ * not be kept, because the server (before version 14) does not report what would have to
+ * be known, or because each connect is to go to another host.
+ */
+enum drop_reason standing_note(struct standing *standing, const struct libpq *libpq,
+                               PGconn *conn);
+
+/* After a round trip: is the server still what was asked for? */
+bool standing_satisfied(const struct standing *standing, const struct libpq *libpq,
+                        const PGconn *conn);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The name of the log file, made from its pattern. */
+#include "trace/log/log_name.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/scratch.h"
+#include "base/thread/pid.h"
+
+static char program_name[NAME_MAX + 1];
+static char host_name[HOST_NAME_MAX + 1];
+static char pattern[PATH_MAX]; /* absolute */
+
+static bool put_folder(struct text *t)
+{
+	char *folder = scratch_take();
+
+	if (folder == NULL || getcwd(folder, PATH_MAX) == NULL) {
+		scratch_give(folder);
+		return false;
+	}
+	/* A percent sign in it is no pattern of ours. */
+	for (const char *p = folder; *p != '\0'; p++) {
+		text_str(t, *p == '%' ? "%" : NULL);
+		text_char(t, *p);
+	}
+	text_char(t, '/');
+	scratch_give(folder);
+	return true;
+}
+
+int logname_set(const char *log, const char *program)
+{
+	struct text t;
+
+	text_init(&t, program_name, sizeof(program_name));
+	text_str(&t, program);
+	if (gethostname(host_name, sizeof(host_name)) != 0) {
+		host_name[0] = '\0';
+	}
+	host_name[sizeof(host_name) - 1] = '\0';
+	text_init(&t, pattern, sizeof(pattern));
+	if (log[0] != '/' && !put_folder(&t)) {
+		return errno;
+	}
+	text_str(&t, log);
+	return t.cut ? ENAMETOOLONG : 0;
+}
+
+bool logname_put(struct text *t)
+{
+	for (const char *p = pattern; *p != '\0'; p++) {
+		if (*p != '%' || p[1] == '\0') {
+			text_char(t, *p);
+			continue;
+		}
+		switch (*++p) {
+		case 'p':
+			text_u64(t, (uint64_t)self_pid());
+			break;
+		case 'n':
+			for (const char *n = program_name; *n != '\0'; n++) {
+				text_char(t, *n == '/' ? '_' : *n);
+			}
+			break;
+		case 'h':
+			text_str(t, host_name);
+			break;
+		case '%':
+			text_char(t, '%');
+			break;
+		default:
+			text_char(t, '%');
+			text_char(t, *p);
+		}
+	}
+	return !t->cut;
+}
+
+bool logname_is_descriptor(void)
+{
+	static const char names[][16] = {"/dev/stdout", "/dev/stderr"};
+	static const char folders[][16] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(pattern, names[i]) == 0 ||
+		    strncmp(pattern, folders[i], strlen(folders[i])) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool logname_has_pid(void)
+{
+	for (const char *p = pattern; *p != '\0'; p++) {
+		if (*p == '%' && *++p == 'p') {
+			return true;
+		}
+		if (*p == '\0') {
+			break;
+		}
+	}
+	return false;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Leaks that are known and not to be reported. */
+#include "trace/report/suppressions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text/glob.h"
+#include "base/text/logfmt.h"
+#include "base/text/strbuf.h"
+#include "trace/script/script.h"
+#include "trace/stack/frame_names.h"
+#include "trace/stack/stack.h"
+
+#define FILE_MAX      (1 << 20)
+#define COMPLAINT_MAX 512
+
+/* What a pattern may fit; bits. */
+enum subject { FUNCTION = 1, MODULE = 2, SCRIPT = 4, ANY = FUNCTION | MODULE | SCRIPT };
+
+struct pattern {
+	unsigned subjects;
+	const char *glob;
+};
+
+/* Written by suppress_load alone. */
+static const char *file;
+static struct pattern *patterns;
+static size_t count;
+
+/* ---- reading ---- */
+
+static const struct {
+	char word[12];
+	enum subject subject;
+} subjects[] = {{"function:", FUNCTION}, {"module:", MODULE}, {"script:", SCRIPT}};
+
+/* All that is wrong goes by here. `line` 0: with the file as a whole. */
+static void complain_about(const char *path, unsigned line, const char *what,
+                           config_complain *complain, void *arg)
+{
+	char buf[COMPLAINT_MAX];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf));
+	text_str(&t, "pqpool: PQPOOL_SUPPRESS=\"");
+	logfmt_bytes(&t, path, strlen(path));
+	text_str(&t, "\"");
+	if (line > 0) {
+		text_str(&t, ", line ");
+		text_u64(&t, line);
+	}
+	text_str(&t, ": ");
+	text_str(&t, what);
+	text_str(&t, "; all leaks are reported");
+	complain(arg, buf);
+}
+
+/* The whole file with a NUL behind it; NULL and errno, or a word of our own in `*what`. */
+static char *read_whole(int fd, const char **what)
+{
+	struct stat st;
+	char *text;
+	ssize_t n = 0;
+	size_t len = 0;
+
+	if (fstat(fd, &st) != 0) {
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
+		*what = "must be a file of at most 1 MB";
+		return NULL;
+	}
+	text = malloc((size_t)st.st_size + 1);
+	if (text == NULL) {
+		return NULL;
+	}
+	while (len < (size_t)st.st_size) {
+		n = read(fd, text + len, (size_t)st.st_size - len);
+		if (n <= 0) {
+			break;
+		}
+		len += (size_t)n;
+	}
+	if (n < 0) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	return text;
+}
+
+static char *read_file(const char *path, const char **what)
+{
+	/* A fifo is not to be waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char *text = NULL;
+
+	*what = NULL;
+	if (fd >= 0) {
+		text = read_whole(fd, what);
+	}
+	if (text == NULL && *what == NULL) {
+		*what = strerrordesc_np(errno);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return text;
+}
+
+/* Cuts the blanks around a line off. */
+static char *trim(char *line)
+{
+	size_t len;
+
+	line += strspn(line, " \t\r");
+	len = strlen(line);
+	while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL) {
+		len--;
+	}
+	line[len] = '\0';
+	return line;
+}
+
+/* False: a word before a colon that is none of ours, or nothing behind it. */
+static bool understand(const char *line, struct pattern *pattern)
+{
+	size_t letters = 0;
+
+	*pattern = (struct pattern){.subjects = ANY, .glob = line};
+	for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+		size_t len = strlen(subjects[i].word);
+
+		if (strncmp(line, subjects[i].word, len) == 0) {
+			pattern->subjects = subjects[i].subject;
+			pattern->glob = line + len + strspn(line + len, " \t");
+			return *pattern->glob != '\0';
+		}
+	}
+	while ((line[letters] | 0x20) >= 'a' && (line[letters] | 0x20) <= 'z') {
+		letters++;
+	}
+	return letters == 0 || line[letters] != ':';
+}
+
+static size_t count_lines(const char *text)
+{
+	size_t lines = 1;
+
+	while ((text = strchr(text, '\n')) != NULL) {
+		lines++;
+		text++;
+	}
+	return lines;
+}
+
+/* The number of the first line that is not understood; 0 if all are. */
+static unsigned understand_all(char *text)
+{
+	unsigned number = 0;
+
+	while (text != NULL) {
+		char *line = strsep(&text, "\n");
+
+		number++;
+		line = trim(line);
+		if (*line == '\0' || *line == '#') {
+			continue;
+		}
+		if (!understand(line, &patterns[count])) {
+			return number;
+		}
+		count++;
+	}
+	return 0;
+}
+
+void suppress_load(const char *path, config_complain *complain, void *arg)
+{
+	const char *what;
+	char *text;
+	unsigned bad;
+
+	if (path == NULL) {
+		return;
+	}
+	text = read_file(path, &what);
+	if (text == NULL) {
+		complain_about(path, 0, what, complain, arg);
+		return;
+	}
+	patterns = calloc(count_lines(text), sizeof(*patterns));
+	if (patterns == NULL) {
+		complain_about(path, 0, strerrordesc_np(ENOMEM), complain, arg);
+		free(text);
+		return;
+	}
+	bad = understand_all(text);
+	if (bad > 0) {
+		complain_about(path, bad,
+		               "must be function:PATTERN, module:PATTERN, script:PATTERN, or "
+		               "a PATTERN for any of them",
+		               complain, arg);
+		count = 0;
+		free(patterns);
+		free(text);
+		patterns = NULL;
+		return;
+	}
+	/* From now on the patterns are in the text. */
+	file = count > 0 ? path : NULL;
+}
+
+const char *suppress_file(void)
+{
+	return file;
+}
+
+/* ---- matching ---- */
+
+/* `name`, or the last part of it if it is a path and the pattern none. */
+static bool fits(const char *glob, const char *name, size_t len)
+{
+	const char *slash = memrchr(name, '/', len);
+
+	if (glob_matches(glob, name, len)) {
+		return true;
+	}
+	return slash != NULL && strchr(glob, '/') == NULL &&
+	       glob_matches(glob, slash + 1, len - (size_t)(slash + 1 - name));
+}
+
+static bool any_fits(enum subject subject, const char *name, size_t len)
+{
+	for (size_t i = 0; i < count; i++) {
+		if ((patterns[i].subjects & subject) != 0 &&
+		    fits(patterns[i].glob, name, len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool frame_matches(const struct stack_frame *frame)
+{
+	char buf[PLACE_FUNCTION_MAX];
+	const char *function = place_function(frame, buf, sizeof(buf));
+	const char *module = frame->module != NULL ? frame->module->path : NULL;
+
+	return (function != NULL && any_fits(FUNCTION, function, strlen(function))) ||
+	       (module != NULL && any_fits(MODULE, module, strlen(module)));
+}
+
+/* A part of a script's frame, as people know it: a blank in a path is a blank. */
+static bool part_fits(enum subject subject, const char *part, size_t len)
+{
+	char buf[SCRIPT_FRAMES_MAX];
+	struct text t;
+
+	text_init(&t, buf, sizeof(buf));
+	place_put_script(&t, part, len);
+	return any_fits(subject, t.buf, t.len);
+}
+
+static bool script_matches(const struct place_script *script)
+{
+	return part_fits(SCRIPT, script->line, script->line_len) ||
+	       part_fits(SCRIPT, script->line, script->file_len) ||
+	       (script->function_len > 0 &&
+	        part_fits(FUNCTION, script->function, script->function_len));
+}
+
+bool suppress_matches(uint32_t id)
+{
+	const struct stack *stack = count > 0 ? stack_get(id) : NULL;
+	const char *frames = stack != NULL ? stack->script_frames : NULL;
+	struct place_script script;
+
+	for (uint32_t i = 0; stack != NULL && i < stack->depth; i++) {
+		if (frame_matches(&stack->frames[i])) {
+			return true;
+		}
+	}
+	while (place_next_script(&frames, &script)) {
+		if (script_matches(&script)) {
+			return true;
+		}
+	}
+	return false;
+}

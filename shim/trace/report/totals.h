@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The totals of a process, in words and for the log. Read from counters.h, without a lock but
+ * record.c's.
+ */
+#ifndef PQPOOL_TRACE_REPORT_TOTALS_H
+#define PQPOOL_TRACE_REPORT_TOTALS_H
+
+#include "base/text/strbuf.h"
+#include "trace/lease/lease.h"
+
+/*
+ * "3 sessions opened, 2 closed (surplus 2); at most 3 of 30 in use at once; 1 wait, the
+ * longest 2.0 ms, 0 timeouts"
+ */
+void totals_put(struct text *t);
+
+/* One line, event=totals, unless the process has done nothing. */
+void totals_log(const struct lease_totals *leases);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The frames of Perl with interpreter threads, as Debian builds it; which versions' are
+ * known stands in trace/script/tables/perl.def.
+ *
+ * Each thread that may run Perl has its interpreter in thread-specific data. A frame is
+ * a statement (PL_curcop, or where a sub was called) and the sub that it stands in;
+ * caller_cx(), which only reads, finds the calls. No driver lets another thread run
+ * meanwhile: an interpreter has one thread.
+ */
+#include "trace/script/interpreter.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum symbol { THREAD_KEY, VERSION, CALLER_CX };
+
+typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t *debugger);
+
+enum offset {
+	PERL_CURCOP,
+	PERL_COMPILING,
+	PERL_PHASE,
+	/* No offsets, but the numbers of two operations. */
+	OP_NEXTSTATE,
+	OP_DBSTATE,
+	OFFSETS
+};
+
+static const struct version {
+	uint16_t minor;
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(minor, ...) {minor, {__VA_ARGS__}},
+#include "trace/script/tables/perl.def"
+#undef VERSION_TABLE
+};
+
+/* The same in all of them, on machines of 64 bits. */
+#define COP_TYPE        32
+#define COP_TYPE_MASK   0x1ff
+#define COP_LINE        36
+#define COP_FILE        48
+#define CONTEXT_TYPE    0
+#define CONTEXT_OLD_COP 16
+#define CONTEXT_CV      72
+#define SV_ANY          0
+#define SV_FLAGS        12
+#define SV_TYPE_MASK    0xff
+#define CV_NAME         56
+#define CV_FLAGS        92
+#define GV_NAME         32
+#define HEK_LENGTH      4
+#define HEK_KEY         8
+
+#define CONTEXT_KIND    15
+#define CONTEXT_SUB     9
+#define CONTEXT_EVAL    11
+#define CV_IS_NAMED     0x8000
+#define TYPE_GV         9
+#define TYPE_CV         13
+#define PHASE_END       5
+#define PHASE_DESTRUCT  6
+#define FILE_LENGTH_MAX 4096
+
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
+	"/perl5/", "/share/perl/", "/perl/5.", "/perl-base/", "",
+};
+
+static const char evaluated[] = "eval";
+
+static bool known(struct script_interpreter *perl, struct peek *p)
+{
+	unsigned char minor;
+
+	if (!peek(p, &minor, perl->symbols[VERSION], 1)) {
+		return false;
+	}
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (versions[i].minor == minor) {
+			memcpy(perl->offsets, versions[i].offsets, sizeof(versions[i].offsets));
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t offset(const struct script_cursor *cursor, enum offset which)
+{
+	return cursor->interpreter->offsets[which];
+}
+
+static uintptr_t own_interpreter(struct script_cursor *cursor)
+{
+	pthread_key_t key;
+
+	if (!peek(&cursor->peek, &key, cursor->interpreter->symbols[THREAD_KEY], sizeof(key))) {
+		return 0;
+	}
+	return (uintptr_t)pthread_getspecific(key);
+}
+
+static bool begin(struct script_cursor *cursor)
+{
+	cursor->context = own_interpreter(cursor);
+	if (cursor->context == 0) {
+		return false;
+	}
+	cursor->frame =
+		peek_pointer(&cursor->peek, cursor->context + offset(cursor, PERL_CURCOP));
+	return cursor->frame != 0;
+}
+
+/* The name of a sub, from itself or by its glob. */
+static void read_name(struct peek *p, uintptr_t cv, struct script_text *name)
+{
+	uintptr_t body = peek_pointer(p, cv + SV_ANY);
+	uintptr_t key = peek_pointer(p, body + CV_NAME);
+
+	if ((peek_u32(p, cv + SV_FLAGS) & SV_TYPE_MASK) != TYPE_CV || key == 0) {
+		return;
+	}
+	if ((peek_u32(p, body + CV_FLAGS) & CV_IS_NAMED) == 0) {
+		if ((peek_u32(p, key + SV_FLAGS) & SV_TYPE_MASK) != TYPE_GV) {
+			return;
+		}
+		key = peek_pointer(p, peek_pointer(p, key + SV_ANY) + GV_NAME);
+	}
+	if (key != 0) {
+		name->at = key + HEK_KEY;
+		name->length = peek_u32(p, key + HEK_LENGTH);
+	}
+}
+
+/* Goes on to the call that led here; what was called is the frame's function. */
+static void ascend(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	caller_cx_function caller_cx =
+		(caller_cx_function)cursor->interpreter->symbols[CALLER_CX];
+	uintptr_t context;
+	uint32_t type;
+
+	context = caller_cx(cursor->context, (int32_t)cursor->level++, NULL);
+	cursor->frame = context != 0 ? peek_pointer(p, context + CONTEXT_OLD_COP) : 0;
+	type = context != 0 ? peek_u32(p, context + CONTEXT_TYPE) & CONTEXT_KIND : 0;
+	if (type == CONTEXT_SUB) {
+		read_name(p, peek_pointer(p, context + CONTEXT_CV), &frame->function);
+	} else if (type == CONTEXT_EVAL) {
+		frame->function.at = (uintptr_t)evaluated;
+		frame->function.length = strlen(evaluated);
+	}
+}
+
+static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
+{
+	uint32_t type = peek_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
+
+	return type == offset(cursor, OP_NEXTSTATE) || type == offset(cursor, OP_DBSTATE) ||
+	       cop == cursor->context + offset(cursor, PERL_COMPILING);
+}
+
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	return peek_u32(&cursor->peek, frame->code + COP_LINE);
+}
+
+static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
+{
+	uintptr_t cop = cursor->frame;
+	ptrdiff_t length;
+
+	if (cop == 0) {
+		return SCRIPT_END;
+	}
+	if (!is_statement(cursor, cop)) {
+		return SCRIPT_DOUBT;
+	}
+	frame->code = cop;
+	frame->file.at = peek_pointer(&cursor->peek, cop + COP_FILE);
+	ascend(cursor, frame);
+	if (frame->file.at == 0) {
+		return SCRIPT_NOTHING;
+	}
+	length = peek_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
+	frame->file.length = length > 0 ? (size_t)length : 0;
+	return length > 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
+}
+
+/* END blocks, then what is destroyed after the last statement. */
+static bool ending(struct script_cursor *cursor)
+{
+	uintptr_t perl = own_interpreter(cursor);
+	uint32_t phase =
+		perl != 0 ? peek_u32(&cursor->peek, perl + offset(cursor, PERL_PHASE)) : 0;
+
+	return phase == PHASE_END || phase == PHASE_DESTRUCT;
+}
+
+struct script_kind script_perl(void)
+{
+	return (struct script_kind){
+		.names = {"PL_thr_key", "PL_version", "Perl_caller_cx"},
+		.libraries = libraries,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The frames of PHP without thread safety: one engine, in one thread, whose state is the
+ * exported `executor_globals`. Which versions' are known stands in trace/script/tables/php.def.
+ */
+#include "trace/script/interpreter.h"
+
+#include <string.h>
+
+#include "base/thread/pid.h"
+
+enum symbol { GLOBALS, VERSION, SERVER_INTERFACE };
+
+typedef const char *(*version_function)(void);
+
+enum offset {
+	GLOBALS_CURRENT,
+	GLOBALS_THROWN_AT,
+	GLOBALS_FLAGS,
+	FUNCTION_FILE,
+	FUNCTION_LINE,
+	OFFSETS
+};
+
+static const struct version {
+	char engine[24]; /* how the engine's text begins */
+	uint16_t offsets[OFFSETS];
+} versions[] = {
+#define VERSION_TABLE(php, engine, ...) {"Zend Engine v" engine ".", {__VA_ARGS__}},
+#include "trace/script/tables/php.def"
+#undef VERSION_TABLE
+};
+
+/* The same in all of them, on machines of 64 bits. */
+#define DATA_OPLINE    0
+#define DATA_FUNCTION  24
+#define DATA_PREVIOUS  48
+#define OPLINE_LINE    24
+#define OPLINE_CODE    28
+#define FUNCTION_TYPE  0
+#define FUNCTION_NAME  8
+#define FUNCTION_SCOPE 16
+#define CLASS_NAME     8
+#define STRING_LENGTH  16
+#define STRING_DATA    24
+
+#define TYPE_USER        2
+#define TYPE_EVAL        4
+#define HANDLE_EXCEPTION 149
+#define IN_SHUTDOWN      1
+
+static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/vendor/", "/usr/share/php/", ""};
+
+static bool known(struct script_interpreter *php, struct peek *p)
+{
+	uintptr_t text = (uintptr_t)((version_function)php->symbols[VERSION])();
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (peek_starts(p, text, versions[i].engine)) {
+			memcpy(php->offsets, versions[i].offsets, sizeof(versions[i].offsets));
+			return true;
+		}
+	}
+	return false;
+}
+
+static size_t offset(const struct script_cursor *cursor, enum offset which)
+{
+	return cursor->interpreter->offsets[which];
+}
+
+static bool begin(struct script_cursor *cursor)
+{
+	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
+
+	cursor->frame = peek_pointer(&cursor->peek, globals + offset(cursor, GLOBALS_CURRENT));
+	return cursor->frame != 0;
+}
+
+static void read_string(struct peek *p, uintptr_t string, struct script_text *text)
+{
+	if (string != 0) {
+		text->at = string + STRING_DATA;
+		text->length = peek_pointer(p, string + STRING_LENGTH);
+	}
+}
+
+static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t data = cursor->frame;
+	uintptr_t function;
+	uintptr_t scope;
+	unsigned char type = 0;
+
+	if (data == 0) {
+		return SCRIPT_END;
+	}
+	function = peek_pointer(p, data + DATA_FUNCTION);
+	cursor->frame = peek_pointer(p, data + DATA_PREVIOUS);
+	if (function == 0) {
+		return SCRIPT_NOTHING;
+	}
+	if (!peek(p, &type, function + FUNCTION_TYPE, 1)) {
+		return SCRIPT_DOUBT;
+	}
+	if (type != TYPE_USER && type != TYPE_EVAL) {
+		return SCRIPT_NOTHING; /* a function of PHP's own */
+	}
+	frame->code = function;
+	frame->at = peek_pointer(p, data + DATA_OPLINE);
+	read_string(p, peek_pointer(p, function + offset(cursor, FUNCTION_FILE)), &frame->file);
+	read_string(p, peek_pointer(p, function + FUNCTION_NAME), &frame->function);
+	scope = peek_pointer(p, function + FUNCTION_SCOPE);
+	if (scope != 0 && frame->function.at != 0) {
+		read_string(p, peek_pointer(p, scope + CLASS_NAME), &frame->scope);
+	}
+	return frame->file.at != 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
+}
+
+/* While an exception is handled the frame stands elsewhere than in its function. */
+static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
+{
+	struct peek *p = &cursor->peek;
+	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
+	uintptr_t opline = frame->at;
+	unsigned char code = 0;
+
+	if (opline == 0 || !peek(p, &code, opline + OPLINE_CODE, 1)) {
+		return peek_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
+	}
+	if (code == HANDLE_EXCEPTION && peek_u32(p, opline + OPLINE_LINE) == 0) {
+		opline = peek_pointer(p, globals + offset(cursor, GLOBALS_THROWN_AT));
+	}
+	return peek_u32(p, opline + OPLINE_LINE);
+}
+
+/*
+ * On the command line the end of the request is the end of the script. Elsewhere it is
+ * the way that PHP's scripts give everything back, many times in a process.
+ */
+static bool ending(struct script_cursor *cursor)
+{
+	struct peek *p = &cursor->peek;
+	const uintptr_t *symbols = cursor->interpreter->symbols;
+	uintptr_t name = peek_pointer(p, symbols[SERVER_INTERFACE]);
+	unsigned char flags = 0;
+
+	return self_tid() == self_pid() &&
+	       peek(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
+	       (flags & IN_SHUTDOWN) != 0 && peek_is(p, name, "cli");
+}
+
+struct script_kind script_php(void)
+{
+	return (struct script_kind){
+		.names = {"executor_globals", "get_zend_version", "sapi_module"},
+		.libraries = libraries,
+		.has_jit = true,
+		.known = known,
+		.begin = begin,
+		.next = next,
+		.line = line,
+		.ending = ending,
+	};
+}

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Where a script stands.
+ *
+ * Interpreters are found by walking the loaded modules, and again whenever the loader's
+ * counts say that some have come or gone. Not by dlsym(3), for the reason that stack.c
+ * gives; and it would not see what was loaded with RTLD_LOCAL.
+ *
+ * An interpreter whose module is not on the calling thread's stack is left alone: it may
+ * have ended or be unloaded at this moment. The exception is one that can be running
+ * without it, in code that it made itself (has_jit), if it is the program.
+ */
+#include "trace/script/script.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dl.h"
+#include "base/elf/elf_image.h"
+#include "base/scratch.h"
+#include "base/text/strbuf.h"
+#include "base/thread/pid.h"
+#include "trace/script/interpreter.h"
+
+#define INTERPRETERS_MAX    8
+#define FRAMES_SHOWN        8
+#define OWN_FRAMES          3 /* at least, from the place on, though libraries have many */
+#define INNER_FRAMES        3 /* of these libraries then */
+#define FRAMES_WALKED       128 /* SQLAlchemy alone puts some twenty between two of the program's */
+#define FILE_BYTES          400
+#define FUNCTION_CHARACTERS 80
+
+#if defined(__LP64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY, RUBY_3_1, KINDS };
+#else /* nothing is known of other machines */
+enum { KINDS, PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY };
+#endif
+
+static struct script_kind kind_of(unsigned which)
+{
+	switch (which) {
+	case PYTHON:
+		return script_python();
+	case PYTHON_3_11:
+		return script_python_3_11();
+	case PYTHON_3_9:
+		return script_python_3_9();
+	case PERL:
+		return script_perl();
+	case PHP:
+		return script_php();
+	default:
+		return which == RUBY ? script_ruby() : script_ruby_3_1();
+	}
+}
+
+/* Never changed but for `proven`, so that nobody need lock it, nor freed: few are made. */
+struct table {
+	unsigned count;
+	struct script_interpreter found[INTERPRETERS_MAX];
+};
+
+static _Atomic(struct table *) table;
+static atomic_ullong table_changes; /* the loader's counts when it was made */
+
+/* ---- finding interpreters ---- */
+
+static bool has_symbols(const struct image *image, const struct image_symbols *symbols,
+                        struct script_interpreter *found)
+{
+	const char *const *names = found->kind.names;
+
+	for (unsigned i = 0; i < SCRIPT_SYMBOLS_MAX && names[i] != NULL; i++) {
+		if (!image_find(image, symbols, names[i], &found->symbols[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void note_extent(const struct image *image, struct script_interpreter *found)
+{
+	found->low = UINTPTR_MAX;
+	for (size_t i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *header = &image->headers[i];
+		uintptr_t low = image->bias + header->p_vaddr;
+
+		if (header->p_type == PT_LOAD) {
+			found->low = low < found->low ? low : found->low;
+			found->high = low + header->p_memsz > found->high
+			                      ? low + header->p_memsz
+			                      : found->high;
+		}
+	}
+}
+
+static int consider(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct table *fresh = arg;
+	const struct image image = {
+		.bias = info->dlpi_addr,
+		.name = info->dlpi_name,
+		.headers = info->dlpi_phdr,
+		.count = info->dlpi_phnum,
+	};
+	struct image_symbols symbols;
+
+	(void)size;
+	if (!image_symbols(&image, &symbols)) {
+		return 0;
+	}
+	for (unsigned i = 0; i != KINDS; i++) {
+		struct script_interpreter found = {
+			.kind = kind_of(i),
+			.headers = image.headers,
+			.is_program = image.name[0] == '\0',
+		};
+
+		if (fresh->count < INTERPRETERS_MAX && has_symbols(&image, &symbols, &found)) {
+			note_extent(&image, &found);
+			fresh->found[fresh->count++] = found;
+		}
+	}
+	return 0;
+}
+
+static void leave_out_unknown(struct table *fresh)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < fresh->count; i++) {
+		struct peek p = {0};
+
+		if (fresh->found[i].kind.known(&fresh->found[i], &p)) {
+			fresh->found[kept++] = fresh->found[i];
+		}
+	}
+	fresh->count = kept;
+}
+
+static bool is_same(const struct table *a, const struct table *b)
+{
+	bool same = a != NULL && a->count == b->count;
+
+	for (unsigned i = 0; same && i < a->count; i++) {
+		same = a->found[i].kind.known == b->found[i].kind.known &&
+		       a->found[i].low == b->found[i].low &&
+		       a->found[i].headers == b->found[i].headers &&
+		       memcmp(a->found[i].symbols, b->found[i].symbols,
+		              sizeof(a->found[i].symbols)) == 0;
+	}
+	return same;
+}
+
+/* Threads that come at once find the same. */
+static void search(unsigned long long changes)
+{
+	struct table *old = atomic_load_explicit(&table, memory_order_acquire);
+	struct table fresh = {0};
+	struct table *made;
+
+	dl_iterate(consider, &fresh);
+	leave_out_unknown(&fresh);
+	if (old != NULL || fresh.count > 0) {
+		if (!is_same(old, &fresh)) {
+			made = calloc(1, sizeof(*made));
+			if (made == NULL) {
+				return;
+			}
+			memcpy(made, &fresh, sizeof(fresh));
+			atomic_store_explicit(&table, made, memory_order_release);
+		}
+	}
+	atomic_store_explicit(&table_changes, changes, memory_order_release);
+}
+
+bool script_present(unsigned long long changes)
+{
+	const struct table *now;
+
+	if (atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
+		search(changes);
+	}
+	now = atomic_load_explicit(&table, memory_order_acquire);
+	return now != NULL && now->count > 0;
+}
+
+struct script_interpreter *script_at(uintptr_t address)
+{
+	struct table *now = atomic_load_explicit(&table, memory_order_acquire);
+
+	for (unsigned i = 0; now != NULL && i < now->count; i++) {
+		if (address >= now->found[i].low && address < now->found[i].high) {
+			return &now->found[i];
+		}
+	}
+	return NULL;
+}
+
+/* ---- text ---- */
+
+static void put_utf8(struct text *t, uint32_t c)
+{
+	if (c < 0x20 || c == 0x7f) {
+		text_char(
+			t,
+			'?'); /* nobody's terminal is to be told what to do by a file's name */
+	} else if (c < 0x80) {
+		text_char(t, (char)c);
+	} else if (c >= 0xdc80 && c <= 0xdcff) {
+		text_char(t, (char)(c & 0xff)); /* a byte that Python could not decode */
+	} else if (c < 0x800) {
+		text_char(t, (char)(0xc0 | c >> 6));
+		text_char(t, (char)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		text_char(t, (char)(0xe0 | c >> 12));
+		text_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
+		text_char(t, (char)(0x80 | (c & 0x3f)));
+	} else {
+		text_char(t, (char)(0xf0 | (c >> 18 & 7)));
+		text_char(t, (char)(0x80 | (c >> 12 & 0x3f)));
+		text_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
+		text_char(t, (char)(0x80 | (c & 0x3f)));
+	}
+}
+
+/* Names are plain ASCII nearly always. */
+static size_t plain_run(const unsigned char *chars, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && chars[i] >= 0x20 && chars[i] < 0x7f) {
+		i++;
+	}
+	return i;
+}
+
+static void put_bytes(struct text *t, enum script_encoding encoding, const unsigned char *chars,
+                      size_t n)
+{
+	while (n > 0) {
+		size_t plain = plain_run(chars, n);
+
+		text_bytes(t, (const char *)chars, plain);
+		chars += plain;
+		n -= plain;
+		if (n > 0) {
+			if (encoding == SCRIPT_UTF8 && *chars >= 0x80) {
+				text_char(t, (char)*chars);
+			} else {
+				put_utf8(t, *chars);
+			}
+			chars++;
+			n--;
+		}
+	}
+}
+
+static void put_characters(struct text *t, enum script_encoding encoding, const void *chars,
+                           size_t n)
+{
+	switch (encoding) {
+	case SCRIPT_UTF8:
+	case SCRIPT_LATIN1:
+		put_bytes(t, encoding, chars, n);
+		break;
+	case SCRIPT_UCS2:
+		for (size_t i = 0; i < n; i++) {
+			put_utf8(t, ((const uint16_t *)chars)[i]);
+		}
+		break;
+	case SCRIPT_UCS4:
+		for (size_t i = 0; i < n; i++) {
+			put_utf8(t, ((const uint32_t *)chars)[i]);
+		}
+		break;
+	}
+}
+
+/* The last `max` characters of it; false if they cannot be read. */
+static bool put_text(struct text *t, struct peek *p, const struct script_text *text, size_t max)
+{
+	static const unsigned widths[] = {
+		[SCRIPT_UTF8] = 1, [SCRIPT_LATIN1] = 1, [SCRIPT_UCS2] = 2, [SCRIPT_UCS4] = 4};
+	uint32_t chunk[64]; /* aligned for any width */
+	unsigned width = widths[text->encoding];
+	size_t left = text->length < max ? text->length : max;
+	uintptr_t at = text->at + (text->length - left) * width;
+
+	while (left > 0) {
+		size_t n = left < sizeof(chunk) / width ? left : sizeof(chunk) / width;
+
+		if (!peek(p, chunk, at, n * width)) {
+			return false;
+		}
+		put_characters(t, text->encoding, chunk, n);
+		at += n * width;
+		left -= n;
+	}
+	return true;
+}
+
+/* A space parts frames and a bracket opens a function: those within are written otherwise. */
+static void put_escaped(struct text *t, const char *s, const char *special)
+{
+	size_t n;
+
+	while (s[n = strcspn(s, special)] != '\0') {
+		text_bytes(t, s, n);
+		text_str(t, s[n] == ' ' ? "\\x20" : s[n] == '(' ? "\\x28" : "\\x29");
+		s += n + 1;
+	}
+	text_bytes(t, s, n);
+}
+
+/* ---- capturing ---- */
+
+struct showing {
+	struct script *script;
+	struct described *described; /* the frame that is looked at; scratch */
+	struct text frames;
+	unsigned depth;
+	unsigned count;
+	unsigned libraries; /* how many frames of theirs may stay before the place ... */
+	unsigned inner;     /* ... and how many do if there are more ... */
+	size_t inner_len;   /* ... which is the text up to here */
+	bool full;
+	bool any;
+	bool placed; /* the place is a frame of the program's own */
+};
+
+struct described {
+	char file_buf[4 * FILE_BYTES + 1];
+	char function_buf[4 * 2 * FUNCTION_CHARACTERS + 3];
+	const char *file;
+	const char *function;
+	uint32_t line;
+};
+
+/* The end of a long name says more than its beginning. */
+static const char *last_bytes(const struct text *t, size_t max)
+{
+	const char *s = t->buf;
+
+	if (t->len > max) {
+		s += t->len - max;
+		while (((unsigned char)*s & 0xc0) == 0x80) {
+			s++;
+		}
+	}
+	return s;
+}
+
+static bool describe_file(struct script_cursor *cursor, const struct script_frame *frame,
+                          struct described *described)
+{
+	struct text t;
+
+	text_init(&t, described->file_buf, sizeof(described->file_buf));
+	if (!put_text(&t, &cursor->peek, &frame->file, FILE_BYTES)) {
+		return false;
+	}
+	described->file = last_bytes(&t, FILE_BYTES);
+	return true;
+}
+
+static bool describe_rest(struct script_cursor *cursor, const struct script_frame *frame,
+                          struct described *described)
+{
+	struct text t;
+
+	text_init(&t, described->function_buf, sizeof(described->function_buf));
+	described->function = described->function_buf;
+	described->line = cursor->interpreter->kind.line(cursor, frame);
+	if (frame->scope.at != 0) {
+		if (!put_text(&t, &cursor->peek, &frame->scope, FUNCTION_CHARACTERS)) {
+			return false;
+		}
+		text_str(&t, "::");
+	}
+	return frame->function.at == 0 ||
+	       put_text(&t, &cursor->peek, &frame->function, FUNCTION_CHARACTERS);
+}
+
+static void put_line(struct text *t, const struct described *described)
+{
+	text_char(t, ':');
+	text_u64(t, described->line);
+}
+
+static void note_place(struct showing *showing, const struct described *described)
+{
+	struct text t;
+
+	text_init(&t, showing->script->place, sizeof(showing->script->place));
+	text_str(&t, described->file);
+	put_line(&t, described);
+}
+
+static bool is_library(const struct script_kind *kind, const char *file)
+{
+	for (size_t i = 0; kind->libraries[i][0] != '\0'; i++) {
+		if (strstr(file, kind->libraries[i]) != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void start(struct showing *showing, struct script *script, unsigned depth)
+{
+	unsigned shown = depth < FRAMES_SHOWN ? depth : FRAMES_SHOWN;
+
+	*showing = (struct showing){.script = script, .depth = shown > 0 ? shown : 1};
+	text_init(&showing->frames, script->frames, sizeof(script->frames));
+	if (showing->depth > OWN_FRAMES) {
+		showing->libraries = showing->depth - OWN_FRAMES;
+	}
+	showing->inner = showing->libraries < INNER_FRAMES ? showing->libraries : INNER_FRAMES;
+}
+
+/* Whole frames only. */
+static void show(struct showing *showing, const struct described *described)
+{
+	struct text *t = &showing->frames;
+	size_t before = t->len;
+
+	text_str(t, before > 0 ? " " : NULL);
+	put_escaped(t, described->file, " ");
+	put_line(t, described);
+	if (described->function[0] != '\0') {
+		text_char(t, '(');
+		put_escaped(t, described->function, " ()");
+		text_char(t, ')');
+	}
+	if (t->cut) {
+		t->len = before;
+		t->buf[before] = '\0';
+		showing->full = true;
+		return;
+	}
+	showing->count++;
+	if (showing->count == showing->inner) {
+		showing->inner_len = t->len;
+	}
+}
+
+/* The place is found: if libraries have taken too much, the middle of theirs goes. */
+static void make_room(struct showing *showing)
+{
+	struct text *t = &showing->frames;
+
+	if (showing->count > showing->libraries || showing->full) {
+		t->len = showing->inner_len;
+		t->buf[t->len] = '\0';
+		t->cut = false;
+		text_str(t, t->len > 0 ? " ..." : "...");
+		showing->count = showing->inner;
+		showing->full = false;
+	}
+}
+
+/* False if it is in doubt. */
+static bool take_frame(struct script_cursor *cursor, const struct script_frame *frame,
+                       struct showing *showing)
+{
+	struct described *described = showing->described;
+	bool own;
+
+	if (!describe_file(cursor, frame, described)) {
+		return false;
+	}
+	own = !is_library(&cursor->interpreter->kind, described->file);
+	if (!own && showing->any && (showing->count == showing->depth || showing->full)) {
+		return true;
+	}
+	if (!describe_rest(cursor, frame, described)) {
+		return false;
+	}
+	if (described->line == 0) {
+		return true; /* not in a statement: before the first, or after the last */
+	}
+	if (!showing->any || (own && !showing->placed)) {
+		note_place(showing, described);
+	}
+	if (own && !showing->placed) {
+		showing->placed = true;
+		make_room(showing);
+	}
+	showing->any = true;
+	if (showing->count < showing->depth && !showing->full) {
+		show(showing, described);
+	}
+	return true;
+}
+
+static bool walk(struct script_cursor *cursor, struct showing *showing)
+{
+	for (unsigned i = 0; i < FRAMES_WALKED; i++) {
+		struct script_frame frame = {0};
+		enum script_step step = cursor->interpreter->kind.next(cursor, &frame);
+
+		if (step == SCRIPT_END) {
+			break;
+		}
+		if (step == SCRIPT_DOUBT ||
+		    (step == SCRIPT_FRAME && !take_frame(cursor, &frame, showing))) {
+			return false;
+		}
+		if (showing->placed && (showing->count == showing->depth || showing->full)) {
+			break;
+		}
+	}
+	return showing->any;
+}
+
+static void set_out(struct script_cursor *cursor, struct script_interpreter *interpreter)
+{
+	*cursor = (struct script_cursor){.interpreter = interpreter};
+	cursor->peek.doubting = interpreter->kind.moves;
+	cursor->peek.trusting =
+		interpreter->kind.may_trust &&
+		atomic_load_explicit(&interpreter->proven, memory_order_relaxed);
+}
+
+static bool capture(struct script_interpreter *interpreter, unsigned depth,
+                    struct script *script)
+{
+	struct script_cursor cursor;
+	struct showing showing;
+	bool found;
+
+	set_out(&cursor, interpreter);
+	start(&showing, script, depth);
+	showing.described = scratch_take();
+	found = showing.described != NULL && interpreter->kind.begin(&cursor) &&
+	        walk(&cursor, &showing);
+	scratch_give(showing.described);
+	if (found) {
+		atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
+	}
+	return found;
+}
+
+bool script_capture(struct script_interpreter *interpreter, unsigned depth,
+                    struct script *script)
+{
+	struct table *now = atomic_load_explicit(&table, memory_order_acquire);
+
+	if (interpreter != NULL) {
+		return capture(interpreter, depth, script);
+	}
+	for (unsigned i = 0; now != NULL && i < now->count; i++) {
+		if (now->found[i].kind.has_jit && now->found[i].is_program &&
+		    self_tid() == self_pid()) {
+			return capture(&now->found[i], depth, script);
+		}
+	}
+	return false;
+}
+
+/* ---- the end ---- */
+
+bool script_interpreter_ending(unsigned long long changes)
+{
+	bool ending = false;
+	struct table *now;
+
+	if (!script_present(changes)) {
+		return false;
+	}
+	now = atomic_load_explicit(&table, memory_order_acquire);
+	for (unsigned i = 0; i < now->count && !ending; i++) {
+		struct script_cursor cursor;
+
+		set_out(&cursor, &now->found[i]);
+		ending = now->found[i].kind.ending(&cursor);
+	}
+	return ending;
+}

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Call stacks, interned.
+ *
+ * Two tables lead to a stack. `seen` is a cache, from the raw addresses as they were
+ * unwound and the script's text; a hit there costs no more than the unwinding. An address means
+ * something else once a module is gone from there or has come, so the cache is emptied when the
+ * loader's counts of loads and unloads have changed. `stacks` is keyed by the frames
+ * themselves and lasts: the same place reached through a module that was loaded anew
+ * elsewhere is the same stack. For that, strings and modules are interned, too, so
+ * that equal frames are equal bytes.
+ *
+ * Locks: LOCK_STACK guards everything static, but `by_id` is read without it: an entry is set
+ * once, to what is whole by then and stays. The unwinding comes before it.
+ *
+ * Not dladdr(3): it takes the loader's big lock, which dlopen(3) keeps while it runs
+ * constructors, and those may wait for whatever the program likes, a session of ours
+ * included. dl_iterate_phdr(3) takes only a lock that is never held for long; what it
+ * leaves to do is done by elf_image.c. The modules on our own stack cannot be unloaded
+ * meanwhile.
+ */
+#include "trace/stack/stack.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cold.h"
+#include "base/config/program.h"
+#include "base/dl.h"
+#include "base/elf/build_id.h"
+#include "base/elf/elf_image.h"
+#include "base/lock.h"
+#include "base/scratch.h"
+#include "base/text/hash.h"
+#include "base/text/strbuf.h"
+#include "base/thread/thread_block.h"
+#include "base/unwind/unwind.h"
+#include "trace/script/script.h"
+#include "trace/stack/stack_cache.h"
+#include "trace/stack/stack_place.h"
+
+#define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
+#define MAX_BEYOND  64 /* frames looked at behind the last one kept, for an interpreter */
+
+struct string {
+	UT_hash_handle hh;
+	char text[];
+};
+
+struct module {
+	struct stack_module shown; /* of interned strings, so its bytes are the key */
+	UT_hash_handle hh;
+};
+
+struct known {
+	struct stack *stack;
+	atomic_uint logged;     /* in which part of the log, by this process */
+	atomic_bool given_back; /* of a place's first stack: this process did so */
+	UT_hash_handle hh;
+};
+
+struct sight {
+	uint32_t id;
+	UT_hash_handle hh;
+	unsigned char key[];
+};
+
+/* What one call of stack_capture() has found. */
+struct capture {
+	unsigned depth;
+	bool scripted;
+	struct script script;
+	uintptr_t addresses[STACK_MAX_DEPTH];
+};
+
+static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
+static struct string *strings;
+static struct module *modules;
+static struct known *stacks;
+static _Atomic(struct known *) by_id[STACK_MAX + 1];
+static uint32_t last_id;
+static struct sight *seen;
+static unsigned long long seen_changes; /* the loader's counts when `seen` was begun */
+
+/* ---- unwinding ---- */
+
+struct walk {
+	uintptr_t caller;
+	unsigned max;
+	bool scripts; /* look for an interpreter's frames, too */
+	const struct script_interpreter *tried;
+	struct capture *capture;
+	unsigned skipped;
+	unsigned beyond;
+};
+
+/*
+ * Where a script runs, its frames are worth more than the interpreter's, which differ
+ * from one call to the next of the same line (code is specialised as it runs) and so
+ * would make many stacks of one.
+ */
+static bool ends_in_script(struct walk *walk, uintptr_t address)
+{
+	struct script_interpreter *interpreter = script_at(address);
+
+	if (interpreter == NULL || interpreter == walk->tried) {
+		return false;
+	}
+	walk->tried = interpreter;
+	walk->capture->scripted =
+		script_capture(interpreter, walk->max, &walk->capture->script);
+	return walk->capture->scripted;
+}
+
+/*
+ * A return address is the one after the call, which may be another line's or even
+ * another function's; one byte less is within the call. The frame that a signal
+ * interrupted is no call, and its address is right as it is. False: this was the last one.
+ */
+static bool note_frame(struct walk *walk, const struct unwind *frame)
+{
+	struct capture *capture = walk->capture;
+	uintptr_t address = frame->address - !frame->interrupted;
+	bool first = capture->depth == 0;
+
+	if (first && frame->address != walk->caller) {
+		return ++walk->skipped < MAX_SKIPPED;
+	}
+	if (first) {
+		capture->addresses[capture->depth++] = address;
+	}
+	if (walk->scripts && ends_in_script(walk, address)) {
+		return false;
+	}
+	if (!first && capture->depth < walk->max) {
+		capture->addresses[capture->depth++] = address;
+	} else if (!first && ++walk->beyond == MAX_BEYOND) {
+		return false;
+	}
+	return capture->depth < walk->max || walk->scripts;
+}
+
+static void unwind(const struct recall_key *key, bool scripts, const struct unwind *begun,
+                   struct capture *capture, struct recall_walk *recall)
+{
+	struct walk walk = {
+		.caller = (uintptr_t)key->caller,
+		.max = key->depth < STACK_MAX_DEPTH ? key->depth : STACK_MAX_DEPTH,
+		.scripts = scripts,
+		.capture = capture,
+	};
+	struct unwind frame = *begun;
+	bool walks = walk.max > 1 || scripts;
+	bool more = walks;
+
+	recall_begin(recall);
+	capture->depth = 0;
+	capture->scripted = false;
+	while (more && unwind_next(&frame)) {
+		recall_note(recall, &frame, begun);
+		more = note_frame(&walk, &frame);
+	}
+	if (more) {
+		recall_note(recall, &frame, begun);
+	}
+	if (capture->depth == 0) {
+		/* Not met by the unwinder, or not looked for: then it alone is the stack. */
+		if (walks) {
+			recall_give_up(recall);
+		}
+		capture->addresses[capture->depth++] = walk.caller - 1;
+	}
+	if (scripts && !capture->scripted) {
+		capture->scripted = script_capture(NULL, walk.max, &capture->script);
+	}
+}
+
+/* ---- modules ---- */
+
+struct placing {
+	const uintptr_t *addresses;
+	struct image *images; /* one per address */
+	unsigned depth;
+};
+
+static int place(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const struct placing *placing = arg;
+	const struct image image = {
+		.bias = info->dlpi_addr,
+		.name = info->dlpi_name,
+		.headers = info->dlpi_phdr,
+		.count = info->dlpi_phnum,
+	};
+
+	(void)size;
+	for (unsigned i = 0; i < placing->depth; i++) {
+		if (placing->images[i].name == NULL &&
+		    image_covers(&image, placing->addresses[i])) {
+			placing->images[i] = image;
+		}
+	}
+	return 0;
+}
+
+/* ---- interning ---- */
+
+static const char *intern_string_locked(const char *text)
+{
+	struct string *string;
+	size_t n = strlen(text);
+
+	HASH_FIND(hh, strings, text, n, string);
+	if (string != NULL) {
+		return string->text;
+	}
+	string = calloc(1, sizeof(*string) + n + 1);
+	if (string == NULL) {
+		return NULL;
+	}
+	memcpy(string->text, text, n);
+	HASH_ADD_KEYPTR(hh, strings, string->text, n, string);
+	if (string->hh.tbl == NULL) {
+		free(string);
+		return NULL;
+	}
+	return string->text;
+}
+
+/* The loader knows the main program without a name. */
+static const char *module_path(const struct image *image, char *buf, size_t size)
+{
+	ssize_t n;
+
+	if (image->name[0] != '\0') {
+		return image->name;
+	}
+	n = readlink("/proc/self/exe", buf, size - 1);
+	if (n <= 0) {
+		return program_name();
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
+static const struct stack_module *intern_module_locked(const struct image *image)
+{
+	char *path = scratch_take();
+	char hex[BUILD_ID_MAX];
+	struct stack_module shown;
+	struct module *module;
+	struct text id;
+
+	if (path == NULL) {
+		return NULL;
+	}
+	text_init(&id, hex, sizeof(hex));
+	image_build_id(image, &id);
+	shown.path = intern_string_locked(module_path(image, path, PATH_MAX));
+	scratch_give(path);
+	shown.build_id = intern_string_locked(hex);
+	if (shown.path == NULL || shown.build_id == NULL) {
+		return NULL;
+	}
+	HASH_FIND(hh, modules, &shown, sizeof(shown), module);
+	if (module != NULL) {
+		return &module->shown;
+	}
+	module = calloc(1, sizeof(*module));
+	if (module == NULL) {
+		return NULL;
+	}
+	module->shown = shown;
+	HASH_ADD(hh, modules, shown, sizeof(shown), module);
+	if (module->hh.tbl == NULL) {
+		free(module);
+		return NULL;
+	}
+	return &module->shown;
+}
+
+/* Fills the frames of `stack` from their addresses; false if memory ran out. */
+static bool describe_by_locked(struct image *images, struct stack *stack,
+                               const uintptr_t *addresses)
+{
+	struct placing placing = {addresses, images, stack->depth};
+
+	memset(images, 0, stack->depth * sizeof(images[0]));
+	dl_iterate(place, &placing);
+	for (uint32_t i = 0; i < stack->depth; i++) {
+		struct stack_frame *frame = &stack->frames[i];
+		const char *symbol;
+
+		frame->offset = addresses[i] - images[i].bias;
+		if (images[i].name == NULL) {
+			continue;
+		}
+		for (uint32_t j = 0; j < i && frame->module == NULL; j++) {
+			frame->module = images[j].headers == images[i].headers
+			                        ? stack->frames[j].module
+			                        : NULL;
+		}
+		if (frame->module == NULL) {
+			frame->module = intern_module_locked(&images[i]);
+		}
+		if (frame->module == NULL) {
+			return false;
+		}
+		symbol = image_symbol(&images[i], frame->offset);
+		frame->symbol = symbol != NULL ? intern_string_locked(symbol) : NULL;
+	}
+	return true;
+}
+
+_Static_assert(sizeof(struct image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES, "they fit into scratch");
+
+static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
+{
+	struct image *images = scratch_take();
+	bool described = images != NULL && describe_by_locked(images, stack, addresses);
+
+	scratch_give(images);
+	return described;
+}
+
+/* What is the same in two stacks that are the same. */
+static size_t key_bytes(const struct stack *stack)
+{
+	return sizeof(*stack) - offsetof(struct stack, script) +
+	       stack->depth * sizeof(stack->frames[0]);
+}
+
+/* Keeps `stack` under a new number; 0, and it is still the caller's, if that cannot be. */
+static uint32_t keep_locked(struct stack *stack)
+{
+	struct known *known = calloc(1, sizeof(*known));
+
+	if (known == NULL) {
+		return 0;
+	}
+	known->stack = stack;
+	HASH_ADD_KEYPTR(hh, stacks, &stack->script, key_bytes(stack), known);
+	if (known->hh.tbl == NULL) {
+		free(known);
+		return 0;
+	}
+	stack->id = ++last_id;
+	stack->place = script_place(stack);
+	atomic_store_explicit(&by_id[stack->id], known, memory_order_release);
+	return stack->id;
+}
+
+static bool describe_script_locked(struct stack *stack, const struct capture *capture)
+{
+	if (!capture->scripted) {
+		return true;
+	}
+	/* Code that the interpreter made is part of it. */
+	while (stack->depth > 1 && stack->frames[stack->depth - 1].module == NULL) {
+		stack->depth--;
+	}
+	stack->script = intern_string_locked(capture->script.place);
+	stack->script_frames = intern_string_locked(capture->script.frames);
+	return stack->script != NULL && stack->script_frames != NULL;
+}
+
+static uint32_t intern_locked(const struct capture *capture)
+{
+	struct stack *stack = NULL;
+	struct known *known = NULL;
+	uint32_t id = 0;
+
+	if (last_id < STACK_MAX) {
+		stack = calloc(1, sizeof(*stack) + capture->depth * sizeof(stack->frames[0]));
+	}
+	if (stack == NULL) {
+		return 0;
+	}
+	stack->depth = capture->depth;
+	if (describe_locked(stack, capture->addresses) &&
+	    describe_script_locked(stack, capture)) {
+		HASH_FIND(hh, stacks, &stack->script, key_bytes(stack), known);
+		id = known != NULL ? known->stack->id : keep_locked(stack);
+	}
+	if (id == 0 || known != NULL) {
+		free(stack);
+	}
+	return id;
+}
+
+static void forget_sights_locked(void)
+{
+	struct sight *sight;
+	struct sight *next;
+
+	HASH_ITER (hh, seen, sight, next) {
+		HASH_DEL(seen, sight);
+		free(sight);
+	}
+}
+
+/* Without memory for it the next sight of this stack takes longer, that is all. */
+static void note_sight_locked(const void *key, size_t bytes, uint32_t id)
+{
+	struct sight *sight = calloc(1, sizeof(*sight) + bytes);
+
+	if (sight == NULL) {
+		return;
+	}
+	sight->id = id;
+	memcpy(sight->key, key, bytes);
+	HASH_ADD_KEYPTR(hh, seen, sight->key, bytes, sight);
+	if (sight->hh.tbl == NULL) {
+		free(sight);
+	}
+}
+
+/* Its addresses, and what it says of a script. */
+static size_t make_key(const struct capture *capture, unsigned char *key)
+{
+	size_t bytes = capture->depth * sizeof(capture->addresses[0]);
+
+	memcpy(key, capture->addresses, bytes);
+	if (capture->scripted) {
+		size_t place = strlen(capture->script.place) + 1;
+		size_t frames = strlen(capture->script.frames) + 1;
+
+		memcpy(key + bytes, capture->script.place, place);
+		memcpy(key + bytes + place, capture->script.frames, frames);
+		bytes += place + frames;
+	}
+	return bytes;
+}
+
+static COLD uint32_t intern(const struct capture *capture, unsigned long long changes)
+{
+	unsigned char *key = scratch_take();
+	size_t bytes = key != NULL ? make_key(capture, key) : 0;
+	struct sight *sight = NULL;
+	uint32_t id;
+
+	if (key == NULL) {
+		return 0;
+	}
+	lock_take(&tables_lock);
+	if (changes != seen_changes) {
+		forget_sights_locked();
+		seen_changes = changes;
+	}
+	HASH_FIND(hh, seen, key, bytes, sight);
+	if (sight != NULL) {
+		id = sight->id;
+	} else {
+		id = intern_locked(capture);
+		if (id != 0) {
+			note_sight_locked(key, bytes, id);
+		}
+	}
+	lock_drop(&tables_lock);
+	scratch_give(key);
+	return id;
+}
+
+/* A stack that was not recognised. */
+struct sighting {
+	struct capture capture;
+	struct recall_walk recall;
+};
+
+_Static_assert(sizeof(struct sighting) <= SCRATCH_BYTES, "a sighting fits into scratch");
+
+static COLD uint32_t look(const struct recall_key *key, bool scripts,
+                          const struct unwind *begun)
+{
+	struct sighting *sighting = scratch_take();
+	uint32_t id;
+
+	if (sighting == NULL) {
+		return 0;
+	}
+	unwind(key, scripts, begun, &sighting->capture, &sighting->recall);
+	id = intern(&sighting->capture, key->modules);
+	if (!scripts) {
+		recall_keep(key, &sighting->recall, id);
+	}
+	scratch_give(sighting);
+	return id;
+}
+
+uint32_t stack_capture(const void *caller, unsigned depth)
+{
+	int saved_errno = errno;
+	struct recall_key key;
+	bool scripts;
+	uint32_t id;
+	struct unwind begun;
+
+	thread_block_take();
+	unwind_begin(&begun);
+	key = (struct recall_key){
+		.pointer = begun.pointer,
+		.caller = caller,
+		.depth = depth,
+		.modules = dl_changes_of_call(caller),
+	};
+	/* A script may have gone on to another line meanwhile. */
+	scripts = script_present(key.modules);
+	id = scripts ? 0 : recall_find(&key, &begun);
+	if (id == 0) {
+		id = look(&key, scripts, &begun);
+	}
+	errno = saved_errno;
+	return id;
+}
+
+static struct known *known_by(uint32_t id)
+{
+	return id <= STACK_MAX ? atomic_load_explicit(&by_id[id], memory_order_acquire) : NULL;
+}
+
+const struct stack *stack_get(uint32_t id)
+{
+	const struct known *known = known_by(id);
+
+	return known != NULL ? known->stack : NULL;
+}
+
+uint32_t stack_place(uint32_t id)
+{
+	const struct stack *stack = stack_get(id);
+
+	return stack != NULL ? stack->place : 0;
+}
+
+bool stack_note_given_back(uint32_t id)
+{
+	struct known *place = known_by(stack_place(id));
+
+	return place != NULL &&
+	       !atomic_load_explicit(&place->given_back, memory_order_relaxed) &&
+	       !atomic_exchange(&place->given_back, true);
+}
+
+bool stack_gives_back(uint32_t id)
+{
+	struct known *place = known_by(stack_place(id));
+
+	return place != NULL && atomic_load(&place->given_back);
+}
+
+bool stack_claim_for_log(uint32_t id, unsigned part)
+{
+	struct known *known = known_by(id);
+
+	return known != NULL &&
+	       atomic_load_explicit(&known->logged, memory_order_relaxed) != part &&
+	       atomic_exchange(&known->logged, part) != part;
+}
+
+void stack_fork_prepare(void)
+{
+	lock_take(&tables_lock);
+}
+
+void stack_fork_parent(void)
+{
+	lock_drop(&tables_lock);
+}
+
+void stack_fork_child(void)
+{
+	lock_drop(&tables_lock);
+	for (uint32_t id = 1; id <= last_id; id++) {
+		struct known *known = atomic_load_explicit(&by_id[id], memory_order_relaxed);
+
+		atomic_store_explicit(&known->logged, 0, memory_order_relaxed);
+		atomic_store_explicit(&known->given_back, false, memory_order_relaxed);
+	}
+}

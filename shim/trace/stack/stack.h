@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Call stacks, interned: each distinct one is kept once and has a number.
+ *
+ * A frame is kept as module and offset, not as an address, so that it still means
+ * something after the module was unloaded, in the log, and in another process.
+ * The frames of pqpool itself are left out: the first frame is the place in the
+ * program that called libpq.
+ *
+ * The frames are found by base/unwind/unwind.h; at a coroutine's outermost frame they end.
+ *
+ * Locks: LOCK_STACK, held for a hash look-up, or for the look-up of modules when a
+ * stack is new; none to find a stack by its number. Stacks and modules are never freed;
+ * at most STACK_MAX distinct ones are kept, later ones are 0, "unknown".
+ */
+#ifndef PQPOOL_TRACE_STACK_STACK_H
+#define PQPOOL_TRACE_STACK_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STACK_MAX_DEPTH 64
+#define STACK_MAX       65536
+
+struct stack_module {
+	const char *path;     /* absolute where the loader knows it; never freed */
+	const char *build_id; /* lower-case hex, "" if the module has none */
+};
+
+struct stack_frame {
+	const struct stack_module *module; /* NULL: no module holds the address (JIT) */
+	/*
+	 * An address within the call (the return address less one), without the load
+	 * bias: as it stands in the ELF file, ready for addr2line(1) and symbol_nearest().
+	 * Without a module, the address itself.
+	 */
+	uintptr_t offset;
+	const char *symbol; /* the exported function around it, NULL if none; never freed */
+};
+
+struct stack {
+	uint32_t id;
+	uint32_t depth;
+	uint32_t place; /* stack_place */
+	/*
+	 * Where a script made the call: its place ("/srv/app.py:12") and all its frames, as
+	 * script.h describes them; never freed. NULL, both, where no script did. The frames
+	 * of the interpreter and those below it are left out then.
+	 */
+	const char *script;
+	const char *script_frames;
+	struct stack_frame frames[];
+};
+
+/*
+ * Captures the calling thread's stack, `depth` frames at most (0 to
+ * STACK_MAX_DEPTH; 0 gives just `caller`), from the frame that contains the
+ * return address `caller` upwards, and interns it. If `caller` is not met while
+ * unwinding, the stack is `caller` alone. Returns its number, 0 when memory ran
+ * out. Nothing blocks but LOCK_STACK.
+ */
+uint32_t stack_capture(const void *caller, unsigned depth);
+
+/* The stack with this number, immortal and constant; NULL for 0 and unknown ones. */
+const struct stack *stack_get(uint32_t id);
+
+/*
+ * The place that a stack belongs to, by the number of its first stack: the stack itself or, in
+ * a script, the script's own line with the libraries' lines that led from there to the call,
+ * whatever called that line. 0 for 0 and unknown ones.
+ */
+uint32_t stack_place(uint32_t id);
+
+/*
+ * This process gave back what it took at the stack's place, and went on. True if it is the
+ * first time. Costs two loads when it is not.
+ */
+bool stack_note_given_back(uint32_t id);
+
+/* True if it did so. A forked child begins anew. */
+bool stack_gives_back(uint32_t id);
+
+/*
+ * True once per stack, process and `part` of the log, a number above 0: the caller is the
+ * first to write it there and does. A forked child is asked anew.
+ */
+bool stack_claim_for_log(uint32_t id, unsigned part);
+
+void stack_fork_prepare(void);
+void stack_fork_parent(void);
+void stack_fork_child(void);
+
+#endif

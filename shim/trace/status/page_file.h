@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The file behind the status page: made, grown, locked, mapped, removed. Only status.c
+ * uses it; what is in the page is that one's.
+ *
+ * Touching a mapped block that the file does not have, or that a full file system cannot give
+ * it, is a SIGBUS in the program. So blocks are allocated before they are touched
+ * (posix_fallocate), and nobody but the user can reach the file to cut it short. It is in
+ * memory (trace/status/page_dir.h), so that nothing here waits for a disk.
+ *
+ * Tried and dropped: MADV_DONTFORK, because a child that was forked past our handlers
+ * would die of its first store; and sealing, which only memfd_create(2) has, whose files
+ * have no name for the tools to find.
+ *
+ * Locks: none of its own; every function but page_unlink is called with LOCK_STATUS held,
+ * or in the forked child.
+ */
+#ifndef PQPOOL_TRACE_STATUS_PAGE_FILE_H
+#define PQPOOL_TRACE_STATUS_PAGE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "trace/status/page_dir.h"
+
+/*
+ * Makes the file and maps STATUS_BYTES of it, of which nothing may be touched before
+ * page_grow said so. It has no name yet that a reader heeds: see page_show. NULL: it could
+ * not be; `*why` gets the errno.
+ */
+char *page_make(int *why);
+
+/* The blocks from `offset` on, `bytes` of them, may be touched; false: they may not. */
+bool page_grow(size_t offset, size_t bytes);
+
+/* Gives the file its name, and clears out what others left beside it. */
+bool page_show(pagedir_holds *holds_leases);
+
+/* Unmaps and removes what page_make began. */
+void page_undo(void);
+
+/* Removes the file; the mapping stays. Safe in a signal handler. */
+void page_unlink(void);
+
+/* In a forked child: the file is the parent's. Unmaps it and closes the copy of it. */
+void page_leave(void);
+
+#endif

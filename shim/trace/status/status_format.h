@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The status page as it lies in its file: written by status.c, read by the tools. This is
+ * the only statement of the layout; trace/status/page_dir.h says where the files are, whose
+ * they are, and how long they stay.
+ *
+ *   0                     struct status_head
+ *   STATUS_POOLS_AT       struct status_pool    [STATUS_POOLS_MAX]
+ *   STATUS_SESSIONS_AT    struct status_session [STATUS_SESSIONS_MAX]
+ *   STATUS_STACKS_AT      struct status_stack, one behind the other
+ *
+ * The file is sparse: each area grows by blocks, which exist before the writer touches
+ * them, and the head tells how far each one goes. What lies beyond reads as zeros or not
+ * at all, and zeros are valid: a row that is free, the end of the stacks.
+ *
+ * One writer, the process, by plain stores; any number of readers, who ask for nothing. A
+ * row's `generation` is odd while it is being written and another one afterwards. A reader
+ * takes a row for good if two readings of it agree and the generation is even. One that
+ * stays odd was left half written by a death: it was on its way, not yet or no longer the
+ * program's. Counters, of 8 bytes, and the state of a transaction are good by themselves at
+ * any time and do not move the generation.
+ *
+ * A reader trusts no number in here: indices, lengths and strings may be anything.
+ */
+#ifndef PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
+#define PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define STATUS_MAGIC   "pqpool\x1a\n" /* 8 bytes */
+#define STATUS_VERSION 1              /* any other layout has another number */
+
+#define STATUS_POOLS_MAX    1024
+#define STATUS_SESSIONS_MAX 8192
+#define STATUS_STACKS_BYTES (4U << 20)
+
+#define STATUS_NO_POOL  UINT32_MAX /* a session that is not pooled, or whose pool has no row */
+#define STATUS_NO_LIMIT UINT32_MAX
+
+#define STATUS_REASONS      48
+#define STATUS_REASON_BYTES 24
+
+/* Strings end with a NUL, and are cut to fit. */
+struct status_head {
+	char magic[8]; /* written last: the head is whole */
+	uint32_t version;
+	int32_t pid;
+	uint64_t created_us; /* wall clock, microseconds; so are all names in _us of a time */
+	uint64_t created_ns; /* CLOCK_MONOTONIC at the same moment; so are all times in _ns */
+
+	uint32_t pools;       /* rows that exist, free ones included */
+	uint32_t sessions;    /* likewise */
+	uint32_t stack_bytes; /* of whole entries */
+	uint32_t pad;
+
+	/* Counters, since the page was made. */
+	uint64_t acquired; /* leases begun by this process */
+	uint64_t released; /* and ended; so acquired - released are open */
+	uint64_t untold;   /* leases begun for which there was no row */
+
+	char program[64];
+	char config[1536]; /* effective values as logfmt pairs: size=10 max_overflow=20 ... */
+	/* Words for the numbers in status_pool.closed: "aged", "ping_failed". */
+	char reasons[STATUS_REASONS][STATUS_REASON_BYTES];
+};
+
+enum status_pool_state { STATUS_POOL_FREE, STATUS_POOL_USED };
+
+struct status_pool {
+	uint32_t generation;
+	uint32_t state;
+	uint32_t limit; /* sessions at most; STATUS_NO_LIMIT */
+	uint32_t size;  /* of them kept when idle; STATUS_NO_LIMIT */
+	uint32_t in_use;
+	uint32_t idle;
+	uint32_t waiting; /* callers in line */
+	uint32_t peak;    /* the most that were ever in use */
+
+	/* Counters. */
+	uint64_t acquired;
+	uint64_t released;
+	uint64_t held_us;     /* by the leases that were released */
+	uint64_t waits;       /* acquires that had to stand in line */
+	uint64_t wait_us;     /* how long, all together, those that are over */
+	uint64_t wait_max_us; /* the longest */
+	uint64_t timeouts;    /* that waited in vain */
+	uint64_t opened;      /* sessions */
+	uint64_t closed[STATUS_REASONS];
+	char label[544]; /* user@host:port/db */
+};
+
+enum status_session_state { STATUS_SESSION_FREE, STATUS_SESSION_IDLE, STATUS_SESSION_LEASED };
+
+/* What is known of the transaction on a lease. */
+enum status_transaction {
+	STATUS_TRANSACTION_UNKNOWN,
+	STATUS_TRANSACTION_IDLE,
+	STATUS_TRANSACTION_ACTIVE,
+	STATUS_TRANSACTION_OPEN,
+	STATUS_TRANSACTION_FAILED
+};
+
+/* A session, and the lease on it. Idle: there is none, and only `id`, `pool` and
+ * `backend` count. */
+struct status_session {
+	uint32_t generation;
+	uint32_t state;
+	uint64_t id;
+	uint32_t pool; /* row; STATUS_NO_POOL */
+	int32_t backend;
+
+	uint64_t lease; /* its number, as in the log */
+	uint64_t began_us;
+	uint64_t began_ns;
+	uint64_t wait_ns; /* from the program's call to the lease */
+	int32_t tid;
+	uint32_t stack;       /* number of a status_stack; 0 = unknown */
+	uint32_t transaction; /* enum status_transaction */
+	uint32_t spoken; /* 0: nothing was sent on this lease, `statement` is another one's */
+	char statement[184]; /* first words of the last one sent */
+};
+
+/* In a stack's id: a lease that it took was given back. */
+#define STATUS_GIVEN_BACK 0x80000000U
+
+/*
+ * A call stack: its number, and what a log's event=stack line says of it, as pairs without
+ * a newline: frames="module+0xoffset(symbol) ..." build_ids="module=hex ..." and, where a
+ * script made the call, script="/srv/app.py:12" script_frames="..." Entries are padded to 8
+ * bytes; `bytes` counts the text alone, which has no NUL.
+ */
+struct status_stack {
+	uint32_t id; /* with STATUS_GIVEN_BACK, which may come later */
+	uint32_t bytes;
+	char text[];
+};
+
+#define STATUS_POOLS_AT    4096U
+#define STATUS_SESSIONS_AT (STATUS_POOLS_AT + STATUS_POOLS_MAX * 1024U)
+#define STATUS_STACKS_AT   (STATUS_SESSIONS_AT + STATUS_SESSIONS_MAX * 256U)
+#define STATUS_BYTES       (STATUS_STACKS_AT + STATUS_STACKS_BYTES)
+
+static_assert(sizeof(struct status_head) <= STATUS_POOLS_AT, "the head fits");
+static_assert(sizeof(struct status_pool) == 1024, "the same for every compiler");
+static_assert(sizeof(struct status_session) == 256, "the same for every compiler");
+
+/* True if a head is that of a page as it is described here. */
+static inline bool status_is_page(const struct status_head *head)
+{
+	return memcmp(head->magic, STATUS_MAGIC, sizeof(head->magic)) == 0 &&
+	       head->version == STATUS_VERSION;
+}
+
+#endif
