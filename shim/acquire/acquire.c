@@ -44,23 +44,23 @@ static const char finished_before[] = "pqpool: the connection was finished befor
 
 /* ---- acquire ------------------------------------------------------------------- */
 
-PGconn *broker_acquire(const struct libpq *libpq, const struct connect_call *call,
-                       const void *caller)
+PGconn *acquire_connection(const struct libpq *libpq, const struct connect_call *call,
+                           const void *caller)
 {
 	struct acquisition a;
 	PGconn *conn;
 	int error = errno;
 
-	pending_tend();
+	blocked_call_tend();
 	errno = error;
 	lending_ask(&a, libpq, call, caller);
-	if (a.lender != NULL && pending_begin(&a.ticket)) {
-		conn = acquire_pooled(&a, call);
+	if (a.lender != NULL && blocked_call_begin(&a.ticket)) {
+		conn = blocking_pooled(&a, call);
 		error = errno;
-		pending_end(&a.ticket);
+		blocked_call_end(&a.ticket);
 		errno = error;
 	} else {
-		conn = acquire_plain(&a, call);
+		conn = blocking_plain(&a, call);
 	}
 	lending_answered(&a);
 	return conn;
@@ -73,7 +73,7 @@ static COLD void release_inherited(struct session *session)
 	/* A pool's slot is the parent's; only the PGconn is freed here. */
 	session->lender = NULL;
 	lease_forget(&session->lease);
-	if (broker_owner_lives(session->owner)) {
+	if (acquire_owner_lives(session->owner)) {
 		session_finish_inherited(session);
 	} else {
 		session_finish(session);
@@ -85,20 +85,20 @@ static COLD void release_inherited(struct session *session)
 static COLD void drop_leased(struct session *session, enum drop_reason why)
 {
 	struct lender *lender = session->lender;
-	struct ticket ticket = {0};
+	struct blocked_call ticket = {0};
 
 	/* Out of the table first: the address is free for a new PGconn after the finish. */
 	lease_forget(&session->lease);
-	journal_session_close(session, why);
+	log_event_session_close(session, why);
 	lending_explain(session, why);
 	/* An event procedure of the program's may leave for good. */
-	if (lender != NULL && pending_begin(&ticket)) {
-		pending_hold_slot(&ticket, PENDING_CLEARING, &session->slot);
+	if (lender != NULL && blocked_call_begin(&ticket)) {
+		blocked_call_hold_slot(&ticket, BLOCKED_CALL_CLEARING, &session->slot);
 	}
 	session_finish(session);
-	pending_end(&ticket);
+	blocked_call_end(&ticket);
 	/* Whose lender it is not, where a callback has forked that the finish had called. */
-	if (lender == NULL || session->owner != self_pid()) {
+	if (lender == NULL || session->owner != pid_self()) {
 		session_free(session);
 		return;
 	}
@@ -122,7 +122,7 @@ static uint32_t capture_end(const void *caller)
 static void note_lateness(const struct session *session, struct lease *ended,
                           const void *caller)
 {
-	if (ended->begun_at_exit || !ending_now(caller)) {
+	if (ended->begun_at_exit || !program_end_now(caller)) {
 		return;
 	}
 	ended->at_exit = true;
@@ -162,7 +162,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		lending_invalidate_all();
 	}
 	alterations = lending_alterations();
-	why = examine_returned(session, ended);
+	why = check_returned(session, ended);
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}
@@ -180,7 +180,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	}
 	lending_note_given_back(ended, why);
 	/* Written before anybody else can be given the session, so that the log is in order. */
-	journal_release(ended, why, stack);
+	log_event_release(ended, why, stack);
 	if (why != DROP_NONE) {
 		drop_leased(session, why);
 		return;
@@ -195,37 +195,37 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 /* What a finish gives occasion to look at. */
 static void note_hold(const struct session *session, const struct lease *ended)
 {
-	watchdog_ended(ended, ended->ended_ns);
-	watchdog_look(ended->ended_ns);
+	long_hold_note_end(ended, ended->ended_ns);
+	long_hold_look(ended->ended_ns);
 	if (session->lender != NULL) {
-		watchdog_look_at(session->lender, ended->ended_ns);
+		long_hold_look_at(session->lender, ended->ended_ns);
 	}
 }
 
 static COLD void finish_unleased(struct session *session, const void *caller)
 {
 	if (session->handshake != NULL) {
-		handshake_abandon(session);
+		async_abandon(session);
 	} else if (session->passing) {
-		passing_abandon(session);
+		async_unpooled_abandon(session);
 	} else if (session->refusal != NULL) {
 		lease_forget(&session->lease);
 		session->libpq->PQfinish(session->conn);
 		session->conn = NULL;
 		lending_write_off(session);
 	} else {
-		broker_misuse(session->lease.conn, "PQfinish", caller);
+		acquire_misuse(session->lease.conn, "PQfinish", caller);
 	}
 }
 
-void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
+void release_connection(const struct libpq *libpq, PGconn *conn, const void *caller)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	struct lease *lease = NULL;
 	struct lease ended;
 	uint32_t stack;
 
-	pending_tend();
+	blocked_call_tend();
 	stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
 
 	switch (lease_end(conn, now_ns, stack, &lease, &ended)) {
@@ -238,7 +238,7 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 		finish_unleased(session_of_lease(lease), caller);
 		break;
 	case LEASE_OPEN:
-		if (session_of_lease(lease)->owner != self_pid()) {
+		if (session_of_lease(lease)->owner != pid_self()) {
 			release_inherited(session_of_lease(lease));
 		} else {
 			note_hold(session_of_lease(lease), &ended);
@@ -248,23 +248,23 @@ void broker_release(const struct libpq *libpq, PGconn *conn, const void *caller)
 	}
 }
 
-bool broker_postpone(const struct libpq *libpq, PGconn *conn, const void *caller)
+bool acquire_postpone(const struct libpq *libpq, PGconn *conn, const void *caller)
 {
-	const struct postponed finish = {.conn = conn, .libpq = libpq, .caller = caller};
+	const struct deferred_finish finish = {.conn = conn, .libpq = libpq, .caller = caller};
 
-	return postponed_note(&finish);
+	return deferred_finish_note(&finish);
 }
 
-void broker_catch_up(void)
+void acquire_catch_up(void)
 {
-	struct postponed finish;
+	struct deferred_finish finish;
 
-	while (postponed_any() && postponed_next(&finish)) {
-		broker_release(finish.libpq, finish.conn, finish.caller);
+	while (deferred_finish_any() && deferred_finish_next(&finish)) {
+		release_connection(finish.libpq, finish.conn, finish.caller);
 	}
 }
 
-void broker_taint(PGconn *conn, enum drop_reason why)
+void acquire_taint(PGconn *conn, enum drop_reason why)
 {
 	struct lease *lease;
 
@@ -274,7 +274,7 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 		break;
 	case LEASE_IDLE:
 		if (session_of_lease(lease)->handshake != NULL) {
-			handshake_taint(session_of_lease(lease), why);
+			async_taint(session_of_lease(lease), why);
 		}
 		break;
 	case LEASE_UNKNOWN:
@@ -282,7 +282,7 @@ void broker_taint(PGconn *conn, enum drop_reason why)
 	}
 }
 
-bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
+bool acquire_misuse(const PGconn *conn, const char *function, const void *caller)
 {
 	struct lease last;
 
@@ -290,13 +290,13 @@ bool broker_misuse(const PGconn *conn, const char *function, const void *caller)
 		return false;
 	}
 	if (last.misuses <= MISUSES_TOLD) {
-		journal_misuse(&last, function,
-		               stack_capture(caller, lending_settings.stack_depth));
+		log_event_misuse(&last, function,
+		                 stack_capture(caller, lending_settings.stack_depth));
 	}
 	return true;
 }
 
-void broker_heed(PGconn *conn, unsigned effects)
+void acquire_heed(PGconn *conn, unsigned effects)
 {
 	static const struct {
 		enum statement_effect effect;
@@ -314,7 +314,7 @@ void broker_heed(PGconn *conn, unsigned effects)
 	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
 		if ((effects & left[i].effect) != 0 &&
 		    (left[i].effect != STATEMENT_CUSTOM || lending_resets_settings())) {
-			broker_taint(conn, left[i].why);
+			acquire_taint(conn, left[i].why);
 		}
 	}
 	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
@@ -324,27 +324,27 @@ void broker_heed(PGconn *conn, unsigned effects)
 	}
 }
 
-void broker_note_reset(PGconn *conn)
+void acquire_note_reset(PGconn *conn)
 {
 	struct lease *lease;
 	struct session *session;
 
-	if (passing_over(conn) || lease_find(conn, &lease) != LEASE_OPEN) {
+	if (async_unpooled_over(conn) || lease_find(conn, &lease) != LEASE_OPEN) {
 		return;
 	}
 	session = session_of_lease(lease);
 	if (session->libpq->PQstatus(conn) != CONNECTION_OK) {
 		return;
 	}
-	journal_session_close(session, DROP_PROGRAM_RESET);
+	log_event_session_close(session, DROP_PROGRAM_RESET);
 	session_note_connection(session);
 	lease_set_backend(lease, session->backend_pid);
 	lease_note_statement(&session->activity, "");
 	lease_note_transaction(&session->activity, LEASE_TRANSACTION_IDLE);
-	journal_session_open(session, 0);
+	log_event_session_open(session, 0);
 }
 
-const char *broker_refusal(const PGconn *conn)
+const char *acquire_refusal(const PGconn *conn)
 {
 	struct lease *lease;
 

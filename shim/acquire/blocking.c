@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "session/reset.h"
 
-PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call)
+PGconn *blocking_plain(const struct acquisition *a, const struct connect_call *call)
 {
 	PGconn *conn;
 
@@ -52,7 +52,7 @@ static bool failed(const struct session *session)
 /* Opens a session; once more, if closing our idle ones may help. NULL: out of memory. */
 static struct session *open_session(const struct acquisition *a)
 {
-	PGconn **noted = pending_conn(&a->ticket, a->libpq);
+	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
 	struct session *session =
 		session_open(a->libpq, a->spelling->conninfo, a->error, noted);
 
@@ -85,22 +85,22 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 	struct session *session;
 	uint64_t took_ns;
 
-	pending_hold_rooms(&a->ticket, a->lender, 1);
-	pending_block(&a->ticket, began_ns + OVERDUE_NS);
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	blocked_call_block(&a->ticket, began_ns + OVERDUE_NS);
 	session = open_session(a);
 	took_ns = clock_monotonic_ns() - began_ns;
-	if (!pending_back(&a->ticket) && pool_reserve(pool, 1) == 0) {
+	if (!blocked_call_back(&a->ticket) && pool_reserve(pool, 1) == 0) {
 		return go_without_room(a, session);
 	}
-	pending_hold_nothing(&a->ticket);
+	blocked_call_hold_nothing(&a->ticket);
 	if (session == NULL || failed(session)) {
 		pool_open_failed(pool);
 		if (session == NULL || session->conn == NULL) {
 			free(session);
 			return NULL;
 		}
-		journal_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
-		                    took_ns);
+		log_event_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
+		                      took_ns);
 		return hand_over(session);
 	}
 	if (!lending_enter(session, a->lender)) {
@@ -117,8 +117,8 @@ static COLD bool clear_room(struct acquisition *a, struct pool_slot *slot, enum 
 	struct session *session = session_of_slot(slot);
 	bool back;
 
-	pending_hold_slot(&a->ticket, PENDING_CLEARING, slot);
-	pending_block(&a->ticket, clock_monotonic_ns() + END_WAIT_NS);
+	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CLEARING, slot);
+	blocked_call_block(&a->ticket, clock_monotonic_ns() + END_WAIT_NS);
 	if (session->conn != NULL) {
 		lending_close(session, why, 0);
 	}
@@ -126,8 +126,8 @@ static COLD bool clear_room(struct acquisition *a, struct pool_slot *slot, enum 
 	if (why != DROP_PING_FAILED) {
 		session_await_end(session, clock_monotonic_ns() + END_WAIT_NS);
 	}
-	back = pending_back(&a->ticket);
-	pending_hold_rooms(&a->ticket, a->lender, 1);
+	back = blocked_call_back(&a->ticket);
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
 	lending_write_off(session);
 	return back;
 }
@@ -158,15 +158,16 @@ static PGconn *lend_idle(struct acquisition *a, struct pool_slot *slot, bool *ro
 	uint64_t now_ns = clock_monotonic_ns();
 	enum drop_reason why;
 
-	pending_hold_slot(&a->ticket, PENDING_CHECK, slot);
-	pending_block(&a->ticket, now_ns + reset_patience_ns(session, &lending_settings.care));
+	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CHECK, slot);
+	blocked_call_block(&a->ticket,
+	                   now_ns + reset_patience_ns(session, &lending_settings.care));
 	why = reset_check(session, &lending_settings.care, now_ns);
-	if (!pending_back(&a->ticket)) {
+	if (!blocked_call_back(&a->ticket)) {
 		*room = forget_checked(session);
 	} else if (why != DROP_NONE) {
 		*room = replace_idle(a, slot, why);
 	} else {
-		pending_hold_nothing(&a->ticket);
+		blocked_call_hold_nothing(&a->ticket);
 		pool_lent(slot);
 		return lending_begin(a, session);
 	}
@@ -194,15 +195,15 @@ static COLD PGconn *open_instead(struct acquisition *a, const struct connect_cal
 	}
 	if (room) {
 		pool_open_failed(pool);
-		pending_hold_nothing(&a->ticket);
+		blocked_call_hold_nothing(&a->ticket);
 	}
-	return acquire_plain(a, call);
+	return blocking_plain(a, call);
 }
 
-PGconn *acquire_pooled(struct acquisition *a, const struct connect_call *call)
+PGconn *blocking_pooled(struct acquisition *a, const struct connect_call *call)
 {
 	struct pool *pool = &a->lender->pool;
-	struct pool_waiter *waiter = pending_waiter(&a->ticket);
+	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
 	enum pool_grant grant;
 	bool doomed = false;
 	bool room = true;
@@ -214,16 +215,16 @@ PGconn *acquire_pooled(struct acquisition *a, const struct connect_call *call)
 		lending_keep(a);
 		prewarm_pool(a);
 	}
-	grant = pool_acquire(pool, a->began_ns, waiter, pending_granted);
-	watchdog_look_at(a->lender, a->began_ns);
-	if (grant == POOL_FULL && pending_others(&a->ticket) && !waiting_yields()) {
+	grant = pool_acquire(pool, a->began_ns, waiter, blocked_call_granted);
+	long_hold_look_at(a->lender, a->began_ns);
+	if (grant == POOL_FULL && blocked_call_others(&a->ticket) && !wait_yields()) {
 		grant = pool_leave(pool, waiter);
 		if (grant == POOL_FULL) {
-			return acquire_plain(a, call);
+			return blocking_plain(a, call);
 		}
 	} else if (grant == POOL_FULL) {
 		lending_keep(a);
-		grant = waiting_for_turn(a, &doomed);
+		grant = wait_for_turn(a, &doomed);
 	}
 	switch (grant) {
 	case POOL_FULL:

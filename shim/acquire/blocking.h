@@ -13,9 +13,9 @@
 #include "base/cold.h"
 
 /* Not to be pooled: the program's own connect, tracked if it succeeds. */
-COLD PGconn *acquire_plain(const struct acquisition *a, const struct connect_call *call);
+COLD PGconn *blocking_plain(const struct acquisition *a, const struct connect_call *call);
 
 /* Leased from the lender's pool, or what libpq makes of it. The ticket has begun. */
-PGconn *acquire_pooled(struct acquisition *a, const struct connect_call *call);
+PGconn *blocking_pooled(struct acquisition *a, const struct connect_call *call);
 
 #endif

@@ -10,7 +10,7 @@ enum state { EMPTY, CHANGING, NOTED };
 
 static struct {
 	atomic_int state;
-	struct postponed finish;
+	struct deferred_finish finish;
 } places[PLACES];
 
 static atomic_uint noted;
@@ -20,7 +20,7 @@ static bool move(unsigned place, int from, int to)
 	return atomic_compare_exchange_strong(&places[place].state, &from, to);
 }
 
-bool postponed_note(const struct postponed *finish)
+bool deferred_finish_note(const struct deferred_finish *finish)
 {
 	for (unsigned i = 0; i < PLACES; i++) {
 		if (move(i, EMPTY, CHANGING)) {
@@ -33,12 +33,12 @@ bool postponed_note(const struct postponed *finish)
 	return false;
 }
 
-bool postponed_any(void)
+bool deferred_finish_any(void)
 {
 	return atomic_load_explicit(&noted, memory_order_relaxed) > 0;
 }
 
-bool postponed_next(struct postponed *finish)
+bool deferred_finish_next(struct deferred_finish *finish)
 {
 	for (unsigned i = 0; i < PLACES; i++) {
 		if (move(i, NOTED, CHANGING)) {

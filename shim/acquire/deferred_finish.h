@@ -7,7 +7,7 @@
  * connection is noted here and finished as soon as a call of the program's ends, mostly the one
  * that was interrupted.
  *
- * Locks: none. Async-signal-safe, but for postponed_next().
+ * Locks: none. Async-signal-safe, but for deferred_finish_next().
  */
 #ifndef PQPOOL_ACQUIRE_DEFERRED_FINISH_H
 #define PQPOOL_ACQUIRE_DEFERRED_FINISH_H
@@ -16,19 +16,19 @@
 
 #include "base/libpq/libpq.h"
 
-struct postponed {
+struct deferred_finish {
 	PGconn *conn;
 	const struct libpq *libpq; /* that the caller means; or NULL */
 	const void *caller;
 };
 
 /* False: there is no place. */
-bool postponed_note(const struct postponed *finish);
+bool deferred_finish_note(const struct deferred_finish *finish);
 
 /* A load. */
-bool postponed_any(void);
+bool deferred_finish_any(void);
 
 /* Takes one out; false: there is none. */
-bool postponed_next(struct postponed *finish);
+bool deferred_finish_next(struct deferred_finish *finish);
 
 #endif

@@ -24,7 +24,7 @@
 /* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
 static pid_t forked_from;
 
-bool broker_owner_lives(pid_t owner)
+bool acquire_owner_lives(pid_t owner)
 {
 	/* A parent that has ended is not our parent any more, even if nobody buried it yet. */
 	if (owner == forked_from) {
@@ -33,13 +33,13 @@ bool broker_owner_lives(pid_t owner)
 	return kill(owner, 0) == 0 || errno == EPERM;
 }
 
-void broker_shutdown(void)
+void acquire_shutdown(void)
 {
 	lending_set_closing(true);
 	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
 }
 
-bool broker_pause(void)
+bool acquire_pause(void)
 {
 	if (lending_set_closing(true)) {
 		return false;
@@ -48,12 +48,12 @@ bool broker_pause(void)
 	return true;
 }
 
-void broker_resume(void)
+void acquire_resume(void)
 {
 	lending_set_closing(false);
 }
 
-void broker_leave(void)
+void acquire_leave(void)
 {
 	struct lease **idle = scratch_take();
 	size_t count = idle != NULL ? lease_idle(idle, LEAVE_MAX) : 0;
@@ -67,7 +67,7 @@ void broker_leave(void)
 	scratch_give(idle);
 }
 
-void broker_fork_prepare(void)
+void acquire_fork_prepare(void)
 {
 	identity_fork_prepare();
 	registry_fork_prepare();
@@ -75,7 +75,7 @@ void broker_fork_prepare(void)
 	lease_fork_prepare();
 }
 
-void broker_fork_parent(void)
+void acquire_fork_parent(void)
 {
 	lease_fork_parent();
 	deadlock_fork_parent();
@@ -89,19 +89,19 @@ static void close_copy_of_idle(struct lease *lease)
 	struct session *session = session_of_lease(lease);
 
 	if (session->handshake != NULL) {
-		handshake_fork_child(session);
+		async_fork_child(session);
 	} else if (!session->passing) {
 		session_close_copy(session);
 	}
 }
 
-void broker_fork_child(void)
+void acquire_fork_child(void)
 {
 	forked_from = getppid();
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child();
-	pending_fork_child();
-	recent_fork_child();
+	blocked_call_fork_child();
+	thread_cache_fork_child();
 	identity_fork_child();
 }

@@ -12,7 +12,7 @@
 struct attempt {
 	PGconn *conn; /* NULL when over */
 	PostgresPollingStatusType wants;
-	struct opening opening;
+	struct notices opening;
 };
 
 static void begin(struct attempt *attempt, const struct libpq *libpq, const char *conninfo)
@@ -20,7 +20,7 @@ static void begin(struct attempt *attempt, const struct libpq *libpq, const char
 	*attempt = (struct attempt){.wants = PGRES_POLLING_WRITING};
 	attempt->conn = libpq->PQconnectStart(conninfo);
 	if (attempt->conn != NULL) {
-		opening_attach(&attempt->opening, libpq, attempt->conn);
+		notices_attach(&attempt->opening, libpq, attempt->conn);
 	}
 }
 
@@ -29,9 +29,9 @@ static struct session *end(struct attempt *attempt, const struct libpq *libpq)
 {
 	struct session *session = NULL;
 
-	opening_detach(&attempt->opening);
+	notices_detach(&attempt->opening);
 	if (attempt->wants == PGRES_POLLING_OK &&
-	    opening_verdict(&attempt->opening) == DROP_NONE) {
+	    notices_verdict(&attempt->opening) == DROP_NONE) {
 		session = session_adopt(libpq, attempt->conn);
 	}
 	if (session == NULL) {
@@ -127,17 +127,17 @@ void prewarm_pool(struct acquisition *a)
 		return;
 	}
 	reserved = pool_reserve(pool, wanted);
-	pending_hold_rooms(&a->ticket, a->lender, reserved);
-	pending_block(&a->ticket, DEADLINE_NEVER);
+	blocked_call_hold_rooms(&a->ticket, a->lender, reserved);
+	blocked_call_block(&a->ticket, DEADLINE_NEVER);
 	opened = open_side_by_side(a->libpq, a->spelling->conninfo, reserved,
 	                           lending_settings.prewarm_ns > 0
 	                                   ? now_ns + lending_settings.prewarm_ns
 	                                   : DEADLINE_NEVER,
 	                           sessions);
-	if (!pending_back(&a->ticket)) {
+	if (!blocked_call_back(&a->ticket)) {
 		reserved = pool_reserve(pool, opened);
 	}
-	pending_hold_nothing(&a->ticket);
+	blocked_call_hold_nothing(&a->ticket);
 	for (uint32_t i = reserved; i < opened; i++) {
 		session_close(sessions[i]);
 		session_free(sessions[i]);

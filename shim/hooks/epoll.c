@@ -7,7 +7,7 @@
 ENTRY int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
 	if (op == EPOLL_CTL_ADD) {
-		events_note(epfd, fd);
+		epoll_note(epfd, fd);
 	}
-	return events_control(epfd, op, fd, event);
+	return epoll_control(epfd, op, fd, event);
 }

@@ -100,11 +100,11 @@ static int become(const struct program *p)
 	struct departure departure = {0};
 	int result;
 
-	if (process_has_pool() && is_there(p)) {
-		departure = process_exec_begin();
+	if (lifecycle_has_pool() && is_there(p)) {
+		departure = lifecycle_exec_begin();
 	}
 	result = call(p);
-	process_exec_failed(&departure);
+	lifecycle_exec_failed(&departure);
 	return result;
 }
 

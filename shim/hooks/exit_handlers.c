@@ -77,7 +77,7 @@ static void note_end(void *arg)
 {
 	(void)arg;
 	if (__builtin_return_address(0) != atomic_load(&finalizer)) {
-		ending_begin();
+		program_end_begin();
 	}
 }
 
@@ -93,7 +93,7 @@ static COLD void find_finalizer(void)
 
 static void be_newest(void *object)
 {
-	if (!process_has_pool()) {
+	if (!lifecycle_has_pool()) {
 		return;
 	}
 	if (atomic_load(&finalizer) == NULL) {
@@ -128,7 +128,7 @@ ENTRY int on_exit(void (*run)(int status, void *arg), void *arg)
 static void note_end_of_objects(void *arg)
 {
 	(void)arg;
-	ending_begin();
+	program_end_begin();
 }
 
 /* The C library ends the process when it has no memory for a destructor. */
@@ -147,7 +147,8 @@ ENTRY int __cxa_thread_atexit_impl(void (*run)(void *arg), void *arg, void *obje
 
 	*(void **)&function = find(&real_thread_atexit, "__cxa_thread_atexit_impl");
 	status = function != NULL ? function(run, arg, object) : -1;
-	if (status == 0 && process_has_pool() && self_tid() == self_pid() && is_memory_left()) {
+	if (status == 0 && lifecycle_has_pool() && tid_self() == pid_self() &&
+	    is_memory_left()) {
 		function(note_end_of_objects, NULL, &real_thread_atexit);
 	}
 	return status;

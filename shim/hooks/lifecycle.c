@@ -59,15 +59,15 @@ static _Thread_local struct {
 
 /* What is to be said of the configuration once no lock is held: whole lines. */
 static char said_buf[4096];
-static struct text said = {.buf = said_buf, .size = sizeof(said_buf)};
+static struct strbuf said = {.buf = said_buf, .size = sizeof(said_buf)};
 
 static void note(void *arg, const char *line)
 {
 	size_t before = said.len;
 
 	(void)arg;
-	text_str(&said, line);
-	text_char(&said, '\n');
+	strbuf_str(&said, line);
+	strbuf_char(&said, '\n');
 	if (said.cut) {
 		/* There is no room for it: better the last one said than none. */
 		said.len = before;
@@ -78,7 +78,7 @@ static void note(void *arg, const char *line)
 static void complain(void *arg, const char *line)
 {
 	note(arg, line);
-	text_print(&said, STDERR_FILENO, TEXT_PATIENCE_NS);
+	strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
 	said.len = 0;
 }
 
@@ -96,7 +96,7 @@ static void before_fork(void)
 	}
 	lock_take(&start_lock);
 	libpq_fork_prepare();
-	broker_fork_prepare();
+	acquire_fork_prepare();
 	stack_fork_prepare();
 	status_fork_prepare();
 	record_fork_prepare();
@@ -112,14 +112,14 @@ static void after_fork_in_parent(void)
 	record_fork_parent();
 	status_fork_parent();
 	stack_fork_parent();
-	broker_fork_parent();
+	acquire_fork_parent();
 	libpq_fork_parent();
 	lock_drop(&start_lock);
 }
 
 static void after_fork_in_child(void)
 {
-	self_renew();
+	pid_renew();
 	thread_block_fork_child();
 	if (here.forked_unlocked) {
 		/* Whatever the locks guard may be half done: leave it all alone. */
@@ -132,9 +132,9 @@ static void after_fork_in_child(void)
 	record_fork_child();
 	status_fork_child(true);
 	stack_fork_child();
-	broker_fork_child();
+	acquire_fork_child();
 	libpq_fork_child();
-	tally_fork_child();
+	counters_fork_child();
 	lock_drop(&start_lock);
 	atomic_store(&reported, false);
 }
@@ -144,11 +144,11 @@ static void after_fork_in_child(void)
 static void tell_configuration(void)
 {
 	char *buf = scratch_take();
-	struct text t;
+	struct strbuf t;
 	struct record r;
 
 	if (buf != NULL && record_begin(&r, LEVEL_INFO, "config")) {
-		text_init(&t, buf, SCRATCH_BYTES);
+		strbuf_init(&t, buf, SCRATCH_BYTES);
 		config_describe(&config, &t);
 		record_pairs(&r, buf);
 		record_end(&r);
@@ -186,7 +186,7 @@ static COLD enum mode start_locked(void)
 	    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
 		return ASIDE;
 	}
-	self_mark();
+	pid_mark();
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_configure(config.log, config.log_level, program_short_name());
@@ -200,7 +200,7 @@ static COLD void finish_start(enum mode now)
 	if (getauxval(AT_SECURE) != 0) {
 		return;
 	}
-	text_print(&said, STDERR_FILENO, TEXT_PATIENCE_NS);
+	strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
 	said.len = 0;
 	renew_witness();
 	if (now == POOLING) {
@@ -247,7 +247,7 @@ static enum mode started(void)
 	return now;
 }
 
-bool process_is_barred(void)
+bool lifecycle_is_barred(void)
 {
 	return lock_held_here() && !lock_forsaken() &&
 	       atomic_load_explicit(&mode, memory_order_relaxed) == POOLING;
@@ -256,7 +256,7 @@ bool process_is_barred(void)
 static bool enter(struct guard *guard)
 {
 	guard->saved_errno = errno;
-	if (lock_barred() || started() != POOLING || !self_is_marked()) {
+	if (lock_barred() || started() != POOLING || !pid_is_marked()) {
 		errno = guard->saved_errno;
 		return false;
 	}
@@ -264,35 +264,35 @@ static bool enter(struct guard *guard)
 	return true;
 }
 
-bool process_enter(struct guard *guard)
+bool lifecycle_enter(struct guard *guard)
 {
 	if (!enter(guard)) {
 		return false;
 	}
 	thread_block_take();
-	cancelling_note(guard->cancel_state);
+	cancellation_note(guard->cancel_state);
 	return true;
 }
 
-void process_pass_errno(struct guard *guard)
+void lifecycle_pass_errno(struct guard *guard)
 {
 	guard->saved_errno = errno;
 }
 
-void process_leave(const struct guard *guard)
+void lifecycle_leave(const struct guard *guard)
 {
-	broker_catch_up();
+	acquire_catch_up();
 	dl_note_call(NULL, 0);
 	pthread_setcancelstate(guard->cancel_state, NULL);
 	errno = guard->saved_errno;
 }
 
-void process_catch_up(void)
+void lifecycle_catch_up(void)
 {
 	struct guard guard;
 
-	if (process_enter(&guard)) {
-		process_leave(&guard);
+	if (lifecycle_enter(&guard)) {
+		lifecycle_leave(&guard);
 	}
 }
 
@@ -301,7 +301,7 @@ void process_catch_up(void)
 /* Nothing that is done at exit may be done in a signal handler that interrupted ours. */
 static bool may_act(void)
 {
-	return atomic_load(&mode) == POOLING && !lock_held_here() && self_pid() == getpid();
+	return atomic_load(&mode) == POOLING && !lock_held_here() && pid_self() == getpid();
 }
 
 /* What a handler interrupted may be in the middle of malloc, which closing needs. */
@@ -312,12 +312,12 @@ static void at_exit(void)
 	if (!may_act() || !enter(&guard)) {
 		return;
 	}
-	if (interrupted_here()) {
-		broker_leave();
+	if (in_signal_handler()) {
+		acquire_leave();
 	} else {
-		broker_shutdown();
+		acquire_shutdown();
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 }
 
 /* Once; every later connect only reads. */
@@ -328,7 +328,7 @@ static void set_exit_handler(atomic_bool *set)
 	}
 }
 
-void process_connected(const struct libpq *libpq, PGconn *conn)
+void lifecycle_connected(const struct libpq *libpq, PGconn *conn)
 {
 	set_exit_handler(&exit_handler_set);
 	/* OpenSSL registered its handler during this connect, so ours comes before it. */
@@ -419,7 +419,7 @@ static int status_after_report(int status)
 	return status;
 }
 
-bool process_has_pool(void)
+bool lifecycle_has_pool(void)
 {
 	return atomic_load_explicit(&mode, memory_order_relaxed) == POOLING;
 }
@@ -433,7 +433,7 @@ static void tell_exec(const char *event)
 	}
 }
 
-struct departure process_exec_begin(void)
+struct departure lifecycle_exec_begin(void)
 {
 	struct departure departure = {0};
 	struct guard guard;
@@ -442,27 +442,27 @@ struct departure process_exec_begin(void)
 		return departure;
 	}
 	departure.begun = true;
-	if (interrupted_here()) {
-		broker_leave();
+	if (in_signal_handler()) {
+		acquire_leave();
 	} else {
-		departure.paused = broker_pause();
+		departure.paused = acquire_pause();
 	}
 	/* Who reads the log is to know that nobody has the open leases any more. */
 	tell_exec("exec");
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 	return departure;
 }
 
-void process_exec_failed(const struct departure *departure)
+void lifecycle_exec_failed(const struct departure *departure)
 {
 	struct guard guard;
 
 	if (departure->paused) {
-		broker_resume();
+		acquire_resume();
 	}
 	if (departure->begun && enter(&guard)) {
 		tell_exec("exec_failed");
-		process_leave(&guard);
+		lifecycle_leave(&guard);
 	}
 }
 

@@ -44,27 +44,27 @@ struct guard {
  *
  * A program may never come back from a call: by longjmp, an exception, Perl's die in a signal
  * handler, the cancellation of its thread. So nothing is counted or noted of the thread here
- * that process_leave would have to undo. One whose cancelability is asynchronous may not call
+ * that lifecycle_leave would have to undo. One whose cancelability is asynchronous may not call
  * libpq at all: POSIX names the three functions that it may call.
  */
-bool process_enter(struct guard *guard);
+bool lifecycle_enter(struct guard *guard);
 
 /*
  * Says why it was false: true in a signal handler that interrupted the thread in the instant in
  * which it held a lock of ours, or was about to. Nothing of ours may be looked at here, and the
  * handler must not wait.
  */
-bool process_is_barred(void);
+bool lifecycle_is_barred(void);
 
 /* A call of libpq's own failed: the program is to see the errno that there is now. */
-void process_pass_errno(struct guard *guard);
+void lifecycle_pass_errno(struct guard *guard);
 
-/* Does what was postponed meanwhile, and restores what process_enter changed. */
-void process_leave(const struct guard *guard);
-COLD void process_catch_up(void); /* both, for nothing else */
+/* Does what was postponed meanwhile, and restores what lifecycle_enter changed. */
+void lifecycle_leave(const struct guard *guard);
+COLD void lifecycle_catch_up(void); /* both, for nothing else */
 
 /* True once the program has connected and is pooled. A load, for functions of anybody's. */
-bool process_has_pool(void);
+bool lifecycle_has_pool(void);
 
 /* What was done for an exec that may fail yet. */
 struct departure {
@@ -77,11 +77,11 @@ struct departure {
  * to be done in this process and now. In a signal handler, which may be called in the middle
  * of malloc, their answers are only taken, and nothing is pooled from then on.
  */
-struct departure process_exec_begin(void);
+struct departure lifecycle_exec_begin(void);
 /* It is still this one. */
-void process_exec_failed(const struct departure *departure);
+void lifecycle_exec_failed(const struct departure *departure);
 
 /* After the first connect, and after the first over TLS, exit handlers are registered. */
-void process_connected(const struct libpq *libpq, PGconn *conn);
+void lifecycle_connected(const struct libpq *libpq, PGconn *conn);
 
 #endif

@@ -210,8 +210,8 @@ struct road loader_dlsym(void *handle, const char *name, const void *caller)
  */
 static bool should_bind_to_us(const char *file)
 {
-	char room[NEEDS_NAME_MAX];
-	const char *libpq = needs_libpq(file, room);
+	char room[ELF_NEEDED_NAME_MAX];
+	const char *libpq = elf_needs_libpq(file, room);
 
 	return libpq != NULL && libpq_global_is(libpq);
 }

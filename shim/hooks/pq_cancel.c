@@ -18,7 +18,7 @@ ENTRY PGcancel *PQgetCancel(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return from.libpq != NULL ? cancel_get(from.libpq, conn) : NULL;
+	return from.libpq != NULL ? cancel_object_get(from.libpq, conn) : NULL;
 }
 
 /* As libpq's own it may be called in a signal handler. */
@@ -27,7 +27,7 @@ ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
 	struct libpq_caller from;
 	int done;
 
-	if (cancel_send(cancel, errbuf, errbufsize, &done)) {
+	if (cancel_object_send(cancel, errbuf, errbufsize, &done)) {
 		return done;
 	}
 	from = libpq_of_caller(CALLER);
@@ -38,7 +38,7 @@ ENTRY void PQfreeCancel(PGcancel *cancel)
 {
 	struct libpq_caller from;
 
-	if (!cancel_free(cancel)) {
+	if (!cancel_object_free(cancel)) {
 		from = libpq_of_caller(CALLER);
 		if (from.libpq != NULL) {
 			from.libpq->PQfreeCancel(cancel);
@@ -56,31 +56,31 @@ ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
 	if (!FOUND(from, PQcancelCreate) ||
-	    (!from.inside && broker_misuse(conn, __func__, CALLER))) {
+	    (!from.inside && acquire_misuse(conn, __func__, CALLER))) {
 		return NULL;
 	}
-	return request_create(&from, conn);
+	return cancel_conn_create(&from, conn);
 }
 
 ENTRY int PQcancelStart(PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelStart) ? request_start(&from, cancelConn) : 0;
+	return FOUND(from, PQcancelStart) ? cancel_conn_start(&from, cancelConn) : 0;
 }
 
 ENTRY int PQcancelBlocking(PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelBlocking) ? request_blocking(&from, cancelConn) : 0;
+	return FOUND(from, PQcancelBlocking) ? cancel_conn_blocking(&from, cancelConn) : 0;
 }
 
 ENTRY PostgresPollingStatusType PQcancelPoll(PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelPoll) ? request_poll(&from, cancelConn)
+	return FOUND(from, PQcancelPoll) ? cancel_conn_poll(&from, cancelConn)
 	                                 : PGRES_POLLING_FAILED;
 }
 
@@ -88,21 +88,22 @@ ENTRY ConnStatusType PQcancelStatus(const PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelStatus) ? request_status(&from, cancelConn) : CONNECTION_BAD;
+	return FOUND(from, PQcancelStatus) ? cancel_conn_status(&from, cancelConn)
+	                                   : CONNECTION_BAD;
 }
 
 ENTRY int PQcancelSocket(const PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelSocket) ? request_socket(&from, cancelConn) : -1;
+	return FOUND(from, PQcancelSocket) ? cancel_conn_socket(&from, cancelConn) : -1;
 }
 
 ENTRY char *PQcancelErrorMessage(const PGcancelConn *cancelConn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	return FOUND(from, PQcancelErrorMessage) ? request_error(&from, cancelConn)
+	return FOUND(from, PQcancelErrorMessage) ? cancel_conn_error(&from, cancelConn)
 	                                         : (char *)"";
 }
 
@@ -111,7 +112,7 @@ ENTRY void PQcancelReset(PGcancelConn *cancelConn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
 	if (FOUND(from, PQcancelReset)) {
-		request_reset(&from, cancelConn);
+		cancel_conn_reset(&from, cancelConn);
 	}
 }
 
@@ -120,6 +121,6 @@ ENTRY void PQcancelFinish(PGcancelConn *cancelConn)
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
 	if (FOUND(from, PQcancelFinish)) {
-		request_finish(&from, cancelConn);
+		cancel_conn_finish(&from, cancelConn);
 	}
 }

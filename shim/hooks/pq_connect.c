@@ -35,8 +35,8 @@ typedef PGconn *pooled_connect(const struct libpq *libpq, const struct connect_c
 /* What a connect that libpq itself has failed leaves behind. */
 static void pass_errno(struct guard *guard, const struct libpq *libpq, const PGconn *conn)
 {
-	if (libpq->PQstatus(conn) == CONNECTION_BAD && broker_refusal(conn) == NULL) {
-		process_pass_errno(guard);
+	if (libpq->PQstatus(conn) == CONNECTION_BAD && acquire_refusal(conn) == NULL) {
+		lifecycle_pass_errno(guard);
 	}
 }
 
@@ -50,26 +50,26 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 	if (from.libpq == NULL) {
 		return NULL;
 	}
-	if (from.inside || !process_enter(&guard)) {
+	if (from.inside || !lifecycle_enter(&guard)) {
 		conn = plainly(from.libpq, call);
-		opening_begun(from.libpq, call->conninfo, conn);
+		notices_begun(from.libpq, call->conninfo, conn);
 		return conn;
 	}
 	conn = from_pool(from.libpq, call, caller);
 	pass_errno(&guard, from.libpq, conn);
-	process_connected(from.libpq, conn);
-	process_leave(&guard);
+	lifecycle_connected(from.libpq, conn);
+	lifecycle_leave(&guard);
 	return conn;
 }
 
 static PGconn *answer_connect(const struct connect_call *call, const void *caller)
 {
-	return answer(call, caller, conninfo_connect, broker_acquire);
+	return answer(call, caller, conninfo_connect, acquire_connection);
 }
 
 static PGconn *answer_start(const struct connect_call *call, const void *caller)
 {
-	return answer(call, caller, conninfo_start, handshake_start);
+	return answer(call, caller, conninfo_start, async_start);
 }
 
 /* Answered from the pool: the session may be older than the call. */
@@ -141,20 +141,20 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		return PGRES_POLLING_FAILED;
 	}
 	if (from.inside) {
-		opening_pass(conn);
+		notices_pass(conn);
 	}
-	if (from.inside || !process_enter(&guard)) {
+	if (from.inside || !lifecycle_enter(&guard)) {
 		/* A step of ours cannot be taken here, and one of libpq's would be too far. */
-		return !from.inside && process_is_barred() ? PGRES_POLLING_FAILED
-		                                           : from.libpq->PQconnectPoll(conn);
+		return !from.inside && lifecycle_is_barred() ? PGRES_POLLING_FAILED
+		                                             : from.libpq->PQconnectPoll(conn);
 	}
-	wants = handshake_poll(from.libpq, conn, CALLER);
+	wants = async_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
-		process_connected(from.libpq, conn);
+		lifecycle_connected(from.libpq, conn);
 	} else if (wants == PGRES_POLLING_FAILED) {
 		pass_errno(&guard, from.libpq, conn);
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 	return wants;
 }
 
@@ -169,11 +169,11 @@ ENTRY void PQfinish(PGconn *conn)
 	if (conn == NULL) {
 		return;
 	}
-	if (!from.inside && process_enter(&guard)) {
-		broker_release(from.libpq, conn, CALLER);
-		process_leave(&guard);
-	} else if (!from.inside && process_is_barred() &&
-	           broker_postpone(from.libpq, conn, CALLER)) {
+	if (!from.inside && lifecycle_enter(&guard)) {
+		release_connection(from.libpq, conn, CALLER);
+		lifecycle_leave(&guard);
+	} else if (!from.inside && lifecycle_is_barred() &&
+	           acquire_postpone(from.libpq, conn, CALLER)) {
 		return;
 	} else if (from.libpq != NULL) {
 		from.libpq->PQfinish(conn);
@@ -192,27 +192,27 @@ ENTRY void PQreset(PGconn *conn)
 	if (from.libpq == NULL) {
 		return;
 	}
-	if (!process_enter(&guard)) {
+	if (!lifecycle_enter(&guard)) {
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (broker_misuse(conn, __func__, CALLER) ||
-	    (handshake_retry(conn, CALLER, &started) && !started)) {
-		process_leave(&guard);
+	if (acquire_misuse(conn, __func__, CALLER) ||
+	    (async_retry(conn, CALLER, &started) && !started)) {
+		lifecycle_leave(&guard);
 		return;
 	}
-	if (handshake_reset(conn)) {
-		process_connected(from.libpq, conn);
+	if (async_reset(conn)) {
+		lifecycle_connected(from.libpq, conn);
 	} else {
-		broker_taint(conn, DROP_PROGRAM_RESET);
-		process_leave(&guard);
+		acquire_taint(conn, DROP_PROGRAM_RESET);
+		lifecycle_leave(&guard);
 		from.libpq->PQreset(conn);
-		if (!process_enter(&guard)) {
+		if (!lifecycle_enter(&guard)) {
 			return;
 		}
-		broker_note_reset(conn);
+		acquire_note_reset(conn);
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 }
 
 /* As PQreset. */
@@ -225,17 +225,16 @@ ENTRY int PQresetStart(PGconn *conn)
 	if (from.libpq == NULL) {
 		return 0;
 	}
-	if (!process_enter(&guard)) {
+	if (!lifecycle_enter(&guard)) {
 		return from.libpq->PQresetStart(conn);
 	}
-	if (!broker_misuse(conn, __func__, CALLER) &&
-	    !handshake_retry(conn, CALLER, &started) &&
-	    !handshake_reset_start(conn, &started)) {
-		broker_taint(conn, DROP_PROGRAM_RESET);
+	if (!acquire_misuse(conn, __func__, CALLER) && !async_retry(conn, CALLER, &started) &&
+	    !async_reset_start(conn, &started)) {
+		acquire_taint(conn, DROP_PROGRAM_RESET);
 		started = from.libpq->PQresetStart(conn);
-		process_pass_errno(&guard);
+		lifecycle_pass_errno(&guard);
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 	return started;
 }
 
@@ -249,22 +248,22 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	if (from.libpq == NULL) {
 		return wants;
 	}
-	if (!process_enter(&guard)) {
-		return process_is_barred() ? wants : from.libpq->PQresetPoll(conn);
+	if (!lifecycle_enter(&guard)) {
+		return lifecycle_is_barred() ? wants : from.libpq->PQresetPoll(conn);
 	}
-	if (handshake_pending(conn)) {
-		wants = handshake_poll(from.libpq, conn, CALLER);
-	} else if (!broker_misuse(conn, __func__, CALLER) && broker_refusal(conn) == NULL) {
+	if (async_pending(conn)) {
+		wants = async_poll(from.libpq, conn, CALLER);
+	} else if (!acquire_misuse(conn, __func__, CALLER) && acquire_refusal(conn) == NULL) {
 		wants = from.libpq->PQresetPoll(conn);
-		process_pass_errno(&guard);
+		lifecycle_pass_errno(&guard);
 		if (wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED) {
-			broker_note_reset(conn);
+			acquire_note_reset(conn);
 		}
 	}
 	if (wants == PGRES_POLLING_OK) {
-		process_connected(from.libpq, conn);
+		lifecycle_connected(from.libpq, conn);
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 	return wants;
 }
 
@@ -274,10 +273,10 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 ENTRY char *PQerrorMessage(const PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	const char *refusal = from.inside ? NULL : broker_refusal(conn);
+	const char *refusal = from.inside ? NULL : acquire_refusal(conn);
 
 	if (refusal == NULL && !from.inside) {
-		refusal = handshake_error(conn);
+		refusal = async_error(conn);
 	}
 	if (refusal != NULL) {
 		return (char *)refusal;
@@ -296,7 +295,7 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 		return own->PQstatus(conn);
 	}
 	from = libpq_of_caller(CALLER);
-	if (from.libpq != NULL && (from.inside || !handshake_status(conn, &status))) {
+	if (from.libpq != NULL && (from.inside || !async_status(conn, &status))) {
 		status = from.libpq->PQstatus(conn);
 	}
 	return status;
@@ -313,7 +312,7 @@ ENTRY int PQsocket(const PGconn *conn)
 		return own->PQsocket(conn);
 	}
 	from = libpq_of_caller(CALLER);
-	if (from.libpq != NULL && (from.inside || !handshake_socket(conn, &fd))) {
+	if (from.libpq != NULL && (from.inside || !async_socket(conn, &fd))) {
 		fd = from.libpq->PQsocket(conn);
 	}
 	return fd;
@@ -341,9 +340,9 @@ static void taint(PGconn *conn, enum drop_reason why)
 {
 	struct guard guard;
 
-	if (process_enter(&guard)) {
-		broker_taint(conn, why);
-		process_leave(&guard);
+	if (lifecycle_enter(&guard)) {
+		acquire_taint(conn, why);
+		lifecycle_leave(&guard);
 	}
 }
 
@@ -353,7 +352,7 @@ ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL || broker_misuse(conn, __func__, CALLER)) {
+	if (from.libpq == NULL || acquire_misuse(conn, __func__, CALLER)) {
 		return 0;
 	}
 	taint(conn, DROP_EVENT_PROC);
@@ -365,7 +364,7 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq != NULL && !broker_misuse(conn, __func__, CALLER)) {
+	if (from.libpq != NULL && !acquire_misuse(conn, __func__, CALLER)) {
 		taint(conn, DROP_TRACED);
 		from.libpq->PQtrace(conn, debug_port);
 	}
@@ -374,7 +373,7 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 /* None before the connect is over, whatever the session in its place has. */
 static bool has_handle(const struct libpq_caller *from, const PGconn *conn)
 {
-	return from->libpq != NULL && (from->inside || !handshake_hides(conn));
+	return from->libpq != NULL && (from->inside || !async_hides(conn));
 }
 
 /* The session will not be lent again: the program may change the handle it gets. */
@@ -384,7 +383,7 @@ ENTRY void *PQgetssl(PGconn *conn)
 	void *handle = has_handle(&from, conn) ? from.libpq->PQgetssl(conn) : NULL;
 
 	if (handle != NULL && !from.inside) {
-		broker_taint(conn, DROP_HANDLE_TAKEN);
+		acquire_taint(conn, DROP_HANDLE_TAKEN);
 	}
 	return handle;
 }
@@ -397,7 +396,7 @@ ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
 		has_handle(&from, conn) ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
 
 	if (handle != NULL && !from.inside) {
-		broker_taint(conn, DROP_HANDLE_TAKEN);
+		acquire_taint(conn, DROP_HANDLE_TAKEN);
 	}
 	return handle;
 }
@@ -411,7 +410,7 @@ ENTRY void *PQgetgssctx(PGconn *conn)
 	                       : NULL;
 
 	if (handle != NULL && !from.inside) {
-		broker_taint(conn, DROP_HANDLE_TAKEN);
+		acquire_taint(conn, DROP_HANDLE_TAKEN);
 	}
 	return handle;
 }

@@ -35,28 +35,28 @@ static bool is_unnamed(const char *name)
 }
 
 /* What the call that was begun gives occasion to, before it goes on. */
-static COLD void heed(const struct work *work, PGconn *conn, const void *caller,
+static COLD void heed(const struct query_call *work, PGconn *conn, const void *caller,
                       const char *function)
 {
 	struct guard guard;
 
-	if (!process_enter(&guard)) {
+	if (!lifecycle_enter(&guard)) {
 		return;
 	}
 	if (work->stale) {
-		broker_misuse(conn, function, caller);
+		acquire_misuse(conn, function, caller);
 	} else if (work->unready) {
-		unready_refuse(conn, function);
+		unconnected_refuse(conn, function);
 	} else {
-		broker_heed(conn, work->effects);
+		acquire_heed(conn, work->effects);
 	}
-	process_leave(&guard);
+	lifecycle_leave(&guard);
 }
 
-static bool begin_own(struct work *work, PGconn *conn, const char *text, const void *caller,
-                      const char *function)
+static bool begin_own(struct query_call *work, PGconn *conn, const char *text,
+                      const void *caller, const char *function)
 {
-	bool go_on = work_begin(work, conn, text, caller);
+	bool go_on = query_call_begin(work, conn, text, caller);
 
 	if (work->stale || work->unready || work->effects != 0) {
 		heed(work, conn, caller, function);
@@ -65,67 +65,67 @@ static bool begin_own(struct work *work, PGconn *conn, const char *text, const v
 }
 
 /* May the call go on, with work->libpq? Then it must end. */
-static bool begin(struct work *work, PGconn *conn, const char *text, const void *caller,
+static bool begin(struct query_call *work, PGconn *conn, const char *text, const void *caller,
                   const char *function)
 {
-	if (work_is_within(work, conn, caller)) {
-		work_note_within(conn, text);
+	if (query_call_is_within(work, conn, caller)) {
+		query_call_note_within(conn, text);
 		return true;
 	}
 	return begin_own(work, conn, text, caller, function);
 }
 
 /* The same for what lo_creat(3) and the like are made of. */
-static bool begin_whole(struct work *work, PGconn *conn, const char *text, const void *caller,
-                        const char *function)
+static bool begin_whole(struct query_call *work, PGconn *conn, const char *text,
+                        const void *caller, const char *function)
 {
-	if (work_is_whole_within(work, conn, caller)) {
-		work_note_within(conn, text);
+	if (query_call_is_whole_within(work, conn, caller)) {
+		query_call_note_within(conn, text);
 		return true;
 	}
 	return begin_own(work, conn, text, caller, function);
 }
 
 /* The same for what parses `text` as the prepared statement `name`. */
-static bool begin_parsing(struct work *work, PGconn *conn, const char *name, const char *text,
-                          const void *caller, const char *function)
+static bool begin_parsing(struct query_call *work, PGconn *conn, const char *name,
+                          const char *text, const void *caller, const char *function)
 {
 	if (!begin(work, conn, text, caller, function)) {
 		return false;
 	}
 	if (work->entered && is_unnamed(name)) {
-		work_note_unnamed(work);
+		query_call_note_unnamed(work);
 	} else if (work->entered) {
 		/* Whatever its text does, the name is taken. */
-		work_note_doubted(work);
+		query_call_note_doubted(work);
 	}
-	work_by_name(work, name, text);
+	query_call_by_name(work, name, text);
 	return true;
 }
 
 /* The same for what uses one that was parsed before. */
-static bool begin_prepared(struct work *work, PGconn *conn, const char *name,
+static bool begin_prepared(struct query_call *work, PGconn *conn, const char *name,
                            const void *caller, const char *function)
 {
 	if (!begin(work, conn, NULL, caller, function)) {
 		return false;
 	}
 	if (work->entered && is_unnamed(name)) {
-		work_forget_unnamed(work, conn);
+		query_call_forget_unnamed(work, conn);
 	} else if (work->entered) {
-		work_note_doubted(work);
+		query_call_note_doubted(work);
 	}
-	work_by_name(work, name, NULL);
+	query_call_by_name(work, name, NULL);
 	return true;
 }
 
-static void end(struct work *work)
+static void end(struct query_call *work)
 {
 	if (work->entered) {
-		work_end(work);
+		query_call_end(work);
 	}
-	if (postponed_any()) {
-		process_catch_up();
+	if (deferred_finish_any()) {
+		lifecycle_catch_up();
 	}
 }
 
@@ -133,7 +133,7 @@ static void end(struct work *work)
 
 ENTRY PGresult *PQexec(PGconn *conn, const char *query)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_whole(&work, conn, query, CALLER, __func__)) {
@@ -147,7 +147,7 @@ ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
                              const Oid *paramTypes, const char *const *paramValues,
                              const int *paramLengths, const int *paramFormats, int resultFormat)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
@@ -163,7 +163,7 @@ ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
 ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
                           const Oid *paramTypes)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
@@ -177,7 +177,7 @@ ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
                                const char *const *paramValues, const int *paramLengths,
                                const int *paramFormats, int resultFormat)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
@@ -190,7 +190,7 @@ ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
 
 ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
@@ -202,7 +202,7 @@ ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 
 ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -215,12 +215,12 @@ ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
 ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
                      int result_is_int, const PQArgBlock *args, int nargs)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin_whole(&work, conn, NULL, CALLER, __func__)) {
 		if (work.entered) {
-			work_note_doubted(&work);
+			query_call_note_doubted(&work);
 		}
 		result = work.libpq->PQfn(conn, fnid, result_buf, result_len, result_is_int,
 		                          args, nargs);
@@ -232,7 +232,7 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 /* libpq makes the statement, and may not come by here with it. */
 ENTRY int PQsetClientEncoding(PGconn *conn, const char *encoding)
 {
-	struct work work;
+	struct query_call work;
 	int result = -1;
 
 	if (begin(&work, conn, "SET client_encoding", CALLER, __func__)) {
@@ -246,7 +246,7 @@ ENTRY int PQsetClientEncoding(PGconn *conn, const char *encoding)
 
 ENTRY int PQsendQuery(PGconn *conn, const char *query)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, query, CALLER, __func__)) {
@@ -260,7 +260,7 @@ ENTRY int PQsendQueryParams(PGconn *conn, const char *command, int nParams,
                             const Oid *paramTypes, const char *const *paramValues,
                             const int *paramLengths, const int *paramFormats, int resultFormat)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
@@ -276,7 +276,7 @@ ENTRY int PQsendQueryParams(PGconn *conn, const char *command, int nParams,
 ENTRY int PQsendPrepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
                         const Oid *paramTypes)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
@@ -290,7 +290,7 @@ ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
                               const char *const *paramValues, const int *paramLengths,
                               const int *paramFormats, int resultFormat)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
@@ -304,7 +304,7 @@ ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
 
 ENTRY int PQsendDescribePrepared(PGconn *conn, const char *stmt)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
@@ -316,7 +316,7 @@ ENTRY int PQsendDescribePrepared(PGconn *conn, const char *stmt)
 
 ENTRY int PQsendDescribePortal(PGconn *conn, const char *portal)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -329,14 +329,14 @@ ENTRY int PQsendDescribePortal(PGconn *conn, const char *portal)
 /* Not in every libpq. Within a pipeline nothing could be sent on our own account. */
 ENTRY int PQenterPipelineMode(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
-	if (handshake_set_pipeline(conn, true)) {
+	if (async_set_pipeline(conn, true)) {
 		result = 1;
 	} else if (begin(&work, conn, NULL, CALLER, __func__)) {
 		if (work.entered) {
-			work_forget_unnamed(&work, conn);
+			query_call_forget_unnamed(&work, conn);
 		}
 		if (work.libpq->PQenterPipelineMode != NULL) {
 			result = work.libpq->PQenterPipelineMode(conn);
@@ -349,7 +349,7 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 /* Not in every libpq. */
 ENTRY int PQpipelineSync(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -364,7 +364,7 @@ ENTRY int PQpipelineSync(PGconn *conn)
 /* Not in every libpq. */
 ENTRY int PQsendFlushRequest(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -378,7 +378,7 @@ ENTRY int PQsendFlushRequest(PGconn *conn)
 
 ENTRY int PQflush(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = -1;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -394,7 +394,7 @@ ENTRY int PQflush(PGconn *conn)
 
 ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -408,7 +408,7 @@ ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
 
 ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -422,7 +422,7 @@ ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
 
 ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -436,7 +436,7 @@ ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)
 
 ENTRY int PQsendClosePortal(PGconn *conn, const char *portal)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -450,7 +450,7 @@ ENTRY int PQsendClosePortal(PGconn *conn, const char *portal)
 
 ENTRY int PQsendPipelineSync(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -465,7 +465,7 @@ ENTRY int PQsendPipelineSync(PGconn *conn)
 /* libpq makes the statement, of which only the kind matters here. */
 ENTRY PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, "ALTER USER u PASSWORD p", CALLER, __func__)) {
@@ -481,7 +481,7 @@ ENTRY PGresult *PQchangePassword(PGconn *conn, const char *user, const char *pas
 
 ENTRY int PQputCopyData(PGconn *conn, const char *buffer, int nbytes)
 {
-	struct work work;
+	struct query_call work;
 	int result = -1;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -493,7 +493,7 @@ ENTRY int PQputCopyData(PGconn *conn, const char *buffer, int nbytes)
 
 ENTRY int PQputCopyEnd(PGconn *conn, const char *errormsg)
 {
-	struct work work;
+	struct query_call work;
 	int result = -1;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -505,7 +505,7 @@ ENTRY int PQputCopyEnd(PGconn *conn, const char *errormsg)
 
 ENTRY int PQgetCopyData(PGconn *conn, char **buffer, int async)
 {
-	struct work work;
+	struct query_call work;
 	int result = -2;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -519,7 +519,7 @@ ENTRY int PQgetCopyData(PGconn *conn, char **buffer, int async)
 
 ENTRY int PQconsumeInput(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -533,7 +533,7 @@ ENTRY int PQconsumeInput(PGconn *conn)
 
 ENTRY int PQisBusy(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	int result = 0;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -545,14 +545,14 @@ ENTRY int PQisBusy(PGconn *conn)
 
 ENTRY PGresult *PQgetResult(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	PGresult *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQgetResult(conn);
 		end(&work);
-		if (work_is_connecting(&work) && result != NULL) {
-			handshake_got(conn, result);
+		if (query_call_is_connecting(&work) && result != NULL) {
+			async_got(conn, result);
 		}
 	}
 	return result;
@@ -560,7 +560,7 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 
 ENTRY PGnotify *PQnotifies(PGconn *conn)
 {
-	struct work work;
+	struct query_call work;
 	PGnotify *result = NULL;
 
 	if (begin(&work, conn, NULL, CALLER, __func__)) {
@@ -575,10 +575,10 @@ ENTRY PGnotify *PQnotifies(PGconn *conn)
 /* While a connect of ours is in progress ours stays in between. */
 ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
 {
-	struct work work;
+	struct query_call work;
 	PQnoticeReceiver result = NULL;
 
-	if (!handshake_receiver(conn, proc, arg, &result) &&
+	if (!async_receiver(conn, proc, arg, &result) &&
 	    begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQsetNoticeReceiver(conn, proc, arg);
 		end(&work);
@@ -588,10 +588,10 @@ ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, 
 
 ENTRY PQnoticeProcessor PQsetNoticeProcessor(PGconn *conn, PQnoticeProcessor proc, void *arg)
 {
-	struct work work;
+	struct query_call work;
 	PQnoticeProcessor result = NULL;
 
-	if (!handshake_processor(conn, proc, arg, &result) &&
+	if (!async_processor(conn, proc, arg, &result) &&
 	    begin(&work, conn, NULL, CALLER, __func__)) {
 		result = work.libpq->PQsetNoticeProcessor(conn, proc, arg);
 		end(&work);

@@ -27,7 +27,7 @@ static const struct libpq *asked(const PGconn *conn, const void *caller)
 		return own;
 	}
 	from = libpq_of_caller(caller);
-	return !from.inside && handshake_hides(conn) ? NULL : from.libpq;
+	return !from.inside && async_hides(conn) ? NULL : from.libpq;
 }
 
 /* ---- what a session says of itself ------------------------------------------------- */
@@ -104,7 +104,7 @@ ENTRY PGpipelineStatus PQpipelineStatus(const PGconn *conn)
 	const struct libpq *libpq = asked(conn, CALLER);
 	bool on = false;
 
-	if (handshake_pipeline(conn, &on)) {
+	if (async_pipeline(conn, &on)) {
 		return on ? PQ_PIPELINE_ON : PQ_PIPELINE_OFF;
 	}
 	return libpq != NULL && libpq->PQpipelineStatus != NULL ? libpq->PQpipelineStatus(conn)
@@ -116,7 +116,7 @@ ENTRY int PQexitPipelineMode(PGconn *conn)
 {
 	const struct libpq *libpq = asked(conn, CALLER);
 
-	if (handshake_set_pipeline(conn, false)) {
+	if (async_set_pipeline(conn, false)) {
 		return 1;
 	}
 	return libpq != NULL && libpq->PQexitPipelineMode != NULL
@@ -165,11 +165,11 @@ static const char *reason_of(const char *function)
 	return "no connection to the server\n";
 }
 
-COLD void unready_refuse(const PGconn *conn, const char *function)
+COLD void unconnected_refuse(const PGconn *conn, const char *function)
 {
 	const char *reason = reason_of(function);
 
 	if (reason != NULL) {
-		handshake_fail(conn, reason);
+		async_fail(conn, reason);
 	}
 }

@@ -9,6 +9,6 @@
 #include <libpq-fe.h>
 
 /* `function` fails for that: PQerrorMessage says why, where libpq has anything to say. */
-void unready_refuse(const PGconn *conn, const char *function);
+void unconnected_refuse(const PGconn *conn, const char *function);
 
 #endif

@@ -154,16 +154,16 @@ static bool apply_route(struct conninfo *ci, const char *route)
 	                  : colon != NULL ? (size_t)(colon - route)
 	                                  : strlen(route);
 	char buf[512];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	text_str(&t, "hostaddr='' host='");
-	text_bytes(&t, host, host_len);
-	text_char(&t, '\'');
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_str(&t, "hostaddr='' host='");
+	strbuf_bytes(&t, host, host_len);
+	strbuf_char(&t, '\'');
 	if (colon != NULL && (bracket == NULL || colon > bracket)) {
-		text_str(&t, " port='");
-		text_str(&t, colon + 1);
-		text_char(&t, '\'');
+		strbuf_str(&t, " port='");
+		strbuf_str(&t, colon + 1);
+		strbuf_char(&t, '\'');
 	}
 	return !t.cut && give_parsed(ci, buf, &ci->routed);
 }
@@ -247,40 +247,40 @@ const char *conninfo_service(const struct conninfo *ci)
 	return ci->options[row].envvar != NULL ? getenv(ci->options[row].envvar) : NULL;
 }
 
-static void put_option(struct blob *b, const char *keyword, const char *value)
+static void put_option(struct keybuf *b, const char *keyword, const char *value)
 {
-	blob_text(b, keyword);
-	blob_text(b, "='");
+	keybuf_text(b, keyword);
+	keybuf_text(b, "='");
 	for (const char *c = value; *c != '\0'; c++) {
 		if (*c == '\'' || *c == '\\') {
-			blob_bytes(b, "\\", 1);
+			keybuf_bytes(b, "\\", 1);
 		}
-		blob_bytes(b, c, 1);
+		keybuf_bytes(b, c, 1);
 	}
-	blob_text(b, "' ");
+	keybuf_text(b, "' ");
 }
 
 static char *text_of(const struct conninfo *ci, const char *const *values, const char *more)
 {
 	char buf[512];
-	struct blob b;
+	struct keybuf b;
 	char *text = NULL;
 
-	blob_init(&b, buf, sizeof(buf));
+	keybuf_init(&b, buf, sizeof(buf));
 	for (size_t row = 0; row < ci->count; row++) {
 		if (values[row] != NULL) {
 			put_option(&b, ci->options[row].keyword, values[row]);
 		}
 	}
-	blob_text(&b, more);
-	blob_bytes(&b, "", 1);
+	keybuf_text(&b, more);
+	keybuf_bytes(&b, "", 1);
 	if (!b.failed) {
 		text = malloc(b.len);
 		if (text != NULL) {
 			memcpy(text, b.data, b.len);
 		}
 	}
-	blob_wipe(&b);
+	keybuf_wipe(&b);
 	return text;
 }
 
@@ -292,14 +292,14 @@ char *conninfo_given_text(const struct conninfo *ci, const char *more)
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s)
 {
 	char buf[64];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	if (connect_timeout_s > 0 && conninfo_value(ci, "connect_timeout")[0] == '\0') {
-		text_str(&t, "connect_timeout='");
-		text_str(&t, our_sign);
-		text_i64(&t, connect_timeout_s);
-		text_char(&t, '\'');
+		strbuf_str(&t, "connect_timeout='");
+		strbuf_str(&t, our_sign);
+		strbuf_i64(&t, connect_timeout_s);
+		strbuf_char(&t, '\'');
 	}
 	return text_of(ci, ci->values, buf);
 }

@@ -65,7 +65,7 @@ static bool is_merged(const struct conninfo *ci, const PQconninfoOption *answer)
 	return any && row == ci->count;
 }
 
-bool merge_options(struct conninfo *ci)
+bool effective_options_merge(struct conninfo *ci)
 {
 	size_t user = conninfo_row(ci, "user");
 
@@ -112,18 +112,18 @@ static bool find_passfile(struct conninfo *ci)
 
 	if (row == ci->count || !is_empty(ci->values[row]) ||
 	    conninfo_value(ci, "password")[0] != '\0' ||
-	    (home = home_find(ci->libpq)) == NULL) {
+	    (home = home_folder_find(ci->libpq)) == NULL) {
 		return true;
 	}
 	ci->passfile = path_join(home, ".pgpass");
 	free(home);
-	if (!home_by_variable(ci->libpq)) {
+	if (!home_folder_by_variable(ci->libpq)) {
 		ci->values[row] = ci->passfile;
 	}
 	return ci->passfile != NULL;
 }
 
-bool merge_rest(struct conninfo *ci)
+bool effective_options_rest(struct conninfo *ci)
 {
 	ci->located = ask(ci, spoilt_sslmode);
 	if (ci->located == NULL || !is_merged(ci, ci->located)) {

@@ -21,9 +21,9 @@
  * All values but host, hostaddr and user. False: libpq refuses the options, or memory is
  * short.
  */
-bool merge_options(struct conninfo *ci);
+bool effective_options_merge(struct conninfo *ci);
 
 /* After that those three, and where the default passfile is. False likewise. */
-bool merge_rest(struct conninfo *ci);
+bool effective_options_rest(struct conninfo *ci);
 
 #endif

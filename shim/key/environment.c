@@ -64,7 +64,7 @@ bool environment_steers(const char *variable)
 	}
 }
 
-void environment_put(struct blob *key)
+void environment_put(struct keybuf *key)
 {
 	char *const *next = program_environ();
 	const char *variable;
@@ -72,7 +72,7 @@ void environment_put(struct blob *key)
 	while ((variable = *next++) != NULL) {
 		if (may_steer(variable) && ((variable[0] == 'P' && variable[1] == 'G') ||
 		                            environment_steers(variable))) {
-			blob_field(key, variable);
+			keybuf_field(key, variable);
 		}
 	}
 }

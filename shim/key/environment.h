@@ -19,6 +19,6 @@
 bool environment_steers(const char *variable);
 
 /* Adds all that do to a key. */
-void environment_put(struct blob *key);
+void environment_put(struct keybuf *key);
 
 #endif

@@ -31,7 +31,7 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
 	return hash;
 }
 
-static void take_times(struct watch_print *print, const struct stat *st)
+static void take_times(struct file_stamp_print *print, const struct stat *st)
 {
 	print->mtime_ns = to_ns(&st->st_mtim);
 	print->ctime_ns = to_ns(&st->st_ctim);
@@ -41,7 +41,7 @@ static void take_times(struct watch_print *print, const struct stat *st)
 
 static uint64_t hash_entry(const char *folder, const char *name)
 {
-	struct watch_print print = {0};
+	struct file_stamp_print print = {0};
 	struct stat st;
 	char *path = path_join(folder, name);
 
@@ -66,18 +66,18 @@ static DIR *open_folder(const char *path)
 }
 
 /* Whether there are few enough to look at each, each time. */
-static enum watch_depth depth_of(const char *path)
+static enum file_stamp_depth depth_of(const char *path)
 {
 	DIR *folder = open_folder(path);
 	unsigned count = 0;
 
-	while (folder != NULL && count <= WATCH_ENTRIES_MAX && readdir(folder) != NULL) {
+	while (folder != NULL && count <= FILE_STAMP_ENTRIES_MAX && readdir(folder) != NULL) {
 		count++;
 	}
 	if (folder != NULL) {
 		closedir(folder);
 	}
-	return count <= WATCH_ENTRIES_MAX ? WATCH_ENTRIES : WATCH_TIMES;
+	return count <= FILE_STAMP_ENTRIES_MAX ? FILE_STAMP_ENTRIES : FILE_STAMP_TIMES;
 }
 
 /* The files in a folder in one number, whatever their order. */
@@ -96,9 +96,9 @@ static int64_t digest_of(const char *path)
 	return (int64_t)sum;
 }
 
-static struct watch_print take_print(const char *path, enum watch_depth depth)
+static struct file_stamp_print take_print(const char *path, enum file_stamp_depth depth)
 {
-	struct watch_print print = {0};
+	struct file_stamp_print print = {0};
 	struct stat st;
 
 	if (stat(path, &st) != 0) {
@@ -110,15 +110,15 @@ static struct watch_print take_print(const char *path, enum watch_depth depth)
 	if (!S_ISDIR(st.st_mode)) {
 		print.size = st.st_size;
 		take_times(&print, &st);
-	} else if (depth != WATCH_WHICH) {
-		print.size = depth == WATCH_ENTRIES ? digest_of(path) : 0;
+	} else if (depth != FILE_STAMP_WHICH) {
+		print.size = depth == FILE_STAMP_ENTRIES ? digest_of(path) : 0;
 		take_times(&print, &st);
 	}
 	return print;
 }
 
-static void add_print(struct watch_list *list, const char *path, enum watch_depth depth,
-                      const struct watch_print *print)
+static void add_print(struct file_stamp_list *list, const char *path,
+                      enum file_stamp_depth depth, const struct file_stamp_print *print)
 {
 	char *copy;
 
@@ -127,7 +127,7 @@ static void add_print(struct watch_list *list, const char *path, enum watch_dept
 			return;
 		}
 	}
-	copy = list->count < WATCH_MAX ? strdup(path) : NULL;
+	copy = list->count < FILE_STAMP_MAX ? strdup(path) : NULL;
 	if (copy == NULL) {
 		list->failed = true;
 		return;
@@ -142,16 +142,16 @@ static void add_print(struct watch_list *list, const char *path, enum watch_dept
  * Shortens the path of a file that does not exist to that of the first folder on the way to
  * it that does not: one look at that is enough for all the files that might be in it.
  */
-static void find_gap(char *path, struct watch_print *print)
+static void find_gap(char *path, struct file_stamp_print *print)
 {
 	char *slash;
 
 	while (print->error == ENOENT && (slash = strrchr(path, '/')) != NULL &&
 	       slash != path) {
-		struct watch_print above;
+		struct file_stamp_print above;
 
 		*slash = '\0';
-		above = take_print(path, WATCH_WHICH);
+		above = take_print(path, FILE_STAMP_WHICH);
 		if (above.error != ENOENT) {
 			*slash = '/';
 			return;
@@ -160,9 +160,9 @@ static void find_gap(char *path, struct watch_print *print)
 	}
 }
 
-static void add(struct watch_list *list, const char *path, enum watch_depth depth)
+static void add(struct file_stamp_list *list, const char *path, enum file_stamp_depth depth)
 {
-	struct watch_print print = take_print(path, depth);
+	struct file_stamp_print print = take_print(path, depth);
 	char *shortened = strdup(path);
 
 	if (shortened == NULL) {
@@ -173,28 +173,29 @@ static void add(struct watch_list *list, const char *path, enum watch_depth dept
 	add_print(list, shortened, depth, &print);
 	free(shortened);
 	if (path[0] != '/') {
-		print = take_print(".", WATCH_WHICH);
-		add_print(list, ".", WATCH_WHICH, &print);
+		print = take_print(".", FILE_STAMP_WHICH);
+		add_print(list, ".", FILE_STAMP_WHICH, &print);
 	}
 }
 
-void watch_add(struct watch_list *list, const char *path)
+void file_stamp_add(struct file_stamp_list *list, const char *path)
 {
-	add(list, path, WATCH_WHICH);
+	add(list, path, FILE_STAMP_WHICH);
 }
 
-void watch_add_contents(struct watch_list *list, const char *path)
+void file_stamp_add_contents(struct file_stamp_list *list, const char *path)
 {
 	add(list, path, depth_of(path));
 }
 
-bool watch_unchanged(const struct watch_list *list)
+bool file_stamp_unchanged(const struct file_stamp_list *list)
 {
 	int saved_errno = errno;
 	bool unchanged = true;
 
 	for (size_t i = 0; i < list->count && unchanged; i++) {
-		struct watch_print now = take_print(list->files[i].path, list->files[i].depth);
+		struct file_stamp_print now =
+			take_print(list->files[i].path, list->files[i].depth);
 
 		unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
 	}
@@ -202,15 +203,15 @@ bool watch_unchanged(const struct watch_list *list)
 	return unchanged;
 }
 
-void watch_describe(const struct watch_list *list, struct blob *key)
+void file_stamp_describe(const struct file_stamp_list *list, struct keybuf *key)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		blob_field(key, list->files[i].path);
-		blob_bytes(key, &list->files[i].print, sizeof(list->files[i].print));
+		keybuf_field(key, list->files[i].path);
+		keybuf_bytes(key, &list->files[i].print, sizeof(list->files[i].print));
 	}
 }
 
-void watch_free(struct watch_list *list)
+void file_stamp_free(struct file_stamp_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->files[i].path);

@@ -5,7 +5,8 @@
  * A file is known by device, inode, size, times, mode and owner, or by the error
  * that stat(2) gives for it; a folder by device and inode, where what matters of it
  * is only which one it is (the working directory that relative paths start from). Where its
- * contents matter its times count, too, and, up to WATCH_ENTRIES_MAX of them, the files in it.
+ * contents matter its times count, too, and, up to FILE_STAMP_ENTRIES_MAX of them, the files in
+ * it.
  */
 #ifndef PQPOOL_KEY_FILE_STAMP_H
 #define PQPOOL_KEY_FILE_STAMP_H
@@ -16,10 +17,10 @@
 
 #include "base/text/keybuf.h"
 
-#define WATCH_MAX         32
-#define WATCH_ENTRIES_MAX 64
+#define FILE_STAMP_MAX         32
+#define FILE_STAMP_ENTRIES_MAX 64
 
-struct watch_print {
+struct file_stamp_print {
 	uint64_t dev;
 	uint64_t ino;
 	int64_t size;
@@ -32,37 +33,37 @@ struct watch_print {
 };
 
 /* What of a folder matters. */
-enum watch_depth {
-	WATCH_WHICH, /* only which one it is */
-	WATCH_TIMES, /* what its own times tell of what is in it */
-	WATCH_ENTRIES
+enum file_stamp_depth {
+	FILE_STAMP_WHICH, /* only which one it is */
+	FILE_STAMP_TIMES, /* what its own times tell of what is in it */
+	FILE_STAMP_ENTRIES
 };
 
-struct watch_list {
+struct file_stamp_list {
 	size_t count;
 	bool failed; /* out of memory, or too many files */
 	struct {
 		char *path;
-		enum watch_depth depth;
-		struct watch_print print;
-	} files[WATCH_MAX];
+		enum file_stamp_depth depth;
+		struct file_stamp_print print;
+	} files[FILE_STAMP_MAX];
 };
 
 /*
  * Adds a file, taking its print now; twice the same is once. In place of one that does not
  * exist the first folder that is missing on the way to it.
  */
-void watch_add(struct watch_list *list, const char *path);
+void file_stamp_add(struct file_stamp_list *list, const char *path);
 
 /* The same for a folder and what is in it. */
-void watch_add_contents(struct watch_list *list, const char *path);
+void file_stamp_add_contents(struct file_stamp_list *list, const char *path);
 
 /* True if every file is as it was when it was added. errno is kept. */
-bool watch_unchanged(const struct watch_list *list);
+bool file_stamp_unchanged(const struct file_stamp_list *list);
 
 /* Adds paths and prints to a key. */
-void watch_describe(const struct watch_list *list, struct blob *key);
+void file_stamp_describe(const struct file_stamp_list *list, struct keybuf *key);
 
-void watch_free(struct watch_list *list);
+void file_stamp_free(struct file_stamp_list *list);
 
 #endif

@@ -73,7 +73,7 @@ static char *ask(uid_t uid)
 	return folder;
 }
 
-char *home_recall(const struct libpq *libpq)
+char *home_folder_recall(const struct libpq *libpq)
 {
 	const char *home = by_variable(libpq);
 	const struct entry *entry = home == NULL ? recall(geteuid()) : NULL;
@@ -84,19 +84,19 @@ char *home_recall(const struct libpq *libpq)
 	return home != NULL ? strdup(home) : NULL;
 }
 
-char *home_find(const struct libpq *libpq)
+char *home_folder_find(const struct libpq *libpq)
 {
-	char *home = home_recall(libpq);
+	char *home = home_folder_recall(libpq);
 
 	return home != NULL || by_variable(libpq) != NULL ? home : ask(geteuid());
 }
 
-bool home_by_variable(const struct libpq *libpq)
+bool home_folder_by_variable(const struct libpq *libpq)
 {
 	return by_variable(libpq) != NULL;
 }
 
-bool home_is_known(const struct libpq *libpq)
+bool home_folder_is_known(const struct libpq *libpq)
 {
 	return by_variable(libpq) != NULL || recall(geteuid()) != NULL;
 }

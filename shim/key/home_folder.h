@@ -17,15 +17,15 @@
 #include "base/libpq/libpq.h"
 
 /* The folder, malloc'ed; the password database may be asked. NULL: there is none. */
-char *home_find(const struct libpq *libpq);
+char *home_folder_find(const struct libpq *libpq);
 
 /* The same without asking the password database: NULL if it has not been asked before. */
-char *home_recall(const struct libpq *libpq);
+char *home_folder_recall(const struct libpq *libpq);
 
 /* Whether the environment names it, so that the password database is not asked. */
-bool home_by_variable(const struct libpq *libpq);
+bool home_folder_by_variable(const struct libpq *libpq);
 
-/* Whether home_recall would find one. */
-bool home_is_known(const struct libpq *libpq);
+/* Whether home_folder_recall would find one. */
+bool home_folder_is_known(const struct libpq *libpq);
 
 #endif

@@ -33,42 +33,42 @@ void identity_configure(const struct identity_settings *wanted)
 }
 
 /* Everything one call depends on, but for files, in a form that is cheap to compare. */
-static inline void put_inputs(struct blob *b, const struct libpq *libpq,
+static inline void put_inputs(struct keybuf *b, const struct libpq *libpq,
                               const struct connect_call *call)
 {
 	char how[2] = {(char)call->function, (char)(call->expand_dbname != 0)};
 
-	blob_bytes(b, how, sizeof(how));
-	meaning_put_process(b, libpq);
+	keybuf_bytes(b, how, sizeof(how));
+	inputs_put_process(b, libpq);
 	if (call->function == CONNECT_STRING) {
-		blob_field(b, call->conninfo);
+		keybuf_field(b, call->conninfo);
 	}
 	if (call->function == CONNECT_LOGIN) {
 		for (size_t i = 0; i < LOGIN_ARGUMENTS; i++) {
-			blob_field(b, call->login[i]);
+			keybuf_field(b, call->login[i]);
 		}
 	}
 	if (call->function == CONNECT_PARAMS && call->keywords != NULL &&
 	    call->values != NULL) {
 		for (size_t i = 0; call->keywords[i] != NULL; i++) {
-			blob_field(b, call->keywords[i]);
-			blob_field(b, call->values[i]);
+			keybuf_field(b, call->keywords[i]);
+			keybuf_field(b, call->values[i]);
 		}
 	}
-	blob_bytes(b, "", 1);
+	keybuf_bytes(b, "", 1);
 	/* Another call, or no memory: the environment changes nothing of that. */
 	if (b->failed) {
 		return;
 	}
 	/* What client_encoding=auto stands for follows the program's locale. */
-	blob_field(b, nl_langinfo(CODESET));
+	keybuf_field(b, nl_langinfo(CODESET));
 	environment_put(b);
 }
 
 static COLD void free_identity(struct identity *identity)
 {
 	explicit_bzero(identity->key, identity->key_len);
-	watch_free(&identity->watches);
+	file_stamp_free(&identity->watches);
 	free(identity);
 }
 
@@ -81,26 +81,26 @@ static uint64_t connect_timeout_ns(const struct conninfo *ci)
 }
 
 /* A new one with this key, not in the table yet; it takes over the watches. */
-static struct identity *make(const struct conninfo *ci, const struct blob *key,
-                             size_t surroundings_at, struct watch_list *watches)
+static struct identity *make(const struct conninfo *ci, const struct keybuf *key,
+                             size_t surroundings_at, struct file_stamp_list *watches)
 {
 	char label[256];
 	size_t label_size;
-	struct text t;
+	struct strbuf t;
 	struct identity *fresh;
 
-	text_init(&t, label, sizeof(label));
-	meaning_label(&t, ci);
+	strbuf_init(&t, label, sizeof(label));
+	inputs_label(&t, ci);
 	label_size = t.len + 1;
 	fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
 	if (fresh == NULL) {
-		watch_free(watches);
+		file_stamp_free(watches);
 		return NULL;
 	}
 	fresh->libpq = ci->libpq;
 	fresh->home_unknown = ci->home_unknown;
 	fresh->connect_timeout_ns = connect_timeout_ns(ci);
-	fresh->follows_locale = meaning_follows_locale(ci);
+	fresh->follows_locale = inputs_follows_locale(ci);
 	fresh->watches = *watches;
 	fresh->key_len = key->len;
 	fresh->surroundings_at = surroundings_at;
@@ -135,41 +135,41 @@ static struct identity *intern(struct identity *fresh)
 }
 
 /* Takes over the watches. NULL: out of memory. */
-static struct identity *identity_of(const struct conninfo *ci, struct watch_list *watches)
+static struct identity *identity_of(const struct conninfo *ci, struct file_stamp_list *watches)
 {
 	char buf[1024];
-	struct blob key;
+	struct keybuf key;
 	size_t surroundings_at;
 	struct identity *fresh = NULL;
 
-	blob_init(&key, buf, sizeof(buf));
-	meaning_put(&key, ci);
-	watch_describe(watches, &key);
+	keybuf_init(&key, buf, sizeof(buf));
+	inputs_put(&key, ci);
+	file_stamp_describe(watches, &key);
 	surroundings_at = key.len;
-	meaning_put_surroundings(&key, ci->libpq, ci->options, meaning_follows_locale(ci));
+	inputs_put_surroundings(&key, ci->libpq, ci->options, inputs_follows_locale(ci));
 	if (!key.failed) {
 		fresh = make(ci, &key, surroundings_at, watches);
 	} else {
-		watch_free(watches);
+		file_stamp_free(watches);
 	}
-	blob_wipe(&key);
+	keybuf_wipe(&key);
 	return fresh != NULL ? intern(fresh) : NULL;
 }
 
 bool identity_holds(const struct identity *identity)
 {
 	PQconninfoOption *options = conninfo_template(identity->libpq);
-	struct blob surroundings;
+	struct keybuf surroundings;
 
 	if (options == NULL) {
 		return false;
 	}
-	blob_hold_against(&surroundings, identity->key + identity->surroundings_at,
-	                  identity->key_len - identity->surroundings_at);
-	meaning_put_surroundings(&surroundings, identity->libpq, options,
-	                         identity->follows_locale);
+	keybuf_hold_against(&surroundings, identity->key + identity->surroundings_at,
+	                    identity->key_len - identity->surroundings_at);
+	inputs_put_surroundings(&surroundings, identity->libpq, options,
+	                        identity->follows_locale);
 	identity->libpq->PQconninfoFree(options);
-	return blob_is_alike(&surroundings) && watch_unchanged(&identity->watches);
+	return keybuf_is_alike(&surroundings) && file_stamp_unchanged(&identity->watches);
 }
 
 static COLD void free_spelling(struct spelling *spelling)
@@ -187,35 +187,36 @@ static COLD void free_spelling(struct spelling *spelling)
 
 /* What libpq makes of the call; false if it is not to be pooled. */
 static bool read_call(struct conninfo *ci, const struct libpq *libpq,
-                      const struct connect_call *call, struct watch_list *watches)
+                      const struct connect_call *call, struct file_stamp_list *watches)
 {
 	if (!conninfo_read(ci, libpq, call, settings.route)) {
 		return false;
 	}
-	if (!service_watch(watches, ci) || !merge_options(ci) || !meaning_is_shared(ci) ||
-	    !merge_rest(ci)) {
+	if (!service_file_watch(watches, ci) || !effective_options_merge(ci) ||
+	    !inputs_is_shared(ci) || !effective_options_rest(ci)) {
 		conninfo_free(ci);
 		return false;
 	}
-	meaning_watch(watches, ci);
+	inputs_watch(watches, ci);
 	return true;
 }
 
-static struct spelling *understand_by(struct watch_list *watches, const struct libpq *libpq,
+static struct spelling *understand_by(struct file_stamp_list *watches,
+                                      const struct libpq *libpq,
                                       const struct connect_call *call,
-                                      const struct blob *inputs)
+                                      const struct keybuf *inputs)
 {
 	struct conninfo ci;
 	struct spelling *spelling;
 
 	if (!read_call(&ci, libpq, call, watches)) {
-		watch_free(watches);
+		file_stamp_free(watches);
 		return NULL;
 	}
 	spelling = calloc(1, sizeof(*spelling) + inputs->len);
 	if (spelling == NULL || watches->failed) {
 		free(spelling);
-		watch_free(watches);
+		file_stamp_free(watches);
 		conninfo_free(&ci);
 		return NULL;
 	}
@@ -232,13 +233,13 @@ static struct spelling *understand_by(struct watch_list *watches, const struct l
 	return spelling;
 }
 
-_Static_assert(sizeof(struct watch_list) <= SCRATCH_BYTES, "it fits into scratch");
+_Static_assert(sizeof(struct file_stamp_list) <= SCRATCH_BYTES, "it fits into scratch");
 
 /* Understands a call that was not seen before; not in the table yet, counted once. */
 static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
-                                   const struct blob *inputs)
+                                   const struct keybuf *inputs)
 {
-	struct watch_list *watches = scratch_take();
+	struct file_stamp_list *watches = scratch_take();
 	struct spelling *spelling = NULL;
 
 	if (watches != NULL) {
@@ -267,14 +268,14 @@ static struct spelling *unlist_locked(struct spelling *spelling)
 static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call)
 {
-	struct blob inputs;
+	struct keybuf inputs;
 
-	blob_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
+	keybuf_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
 	put_inputs(&inputs, libpq, call);
-	return blob_is_alike(&inputs);
+	return keybuf_is_alike(&inputs);
 }
 
-static struct spelling *recall(const struct blob *inputs)
+static struct spelling *recall(const struct keybuf *inputs)
 {
 	struct spelling *spelling;
 
@@ -319,8 +320,8 @@ static COLD void remember(struct spelling *spelling)
 /* Its files are as they were, and it does not lack what is known by now. */
 static bool is_current(const struct identity *identity)
 {
-	return watch_unchanged(&identity->watches) &&
-	       !(identity->home_unknown && home_is_known(identity->libpq));
+	return file_stamp_unchanged(&identity->watches) &&
+	       !(identity->home_unknown && home_folder_is_known(identity->libpq));
 }
 
 /* NULL if it is outdated, which gives the reference back. */
@@ -342,7 +343,7 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
 
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
 {
-	struct blob inputs;
+	struct keybuf inputs;
 	struct spelling *spelling = NULL;
 	char *buf;
 
@@ -353,7 +354,7 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 	if (buf == NULL) {
 		return NULL;
 	}
-	blob_init(&inputs, buf, SCRATCH_BYTES);
+	keybuf_init(&inputs, buf, SCRATCH_BYTES);
 	put_inputs(&inputs, libpq, call);
 	if (!inputs.failed) {
 		spelling = if_current(recall(&inputs));
@@ -364,7 +365,7 @@ struct spelling *identity_resolve(const struct libpq *libpq, const struct connec
 			remember(spelling);
 		}
 	}
-	blob_wipe(&inputs);
+	keybuf_wipe(&inputs);
 	scratch_give(buf);
 	return spelling;
 }

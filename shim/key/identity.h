@@ -42,7 +42,7 @@ struct identity {
 	/* identity.c's */
 	bool follows_locale;
 	uint32_t refs;
-	struct watch_list watches;
+	struct file_stamp_list watches;
 	size_t surroundings_at; /* the end of the key, which identity_holds looks at */
 	size_t key_len;
 	UT_hash_handle hh;

@@ -19,7 +19,7 @@
  * program says neither; only a password over TCP with no file and no TLS is beyond them, and
  * that the server does not ask for tickets is not known before.
  */
-void meaning_put_process(struct blob *b, const struct libpq *libpq)
+void inputs_put_process(struct keybuf *b, const struct libpq *libpq)
 {
 	struct {
 		const struct libpq *libpq;
@@ -27,7 +27,7 @@ void meaning_put_process(struct blob *b, const struct libpq *libpq)
 		gid_t gid;
 	} process = {libpq, geteuid(), getegid()};
 
-	blob_bytes(b, &process, sizeof(process));
+	keybuf_bytes(b, &process, sizeof(process));
 }
 
 static bool is_option_variable(const PQconninfoOption *options, const char *variable)
@@ -44,11 +44,11 @@ static bool is_option_variable(const PQconninfoOption *options, const char *vari
 }
 
 /* What steers a connect and is no option: libpq and what is behind it read it as they go. */
-static void put_variables(struct blob *b, const PQconninfoOption *options)
+static void put_variables(struct keybuf *b, const PQconninfoOption *options)
 {
 	for (char *const *e = program_environ(); *e != NULL; e++) {
 		if (environment_steers(*e) && !is_option_variable(options, *e)) {
-			blob_field(b, *e);
+			keybuf_field(b, *e);
 		}
 	}
 }
@@ -75,25 +75,25 @@ static const char *filled_in(const struct conninfo *ci, size_t row)
 	return strcmp(keyword, "sslcertmode") == 0 ? "allow" : value;
 }
 
-void meaning_put(struct blob *b, const struct conninfo *ci)
+void inputs_put(struct keybuf *b, const struct conninfo *ci)
 {
 	/* An empty value and none mean the same, but PQconninfo tells them apart. */
 	for (size_t row = 0; row < ci->count; row++) {
-		blob_field(b, filled_in(ci, row));
+		keybuf_field(b, filled_in(ci, row));
 	}
-	blob_bytes(b, &ci->home_unknown, sizeof(ci->home_unknown));
+	keybuf_bytes(b, &ci->home_unknown, sizeof(ci->home_unknown));
 }
 
-bool meaning_follows_locale(const struct conninfo *ci)
+bool inputs_follows_locale(const struct conninfo *ci)
 {
 	return strcmp(conninfo_value(ci, "client_encoding"), "auto") == 0;
 }
 
-void meaning_put_surroundings(struct blob *b, const struct libpq *libpq,
-                              const PQconninfoOption *options, bool follows_locale)
+void inputs_put_surroundings(struct keybuf *b, const struct libpq *libpq,
+                             const PQconninfoOption *options, bool follows_locale)
 {
-	meaning_put_process(b, libpq);
-	blob_field(b, follows_locale ? nl_langinfo(CODESET) : NULL);
+	inputs_put_process(b, libpq);
+	keybuf_field(b, follows_locale ? nl_langinfo(CODESET) : NULL);
 	put_variables(b, options);
 }
 
@@ -116,20 +116,20 @@ static bool is_socket_only(const struct conninfo *ci)
 }
 
 /* The file that an option names, else the one that libpq takes from the home folder. */
-static void watch_option(struct watch_list *w, const struct conninfo *ci, const char *keyword,
-                         const char *home, const char *fallback)
+static void watch_option(struct file_stamp_list *w, const struct conninfo *ci,
+                         const char *keyword, const char *home, const char *fallback)
 {
 	const char *named = conninfo_value(ci, keyword);
 	char *path = named[0] == '\0' && home != NULL ? path_join(home, fallback) : NULL;
 
 	if (named[0] != '\0' || path != NULL) {
-		watch_add(w, named[0] != '\0' ? named : path);
+		file_stamp_add(w, named[0] != '\0' ? named : path);
 	}
 	free(path);
 }
 
 /* Folders in a list, as OpenSSL reads it. */
-static void watch_folders(struct watch_list *w, const char *list)
+static void watch_folders(struct file_stamp_list *w, const char *list)
 {
 	while (*list != '\0') {
 		size_t len = strcspn(list, ":");
@@ -140,7 +140,7 @@ static void watch_folders(struct watch_list *w, const char *list)
 			return;
 		}
 		if (len > 0) {
-			watch_add_contents(w, folder);
+			file_stamp_add_contents(w, folder);
 		}
 		free(folder);
 		list += len + (list[len] == ':');
@@ -158,7 +158,7 @@ static const char *variable_or(const char *name, const char *(*fallback)(void))
 }
 
 /* The roots that OpenSSL has of its own, which libpq 16 and later ask for by this name. */
-static void watch_roots(struct watch_list *w, const struct conninfo *ci, const char *home)
+static void watch_roots(struct file_stamp_list *w, const struct conninfo *ci, const char *home)
 {
 	const struct libpq *libpq = ci->libpq;
 	const char *file;
@@ -169,7 +169,7 @@ static void watch_roots(struct watch_list *w, const struct conninfo *ci, const c
 	}
 	file = variable_or("SSL_CERT_FILE", libpq->default_cert_file);
 	if (file[0] != '\0') {
-		watch_add(w, file);
+		file_stamp_add(w, file);
 	}
 	watch_folders(w, variable_or("SSL_CERT_DIR", libpq->default_cert_dir));
 }
@@ -184,10 +184,10 @@ static bool needs_home(const struct conninfo *ci)
 	        conninfo_value(ci, "sslcrldir")[0] == '\0');
 }
 
-static void watch_tls(struct watch_list *w, struct conninfo *ci)
+static void watch_tls(struct file_stamp_list *w, struct conninfo *ci)
 {
 	/* Whether libpq will ask for it depends on the server: it is not asked for here. */
-	char *home = needs_home(ci) ? home_recall(ci->libpq) : NULL;
+	char *home = needs_home(ci) ? home_folder_recall(ci->libpq) : NULL;
 
 	ci->home_unknown = home == NULL && needs_home(ci);
 	watch_option(w, ci, "sslcert", home, ".postgresql/postgresql.crt");
@@ -195,29 +195,29 @@ static void watch_tls(struct watch_list *w, struct conninfo *ci)
 	watch_roots(w, ci, home);
 	watch_option(w, ci, "sslcrl", home, ".postgresql/root.crl");
 	if (conninfo_value(ci, "sslcrldir")[0] != '\0') {
-		watch_add_contents(w, conninfo_value(ci, "sslcrldir"));
+		file_stamp_add_contents(w, conninfo_value(ci, "sslcrldir"));
 	}
 	free(home);
 }
 
-static void watch_tickets(struct watch_list *w)
+static void watch_tickets(struct file_stamp_list *w)
 {
 	const char *cache = getenv("KRB5CCNAME");
 
 	if (cache == NULL) {
 		char path[64];
-		struct text t;
+		struct strbuf t;
 
-		text_init(&t, path, sizeof(path));
-		text_str(&t, "/tmp/krb5cc_");
-		text_u64(&t, geteuid());
-		watch_add(w, path);
+		strbuf_init(&t, path, sizeof(path));
+		strbuf_str(&t, "/tmp/krb5cc_");
+		strbuf_u64(&t, geteuid());
+		file_stamp_add(w, path);
 	} else if (cache[0] == '/' || strncmp(cache, "FILE:", 5) == 0) {
-		watch_add(w, cache[0] == '/' ? cache : cache + 5);
+		file_stamp_add(w, cache[0] == '/' ? cache : cache + 5);
 	}
 }
 
-void meaning_watch(struct watch_list *w, struct conninfo *ci)
+void inputs_watch(struct file_stamp_list *w, struct conninfo *ci)
 {
 	const char *passfile = conninfo_value(ci, "passfile");
 
@@ -225,7 +225,7 @@ void meaning_watch(struct watch_list *w, struct conninfo *ci)
 		passfile = ci->passfile;
 	}
 	if (conninfo_value(ci, "password")[0] == '\0' && passfile[0] != '\0') {
-		watch_add(w, passfile);
+		file_stamp_add(w, passfile);
 	}
 	if (is_socket_only(ci)) {
 		return;
@@ -266,7 +266,7 @@ static bool is_authorised_anew(const struct conninfo *ci)
 	return conninfo_value(ci, "oauth_issuer")[0] != '\0';
 }
 
-bool meaning_is_shared(const struct conninfo *ci)
+bool inputs_is_shared(const struct conninfo *ci)
 {
 	return !is_replication(ci) && !is_balanced(ci) && !is_authorised_anew(ci);
 }
@@ -276,21 +276,21 @@ static const char *or_else(const char *value, const char *fallback)
 	return value[0] != '\0' ? value : fallback;
 }
 
-void meaning_label(struct text *t, const struct conninfo *ci)
+void inputs_label(struct strbuf *t, const struct conninfo *ci)
 {
 	const char *user = conninfo_value(ci, "user");
 	const char *service = conninfo_value(ci, "service");
 
-	text_str(t, user);
-	text_char(t, '@');
-	text_str(t, or_else(conninfo_value(ci, "host"),
-	                    or_else(conninfo_value(ci, "hostaddr"), "local")));
-	text_char(t, ':');
-	text_str(t, or_else(conninfo_value(ci, "port"), "5432"));
-	text_char(t, '/');
-	text_str(t, or_else(conninfo_value(ci, "dbname"), user));
+	strbuf_str(t, user);
+	strbuf_char(t, '@');
+	strbuf_str(t, or_else(conninfo_value(ci, "host"),
+	                      or_else(conninfo_value(ci, "hostaddr"), "local")));
+	strbuf_char(t, ':');
+	strbuf_str(t, or_else(conninfo_value(ci, "port"), "5432"));
+	strbuf_char(t, '/');
+	strbuf_str(t, or_else(conninfo_value(ci, "dbname"), user));
 	if (service[0] != '\0') {
-		text_str(t, " service=");
-		text_str(t, service);
+		strbuf_str(t, " service=");
+		strbuf_str(t, service);
 	}
 }

@@ -116,14 +116,14 @@ static enum finding look_into(const char *path, const char *name)
 	return finding;
 }
 
-static enum finding look_into_folder(struct watch_list *watches, const char *folder,
+static enum finding look_into_folder(struct file_stamp_list *watches, const char *folder,
                                      const char *name)
 {
 	char *path = path_join(folder, "pg_service.conf");
 	enum finding finding = BARRED;
 
 	if (path != NULL) {
-		watch_add(watches, path);
+		file_stamp_add(watches, path);
 		finding = look_into(path, name);
 		free(path);
 	}
@@ -202,7 +202,7 @@ static int collect_of_libpq(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-static enum finding look_into_system(struct watch_list *watches, const struct conninfo *ci,
+static enum finding look_into_system(struct file_stamp_list *watches, const struct conninfo *ci,
                                      const char *name)
 {
 	const char *folder = getenv("PGSYSCONFDIR");
@@ -234,16 +234,16 @@ static const char *named_file(const struct conninfo *ci)
 	                                                 : getenv("PGSERVICEFILE");
 }
 
-static enum finding look_into_own(struct watch_list *watches, const struct conninfo *ci,
+static enum finding look_into_own(struct file_stamp_list *watches, const struct conninfo *ci,
                                   const char *name)
 {
 	const char *named = named_file(ci);
-	char *home = named == NULL ? home_find(ci->libpq) : NULL;
+	char *home = named == NULL ? home_folder_find(ci->libpq) : NULL;
 	char *path = home != NULL ? path_join(home, ".pg_service.conf") : NULL;
 	enum finding finding = ABSENT;
 
 	if (named != NULL || path != NULL) {
-		watch_add(watches, named != NULL ? named : path);
+		file_stamp_add(watches, named != NULL ? named : path);
 		finding = look_into(named != NULL ? named : path, name);
 	}
 	free(home);
@@ -252,7 +252,7 @@ static enum finding look_into_own(struct watch_list *watches, const struct conni
 	return named != NULL && finding == ABSENT ? BARRED : finding;
 }
 
-bool service_watch(struct watch_list *watches, const struct conninfo *ci)
+bool service_file_watch(struct file_stamp_list *watches, const struct conninfo *ci)
 {
 	const char *name = conninfo_service(ci);
 	enum finding finding;

@@ -23,6 +23,6 @@
  * libpq reads them. False: it is not to be pooled, because the service is in none of them,
  * or a directory server (LDAP) is to be asked for it.
  */
-bool service_watch(struct watch_list *watches, const struct conninfo *ci);
+bool service_file_watch(struct file_stamp_list *watches, const struct conninfo *ci);
 
 #endif

@@ -23,7 +23,7 @@ void deadlock_block(struct blocked *blocked)
 {
 	lock_take(&lock);
 	blocked->counted = true;
-	blocked->tid = self_tid();
+	blocked->tid = tid_self();
 	DL_APPEND(all, blocked);
 	count++;
 	changes++;

@@ -29,27 +29,27 @@ void exhaustion_add(struct exhaustion *e, const struct lease *lease, enum holder
 	}
 }
 
-enum verdict verdict_of(const struct exhaustion *e)
+enum verdict exhaustion_cause_of(const struct exhaustion *e)
 {
 	if (e->proven || (e->waiting > 0 && e->waiting >= e->in_use)) {
-		return VERDICT_SELF_DEADLOCK;
+		return CAUSE_SELF_DEADLOCK;
 	}
 	if (e->forgotten > 0 && e->forgotten * 2 >= e->in_use) {
-		return VERDICT_LEAK;
+		return CAUSE_LEAK;
 	}
 	if (e->young > 0 && e->young * 2 >= e->in_use) {
-		return VERDICT_TOO_SMALL;
+		return CAUSE_TOO_SMALL;
 	}
-	return VERDICT_SLOW;
+	return CAUSE_SLOW;
 }
 
-const char *verdict_name(enum verdict verdict)
+const char *exhaustion_cause_name(enum verdict verdict)
 {
 	static const char names[][16] = {
-		[VERDICT_SELF_DEADLOCK] = "self_deadlock",
-		[VERDICT_LEAK] = "leak",
-		[VERDICT_TOO_SMALL] = "too_small",
-		[VERDICT_SLOW] = "slow",
+		[CAUSE_SELF_DEADLOCK] = "self_deadlock",
+		[CAUSE_LEAK] = "leak",
+		[CAUSE_TOO_SMALL] = "too_small",
+		[CAUSE_SLOW] = "slow",
 	};
 
 	return names[verdict];

@@ -32,7 +32,7 @@
 #define LEAK_TIMES  4
 #define LEAK_MIN_NS (10 * NS_PER_SEC)
 
-enum verdict { VERDICT_SELF_DEADLOCK, VERDICT_LEAK, VERDICT_TOO_SMALL, VERDICT_SLOW };
+enum verdict { CAUSE_SELF_DEADLOCK, CAUSE_LEAK, CAUSE_TOO_SMALL, CAUSE_SLOW };
 
 /* What became of the thread that took a lease. */
 enum holder_thread {
@@ -56,9 +56,9 @@ struct exhaustion {
 /* Looks at one lease. */
 void exhaustion_add(struct exhaustion *e, const struct lease *lease, enum holder_thread thread);
 
-enum verdict verdict_of(const struct exhaustion *e);
+enum verdict exhaustion_cause_of(const struct exhaustion *e);
 
 /* "leak", "self_deadlock", "too_small", "slow". */
-const char *verdict_name(enum verdict verdict);
+const char *exhaustion_cause_name(enum verdict verdict);
 
 #endif

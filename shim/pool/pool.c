@@ -242,7 +242,7 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 	grant = waiter->grant;
 	in_use = pool->used - pool->idle_count;
 	leave(pool);
-	tally_in_use(in_use, pool->limits.total == POOL_NO_LIMIT ? 0 : pool->limits.total);
+	counters_in_use(in_use, pool->limits.total == POOL_NO_LIMIT ? 0 : pool->limits.total);
 	return grant;
 }
 

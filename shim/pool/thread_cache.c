@@ -62,7 +62,7 @@ static COLD void at_thread_end(void)
 	}
 }
 
-void recent_configure(void)
+void thread_cache_configure(void)
 {
 	thread_block_at_end(at_thread_end);
 }
@@ -73,8 +73,8 @@ static void forget_lender(struct last *last)
 	last->repeated = false;
 }
 
-bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
-                struct spelling **spelling, struct lender **lender)
+bool thread_cache_ask(const struct libpq *libpq, const struct connect_call *call,
+                      struct spelling **spelling, struct lender **lender)
 {
 	struct last *last = last_of_thread();
 	unsigned forks = last != NULL ? last->forks : 0;
@@ -102,14 +102,14 @@ bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
 	return !kept;
 }
 
-unsigned recent_turn(void)
+unsigned thread_cache_turn(void)
 {
 	const struct last *last = last_of_thread();
 
 	return last != NULL ? last->turn : 0;
 }
 
-void recent_fork_child(void)
+void thread_cache_fork_child(void)
 {
 	struct last *last = last_of_thread();
 

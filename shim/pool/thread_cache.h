@@ -19,20 +19,20 @@
 #include "pool/registry.h"
 
 /* Before anything else here. Where threads cannot tell that they end, nothing is kept. */
-void recent_configure(void);
+void thread_cache_configure(void);
 
 /*
  * What the program asks for with `call`, as identity_resolve() tells, and who lends it; both
  * NULL, or the lender alone, where it is not to be pooled. True: they are counted for the
  * caller, who gives both back. False: they are good until the thread asks again.
  */
-bool recent_ask(const struct libpq *libpq, const struct connect_call *call,
-                struct spelling **spelling, struct lender **lender);
+bool thread_cache_ask(const struct libpq *libpq, const struct connect_call *call,
+                      struct spelling **spelling, struct lender **lender);
 
 /* Another number whenever what the thread keeps has changed. */
-unsigned recent_turn(void);
+unsigned thread_cache_turn(void);
 
 /* The registry has forgotten its lenders. */
-void recent_fork_child(void);
+void thread_cache_fork_child(void);
 
 #endif

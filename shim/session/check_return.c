@@ -30,20 +30,20 @@ static bool socket_is_as_before(struct session *session)
 	        socket_options_put_back(session->options, fd));
 }
 
-enum drop_reason examine_returned(struct session *session, const struct lease *ended)
+enum drop_reason check_returned(struct session *session, const struct lease *ended)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
-	if (!scope_close(session)) {
+	if (!cancel_scope_close(session)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
 	if (session->taint != DROP_NONE) {
 		return session->taint;
 	}
 	/* Left in the middle, or under way in another thread: its state is not known. */
-	if (work_is_inside(session) || session->unseen != work_unseen()) {
+	if (query_call_is_inside(session) || session->unseen != query_call_unseen()) {
 		return DROP_BUSY;
 	}
 	if (ended->crossed_fork) {
@@ -55,7 +55,7 @@ enum drop_reason examine_returned(struct session *session, const struct lease *e
 	/* Registrations are ended by its number, which must not be another's. */
 	if (pq->PQbackendPID(conn) != session->backend_pid ||
 	    !flags_are_libpqs(pq->PQsocket(conn)) ||
-	    (events_noted(pq->PQsocket(conn)) && !session_is_ours(session)) ||
+	    (epoll_noted(pq->PQsocket(conn)) && !session_is_ours(session)) ||
 	    !socket_is_as_before(session)) {
 		return DROP_DESCRIPTOR;
 	}
@@ -77,5 +77,5 @@ enum drop_reason examine_returned(struct session *session, const struct lease *e
 	if (escaping_must_not_return(&session->opened, pq, conn)) {
 		return DROP_ESCAPING;
 	}
-	return events_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
+	return epoll_forget(pq->PQsocket(conn)) ? DROP_NONE : DROP_REGISTERED;
 }

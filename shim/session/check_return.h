@@ -18,6 +18,6 @@
  * Given back, by the lease `ended`: DROP_NONE if its client side is in a state that can
  * be made as new, else why not. Sends nothing.
  */
-enum drop_reason examine_returned(struct session *session, const struct lease *ended);
+enum drop_reason check_returned(struct session *session, const struct lease *ended);
 
 #endif

@@ -25,22 +25,22 @@ static const char too_many_connections[] = "53300";
 static _Thread_local struct {
 	const char *conninfo; /* it is about to begin: by its string, which is no other's */
 	const PGconn *conn;   /* it has, and is not over: by its connection */
-	struct opening *opening;
+	struct notices *opening;
 } begun;
 
-static void note_notice(struct opening_seen *seen, const struct libpq *libpq,
+static void note_notice(struct notices_seen *seen, const struct libpq *libpq,
                         const PGresult *result)
 {
 	const char *message = libpq->PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, seen->notice, sizeof(seen->notice));
-	text_str(&t, message != NULL ? message : "?");
+	strbuf_init(&t, seen->notice, sizeof(seen->notice));
+	strbuf_str(&t, message != NULL ? message : "?");
 }
 
 static void count_and_pass_on(void *arg, const PGresult *result)
 {
-	struct opening *opening = arg;
+	struct notices *opening = arg;
 
 	if (opening->notices++ == 0) {
 		note_notice(&opening->seen, opening->libpq, result);
@@ -48,7 +48,7 @@ static void count_and_pass_on(void *arg, const PGresult *result)
 	opening->receiver(opening->receiver_arg, result);
 }
 
-void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+void notices_stand_by(struct notices *opening, const struct libpq *libpq, PGconn *conn)
 {
 	opening->libpq = libpq;
 	opening->conn = conn;
@@ -56,7 +56,7 @@ void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn
 }
 
 /* False: something is there that came past us, and is left. */
-static bool put(struct opening *opening, PQnoticeReceiver receiver, void *arg)
+static bool put(struct notices *opening, PQnoticeReceiver receiver, void *arg)
 {
 	const struct libpq *libpq = opening->libpq;
 	PQnoticeReceiver now = libpq->PQsetNoticeReceiver(opening->conn, NULL, NULL);
@@ -69,20 +69,20 @@ static bool put(struct opening *opening, PQnoticeReceiver receiver, void *arg)
 	return true;
 }
 
-void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn)
+void notices_attach(struct notices *opening, const struct libpq *libpq, PGconn *conn)
 {
-	opening_stand_by(opening, libpq, conn);
+	notices_stand_by(opening, libpq, conn);
 	put(opening, count_and_pass_on, opening);
 }
 
-void opening_again(struct opening *opening)
+void notices_again(struct notices *opening)
 {
 	opening->notices = 0;
-	opening->seen = (struct opening_seen){0};
+	opening->seen = (struct notices_seen){0};
 	put(opening, count_and_pass_on, opening);
 }
 
-PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver receiver,
+PQnoticeReceiver notices_set_receiver(struct notices *opening, PQnoticeReceiver receiver,
                                       void *arg)
 {
 	PQnoticeReceiver before = opening->receiver;
@@ -97,46 +97,46 @@ PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver 
 	return before;
 }
 
-static void note(const struct opening *opening, PGconn *conn)
+static void note(const struct notices *opening, PGconn *conn)
 {
 	if (opening->noted != NULL) {
 		*opening->noted = conn;
 	}
 }
 
-void opening_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn)
+void notices_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn)
 {
 	if (conn != NULL && conninfo != NULL && begun.conninfo == conninfo) {
 		begun.conninfo = NULL;
 		begun.conn = conn;
 		note(begun.opening, conn);
-		opening_attach(begun.opening, libpq, conn);
+		notices_attach(begun.opening, libpq, conn);
 	}
 }
 
-void opening_forget(const PGconn *conn)
+void notices_forget(const PGconn *conn)
 {
 	if (begun.conn == conn) {
 		begun.conn = NULL;
 	}
 }
 
-void opening_pass(const PGconn *conn)
+void notices_pass(const PGconn *conn)
 {
 	if (conn != NULL && begun.conn == conn) {
-		opening_look(begun.opening);
+		notices_look(begun.opening);
 	}
 }
 
 /* ---- errors ---- */
 
-static void note_sqlstate(struct opening_seen *seen, const char *sqlstate)
+static void note_sqlstate(struct notices_seen *seen, const char *sqlstate)
 {
 	seen->error = true;
 	seen->full = seen->full || strcmp(sqlstate, too_many_connections) == 0;
 }
 
-void opening_note_result(struct opening *opening, const PGresult *result)
+void notices_note_result(struct notices *opening, const PGresult *result)
 {
 	const char *sqlstate = opening->libpq->PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
@@ -145,17 +145,17 @@ void opening_note_result(struct opening *opening, const PGresult *result)
 	}
 }
 
-bool opening_got(const PGconn *conn, const PGresult *result)
+bool notices_got(const PGconn *conn, const PGresult *result)
 {
 	if (begun.conn != conn) {
 		return false;
 	}
-	opening_note_result(begun.opening, result);
+	notices_note_result(begun.opening, result);
 	return true;
 }
 
 /* The fields of an error, up to `end`: a letter and a string each. */
-static void read_error(struct opening_seen *seen, const char *at, const char *end)
+static void read_error(struct notices_seen *seen, const char *at, const char *end)
 {
 	const char *nul;
 
@@ -169,7 +169,7 @@ static void read_error(struct opening_seen *seen, const char *at, const char *en
 }
 
 /* Messages: a letter, and a length in four bytes that counts these. */
-static void read_messages(struct opening_seen *seen, const char *at, const char *end)
+static void read_messages(struct notices_seen *seen, const char *at, const char *end)
 {
 	while (end - at > 5) {
 		const unsigned char *b = (const unsigned char *)at;
@@ -186,7 +186,7 @@ static void read_messages(struct opening_seen *seen, const char *at, const char 
 	}
 }
 
-void opening_look(struct opening *opening)
+void notices_look(struct notices *opening)
 {
 	const struct libpq *libpq = opening->libpq;
 	ConnStatusType status = libpq->PQstatus(opening->conn);
@@ -203,7 +203,7 @@ void opening_look(struct opening *opening)
 
 /* ---- the receiver of notices ---- */
 
-void opening_detach(struct opening *opening)
+void notices_detach(struct notices *opening)
 {
 	if (opening->conn == NULL || opening->detached) {
 		return;
@@ -237,36 +237,36 @@ static bool wait_for(int fd, short events, uint64_t deadline_ns)
  * knows, and tells by its PQreset: that connects as PQconnectdb does, and leaves the receiver.
  * Only what answers soon is connected in steps, so that there is no second connection.
  */
-static PGconn *connect_in_steps(struct opening *opening, const struct libpq *libpq,
+static PGconn *connect_in_steps(struct notices *opening, const struct libpq *libpq,
                                 const char *conninfo, PGconn **noted)
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 	PGconn *conn = libpq->PQconnectStart(conninfo);
 	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
 
-	*opening = (struct opening){.noted = noted};
+	*opening = (struct notices){.noted = noted};
 	if (conn == NULL) {
 		return NULL;
 	}
 	note(opening, conn);
-	opening_attach(opening, libpq, conn);
+	notices_attach(opening, libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
 		if (!wait_for(libpq->PQsocket(conn),
 		              wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
-			opening_again(opening);
+			notices_again(opening);
 			libpq->PQreset(conn);
 			break;
 		}
-		opening_look(opening);
+		notices_look(opening);
 		wants = libpq->PQconnectPoll(conn);
 	}
-	opening_detach(opening);
+	notices_detach(opening);
 	note(opening, NULL);
 	return conn;
 }
 
-PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
+PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
                         const char *conninfo, PGconn **noted)
 {
 	PGconn *conn;
@@ -274,15 +274,15 @@ PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
 	if (libpq_calls_itself(libpq)) {
 		return connect_in_steps(opening, libpq, conninfo, noted);
 	}
-	*opening = (struct opening){.noted = noted};
+	*opening = (struct notices){.noted = noted};
 	begun.opening = opening;
 	begun.conninfo = conninfo;
 	conn = libpq->PQconnectdb(conninfo);
 	begun.conninfo = NULL;
-	opening_forget(conn);
+	notices_forget(conn);
 	note(opening, NULL);
 	if (conn != NULL) {
-		opening_detach(opening);
+		notices_detach(opening);
 	}
 	if (opening->conn == NULL && conn != NULL && libpq->PQstatus(conn) == CONNECTION_OK) {
 		libpq_note_calls_itself(libpq);
@@ -290,7 +290,7 @@ PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
 	return conn;
 }
 
-enum drop_reason opening_verdict(const struct opening *opening)
+enum drop_reason notices_verdict(const struct notices *opening)
 {
 	if (opening->conn == NULL || opening->replaced) {
 		return DROP_CONNECT_UNSEEN;

@@ -30,22 +30,22 @@
 #include "base/libpq/libpq.h"
 #include "pool/drop_reason.h"
 
-#define OPENING_NOTICE_MAX 120
+#define NOTICES_TEXT_MAX 120
 
 /* What was seen. */
-struct opening_seen {
-	bool error;                      /* the SQLSTATE of one at least */
-	bool full;                       /* one said that there are too many connections */
-	char notice[OPENING_NOTICE_MAX]; /* the first one's message, or its beginning; "" = none
-	                                  */
+struct notices_seen {
+	bool error;                    /* the SQLSTATE of one at least */
+	bool full;                     /* one said that there are too many connections */
+	char notice[NOTICES_TEXT_MAX]; /* the first one's message, or its beginning; "" = none
+	                                */
 };
 
 /* One connect in progress in this thread. */
-struct opening {
+struct notices {
 	const struct libpq *libpq;
 	PGconn *conn; /* NULL until libpq has begun it */
 	unsigned notices;
-	struct opening_seen seen;
+	struct notices_seen seen;
 	bool detached;
 	bool replaced;             /* a receiver came past us */
 	PQnoticeReceiver receiver; /* what is passed on to, and put back at the end */
@@ -58,47 +58,47 @@ struct opening {
  * give, NULL if it has no memory. While it lasts, `*noted` is the connection that libpq has
  * begun, for the case that it never comes back; NULL: it is not to be noted.
  */
-PGconn *opening_connect(struct opening *opening, const struct libpq *libpq,
+PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
                         const char *conninfo, PGconn **noted);
 
 /* After the end or the detaching: may the session be lent again? */
-enum drop_reason opening_verdict(const struct opening *opening);
+enum drop_reason notices_verdict(const struct notices *opening);
 
 /* Puts the receiver on a connection begun with PQconnectStart. */
-COLD void opening_attach(struct opening *opening, const struct libpq *libpq, PGconn *conn);
+COLD void notices_attach(struct notices *opening, const struct libpq *libpq, PGconn *conn);
 
 /*
  * Only remembers the connection, for a session that is there already. When it is begun
- * anew opening_again counts from nothing.
+ * anew notices_again counts from nothing.
  */
-void opening_stand_by(struct opening *opening, const struct libpq *libpq, PGconn *conn);
-void opening_again(struct opening *opening);
+void notices_stand_by(struct notices *opening, const struct libpq *libpq, PGconn *conn);
+void notices_again(struct notices *opening);
 
 /* PQsetNoticeReceiver while it lasts: what the program sets is passed on to. */
-PQnoticeReceiver opening_set_receiver(struct opening *opening, PQnoticeReceiver receiver,
+PQnoticeReceiver notices_set_receiver(struct notices *opening, PQnoticeReceiver receiver,
                                       void *arg);
 
 /*
  * Takes ours off again and puts on what the program wanted; must come before the opening
  * or the connection goes. More than once is once.
  */
-COLD void opening_detach(struct opening *opening);
+COLD void notices_detach(struct notices *opening);
 
 /* A libpq has itself begun `conn`, by a PQconnectStart with this string. */
-void opening_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn);
+void notices_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn);
 
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
-void opening_pass(const PGconn *conn);
+void notices_pass(const PGconn *conn);
 
 /* The connect that libpq was to make of `conn` is over, and was never come back from. */
-void opening_forget(const PGconn *conn);
+void notices_forget(const PGconn *conn);
 
 /* To be called before each other PQconnectPoll: an error may have come. errno is lost. */
-void opening_look(struct opening *opening);
+void notices_look(struct notices *opening);
 
 /* A libpq got `result` from its own PQgetResult. False: of no connect in this thread that
  * blocks. */
-bool opening_got(const PGconn *conn, const PGresult *result);
-void opening_note_result(struct opening *opening, const PGresult *result);
+bool notices_got(const PGconn *conn, const PGresult *result);
+void notices_note_result(struct notices *opening, const PGresult *result);
 
 #endif

@@ -32,17 +32,17 @@ static bool keeps_role(int version)
 	return version > keeping[count - 1];
 }
 
-void login_note(struct login *login, const struct libpq *libpq, const PGconn *conn)
+void login_state_note(struct login_state *login, const struct libpq *libpq, const PGconn *conn)
 {
 	int version = libpq->PQserverVersion(conn);
 
-	*login = (struct login){
+	*login = (struct login_state){
 		.loses_role = !keeps_role(version),
 		.may_trigger = version >= TRIGGERS_FROM,
 	};
 }
 
-const char *login_question(struct login *login, uint64_t now_ns, bool again)
+const char *login_state_question(struct login_state *login, uint64_t now_ns, bool again)
 {
 	bool asks_triggers =
 		login->may_trigger &&
@@ -57,7 +57,8 @@ const char *login_question(struct login *login, uint64_t now_ns, bool again)
 	return asks_triggers ? ASK_TRIGGERS : NULL;
 }
 
-void login_answer(struct login *login, const struct libpq *libpq, const PGresult *result)
+void login_state_answer(struct login_state *login, const struct libpq *libpq,
+                        const PGresult *result)
 {
 	const char *value;
 

@@ -31,7 +31,7 @@
 #include "base/libpq/libpq.h"
 
 /* Of one session; reset.c's. */
-struct login {
+struct login_state {
 	bool loses_role;   /* its server's DISCARD ALL does, and it may have one to lose */
 	bool role_lost;    /* DISCARD ALL was sent and the role not yet brought back */
 	bool may_trigger;  /* its server knows login event triggers */
@@ -40,10 +40,10 @@ struct login {
 };
 
 /* A new connection; one that is not up yet is to be noted again once it is. */
-void login_note(struct login *login, const struct libpq *libpq, const PGconn *conn);
+void login_state_note(struct login_state *login, const struct libpq *libpq, const PGconn *conn);
 
 /* DISCARD ALL was sent. */
-static inline void login_was_reset(struct login *login)
+static inline void login_state_was_reset(struct login_state *login)
 {
 	login->role_lost = login->loses_role;
 }
@@ -51,10 +51,11 @@ static inline void login_was_reset(struct login *login)
 /*
  * What is to be sent before the session is lent at `now_ns`; NULL: nothing. `again`: what was
  * answered before is to be asked again after a while. Each result of it
- * goes to login_answer(). A question that the server refuses says nothing of a session that
- * is to be lent, which is then better closed.
+ * goes to login_state_answer(). A question that the server refuses says nothing of a session
+ * that is to be lent, which is then better closed.
  */
-const char *login_question(struct login *login, uint64_t now_ns, bool again);
-void login_answer(struct login *login, const struct libpq *libpq, const PGresult *result);
+const char *login_state_question(struct login_state *login, uint64_t now_ns, bool again);
+void login_state_answer(struct login_state *login, const struct libpq *libpq,
+                        const PGresult *result);
 
 #endif

@@ -21,7 +21,7 @@ static atomic_uint unseen;
 /* Constant once configured. */
 static bool judging;
 
-void work_configure(bool judge)
+void query_call_configure(bool judge)
 {
 	judging = judge;
 }
@@ -58,11 +58,11 @@ static void note_sent(struct session *session, const char *text)
  * The text of a prepared statement says more than its name, and stays as long as it is
  * that one which is executed.
  */
-void work_by_name(struct work *work, const char *name, const char *text)
+void query_call_by_name(struct query_call *work, const char *name, const char *text)
 {
 	struct session *session = work->entered ? work->session : NULL;
 	char buf[LEASE_STATEMENT_MAX];
-	struct text t;
+	struct strbuf t;
 	uint64_t folded;
 
 	if (session == NULL || name == NULL) {
@@ -70,9 +70,9 @@ void work_by_name(struct work *work, const char *name, const char *text)
 	}
 	folded = fold(name);
 	if (text == NULL && session->noted_name != folded) {
-		text_init(&t, buf, sizeof(buf));
-		text_str(&t, "EXECUTE ");
-		text_str(&t, name);
+		strbuf_init(&t, buf, sizeof(buf));
+		strbuf_str(&t, "EXECUTE ");
+		strbuf_str(&t, name);
 		note_sent(session, buf);
 	} else {
 		lease_note_use(&session->activity);
@@ -115,7 +115,7 @@ static enum lease_transaction transaction_of(const struct session *session)
 /* ---- begin and end ---- */
 
 /* The connection is not on lease: `lease` is an idle session's, or NULL. */
-static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGconn *conn,
+static COLD const struct libpq *libpq_of_unleased(struct query_call *work, const PGconn *conn,
                                                   struct lease *lease, const void *caller)
 {
 	if (lease == NULL) {
@@ -126,12 +126,12 @@ static COLD const struct libpq *libpq_of_unleased(struct work *work, const PGcon
 	}
 	/* Asked again under the lock: a session that is idle may go at any moment. */
 	work->stale = lease_is_stale(conn);
-	work->unready = !work->stale && handshake_unready(session_of_lease(lease));
+	work->unready = !work->stale && async_unready(session_of_lease(lease));
 	return work->stale || work->unready ? NULL : session_of_lease(lease)->libpq;
 }
 
 /* Apart from the calls without a text, which are most, so that these come by few lines. */
-static __attribute__((noinline)) void note_text(struct work *work, const char *text)
+static __attribute__((noinline)) void note_text(struct query_call *work, const char *text)
 {
 	thread_block_take();
 	work->session->text = text;
@@ -151,7 +151,7 @@ static void set_inside(struct session *session, unsigned calls)
 	atomic_store_explicit(&session->inside, calls, memory_order_relaxed);
 }
 
-bool work_is_within(struct work *work, const PGconn *conn, const void *caller)
+bool query_call_is_within(struct query_call *work, const PGconn *conn, const void *caller)
 {
 	struct lease *lease;
 
@@ -168,19 +168,20 @@ bool work_is_within(struct work *work, const PGconn *conn, const void *caller)
 	return work->session == NULL || inside(work->session) > 0;
 }
 
-bool work_is_whole_within(struct work *work, const PGconn *conn, const void *caller)
+bool query_call_is_whole_within(struct query_call *work, const PGconn *conn, const void *caller)
 {
 	struct lease *lease;
 
-	if (!work_is_within(work, conn, caller)) {
+	if (!query_call_is_within(work, conn, caller)) {
 		return false;
 	}
 	/* What is finished, or not up yet, is refused for these functions, too. */
 	return lease_find(conn, &lease) != LEASE_IDLE ||
-	       (!lease_is_stale(conn) && !handshake_unready(session_of_lease(lease)));
+	       (!lease_is_stale(conn) && !async_unready(session_of_lease(lease)));
 }
 
-bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller)
+bool query_call_begin(struct query_call *work, PGconn *conn, const char *text,
+                      const void *caller)
 {
 	struct lease *lease;
 
@@ -203,7 +204,7 @@ bool work_begin(struct work *work, PGconn *conn, const char *text, const void *c
 	return work->entered;
 }
 
-void work_note_within(const PGconn *conn, const char *text)
+void query_call_note_within(const PGconn *conn, const char *text)
 {
 	struct lease *lease;
 	struct session *session;
@@ -218,7 +219,7 @@ void work_note_within(const PGconn *conn, const char *text)
 	}
 }
 
-void work_note_doubted(const struct work *work)
+void query_call_note_doubted(const struct query_call *work)
 {
 	if (work->session != NULL) {
 		work->session->sent = true;
@@ -226,14 +227,14 @@ void work_note_doubted(const struct work *work)
 	}
 }
 
-void work_note_unnamed(const struct work *work)
+void query_call_note_unnamed(const struct query_call *work)
 {
 	if (work->session != NULL) {
 		work->session->unnamed = UNNAMED_OWN;
 	}
 }
 
-void work_forget_unnamed(const struct work *work, PGconn *conn)
+void query_call_forget_unnamed(const struct query_call *work, PGconn *conn)
 {
 	const struct libpq *pq = work->libpq;
 
@@ -246,7 +247,7 @@ void work_forget_unnamed(const struct work *work, PGconn *conn)
 	pq->PQclear(pq->PQexec(conn, ""));
 }
 
-void work_end(struct work *work)
+void query_call_end(struct query_call *work)
 {
 	struct session *session = work->session;
 
@@ -260,12 +261,12 @@ void work_end(struct work *work)
 	}
 }
 
-unsigned work_unseen(void)
+unsigned query_call_unseen(void)
 {
 	return atomic_load_explicit(&unseen, memory_order_relaxed);
 }
 
-bool work_is_inside(const struct session *session)
+bool query_call_is_inside(const struct session *session)
 {
 	return inside(session) > 0;
 }

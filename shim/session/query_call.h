@@ -2,7 +2,7 @@
 /*
  * One call of the program's that sends work on a connection, from its begin to its end.
  *
- *   work_begin ──► go on, and call libpq's function ──► work_end
+ *   query_call_begin ──► go on, and call libpq's function ──► query_call_end
  *         └──────► do not: the connection was finished, its session is not the program's
  *
  * It costs a look-up that is usually answered by the thread's own memory, and the reading of
@@ -30,7 +30,7 @@
 #include "base/libpq/libpq.h"
 #include "session/session.h"
 
-struct work {
+struct query_call {
 	const struct libpq *libpq; /* to go on with */
 	unsigned effects;          /* of the statement, see effects.h; to be heeded first */
 	bool stale;                /* the connection was finished before: misuse */
@@ -43,19 +43,20 @@ struct work {
 };
 
 /* Whether statements are to be judged by what they leave behind, or all alike. Once, first. */
-void work_configure(bool judge);
+void query_call_configure(bool judge);
 
 /*
  * True if the call, which returns to `caller`, is a part of another one, of the program's or
  * of ours: go on, with work->libpq, and do not end.
  */
-bool work_is_within(struct work *work, const PGconn *conn, const void *caller);
+bool query_call_is_within(struct query_call *work, const PGconn *conn, const void *caller);
 
 /* The same for what libpq also calls for functions of its that are not answered here. */
-bool work_is_whole_within(struct work *work, const PGconn *conn, const void *caller);
+bool query_call_is_whole_within(struct query_call *work, const PGconn *conn,
+                                const void *caller);
 
 /* After that: true if the call is a part of no call on a lease, of a connect perhaps. */
-static inline bool work_is_connecting(const struct work *work)
+static inline bool query_call_is_connecting(const struct query_call *work)
 {
 	return !work->entered && work->session == NULL;
 }
@@ -65,39 +66,40 @@ static inline bool work_is_connecting(const struct work *work)
  * end; the program is to get what a dead connection would give. `caller` tells which libpq is
  * meant if the connection is a stranger.
  */
-bool work_begin(struct work *work, PGconn *conn, const char *text, const void *caller);
+bool query_call_begin(struct query_call *work, PGconn *conn, const char *text,
+                      const void *caller);
 
 /*
  * The call that was begun prepares `text` under this name, or executes what was prepared
  * under it (`text` is NULL).
  */
-void work_by_name(struct work *work, const char *name, const char *text);
+void query_call_by_name(struct query_call *work, const char *name, const char *text);
 
 /* A part of a call on `conn` sends `text`, or nothing. */
-void work_note_within(const PGconn *conn, const char *text);
+void query_call_note_within(const PGconn *conn, const char *text);
 
 /* The call has no text, and does work of which nothing is known. */
-void work_note_doubted(const struct work *work);
+void query_call_note_doubted(const struct query_call *work);
 
 /* The call parses the unnamed prepared statement. */
-void work_note_unnamed(const struct work *work);
+void query_call_note_unnamed(const struct query_call *work);
 
 /*
  * Before the unnamed prepared statement is used, or cannot be got rid of any more: forgets one
  * that a lease before has left, by a round trip, so that the server has none.
  */
-void work_forget_unnamed(const struct work *work, PGconn *conn);
+void query_call_forget_unnamed(const struct query_call *work, PGconn *conn);
 
 /* Ends it. */
-void work_end(struct work *work);
+void query_call_end(struct query_call *work);
 
 /*
  * How many calls there were so far, on whichever connection, in signal handlers that
  * interrupted a thread with a lock of ours: no look-up is possible there.
  */
-unsigned work_unseen(void);
+unsigned query_call_unseen(void);
 
 /* True if a call on the session has begun and not ended. */
-bool work_is_inside(const struct session *session);
+bool query_call_is_inside(const struct session *session);
 
 #endif

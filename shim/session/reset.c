@@ -162,7 +162,7 @@ enum drop_reason reset_send(struct session *session, const struct session_care *
 		sent = in_transaction ? send_rollback_and_reset(session)
 		                      : send_statement(session, reset_statement);
 		session->unnamed = UNNAMED_NONE;
-		login_was_reset(&session->login);
+		login_state_was_reset(&session->login);
 	} else if (in_transaction) {
 		sent = send_statement(session, rollback_statement);
 	}
@@ -202,7 +202,7 @@ static bool take_result(struct session *session, PGresult *result)
 	}
 	status = pq->PQresultStatus(result);
 	if (session->check.asking) {
-		login_answer(&session->login, pq, result);
+		login_state_answer(&session->login, pq, result);
 	}
 	pq->PQclear(result);
 	if (status == PGRES_PIPELINE_SYNC) {
@@ -332,7 +332,7 @@ static bool needs_ping(const struct session *session, const struct session_care 
                        uint64_t now_ns)
 {
 	/* What the server reports of itself is not fresher than the last round trip. */
-	if (session->standing.attributes != STANDING_ANY) {
+	if (session->standing.attributes != TARGET_ATTRS_ANY) {
 		return true;
 	}
 	switch (care->pre_ping) {
@@ -371,7 +371,7 @@ static const char *question_of(struct session *session, const struct session_car
 		return NULL;
 	}
 	session->check.asked = true;
-	return login_question(&session->login, now_ns, care->pre_ping != PRE_PING_OFF);
+	return login_state_question(&session->login, now_ns, care->pre_ping != PRE_PING_OFF);
 }
 
 /*
@@ -397,7 +397,7 @@ static enum check_step settle_step(struct session *session, const struct session
 	question = question_of(session, care, now_ns);
 	if (question == NULL && !learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
-		if (standing_satisfied(&session->standing, session->libpq, session->conn)) {
+		if (target_attrs_satisfied(&session->standing, session->libpq, session->conn)) {
 			return CHECK_FIT;
 		}
 		*why = DROP_ATTRIBUTES;
@@ -479,7 +479,7 @@ static void give_mode_back(struct session *session)
 
 static void passed(struct session *session)
 {
-	silence_lift(session);
+	user_timeout_lift(session);
 	give_mode_back(session);
 	if (session->check.proven) {
 		session->proven_ns = clock_monotonic_ns();
@@ -544,7 +544,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		return CHECK_UNFIT;
 	}
 	begin_check(session, care, now_ns);
-	silence_limit(session, reset_patience_ns(session, care));
+	user_timeout_limit(session, reset_patience_ns(session, care));
 	give_mode_back(session);
 	return advance(session, care, now_ns, why);
 }

@@ -30,7 +30,7 @@ static struct session *make(const struct libpq *libpq)
 
 	if (session != NULL) {
 		session->libpq = libpq;
-		session->owner = self_pid();
+		session->owner = pid_self();
 		session->end_fd = -1;
 		session->id = atomic_fetch_add(&last_id, 1) + 1;
 		session->lease.session = session->id;
@@ -54,8 +54,8 @@ void session_note_connection(struct session *session)
 	session->socket_ino = st.st_ino;
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
-	login_note(&session->login, session->libpq, session->conn);
-	unfit = standing_note(&session->standing, session->libpq, session->conn);
+	login_state_note(&session->login, session->libpq, session->conn);
+	unfit = target_attrs_note(&session->standing, session->libpq, session->conn);
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
@@ -89,17 +89,17 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo, in
                              PGconn **noted)
 {
 	struct session *session = make(libpq);
-	struct opening opening;
+	struct notices opening;
 
 	lock_assert_none();
 	if (session == NULL) {
 		return NULL;
 	}
 	errno = error;
-	session->conn = opening_connect(&opening, libpq, conninfo, noted);
+	session->conn = notices_connect(&opening, libpq, conninfo, noted);
 	session->error = errno;
 	session->lease.conn = session->conn;
-	session->taint = opening_verdict(&opening);
+	session->taint = notices_verdict(&opening);
 	session->seen = opening.seen;
 	if (session->conn != NULL) {
 		session_note_connection(session);
@@ -112,7 +112,7 @@ bool session_is_ours(const struct session *session)
 {
 	struct stat st;
 
-	return session->owner == self_pid() &&
+	return session->owner == pid_self() &&
 	       fstat(session->libpq->PQsocket(session->conn), &st) == 0 &&
 	       st.st_dev == session->socket_dev && st.st_ino == session->socket_ino;
 }
@@ -153,7 +153,7 @@ void session_finish(struct session *session)
 
 	lock_assert_none();
 	/* What is registered with the program's epoll instances ends with the last copy. */
-	if (fd >= 0 && is_heard(session) && session_is_ours(session) && events_forget(fd)) {
+	if (fd >= 0 && is_heard(session) && session_is_ours(session) && epoll_forget(fd)) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 		silence(session->end_fd);
 	}
@@ -298,7 +298,7 @@ void session_await_end(struct session *session, uint64_t deadline_ns)
 void session_free(struct session *session)
 {
 	forget_end(session);
-	scope_close(session);
+	cancel_scope_close(session);
 	free(session->refusal);
 	free(session->options);
 	free(session->spare);

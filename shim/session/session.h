@@ -34,7 +34,7 @@
 
 struct lender;
 struct cancel_scope;
-struct handshake;
+struct async_connect;
 
 /* What is on its way to the server while a session is idle. */
 enum session_flight {
@@ -99,22 +99,22 @@ struct session {
 	bool ended;             /* one of them said that the server ends the session */
 	bool altered;           /* its lease changed what sessions are made of */
 	atomic_uint inside;     /* query_call.c's: calls on it that have begun and not ended */
-	unsigned unseen;        /* work_unseen() when its lease began */
+	unsigned unseen;        /* query_call_unseen() when its lease began */
 	const char *text;       /* query_call.c's: what the last of them sends; only compared */
 	uint64_t proven_ns;
 
-	struct standing standing;
-	struct login login;
-	struct opening_seen seen; /* while it was opened, or failed to be */
+	struct target_attrs standing;
+	struct login_state login;
+	struct notices_seen seen; /* while it was opened, or failed to be */
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was asked last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the finish: shows when the backend is gone; -1 = nothing to see */
 	bool passing; /* a connect in steps that is libpq's alone, see async_unpooled.h */
-	struct handshake *handshake; /* a connect in steps, not yet a lease; else NULL */
-	struct handshake *spare;     /* memory of the one before, for the next; or NULL */
-	char *refusal;               /* a connect that we failed: its message, else NULL */
+	struct async_connect *handshake; /* a connect in steps, not yet a lease; else NULL */
+	struct async_connect *spare;     /* memory of the one before, for the next; or NULL */
+	char *refusal;                   /* a connect that we failed: its message, else NULL */
 	/* Its PGconn was freed past us: gives up what its state has; NULL = the slot's room. */
 	void (*vanished)(struct session *session);
 };
@@ -123,7 +123,7 @@ struct session {
  * Connects with `conninfo`, as PQconnectdb does and with all its waits. Returns a session
  * whose connection may be bad: then its PGconn, libpq's own, is for the program and the
  * rest for session_free. NULL: out of memory, nothing was opened. `error` is the errno that
- * libpq begins with, and session->error the one that it leaves; `noted` is opening_connect's.
+ * libpq begins with, and session->error the one that it leaves; `noted` is notices_connect's.
  */
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
                              PGconn **noted);

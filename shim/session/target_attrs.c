@@ -6,14 +6,14 @@
 
 static const struct {
 	char word[16];
-	enum standing_attributes attributes;
+	enum target_attrs_kind attributes;
 } words[] = {
-	{"any", STANDING_ANY},
-	{"read-write", STANDING_READ_WRITE},
-	{"read-only", STANDING_READ_ONLY},
-	{"primary", STANDING_PRIMARY},
-	{"standby", STANDING_STANDBY},
-	{"prefer-standby", STANDING_AS_OPENED},
+	{"any", TARGET_ATTRS_ANY},
+	{"read-write", TARGET_ATTRS_READ_WRITE},
+	{"read-only", TARGET_ATTRS_READ_ONLY},
+	{"primary", TARGET_ATTRS_PRIMARY},
+	{"standby", TARGET_ATTRS_STANDBY},
+	{"prefer-standby", TARGET_ATTRS_AS_OPENED},
 };
 
 static const char read_only_parameter[] = "default_transaction_read_only";
@@ -69,9 +69,9 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
 }
 
 /* False: a word that is not known here. */
-static bool read_attributes(struct standing *standing, const char *word)
+static bool read_attributes(struct target_attrs *standing, const char *word)
 {
-	standing->attributes = STANDING_ANY;
+	standing->attributes = TARGET_ATTRS_ANY;
 	if (word[0] == '\0') {
 		return true;
 	}
@@ -84,8 +84,8 @@ static bool read_attributes(struct standing *standing, const char *word)
 	return false;
 }
 
-enum drop_reason standing_note(struct standing *standing, const struct libpq *libpq,
-                               PGconn *conn)
+enum drop_reason target_attrs_note(struct target_attrs *standing, const struct libpq *libpq,
+                                   PGconn *conn)
 {
 	PQconninfoOption *options = libpq->PQconninfo(conn);
 	const char *balance = option(options, "load_balance_hosts");
@@ -96,37 +96,37 @@ enum drop_reason standing_note(struct standing *standing, const struct libpq *li
 	if (options == NULL || (balance[0] != '\0' && strcmp(balance, "disable") != 0)) {
 		why = DROP_NOT_POOLED;
 	} else if (!read_attributes(standing, option(options, "target_session_attrs")) ||
-	           (standing->attributes != STANDING_ANY && !is_reported(libpq, conn))) {
+	           (standing->attributes != TARGET_ATTRS_ANY && !is_reported(libpq, conn))) {
 		why = DROP_ATTRIBUTES;
 	}
 	libpq->PQconninfoFree(options);
 	return why;
 }
 
-bool standing_satisfied(const struct standing *standing, const struct libpq *libpq,
-                        const PGconn *conn)
+bool target_attrs_satisfied(const struct target_attrs *standing, const struct libpq *libpq,
+                            const PGconn *conn)
 {
 	bool standby;
 	bool read_only;
 
 	/* Nearly always, and what the server reports takes long to look up. */
-	if (standing->attributes == STANDING_ANY) {
+	if (standing->attributes == TARGET_ATTRS_ANY) {
 		return true;
 	}
 	standby = is_on(libpq, conn, standby_parameter);
 	read_only = standby || is_on(libpq, conn, read_only_parameter);
 	switch (standing->attributes) {
-	case STANDING_ANY:
+	case TARGET_ATTRS_ANY:
 		return true;
-	case STANDING_READ_WRITE:
+	case TARGET_ATTRS_READ_WRITE:
 		return !read_only;
-	case STANDING_READ_ONLY:
+	case TARGET_ATTRS_READ_ONLY:
 		return read_only;
-	case STANDING_PRIMARY:
+	case TARGET_ATTRS_PRIMARY:
 		return !standby;
-	case STANDING_STANDBY:
+	case TARGET_ATTRS_STANDBY:
 		return standby;
-	case STANDING_AS_OPENED:
+	case TARGET_ATTRS_AS_OPENED:
 		return standby == standing->was_standby;
 	}
 	return false;

@@ -24,17 +24,17 @@
 #include "base/libpq/libpq.h"
 #include "pool/drop_reason.h"
 
-enum standing_attributes {
-	STANDING_ANY,
-	STANDING_READ_WRITE,
-	STANDING_READ_ONLY,
-	STANDING_PRIMARY,
-	STANDING_STANDBY,
-	STANDING_AS_OPENED /* prefer-standby: whichever it was */
+enum target_attrs_kind {
+	TARGET_ATTRS_ANY,
+	TARGET_ATTRS_READ_WRITE,
+	TARGET_ATTRS_READ_ONLY,
+	TARGET_ATTRS_PRIMARY,
+	TARGET_ATTRS_STANDBY,
+	TARGET_ATTRS_AS_OPENED /* prefer-standby: whichever it was */
 };
 
-struct standing {
-	enum standing_attributes attributes;
+struct target_attrs {
+	enum target_attrs_kind attributes;
 	bool was_standby;
 	uint64_t place; /* equal for the same listed host and port; never 0 */
 };
@@ -44,11 +44,11 @@ struct standing {
  * not be kept, because the server (before version 14) does not report what would have to
  * be known, or because each connect is to go to another host.
  */
-enum drop_reason standing_note(struct standing *standing, const struct libpq *libpq,
-                               PGconn *conn);
+enum drop_reason target_attrs_note(struct target_attrs *standing, const struct libpq *libpq,
+                                   PGconn *conn);
 
 /* After a round trip: is the server still what was asked for? */
-bool standing_satisfied(const struct standing *standing, const struct libpq *libpq,
-                        const PGconn *conn);
+bool target_attrs_satisfied(const struct target_attrs *standing, const struct libpq *libpq,
+                            const PGconn *conn);
 
 #endif

@@ -35,7 +35,7 @@ static struct asked ask(const char *conninfo)
 	struct asked asked;
 
 	thread_block_take();
-	asked.counted = recent_ask(libpq, &call, &asked.spelling, &asked.lender);
+	asked.counted = thread_cache_ask(libpq, &call, &asked.spelling, &asked.lender);
 	return asked;
 }
 
@@ -56,7 +56,7 @@ static int prepare(void **state)
 	(void)state;
 	registry_configure(&limits);
 	thread_block_configure();
-	recent_configure();
+	thread_cache_configure();
 	libpq = libpq_of_caller((const void *)prepare).libpq;
 	/* The question is what links libpq to this program. */
 	return libpq == NULL || PQlibVersion() == 0;
@@ -175,14 +175,14 @@ static void keeps_nothing_that_is_not_pooled(void **state)
 	}
 }
 
-/* As broker_fork_child does it. */
+/* As acquire_fork_child does it. */
 static int ask_in_child(const struct lender *of_parent)
 {
 	struct asked first;
 	struct asked second;
 
 	registry_fork_child();
-	recent_fork_child();
+	thread_cache_fork_child();
 	first = ask(WORDS("fork"));
 	second = ask(WORDS("fork"));
 	return first.lender != NULL && first.lender != of_parent &&
@@ -217,7 +217,7 @@ static PQconninfoOption *fork_meanwhile(PGconn *conn)
 {
 	registry_fork_prepare();
 	registry_fork_child();
-	recent_fork_child();
+	thread_cache_fork_child();
 	return PQconninfo(conn);
 }
 
@@ -231,7 +231,7 @@ static void keeps_nothing_of_before_a_fork_in_the_middle(void **state)
 	(void)state;
 	forking = *libpq;
 	forking.PQconninfo = fork_meanwhile;
-	recent_ask(&forking, &call, &asked.spelling, &asked.lender);
+	thread_cache_ask(&forking, &call, &asked.spelling, &asked.lender);
 	assert_non_null(asked.lender);
 	before = users(&asked);
 	/* Had the thread kept it, it would be let go for this one. */

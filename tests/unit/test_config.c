@@ -108,9 +108,9 @@ static struct config *load_one(const char *name, const char *value, bool good)
 static const char *described(const struct config *config)
 {
 	static char buf[4096];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	config_describe(config, &t);
 	assert_false(t.cut);
 	return buf;

@@ -50,7 +50,7 @@ static void *be_other(void *arg)
 {
 	struct other *other = arg;
 
-	other->tid = self_tid();
+	other->tid = tid_self();
 	if (other->blocks) {
 		deadlock_block(&other->blocked);
 	}
@@ -104,9 +104,9 @@ static void the_only_thread(void **state)
 	need_to_be_alone();
 	assert_false(deadlock_proven(&blocked));
 	deadlock_block(&blocked);
-	assert_true(deadlock_is_blocked(self_tid()));
+	assert_true(deadlock_is_blocked(tid_self()));
 	assert_true(deadlock_proven(&blocked));
-	assert_false(deadlock_is_blocked(self_tid()));
+	assert_false(deadlock_is_blocked(tid_self()));
 	assert_false(deadlock_proven(&blocked));
 	deadlock_unblock(&blocked);
 	deadlock_block(&blocked);
@@ -123,7 +123,7 @@ static void another_thread_may_release(void **state)
 	start(&other, false);
 	deadlock_block(&blocked);
 	assert_false(deadlock_proven(&blocked));
-	assert_true(deadlock_is_blocked(self_tid()));
+	assert_true(deadlock_is_blocked(tid_self()));
 	assert_false(deadlock_is_blocked(other.tid));
 	end(&other);
 	assert_true(proven_soon(&blocked));
@@ -208,7 +208,7 @@ static void a_child_has_one_thread(void **state)
 	child = fork();
 	if (child == 0) {
 		deadlock_fork_child();
-		self_renew();
+		pid_renew();
 		deadlock_block(&blocked);
 		_exit(deadlock_proven(&blocked) ? 0 : 1);
 	}
@@ -234,11 +234,11 @@ static void counts_who_stands_in_line(void **state)
 
 	/* One that does not block, like a connect in steps. */
 	assert_int_equal(pool_acquire(&pool, 1, &waiter, NULL), POOL_FULL);
-	assert_false(deadlock_is_blocked(self_tid()));
+	assert_false(deadlock_is_blocked(tid_self()));
 	pool_block(&pool, &waiter);
-	assert_true(deadlock_is_blocked(self_tid()));
+	assert_true(deadlock_is_blocked(tid_self()));
 	assert_int_equal(pool_leave(&pool, &waiter), POOL_FULL);
-	assert_false(deadlock_is_blocked(self_tid()));
+	assert_false(deadlock_is_blocked(tid_self()));
 
 	/* Served: before it blocks, and after. */
 	for (int blocks_first = 0; blocks_first < 2; blocks_first++) {
@@ -251,7 +251,7 @@ static void counts_who_stands_in_line(void **state)
 		if (!blocks_first) {
 			pool_block(&pool, &waiter);
 		}
-		assert_false(deadlock_is_blocked(self_tid()));
+		assert_false(deadlock_is_blocked(tid_self()));
 		assert_false(deadlock_proven(&waiter.blocked));
 		assert_int_equal(pool_granted(&pool, &waiter), POOL_LEND);
 		pool_lent(&slot);

@@ -29,9 +29,9 @@ static size_t own_size;
 
 static const char *needs(const char *file)
 {
-	static char room[NEEDS_NAME_MAX];
+	static char room[ELF_NEEDED_NAME_MAX];
 
-	return needs_libpq(file, room);
+	return elf_needs_libpq(file, room);
 }
 
 static void write_copy(const char *content, size_t size)

@@ -31,7 +31,7 @@ static void holds(unsigned times, uint64_t held_ns, enum lease_transaction trans
 
 static void is(const char *verdict)
 {
-	assert_string_equal(verdict_name(verdict_of(&pool)), verdict);
+	assert_string_equal(exhaustion_cause_name(exhaustion_cause_of(&pool)), verdict);
 }
 
 static void kinds_of_holders(void **state)

@@ -30,7 +30,7 @@ PLACE(place_that_gives_back)
 /* Taken by this thread and never used. */
 static struct lease lease(uint64_t id, uint32_t stack)
 {
-	return (struct lease){.open = true, .id = id, .tid = self_tid(), .stack = stack};
+	return (struct lease){.open = true, .id = id, .tid = tid_self(), .stack = stack};
 }
 
 static struct lease used(uint64_t id, uint32_t stack, uint64_t used_at)

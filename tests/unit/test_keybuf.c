@@ -62,25 +62,25 @@ static struct recipe invent(void)
 	return recipe;
 }
 
-static void put(struct blob *b, const struct recipe *recipe)
+static void put(struct keybuf *b, const struct recipe *recipe)
 {
-	blob_bytes(b, &recipe->byte, 1);
+	keybuf_bytes(b, &recipe->byte, 1);
 	for (size_t i = 0; i < recipe->count; i++) {
-		blob_field(b, pieces[recipe->texts[i]]);
+		keybuf_field(b, pieces[recipe->texts[i]]);
 	}
 }
 
 static bool is_alike(const struct recipe *recipe, const char *key, size_t size)
 {
-	struct blob held;
+	struct keybuf held;
 	char *copy = malloc(size); /* of its size, so that a look behind its end is found */
 	bool alike;
 
 	assert_non_null(copy);
 	memcpy(copy, key, size);
-	blob_hold_against(&held, copy, size);
+	keybuf_hold_against(&held, copy, size);
 	put(&held, recipe);
-	alike = blob_is_alike(&held);
+	alike = keybuf_is_alike(&held);
 	free(copy);
 	return alike;
 }
@@ -97,12 +97,12 @@ static void held_against_is_as_made(void **state)
 		struct recipe other = invent();
 		char of_one[2048];
 		char of_other[2048];
-		struct blob a;
-		struct blob b;
+		struct keybuf a;
+		struct keybuf b;
 		bool same;
 
-		blob_init(&a, of_one, sizeof(of_one));
-		blob_init(&b, of_other, sizeof(of_other));
+		keybuf_init(&a, of_one, sizeof(of_one));
+		keybuf_init(&b, of_other, sizeof(of_other));
 		put(&a, &one);
 		put(&b, &other);
 		same = a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
@@ -119,10 +119,10 @@ static void every_byte_counts(void **state)
 {
 	const struct recipe recipe = {1, {3, 0, 10, 1}, 4};
 	char made[2048] = {0};
-	struct blob key;
+	struct keybuf key;
 
 	(void)state;
-	blob_init(&key, made, sizeof(made));
+	keybuf_init(&key, made, sizeof(made));
 	put(&key, &recipe);
 	assert_true(is_alike(&recipe, key.data, key.len));
 	assert_false(is_alike(&recipe, key.data, key.len + 1));

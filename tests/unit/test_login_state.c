@@ -56,12 +56,12 @@ static const struct libpq libpq = {
 	.PQgetvalue = value,
 };
 
-static struct login login;
+static struct login_state login;
 
 static void on_version(int number)
 {
 	version = number;
-	login_note(&login, &libpq, NULL);
+	login_state_note(&login, &libpq, NULL);
 }
 
 static void answered(const char *column, const char *text)
@@ -69,13 +69,13 @@ static void answered(const char *column, const char *text)
 	char copy[16] = "";
 	struct answer answer = {column, text != NULL ? strcpy(copy, text) : NULL};
 
-	login_answer(&login, &libpq, (const PGresult *)&answer);
+	login_state_answer(&login, &libpq, (const PGresult *)&answer);
 }
 
 static bool asks(const char *word, uint64_t now_ns)
 {
-	struct login asked = login;
-	const char *question = login_question(&asked, now_ns, true);
+	struct login_state asked = login;
+	const char *question = login_state_question(&asked, now_ns, true);
 
 	return question != NULL && strstr(question, word) != NULL;
 }
@@ -91,12 +91,12 @@ static void roles_are_lost_before_some_minors(void **state)
 	for (size_t i = 0; i < sizeof(losing) / sizeof(losing[0]); i++) {
 		on_version(losing[i]);
 		assert_false(asks("ROLE", NOW));
-		login_was_reset(&login);
+		login_state_was_reset(&login);
 		assert_true(asks("RESET ROLE", NOW));
 	}
 	for (size_t i = 0; i < sizeof(keeping) / sizeof(keeping[0]); i++) {
 		on_version(keeping[i]);
-		login_was_reset(&login);
+		login_state_was_reset(&login);
 		assert_false(asks("ROLE", NOW));
 	}
 }
@@ -106,9 +106,9 @@ static void a_role_is_brought_back_after_each_reset(void **state)
 	(void)state;
 	on_version(150008);
 	for (int i = 0; i < 3; i++) {
-		login_was_reset(&login);
+		login_state_was_reset(&login);
 		assert_true(asks("ROLE", NOW));
-		login_answer(&login, &libpq, NULL);
+		login_state_answer(&login, &libpq, NULL);
 		assert_true(asks("ROLE", NOW));
 		answered("role", "owner");
 		assert_false(asks("ROLE", NOW));
@@ -119,15 +119,15 @@ static void no_role_is_asked_for_once(void **state)
 {
 	(void)state;
 	on_version(150008);
-	login_was_reset(&login);
+	login_state_was_reset(&login);
 	answered("role", "none");
-	login_was_reset(&login);
+	login_state_was_reset(&login);
 	assert_false(asks("ROLE", NOW));
 	/* Without a row nothing is known. */
 	on_version(150008);
-	login_was_reset(&login);
+	login_state_was_reset(&login);
 	answered("role", NULL);
-	login_was_reset(&login);
+	login_state_was_reset(&login);
 	assert_true(asks("ROLE", NOW));
 }
 
@@ -135,15 +135,15 @@ static void triggers_are_asked_for_every_second(void **state)
 {
 	(void)state;
 	on_version(160014);
-	assert_null(login_question(&login, NOW, true));
+	assert_null(login_state_question(&login, NOW, true));
 	on_version(170010);
 	assert_true(asks("dathasloginevt", NOW));
-	assert_non_null(login_question(&login, NOW, true));
+	assert_non_null(login_state_question(&login, NOW, true));
 	answered("dathasloginevt", "f");
 	assert_false(login.triggers);
-	assert_null(login_question(&login, NOW + NS_PER_SEC, true));
-	assert_non_null(login_question(&login, NOW + NS_PER_SEC + 1, true));
-	assert_null(login_question(&login, NOW + 9 * NS_PER_SEC, false));
+	assert_null(login_state_question(&login, NOW + NS_PER_SEC, true));
+	assert_non_null(login_state_question(&login, NOW + NS_PER_SEC + 1, true));
+	assert_null(login_state_question(&login, NOW + 9 * NS_PER_SEC, false));
 	answered("dathasloginevt", "t");
 	assert_true(login.triggers);
 }
@@ -160,9 +160,9 @@ static void both_are_asked_at_once(void **state)
 {
 	(void)state;
 	on_version(170000);
-	login_was_reset(&login);
+	login_state_was_reset(&login);
 	assert_true(asks("ROLE", NOW) && asks("dathasloginevt", NOW));
-	login_question(&login, NOW, true);
+	login_state_question(&login, NOW, true);
 	assert_true(asks("ROLE", NOW) && !asks("dathasloginevt", NOW));
 }
 

@@ -22,7 +22,7 @@
 #define NOBODY 65534
 
 static char folder[] = "/dev/shm/test_pagedir.XXXXXX";
-static char path[PAGEDIR_PATH_BYTES];
+static char path[PAGE_DIR_PATH_BYTES];
 static int dir;
 
 static int make_folder(void **state)
@@ -32,7 +32,7 @@ static int make_folder(void **state)
 		return -1;
 	}
 	setenv("XDG_RUNTIME_DIR", folder, 1);
-	dir = pagedir_open(PAGEDIR_XDG, true, path);
+	dir = page_dir_open(PAGE_DIR_XDG, true, path);
 	return dir >= 0 ? 0 : -1;
 }
 
@@ -50,8 +50,8 @@ static int remove_folder(void **state)
 
 static bool can_open(void)
 {
-	char unused[PAGEDIR_PATH_BYTES];
-	int opened = pagedir_open(PAGEDIR_XDG, false, unused);
+	char unused[PAGE_DIR_PATH_BYTES];
+	int opened = page_dir_open(PAGE_DIR_XDG, false, unused);
 
 	if (opened >= 0) {
 		close(opened);
@@ -137,7 +137,7 @@ static void by_age_and_life(void **state)
 	assert_int_equal(write(held, "leases", 6), 6);
 	futimens(held, (struct timespec[2]){{.tv_sec = 1}, {.tv_sec = 1}});
 	close(held);
-	assert_true(pagedir_lock(used) && pagedir_lock(making));
+	assert_true(page_dir_lock(used) && page_dir_lock(making));
 	put_file("empty.page", 0);
 	put_file("old.dead", 24 * HOUR + MINUTE);
 	put_file("young.dead", 24 * HOUR - MINUTE);
@@ -145,7 +145,7 @@ static void by_age_and_life(void **state)
 	put_file("young.new", MINUTE - 10);
 	put_file("a-name-that-is-longer-than-any-of-ours.page", 30 * HOUR);
 	put_file("notes", 30 * HOUR);
-	pagedir_tidy(dir, SIZE_MAX, holds_leases);
+	page_dir_tidy(dir, SIZE_MAX, holds_leases);
 	assert_false(is_there("held.page") || is_there("empty.page") || is_there("old.dead") ||
 	             is_there("old.new"));
 	/* It is dead from now on, however long nothing had been written to it. */
@@ -161,27 +161,27 @@ static void by_age_and_life(void **state)
 
 static void the_oldest_dead_go_first(void **state)
 {
-	char name[PAGEDIR_NAME_BYTES];
+	char name[PAGE_DIR_NAME_BYTES];
 	int fd = make_file("last.page", 0);
 
 	(void)state;
 	assert_int_equal(write(fd, "leases", 6), 6);
 	close(fd);
-	for (int i = 1; i < 3 * PAGEDIR_DEAD_KEPT; i++) {
+	for (int i = 1; i < 3 * PAGE_DIR_DEAD_KEPT; i++) {
 		snprintf(name, sizeof(name), "%d.dead", i);
 		put_file(name, i * MINUTE);
 	}
-	pagedir_tidy(dir, SIZE_MAX, holds_leases);
+	page_dir_tidy(dir, SIZE_MAX, holds_leases);
 	assert_true(take_away("last.dead"));
-	for (int i = 1; i < 3 * PAGEDIR_DEAD_KEPT; i++) {
+	for (int i = 1; i < 3 * PAGE_DIR_DEAD_KEPT; i++) {
 		snprintf(name, sizeof(name), "%d.dead", i);
-		assert_int_equal(take_away(name), i < PAGEDIR_DEAD_KEPT);
+		assert_int_equal(take_away(name), i < PAGE_DIR_DEAD_KEPT);
 	}
 }
 
 static void no_more_than_it_may_look_at(void **state)
 {
-	char name[PAGEDIR_NAME_BYTES];
+	char name[PAGE_DIR_NAME_BYTES];
 	int left = 0;
 
 	(void)state;
@@ -189,7 +189,7 @@ static void no_more_than_it_may_look_at(void **state)
 		snprintf(name, sizeof(name), "%d.page", i);
 		put_file(name, 0);
 	}
-	pagedir_tidy(dir, 3, holds_leases);
+	page_dir_tidy(dir, 3, holds_leases);
 	for (int i = 0; i < 5; i++) {
 		snprintf(name, sizeof(name), "%d.page", i);
 		left += take_away(name);

@@ -13,13 +13,13 @@
 
 static void *ask(void *arg)
 {
-	*(bool *)arg = ending_now(NULL);
+	*(bool *)arg = program_end_now(NULL);
 	return NULL;
 }
 
 static void *end_and_ask(void *arg)
 {
-	ending_begin();
+	program_end_begin();
 	return ask(arg);
 }
 
@@ -36,12 +36,12 @@ static bool answer_of(void *(*thread)(void *))
 static void is_the_end_of_one_thread(void **state)
 {
 	(void)state;
-	assert_false(ending_now(NULL));
+	assert_false(program_end_now(NULL));
 	assert_true(answer_of(end_and_ask));
-	assert_false(ending_now(NULL));
+	assert_false(program_end_now(NULL));
 	assert_false(answer_of(ask));
-	ending_begin();
-	assert_true(ending_now(NULL));
+	program_end_begin();
+	assert_true(program_end_now(NULL));
 	assert_false(answer_of(ask));
 }
 

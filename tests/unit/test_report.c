@@ -313,19 +313,19 @@ static void stays_readable(void **state)
 static void names_a_place_in_a_line(void **state)
 {
 	char buf[256];
-	struct text t;
+	struct strbuf t;
 
 	(void)state;
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	report_place(0, &t);
 	assert_string_equal(buf, "an unknown place");
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	report_place(open_report(), &t);
 	assert_memory_equal(buf, "test_report", 11);
 	assert_null(strchr(buf, '/'));
 	assert_non_null(strstr(buf, "+0x"));
 	assert_string_equal(strchr(buf, ' '), " (open_report)");
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	report_place(stack_capture((const char *)8, 0), &t);
 	assert_string_equal(buf, "0x7");
 }

@@ -31,7 +31,7 @@ static char *half_readable(void)
 
 static void reads_what_is_there(void **state)
 {
-	struct peek p = {0};
+	struct safe_read p = {0};
 	const char text[] = "of this thread";
 	uint32_t number = 4711;
 	uintptr_t pointer = (uintptr_t)&number;
@@ -40,13 +40,13 @@ static void reads_what_is_there(void **state)
 	(void)state;
 	assert_true(peek(&p, copy, (uintptr_t)text, sizeof(text)));
 	assert_string_equal(copy, text);
-	assert_int_equal(peek_u32(&p, (uintptr_t)&number), number);
-	assert_int_equal(peek_pointer(&p, (uintptr_t)&pointer), pointer);
-	assert_int_equal(peek_length(&p, (uintptr_t)text, 100), strlen(text));
-	assert_true(peek_starts(&p, (uintptr_t)text, "of this"));
-	assert_false(peek_starts(&p, (uintptr_t)text, "of that"));
-	assert_true(peek_is(&p, (uintptr_t)text, text));
-	assert_false(peek_is(&p, (uintptr_t)text, "of this"));
+	assert_int_equal(safe_read_u32(&p, (uintptr_t)&number), number);
+	assert_int_equal(safe_read_pointer(&p, (uintptr_t)&pointer), pointer);
+	assert_int_equal(safe_read_length(&p, (uintptr_t)text, 100), strlen(text));
+	assert_true(safe_read_starts(&p, (uintptr_t)text, "of this"));
+	assert_false(safe_read_starts(&p, (uintptr_t)text, "of that"));
+	assert_true(safe_read_is(&p, (uintptr_t)text, text));
+	assert_false(safe_read_is(&p, (uintptr_t)text, "of this"));
 }
 
 static void does_not_touch_what_is_not(void **state)
@@ -61,15 +61,15 @@ static void does_not_touch_what_is_not(void **state)
 	                                 (uintptr_t)0x0001000000000000,
 	                                 (uintptr_t)0xdddddddddddddddd};
 	char *end = half_readable();
-	struct peek p = {0};
+	struct safe_read p = {0};
 	char copy[64];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
 		assert_false(peek(&p, copy, wild[i], sizeof(copy)));
-		assert_int_equal(peek_pointer(&p, wild[i]), 0);
-		assert_int_equal(peek_length(&p, wild[i], 10), -1);
-		assert_false(peek_starts(&p, wild[i], "x"));
+		assert_int_equal(safe_read_pointer(&p, wild[i]), 0);
+		assert_int_equal(safe_read_length(&p, wild[i], 10), -1);
+		assert_false(safe_read_starts(&p, wild[i], "x"));
 	}
 	assert_true(peek(&p, copy, (uintptr_t)end - sizeof(copy), sizeof(copy)));
 	assert_false(peek(&p, copy, (uintptr_t)end - sizeof(copy) + 1, sizeof(copy)));
@@ -80,9 +80,9 @@ static void does_not_touch_what_is_not(void **state)
 static void asks_for_each_page(void **state)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t count = 4 * PEEK_PAGES;
+	size_t count = 4 * SAFE_READ_PAGES;
 	char *pages = mmap(NULL, count * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct peek p = {0};
+	struct safe_read p = {0};
 	char copy;
 
 	(void)state;
@@ -103,7 +103,7 @@ static void asks_again_when_in_doubt(void **state)
 {
 	char *end = half_readable();
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	struct peek p = {.doubting = true};
+	struct safe_read p = {.doubting = true};
 	char copy;
 
 	(void)state;
@@ -115,16 +115,16 @@ static void asks_again_when_in_doubt(void **state)
 static void a_string_may_be_the_last_on_its_page(void **state)
 {
 	char *end = half_readable();
-	struct peek p = {0};
+	struct safe_read p = {0};
 
 	(void)state;
 	memset(end - 200, 'x', 200);
 	for (size_t n = 1; n < 150; n++) {
 		end[-1] = '\0';
-		assert_int_equal(peek_length(&p, (uintptr_t)end - n, 4096), n - 1);
-		assert_int_equal(peek_length(&p, (uintptr_t)end - n, n - 1), -1);
+		assert_int_equal(safe_read_length(&p, (uintptr_t)end - n, 4096), n - 1);
+		assert_int_equal(safe_read_length(&p, (uintptr_t)end - n, n - 1), -1);
 		end[-1] = 'x';
-		assert_int_equal(peek_length(&p, (uintptr_t)end - n, 4096), -1);
+		assert_int_equal(safe_read_length(&p, (uintptr_t)end - n, 4096), -1);
 	}
 }
 
@@ -143,14 +143,14 @@ struct wanted {
 static int look(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct wanted *wanted = arg;
-	const struct image image = {info->dlpi_addr, info->dlpi_name, info->dlpi_phdr,
-	                            info->dlpi_phnum};
-	struct image_symbols symbols;
+	const struct elf_image image = {info->dlpi_addr, info->dlpi_name, info->dlpi_phdr,
+	                                info->dlpi_phnum};
+	struct elf_image_symbols symbols;
 	uintptr_t value;
 
 	(void)size;
-	if (image_symbols(&image, &symbols) &&
-	    image_find(&image, &symbols, wanted->name, &value)) {
+	if (elf_image_symbols(&image, &symbols) &&
+	    elf_image_find(&image, &symbols, wanted->name, &value)) {
 		wanted->found++;
 		wanted->value = value;
 		wanted->block = (uintptr_t)info->dlpi_tls_data;

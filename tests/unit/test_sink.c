@@ -327,14 +327,14 @@ static bool stderr_to(const char *name)
 static int foreign_stderr(void)
 {
 	char buf[64];
-	struct text t;
+	struct strbuf t;
 
 	CHECK(stderr_to(log_name));
 	record_configure("stderr", LEVEL_INFO, "app");
 	record_open();
 	CHECK(record_is_stderr());
-	text_init(&t, buf, sizeof(buf));
-	text_str(&t, "report\n");
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_str(&t, "report\n");
 	record_to_stderr(&t);
 	CHECK(strcmp(contents_of(log_name), "report\n") == 0);
 	put_line("one");

@@ -13,26 +13,26 @@
 #define DEPTH 8
 
 /* As it lies in memory: each word a return address. */
-static uintptr_t words[RECALL_MAX + 1];
+static uintptr_t words[STACK_CACHE_MAX + 1];
 
 static struct unwind begun = {.stack = {.low = 0, .high = UINTPTR_MAX}};
 
-static struct recall_key key_of(uintptr_t caller)
+static struct stack_cache_key key_of(uintptr_t caller)
 {
-	return (struct recall_key){
+	return (struct stack_cache_key){
 		.pointer = 1, .caller = (const void *)caller, .depth = 16, .modules = 7};
 }
 
-static void note_word(struct recall_walk *walk, uintptr_t address, uintptr_t base)
+static void note_word(struct stack_cache_walk *walk, uintptr_t address, uintptr_t base)
 {
 	const struct unwind frame = {.plain = true, .address_word = address, .base_word = base};
 
-	recall_note(walk, &frame, &begun);
+	stack_cache_note(walk, &frame, &begun);
 }
 
-static void walk_up(struct recall_walk *walk, unsigned depth)
+static void walk_up(struct stack_cache_walk *walk, unsigned depth)
 {
-	recall_begin(walk);
+	stack_cache_begin(walk);
 	for (unsigned i = 0; i < depth; i++) {
 		words[i] = 1000 + i;
 		note_word(walk, (uintptr_t)&words[i], 0);
@@ -41,18 +41,18 @@ static void walk_up(struct recall_walk *walk, unsigned depth)
 
 static void keep(uintptr_t caller, uint32_t id)
 {
-	struct recall_key key = key_of(caller);
-	struct recall_walk walk;
+	struct stack_cache_key key = key_of(caller);
+	struct stack_cache_walk walk;
 
 	walk_up(&walk, DEPTH);
-	recall_keep(&key, &walk, id);
+	stack_cache_keep(&key, &walk, id);
 }
 
 static uint32_t find(uintptr_t caller)
 {
-	struct recall_key key = key_of(caller);
+	struct stack_cache_key key = key_of(caller);
 
-	return recall_find(&key, &begun);
+	return stack_cache_find(&key, &begun);
 }
 
 static void recognises_several_places(void **state)
@@ -85,15 +85,15 @@ static void notices_another_way(void **state)
 /* A function that goes by a frame pointer; the first one's is in a register. */
 static void notices_another_frame_pointer(void **state)
 {
-	struct recall_key key = key_of(250);
-	struct recall_walk walk;
+	struct stack_cache_key key = key_of(250);
+	struct stack_cache_walk walk;
 
 	(void)state;
 	begun.registers[6] = 66;
 	walk_up(&walk, DEPTH);
 	note_word(&walk, (uintptr_t)&words[DEPTH], 6);
 	note_word(&walk, (uintptr_t)&words[DEPTH], (uintptr_t)&words[DEPTH + 1]);
-	recall_keep(&key, &walk, 9);
+	stack_cache_keep(&key, &walk, 9);
 	assert_int_equal(find(250), 9);
 	begun.registers[6]++;
 	assert_int_equal(find(250), 0);
@@ -119,39 +119,39 @@ static void looks_no_higher_than_the_stack(void **state)
 
 static void goes_by_all_of_the_key(void **state)
 {
-	struct recall_key key = key_of(300);
+	struct stack_cache_key key = key_of(300);
 
 	(void)state;
 	keep(300, 7);
 	key.depth++;
-	assert_int_equal(recall_find(&key, &begun), 0);
+	assert_int_equal(stack_cache_find(&key, &begun), 0);
 	key = key_of(300);
 	key.modules++;
-	assert_int_equal(recall_find(&key, &begun), 0);
+	assert_int_equal(stack_cache_find(&key, &begun), 0);
 	key = key_of(300);
 	key.pointer++;
-	assert_int_equal(recall_find(&key, &begun), 0);
+	assert_int_equal(stack_cache_find(&key, &begun), 0);
 	key = key_of(300);
-	assert_int_equal(recall_find(&key, &begun), 7);
+	assert_int_equal(stack_cache_find(&key, &begun), 7);
 }
 
 static void keeps_only_what_it_can_recognise(void **state)
 {
 	const struct unwind odd = {.plain = false};
-	struct recall_key key = key_of(400);
-	struct recall_walk walk;
+	struct stack_cache_key key = key_of(400);
+	struct stack_cache_walk walk;
 
 	(void)state;
 	walk_up(&walk, DEPTH);
-	recall_give_up(&walk);
-	recall_keep(&key, &walk, 8);
+	stack_cache_give_up(&walk);
+	stack_cache_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
-	walk_up(&walk, RECALL_MAX + 1);
-	recall_keep(&key, &walk, 8);
+	walk_up(&walk, STACK_CACHE_MAX + 1);
+	stack_cache_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
 	walk_up(&walk, DEPTH);
-	recall_note(&walk, &odd, &begun);
-	recall_keep(&key, &walk, 8);
+	stack_cache_note(&walk, &odd, &begun);
+	stack_cache_keep(&key, &walk, 8);
 	assert_int_equal(find(400), 0);
 	/* No number, for want of memory: to be asked again. */
 	keep(400, 0);

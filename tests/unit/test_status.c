@@ -97,7 +97,7 @@ static void in_child(void (*test)(void))
 
 	assert_true(child >= 0);
 	if (child == 0) {
-		self_renew();
+		pid_renew();
 		status_fork_child(false);
 		status_fork_prepare();
 		status_fork_child(true);
@@ -477,7 +477,7 @@ static void fork_once(void)
 	status_fork_prepare();
 	child = fork();
 	if (child == 0) {
-		self_renew();
+		pid_renew();
 		status_fork_child(true);
 		status_lease_ended(&lease, clock_monotonic_ns()); /* nothing happens */
 		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
@@ -490,7 +490,7 @@ static void fork_once(void)
 	MUST(waitpid(child, &status, 0) == child);
 	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	MUST(session_at(fd, row).state == STATUS_SESSION_LEASED);
-	MUST(pagedir_is_live(fd)); /* not ended by the child's end */
+	MUST(page_dir_is_live(fd)); /* not ended by the child's end */
 }
 
 static void a_child_has_its_own(void **state)
@@ -517,7 +517,7 @@ static void fork_with_rows(void)
 		char path[512];
 		int fd;
 
-		self_renew();
+		pid_renew();
 		status_fork_child(true);
 		MUST(files(".page", path) == 1 && unlink(path) == 0); /* the parent's */
 		MUST(status_take_session(3, 3, 0) == 1 && status_take_pool("two", 1, 1) == 1);
@@ -546,7 +546,7 @@ static void leave_page(int leases)
 	if (child == 0) {
 		struct lease lease;
 
-		self_renew();
+		pid_renew();
 		status_fork_prepare();
 		status_fork_child(true);
 		lease = lease_in(status_take_session(1, 1, 0), 1);

@@ -29,7 +29,7 @@ static bool answer;
 
 static NOINLINE void ask(void)
 {
-	answer = script_end_of_unknown(dl_changes());
+	answer = teardown_of_unknown(dl_changes());
 	STAY;
 }
 

@@ -23,9 +23,9 @@ static const char *name_reason(unsigned reason)
 static bool says(const char *words)
 {
 	char buf[512];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
+	strbuf_init(&t, buf, sizeof(buf));
 	totals_put(&t);
 	return strcmp(buf, words) == 0;
 }
@@ -34,22 +34,22 @@ static bool says(const char *words)
 static void count_things(void)
 {
 	for (int i = 0; i < 9; i++) {
-		tally_opened();
+		counters_opened();
 	}
 	for (int i = 0; i < 8; i++) {
-		tally_open_failed();
+		counters_open_failed();
 	}
 	for (int i = 0; i < 7; i++) {
-		tally_closed(1 + i / 4);
+		counters_closed(1 + i / 4);
 	}
-	tally_closed(TALLY_REASONS); /* there is no such reason */
+	counters_closed(COUNTERS_REASONS); /* there is no such reason */
 	for (int i = 0; i < 3; i++) {
-		tally_wait();
-		tally_waited((uint64_t)(i == 1 ? 5 : 4) * NS_PER_MS);
+		counters_wait();
+		counters_waited((uint64_t)(i == 1 ? 5 : 4) * NS_PER_MS);
 	}
-	tally_timeout();
-	tally_in_use(6, 20);
-	tally_in_use(6, 30); /* as many again is no new peak */
+	counters_timeout();
+	counters_in_use(6, 20);
+	counters_in_use(6, 30); /* as many again is no new peak */
 }
 
 static int gives_each_its_number(void)
@@ -58,7 +58,7 @@ static int gives_each_its_number(void)
 
 	record_configure(log_name, LEVEL_INFO, "test");
 	record_open();
-	tally_name_reasons(name_reason, 3);
+	counters_name_reasons(name_reason, 3);
 	count_things();
 	totals_log(&leases);
 	CHECK(parse_last(log_name) && has("event", "totals"));
@@ -82,7 +82,7 @@ static int leaves_out(void)
 
 	record_configure(log_name, LEVEL_INFO, "test");
 	record_open();
-	tally_in_use(1, 0);
+	counters_in_use(1, 0);
 	totals_log(&leases);
 	CHECK(parse_last(log_name) && has("peak", "1") && has("limit", "(none)"));
 	CHECK(has("reasons", "(none)"));
@@ -99,12 +99,12 @@ static int begins_anew(void)
 
 	record_configure(log_name, LEVEL_INFO, "test");
 	record_open();
-	tally_name_reasons(name_reason, 3);
+	counters_name_reasons(name_reason, 3);
 	count_things();
-	tally_fork_child();
+	counters_fork_child();
 	totals_log(&none); /* it has done nothing: not a line */
 	CHECK(contents_of(log_name)[0] == '\0');
-	tally_open_failed();
+	counters_open_failed();
 	totals_log(&none);
 	CHECK(parse_last(log_name) && has("open_failed", "1") && has("opened", "0"));
 	CHECK(has("closed", "0") && has("peak", "0") && has("limit", "(none)"));

@@ -26,14 +26,14 @@ int __wrap_socket(int domain, int type, int protocol)
 	return no_network && domain == AF_INET ? -1 : __real_socket(domain, type, protocol);
 }
 
-static short events_of(const struct wakeup *wakeup, int ms)
+static short events_of(const struct wakeup_socket *wakeup, int ms)
 {
 	struct pollfd p = {.fd = wakeup->shown.fd, .events = POLLIN};
 
 	return poll(&p, 1, ms) == 1 ? p.revents : 0;
 }
 
-static bool is_writable(const struct wakeup *wakeup)
+static bool is_writable(const struct wakeup_socket *wakeup)
 {
 	struct pollfd p = {.fd = wakeup->shown.fd, .events = POLLOUT};
 
@@ -47,7 +47,7 @@ static uint64_t later(uint64_t ms)
 
 static void it_is_a_socket(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 	struct stat st;
 
 	(void)state;
@@ -64,7 +64,7 @@ static void it_is_a_socket(void **state)
 
 static void it_is_rung(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 
 	(void)state;
 	assert_true(wakeup_make(&wakeup, later(60000)));
@@ -81,7 +81,7 @@ static void it_is_rung(void **state)
 /* Without an error or a hang-up. */
 static void its_time_comes(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 	uint64_t begun_ns = clock_monotonic_ns();
 
 	(void)state;
@@ -95,7 +95,7 @@ static void its_time_comes(void **state)
 
 static void a_time_that_has_passed(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 
 	(void)state;
 	assert_true(wakeup_make(&wakeup, 0));
@@ -106,7 +106,7 @@ static void a_time_that_has_passed(void **state)
 /* The file stays the same, for whoever watches it. */
 static void set_again(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 	struct stat before;
 	struct stat after;
 
@@ -129,7 +129,7 @@ static void set_again(void **state)
 
 static void without_a_network(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 
 	(void)state;
 	no_network = true;
@@ -147,7 +147,7 @@ static void without_a_network(void **state)
 /* A program may close what it does not know, and open something of its own there. */
 static void closed_by_the_program(void **state)
 {
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 	int ends[2];
 	int fd;
 
@@ -177,7 +177,7 @@ static void no_descriptors(void **state)
 {
 	int free_fd = lowest_free();
 	struct rlimit before;
-	struct wakeup wakeup;
+	struct wakeup_socket wakeup;
 
 	(void)state;
 	getrlimit(RLIMIT_NOFILE, &before);

@@ -9,7 +9,7 @@
 #include "common/terminal_text.h"
 
 /* Prints object, reason and statement of each row; takes the rows. */
-static bool print_section(const char *title, struct rows *rows)
+static bool print_section(const char *title, struct page_rows *rows)
 {
 	if (rows == NULL) {
 		return false;
@@ -36,7 +36,7 @@ static bool is_true(const char *s)
 /* What the reader must know of the circumstances. */
 static bool print_circumstances(struct server_conn *conn)
 {
-	struct rows *rows = server_conn_ask(conn, advice_circumstances_sql, 0, NULL);
+	struct page_rows *rows = server_conn_ask(conn, advice_circumstances_sql, 0, NULL);
 
 	if (rows == NULL) {
 		return false;

@@ -113,7 +113,8 @@ static bool is_same_pool(const char *label, const char *user, const char *databa
 }
 
 static enum match compare(const struct page *page, const struct page_session *session,
-                          const struct rows *backends, int i, const struct server_conn *conn)
+                          const struct page_rows *backends, int i,
+                          const struct server_conn *conn)
 {
 	const char *user = rows_text(backends, i, USER);
 	const char *database = rows_text(backends, i, DATABASE);
@@ -163,7 +164,7 @@ static void want_places(struct holder *holder, struct source_lookup *symbols)
 }
 
 static void look_up(const struct page *page, const struct page_session *session,
-                    const struct rows *backends, const struct server_conn *conn,
+                    const struct page_rows *backends, const struct server_conn *conn,
                     struct source_lookup *symbols, struct holders *holders)
 {
 	enum match match = NO_MATCH;
@@ -233,7 +234,7 @@ static void print_place(const struct holder *holder)
 	}
 }
 
-static void print_waiting(const struct rows *waits, int64_t backend)
+static void print_waiting(const struct page_rows *waits, int64_t backend)
 {
 	const char *before = "; keeps waiting: backend ";
 
@@ -245,8 +246,8 @@ static void print_waiting(const struct rows *waits, int64_t backend)
 	}
 }
 
-static void print_holder(const struct holder *holder, const struct rows *backends,
-                         const struct rows *waits)
+static void print_holder(const struct holder *holder, const struct page_rows *backends,
+                         const struct page_rows *waits)
 {
 	const struct page_session *session = holder->session;
 	const char *state = rows_text(backends, holder->backend, STATE);
@@ -271,8 +272,8 @@ static void print_holder(const struct holder *holder, const struct rows *backend
 	putchar('\n');
 }
 
-static void print_holders(const struct holders *holders, const struct rows *backends,
-                          const struct rows *waits)
+static void print_holders(const struct holders *holders, const struct page_rows *backends,
+                          const struct page_rows *waits)
 {
 	if (holders->count > 0) {
 		puts("Held through pqpool:");
@@ -300,8 +301,8 @@ static void free_holders(struct holders *holders)
 	free(holders->all);
 }
 
-static void tell(const struct pages *pages, const struct rows *backends,
-                 const struct rows *waits, const struct server_conn *conn)
+static void tell(const struct pages *pages, const struct page_rows *backends,
+                 const struct page_rows *waits, const struct server_conn *conn)
 {
 	struct holders holders = {.all = NULL};
 	static struct source_lookup symbols;
@@ -324,10 +325,10 @@ static void tell(const struct pages *pages, const struct rows *backends,
 	free_holders(&holders);
 }
 
-bool lease_holders_print(struct server_conn *conn, const struct rows *waits)
+bool lease_holders_print(struct server_conn *conn, const struct page_rows *waits)
 {
 	struct pages pages;
-	struct rows *backends;
+	struct page_rows *backends;
 	bool good = true;
 
 	/* The pages first: a backend then is older than the lease that was seen on it. */

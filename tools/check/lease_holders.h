@@ -19,6 +19,6 @@
  * Prints program, lease and place of each, and whom it keeps waiting (`waits` of
  * server_sessions_waits). False if the server failed, with server_conn_error.
  */
-bool lease_holders_print(struct server_conn *conn, const struct rows *waits);
+bool lease_holders_print(struct server_conn *conn, const struct page_rows *waits);
 
 #endif

@@ -211,7 +211,7 @@ const char *server_conn_port(const struct server_conn *conn)
 /* ---- asking ---- */
 
 /* The struct is libpq's own: a name of ours for it, so that others need not know libpq. */
-static PGresult *result_of(const struct rows *rows)
+static PGresult *result_of(const struct page_rows *rows)
 {
 	return (PGresult *)(uintptr_t)rows;
 }
@@ -242,8 +242,8 @@ static PGresult *collect(struct server_conn *conn, int64_t deadline)
 	}
 }
 
-struct rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
-                             const char *const *values)
+struct page_rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
+                                  const char *const *values)
 {
 	int64_t deadline = now_ms() + conn->timeout_ms + 1000; /* statement_timeout first */
 	PGresult *result;
@@ -263,13 +263,13 @@ struct rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
 		pq.PQclear(result);
 		return NULL;
 	}
-	return (struct rows *)result;
+	return (struct page_rows *)result;
 }
 
 static bool do_without_rows(struct server_conn *conn, const char *sql, int n,
                             const char *const *values)
 {
-	struct rows *rows = server_conn_ask(conn, sql, n, values);
+	struct page_rows *rows = server_conn_ask(conn, sql, n, values);
 
 	rows_free(rows);
 	return rows != NULL;
@@ -295,33 +295,33 @@ bool server_conn_end(struct server_conn *conn)
 	return do_without_rows(conn, "COMMIT", 0, NULL);
 }
 
-void rows_free(struct rows *rows)
+void rows_free(struct page_rows *rows)
 {
 	if (rows != NULL) {
 		pq.PQclear(result_of(rows));
 	}
 }
 
-int rows_count(const struct rows *rows)
+int rows_count(const struct page_rows *rows)
 {
 	return pq.PQntuples(result_of(rows));
 }
 
-const char *rows_text(const struct rows *rows, int row, int column)
+const char *rows_text(const struct page_rows *rows, int row, int column)
 {
 	PGresult *result = result_of(rows);
 
 	return pq.PQgetisnull(result, row, column) ? NULL : pq.PQgetvalue(result, row, column);
 }
 
-int64_t rows_number(const struct rows *rows, int row, int column)
+int64_t rows_number(const struct page_rows *rows, int row, int column)
 {
 	const char *text = rows_text(rows, row, column);
 
 	return text != NULL ? strtoll(text, NULL, 10) : 0;
 }
 
-double rows_real(const struct rows *rows, int row, int column)
+double rows_real(const struct page_rows *rows, int row, int column)
 {
 	const char *text = rows_text(rows, row, column);
 

@@ -40,14 +40,14 @@ const char *server_conn_host(const struct server_conn *conn);
 const char *server_conn_port(const struct server_conn *conn);
 
 /* The rows of an answer. */
-struct rows;
+struct page_rows;
 
 /*
  * Runs one statement; `values` are its parameters $1 to $n as text. NULL on failure.
  * Owner: the caller, who gives it to rows_free.
  */
-struct rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
-                             const char *const *values);
+struct page_rows *server_conn_ask(struct server_conn *conn, const char *sql, int n,
+                                  const char *const *values);
 
 /*
  * Begins a read-only transaction, in which names without a schema are the catalog's and no
@@ -57,13 +57,13 @@ bool server_conn_begin(struct server_conn *conn);
 bool server_conn_end(struct server_conn *conn);
 
 /* NULL does nothing. */
-void rows_free(struct rows *rows);
-int rows_count(const struct rows *rows);
+void rows_free(struct page_rows *rows);
+int rows_count(const struct page_rows *rows);
 /* NULL if the column is null; untrusted text. Columns are counted from 0. */
-const char *rows_text(const struct rows *rows, int row, int column);
+const char *rows_text(const struct page_rows *rows, int row, int column);
 /* The column as a whole number; 0 if it is null. */
-int64_t rows_number(const struct rows *rows, int row, int column);
+int64_t rows_number(const struct page_rows *rows, int row, int column);
 /* The column as a number with a fraction; 0 if it is null. */
-double rows_real(const struct rows *rows, int row, int column);
+double rows_real(const struct page_rows *rows, int row, int column);
 
 #endif

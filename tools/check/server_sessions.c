@@ -47,7 +47,7 @@ bool server_sessions_count(struct server_conn *conn, struct connection_counts *c
 								     "(WHERE " IN_TRANSACTION
 								     ")), 0)::bigint"
 								     " FROM " CLIENTS;
-	struct rows *rows = server_conn_ask(conn, sql, 0, NULL);
+	struct page_rows *rows = server_conn_ask(conn, sql, 0, NULL);
 
 	if (rows == NULL) {
 		return false;
@@ -67,7 +67,7 @@ bool server_sessions_count(struct server_conn *conn, struct connection_counts *c
 	return true;
 }
 
-struct rows *server_sessions_states(struct server_conn *conn)
+struct page_rows *server_sessions_states(struct server_conn *conn)
 {
 	return server_conn_ask(conn,
 	                       "SELECT CASE WHEN hidden THEN 'not visible'"
@@ -83,17 +83,17 @@ struct rows *server_sessions_states(struct server_conn *conn)
 	", count(*) FILTER (WHERE " IN_TRANSACTION ")"                                         \
 	" FROM " CLIENTS " GROUP BY 1 ORDER BY 2 DESC, 1"
 
-struct rows *server_sessions_users(struct server_conn *conn)
+struct page_rows *server_sessions_users(struct server_conn *conn)
 {
 	return server_conn_ask(conn, GROUPED_BY("usename"), 0, NULL);
 }
 
-struct rows *server_sessions_applications(struct server_conn *conn)
+struct page_rows *server_sessions_applications(struct server_conn *conn)
 {
 	return server_conn_ask(conn, GROUPED_BY("application_name"), 0, NULL);
 }
 
-struct rows *server_sessions_idlers(struct server_conn *conn, int64_t ms)
+struct page_rows *server_sessions_idlers(struct server_conn *conn, int64_t ms)
 {
 	char text[32];
 	const char *values[] = {text};
@@ -109,7 +109,7 @@ struct rows *server_sessions_idlers(struct server_conn *conn, int64_t ms)
 		1, values);
 }
 
-struct rows *server_sessions_waits(struct server_conn *conn)
+struct page_rows *server_sessions_waits(struct server_conn *conn)
 {
 	return server_conn_ask(
 		conn,
@@ -120,7 +120,7 @@ struct rows *server_sessions_waits(struct server_conn *conn)
 		0, NULL);
 }
 
-struct rows *server_sessions_backends(struct server_conn *conn)
+struct page_rows *server_sessions_backends(struct server_conn *conn)
 {
 	return server_conn_ask(
 		conn,

@@ -34,18 +34,18 @@ bool server_sessions_count(struct server_conn *conn, struct connection_counts *c
 
 /* Sessions for the tables; NULL with server_conn_error, the caller's to free. */
 /* columns: state, number */
-struct rows *server_sessions_states(struct server_conn *conn);
+struct page_rows *server_sessions_states(struct server_conn *conn);
 /* columns: user or application, number, active, idle, idle in transaction */
-struct rows *server_sessions_users(struct server_conn *conn);
-struct rows *server_sessions_applications(struct server_conn *conn);
+struct page_rows *server_sessions_users(struct server_conn *conn);
+struct page_rows *server_sessions_applications(struct server_conn *conn);
 /* Idle in transaction for longer than that, longest first: pid, user, database,
  * application, client's address, milliseconds. */
-struct rows *server_sessions_idlers(struct server_conn *conn, int64_t ms);
+struct page_rows *server_sessions_idlers(struct server_conn *conn, int64_t ms);
 /* Who waits for a lock: pid, whom it waits for (0 = a prepared transaction); user,
  * database and application of the one that is waited for. */
-struct rows *server_sessions_waits(struct server_conn *conn);
+struct page_rows *server_sessions_waits(struct server_conn *conn);
 /* All sessions: pid, user, database, state, milliseconds in it, age of the backend in
  * microseconds (null: not visible). */
-struct rows *server_sessions_backends(struct server_conn *conn);
+struct page_rows *server_sessions_backends(struct server_conn *conn);
 
 #endif

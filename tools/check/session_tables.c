@@ -24,7 +24,7 @@ static void print_totals(const struct connection_counts *counts)
 
 static bool print_states(struct server_conn *conn)
 {
-	struct rows *rows = server_sessions_states(conn);
+	struct page_rows *rows = server_sessions_states(conn);
 
 	if (rows == NULL) {
 		return false;
@@ -41,7 +41,7 @@ static bool print_states(struct server_conn *conn)
 	return true;
 }
 
-static void print_group(const struct rows *rows, int i)
+static void print_group(const struct page_rows *rows, int i)
 {
 	printf("  %5lld  %6lld  %6lld  %14lld  ", (long long)rows_number(rows, i, 1),
 	       (long long)rows_number(rows, i, 2), (long long)rows_number(rows, i, 3),
@@ -52,7 +52,7 @@ static void print_group(const struct rows *rows, int i)
 }
 
 /* Takes the rows. */
-static bool print_groups(const char *title, struct rows *rows)
+static bool print_groups(const char *title, struct page_rows *rows)
 {
 	int64_t others = 0;
 
@@ -96,7 +96,7 @@ static void print_session(const char *user, const char *database, const char *ap
 
 static bool print_idlers(struct server_conn *conn, int64_t idle_ms)
 {
-	struct rows *rows;
+	struct page_rows *rows;
 
 	if (idle_ms == CONFIG_NO_LIMIT) {
 		return true;
@@ -128,7 +128,7 @@ static bool print_idlers(struct server_conn *conn, int64_t idle_ms)
 	return true;
 }
 
-static void print_waits(const struct rows *waits)
+static void print_waits(const struct page_rows *waits)
 {
 	if (rows_count(waits) > 0) {
 		puts("Waiting for a lock:");
@@ -149,7 +149,7 @@ static void print_waits(const struct rows *waits)
 bool session_tables_print(struct server_conn *conn, const struct connection_counts *counts,
                           int64_t idle_ms)
 {
-	struct rows *waits;
+	struct page_rows *waits;
 	bool good;
 
 	print_totals(counts);

@@ -82,9 +82,9 @@ static const char *base_name(const char *path)
 
 static bool is_libpq(const char *name)
 {
-	char room[NEEDS_NAME_MAX];
+	char room[ELF_NEEDED_NAME_MAX];
 
-	return name != NULL && needs_libpq(base_name(name), room) != NULL;
+	return name != NULL && elf_needs_libpq(base_name(name), room) != NULL;
 }
 
 /* The first function that pqpool cannot do without and this libpq does not have. */

@@ -118,7 +118,7 @@ static void print_log(const char *log, const char *program)
 /* Whether the directory could be made: nothing is in its place, and there is room in memory. */
 static bool can_make(const char *path)
 {
-	char copy[PAGEDIR_PATH_BYTES];
+	char copy[PAGE_DIR_PATH_BYTES];
 	const char *folder;
 	struct stat st;
 	bool memory;
@@ -130,7 +130,7 @@ static bool can_make(const char *path)
 		return false;
 	}
 	above = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	memory = above >= 0 && pagedir_is_memory(above);
+	memory = above >= 0 && page_dir_is_memory(above);
 	if (above >= 0) {
 		close(above);
 	}
@@ -139,10 +139,10 @@ static bool can_make(const char *path)
 
 static void print_page(void)
 {
-	for (int place = 0; place < PAGEDIR_MAKERS; place++) {
-		char path[PAGEDIR_PATH_BYTES] = "";
-		int dir = pagedir_open((enum pagedir_place)place, false, path);
-		bool there = dir >= 0 && pagedir_is_memory(dir);
+	for (int place = 0; place < PAGE_DIR_MAKERS; place++) {
+		char path[PAGE_DIR_PATH_BYTES] = "";
+		int dir = page_dir_open((enum page_dir_place)place, false, path);
+		bool there = dir >= 0 && page_dir_is_memory(dir);
 
 		if (dir >= 0) {
 			close(dir);

@@ -73,10 +73,10 @@ static char *number_cell(uint64_t number)
 static char *span_cell(uint64_t ns)
 {
 	char buf[32];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	text_span(&t, ns);
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_span(&t, ns);
 	return xalloc_copy(buf, t.len);
 }
 

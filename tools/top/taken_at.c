@@ -28,9 +28,9 @@ static struct place *places;
 static bool is_same_build(const struct frame *frame)
 {
 	char buf[BUILD_ID_MAX];
-	struct text id;
+	struct strbuf id;
 
-	text_init(&id, buf, sizeof(buf));
+	strbuf_init(&id, buf, sizeof(buf));
 	return build_id_of_file(frame->module, &id) && strcmp(buf, frame->build_id) == 0;
 }
 

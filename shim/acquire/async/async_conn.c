@@ -24,13 +24,13 @@
 /* More free numbers below a socket's are not taken for its sake. */
 #define OCCUPIED_MAX 64
 
-void connecting_note(struct connecting *c, const struct session *session)
+void async_conn_note(struct async_conn *c, const struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 
 	c->number = pq->PQsocket(session->conn);
 	c->held_fd = -1;
-	if (events_noted(c->number)) {
+	if (epoll_noted(c->number)) {
 		c->held_fd = fcntl(c->number, F_DUPFD_CLOEXEC, c->number);
 	}
 	if (pq->PQstatus(session->conn) != CONNECTION_BAD) {
@@ -39,7 +39,7 @@ void connecting_note(struct connecting *c, const struct session *session)
 	}
 }
 
-void connecting_forget(struct connecting *c)
+void async_conn_forget(struct async_conn *c)
 {
 	if (c->held_fd >= 0) {
 		close(c->held_fd);
@@ -70,37 +70,37 @@ static unsigned occupy_below(int number, int *occupied)
  * PQresetStart, with the new socket at the number of the old one, which the program goes on
  * watching. Where another thread has got that number meanwhile, PQsocket says so.
  */
-static bool start_again(struct connecting *c, const struct libpq *pq, PGconn *conn)
+static bool start_again(struct async_conn *c, const struct libpq *pq, PGconn *conn)
 {
-	struct events_taken taken;
+	struct epoll_taken taken;
 	int occupied[OCCUPIED_MAX];
 	unsigned count;
 	bool started;
 
-	events_take(c->number, c->held_fd >= 0 ? c->held_fd : c->number, &taken);
-	connecting_forget(c);
+	epoll_take(c->number, c->held_fd >= 0 ? c->held_fd : c->number, &taken);
+	async_conn_forget(c);
 	count = occupy_below(c->number, occupied);
 	started = pq->PQresetStart(conn) == 1;
 	while (count > 0) {
 		close(occupied[--count]);
 	}
 	if (started && pq->PQsocket(conn) == c->number) {
-		events_put(c->number, &taken);
+		epoll_put(c->number, &taken);
 	}
 	return started;
 }
 
-bool connecting_anew(struct connecting *c, struct session *session)
+bool async_conn_anew(struct async_conn *c, struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 
 	lock_assert_none();
 	if (pq->PQsocket(session->conn) >= 0) {
-		connecting_forget(c);
-		connecting_note(c, session);
+		async_conn_forget(c);
+		async_conn_note(c, session);
 	}
 	c->began_ns = clock_monotonic_ns();
-	opening_again(&c->opening);
+	notices_again(&c->opening);
 	if (!start_again(c, pq, session->conn)) {
 		return false;
 	}
@@ -112,7 +112,7 @@ bool connecting_anew(struct connecting *c, struct session *session)
 	return true;
 }
 
-bool connecting_release(struct connecting *c, const struct session *session)
+bool async_conn_release(struct async_conn *c, const struct session *session)
 {
 	/* A server waits for the client to speak first: anything to read is a farewell. */
 	struct pollfd p = {.fd = session->libpq->PQsocket(session->conn),
@@ -125,28 +125,28 @@ bool connecting_release(struct connecting *c, const struct session *session)
 	return true;
 }
 
-PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session)
+PostgresPollingStatusType async_conn_poll(struct async_conn *c, const struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 	PostgresPollingStatusType wants;
 	char byte;
 
 	lock_assert_none();
-	connecting_note(c, session);
+	async_conn_note(c, session);
 	if (c->withheld &&
 	    recv(pq->PQsocket(session->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
 		c->withheld = false;
 	}
-	opening_look(&c->opening);
+	notices_look(&c->opening);
 	errno = session->error;
 	wants = pq->PQconnectPoll(session->conn);
 	if (wants != PGRES_POLLING_FAILED) {
-		connecting_forget(c);
+		async_conn_forget(c);
 	}
 	return wants;
 }
 
-bool connecting_was_hung_up(struct connecting *c)
+bool async_conn_was_hung_up(struct async_conn *c)
 {
 	bool hung_up = c->withheld;
 
@@ -154,7 +154,7 @@ bool connecting_was_hung_up(struct connecting *c)
 	return hung_up;
 }
 
-void connecting_give_up(const struct libpq *libpq, PGconn *conn)
+void async_conn_give_up(const struct libpq *libpq, PGconn *conn)
 {
 	lock_assert_none();
 	for (unsigned i = 0; i < ATTEMPTS_MAX && libpq->PQstatus(conn) != CONNECTION_BAD; i++) {

@@ -20,8 +20,8 @@
 #include "session/connect_notices.h"
 #include "session/session.h"
 
-struct connecting {
-	struct opening opening;
+struct async_conn {
+	struct notices opening;
 	uint64_t began_ns;
 	bool withheld; /* it was, and the server has not said a word since */
 	/* As it was when it was noted last. */
@@ -34,33 +34,33 @@ struct connecting {
  * Around a step in which the connection may fail: notes what libpq does not tell then, so
  * that the connection can be begun anew.
  */
-void connecting_note(struct connecting *c, const struct session *session);
-void connecting_forget(struct connecting *c);
+void async_conn_note(struct async_conn *c, const struct session *session);
+void async_conn_forget(struct async_conn *c);
 
 /*
  * Begins it anew, with a socket of the same number, watched as the one before. False: it
  * failed at once, and PQerrorMessage says why.
  */
-bool connecting_anew(struct connecting *c, struct session *session);
+bool async_conn_anew(struct async_conn *c, struct session *session);
 
 /* The withheld connection may go on. False: begin it anew. */
-bool connecting_release(struct connecting *c, const struct session *session);
+bool async_conn_release(struct async_conn *c, const struct session *session);
 
 /* PQconnectPoll, which begins with session->error for errno. After a failure it can be begun
  * anew. */
-PostgresPollingStatusType connecting_poll(struct connecting *c, const struct session *session);
+PostgresPollingStatusType async_conn_poll(struct async_conn *c, const struct session *session);
 
 /*
- * After connecting_poll failed: true, once, if the server hung up on what was withheld:
+ * After async_conn_poll failed: true, once, if the server hung up on what was withheld:
  * begin it anew.
  */
-bool connecting_was_hung_up(struct connecting *c);
+bool async_conn_was_hung_up(struct async_conn *c);
 
 /*
  * Ends one that was begun, on all its hosts, before anything is sent: what is left is a
  * failed connection as any other, with which another attempt can be made, but its message
  * says nothing of use.
  */
-void connecting_give_up(const struct libpq *libpq, PGconn *conn);
+void async_conn_give_up(const struct libpq *libpq, PGconn *conn);
 
 #endif

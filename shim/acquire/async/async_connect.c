@@ -25,7 +25,7 @@
 /* ---- giving up ------------------------------------------------------------------------- */
 
 /* What the pool has granted, or will have granted by now, is given on to the next. */
-static void decline(struct handshake *h)
+static void decline(struct async_connect *h)
 {
 	struct pool *pool = &h->a.lender->pool;
 
@@ -48,7 +48,7 @@ static void decline(struct handshake *h)
 }
 
 /* The room that a handshake has, or will have been granted by now. */
-static void give_room_up(struct handshake *h)
+static void give_room_up(struct async_connect *h)
 {
 	struct pool *pool = &h->a.lender->pool;
 
@@ -69,7 +69,7 @@ static void give_room_up(struct handshake *h)
 }
 
 /* What it had was given to another connect already. */
-static void forget_lost(struct handshake *h)
+static void forget_lost(struct async_connect *h)
 {
 	if (h->state == CLEARING) {
 		lending_write_off(h->other);
@@ -78,7 +78,7 @@ static void forget_lost(struct handshake *h)
 
 static void abandon_checked(struct session *session, bool kept)
 {
-	journal_session_close(session, DROP_ABANDONED);
+	log_event_session_close(session, DROP_ABANDONED);
 	session_finish(session);
 	if (kept) {
 		lending_drop(session);
@@ -87,9 +87,9 @@ static void abandon_checked(struct session *session, bool kept)
 	}
 }
 
-void handshake_abandon(struct session *session)
+void async_abandon(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	bool checked = h->state == CHECKING;
 	bool kept = turn_go(h);
 
@@ -112,7 +112,7 @@ void handshake_abandon(struct session *session)
 /* Somebody freed the PGconn past us: it must not be touched. */
 static void vanish(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	if (!turn_go(h)) {
 		forget_lost(h);
@@ -156,7 +156,7 @@ static PGconn *begin_connection(const struct acquisition *a, enum handshake_stat
 		*session = NULL;
 	} else {
 		(*session)->vanished = vanish;
-		opening_attach(&(*session)->handshake->connecting.opening, a->libpq, conn);
+		notices_attach(&(*session)->handshake->connecting.opening, a->libpq, conn);
 	}
 	return conn;
 }
@@ -180,11 +180,11 @@ static PGconn *start_opening(struct acquisition *a)
 
 static bool show_wakeup(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	uint64_t deadline_ns = h->a.began_ns + lending_settings.timeout_ns;
 
 	return shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn),
-	                    waiting_next_look(deadline_ns, clock_monotonic_ns()));
+	                    wait_next_look(deadline_ns, clock_monotonic_ns()));
 }
 
 /* In the room of a session that has to go first. */
@@ -251,7 +251,7 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 	/* Fit or not yet: no connect is over before the program has polled. */
 	if (steps_begin(session, a, CHECKING)) {
 		session->vanished = vanish;
-		opening_stand_by(&session->handshake->connecting.opening, a->libpq,
+		notices_stand_by(&session->handshake->connecting.opening, a->libpq,
 		                 session->conn);
 		steps_rest(session, PGRES_POLLING_WRITING);
 		return session->conn;
@@ -263,8 +263,8 @@ static PGconn *start_checking(struct acquisition *a, struct pool_slot *slot)
 	return NULL;
 }
 
-PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *call,
-                        const void *caller)
+PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
+                    const void *caller)
 {
 	struct acquisition a;
 	struct pool_waiter waiter;
@@ -272,11 +272,11 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 	struct pool *pool;
 	PGconn *conn;
 
-	pending_tend();
+	blocked_call_tend();
 	lending_ask(&a, libpq, call, caller);
 	lending_keep(&a);
 	if (a.lender == NULL) {
-		conn = passing_start(&a, call);
+		conn = async_unpooled_start(&a, call);
 		lending_answered(&a);
 		return conn;
 	}
@@ -288,7 +288,7 @@ PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *ca
 		/* The place in line has to be a handshake's own, which there is none of yet. */
 		grant = pool_leave(pool, &waiter);
 	}
-	watchdog_look_at(a.lender, a.began_ns);
+	long_hold_look_at(a.lender, a.began_ns);
 	switch (grant) {
 	case POOL_LEND:
 		return start_checking(&a, waiter.slot);
@@ -325,7 +325,7 @@ static PostgresPollingStatusType poll_stranger(const struct libpq *libpq, PGconn
 	struct acquisition a = {.libpq = libpq, .began_ns = clock_monotonic_ns()};
 	struct lease *lease;
 
-	if (over && passing_over(conn)) {
+	if (over && async_unpooled_over(conn)) {
 		errno = error;
 		return wants;
 	}
@@ -336,8 +336,8 @@ static PostgresPollingStatusType poll_stranger(const struct libpq *libpq, PGconn
 	return wants;
 }
 
-PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn,
-                                         const void *caller)
+PostgresPollingStatusType async_poll(const struct libpq *libpq, PGconn *conn,
+                                     const void *caller)
 {
 	struct session *session = unleased(conn);
 
@@ -351,7 +351,7 @@ PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn
 	return steps_poll(session);
 }
 
-bool handshake_status(const PGconn *conn, ConnStatusType *status)
+bool async_status(const PGconn *conn, ConnStatusType *status)
 {
 	const struct session *session = unleased(conn);
 
@@ -362,7 +362,7 @@ bool handshake_status(const PGconn *conn, ConnStatusType *status)
 		*status = CONNECTION_BAD;
 		return true;
 	}
-	if (!handshake_unready(session)) {
+	if (!async_unready(session)) {
 		return false;
 	}
 	if (session->handshake->polled) {
@@ -374,7 +374,7 @@ bool handshake_status(const PGconn *conn, ConnStatusType *status)
 	return true;
 }
 
-bool handshake_socket(const PGconn *conn, int *fd)
+bool async_socket(const PGconn *conn, int *fd)
 {
 	const struct session *session = unleased(conn);
 
@@ -388,87 +388,87 @@ bool handshake_socket(const PGconn *conn, int *fd)
 	return false;
 }
 
-bool handshake_pending(const PGconn *conn)
+bool async_pending(const PGconn *conn)
 {
 	const struct session *session = unleased(conn);
 
 	return session != NULL && session->handshake != NULL;
 }
 
-bool handshake_unready(const struct session *session)
+bool async_unready(const struct session *session)
 {
 	return session->handshake != NULL && session->handshake->state != OPENING;
 }
 
-bool handshake_hides(const PGconn *conn)
+bool async_hides(const PGconn *conn)
 {
 	const struct session *session = unleased(conn);
 
-	return session != NULL && handshake_unready(session);
+	return session != NULL && async_unready(session);
 }
 
-void handshake_fail(const PGconn *conn, const char *why)
+void async_fail(const PGconn *conn, const char *why)
 {
-	if (handshake_pending(conn)) {
+	if (async_pending(conn)) {
 		unleased(conn)->handshake->error = why;
 	}
 }
 
-const char *handshake_error(const PGconn *conn)
+const char *async_error(const PGconn *conn)
 {
-	return handshake_pending(conn) ? unleased(conn)->handshake->error : NULL;
+	return async_pending(conn) ? unleased(conn)->handshake->error : NULL;
 }
 
-bool handshake_set_pipeline(const PGconn *conn, bool on)
+bool async_set_pipeline(const PGconn *conn, bool on)
 {
-	if (!handshake_pending(conn)) {
+	if (!async_pending(conn)) {
 		return false;
 	}
 	unleased(conn)->handshake->pipeline = on;
 	return true;
 }
 
-bool handshake_pipeline(const PGconn *conn, bool *on)
+bool async_pipeline(const PGconn *conn, bool *on)
 {
-	if (!handshake_pending(conn)) {
+	if (!async_pending(conn)) {
 		return false;
 	}
 	*on = unleased(conn)->handshake->pipeline;
 	return true;
 }
 
-void handshake_got(const PGconn *conn, const PGresult *result)
+void async_got(const PGconn *conn, const PGresult *result)
 {
-	struct session *session = opening_got(conn, result) ? NULL : unleased(conn);
+	struct session *session = notices_got(conn, result) ? NULL : unleased(conn);
 
 	if (session != NULL && session->handshake != NULL) {
-		opening_note_result(&session->handshake->connecting.opening, result);
+		notices_note_result(&session->handshake->connecting.opening, result);
 	}
 }
 
-bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
-                        PQnoticeReceiver *before)
+bool async_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
+                    PQnoticeReceiver *before)
 {
 	struct session *session = unleased(conn);
 
 	if (session == NULL || session->handshake == NULL) {
 		return false;
 	}
-	*before = opening_set_receiver(&session->handshake->connecting.opening, receiver, arg);
+	*before = notices_set_receiver(&session->handshake->connecting.opening, receiver, arg);
 	return true;
 }
 
-bool handshake_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
-                         PQnoticeProcessor *before)
+bool async_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
+                     PQnoticeProcessor *before)
 {
-	if (!handshake_pending(conn)) {
+	if (!async_pending(conn)) {
 		return false;
 	}
 	*before = unleased(conn)->libpq->PQsetNoticeProcessor(conn, processor, arg);
 	return true;
 }
 
-void handshake_taint(struct session *session, enum drop_reason why)
+void async_taint(struct session *session, enum drop_reason why)
 {
 	session->taint = why;
 	/* Our traffic is on its way already, which these would show to the program. */
@@ -478,9 +478,9 @@ void handshake_taint(struct session *session, enum drop_reason why)
 	}
 }
 
-bool handshake_reset_start(PGconn *conn, int *started)
+bool async_reset_start(PGconn *conn, int *started)
 {
-	if (!handshake_pending(conn)) {
+	if (!async_pending(conn)) {
 		return false;
 	}
 	*started = steps_restart(unleased(conn), true);
@@ -490,14 +490,14 @@ bool handshake_reset_start(PGconn *conn, int *started)
 /* With the PGconn that it has, and in line behind those who came meanwhile. */
 static bool begin_again(struct session *session, const struct acquisition *a)
 {
-	struct handshake *h;
+	struct async_connect *h;
 
 	free(session->refusal);
 	session->refusal = NULL;
 	session->vanished = vanish;
 	h = session->handshake;
-	opening_attach(&h->connecting.opening, a->libpq, session->conn);
-	if (!connecting_anew(&h->connecting, session)) {
+	notices_attach(&h->connecting.opening, a->libpq, session->conn);
+	if (!async_conn_anew(&h->connecting, session)) {
 		steps_let_go(session);
 		return false;
 	}
@@ -510,7 +510,7 @@ static bool begin_again(struct session *session, const struct acquisition *a)
 	return true;
 }
 
-bool handshake_retry(PGconn *conn, const void *caller, int *started)
+bool async_retry(PGconn *conn, const void *caller, int *started)
 {
 	struct session *session = unleased(conn);
 	struct acquisition a;
@@ -541,23 +541,23 @@ bool handshake_retry(PGconn *conn, const void *caller, int *started)
 	return true;
 }
 
-static void wait_for_wakeup(const struct handshake *h)
+static void wait_for_wakeup(const struct async_connect *h)
 {
 	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
 
 	lock_assert_none();
-	cancelling_allow();
+	cancellation_allow();
 	poll(&p, 1, -1);
-	cancelling_forbid();
+	cancellation_forbid();
 }
 
-bool handshake_reset(PGconn *conn)
+bool async_reset(PGconn *conn)
 {
-	if (!handshake_pending(conn)) {
+	if (!async_pending(conn)) {
 		return false;
 	}
 	/* Its room first, which may be denied; the connection as it is by then is given up. */
-	while (handshake_pending(conn)) {
+	while (async_pending(conn)) {
 		struct session *session = unleased(conn);
 		enum handshake_state state;
 
@@ -575,7 +575,7 @@ bool handshake_reset(PGconn *conn)
 	return true;
 }
 
-void handshake_fork_child(struct session *session)
+void async_fork_child(struct session *session)
 {
 	session_deaden(session);
 	if (session->handshake->other != NULL) {

@@ -32,51 +32,51 @@
 #include "session/session.h"
 
 /* PQconnectStart and PQconnectStartParams. */
-PGconn *handshake_start(const struct libpq *libpq, const struct connect_call *call,
-                        const void *caller);
+PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
+                    const void *caller);
 
 /*
  * PQconnectPoll: goes a step on with one of ours, else as libpq's. `caller` is the program's
  * return address.
  */
-PostgresPollingStatusType handshake_poll(const struct libpq *libpq, PGconn *conn,
-                                         const void *caller);
+PostgresPollingStatusType async_poll(const struct libpq *libpq, PGconn *conn,
+                                     const void *caller);
 
 /* The program finishes a connection whose handshake is not over. */
-void handshake_abandon(struct session *session);
+void async_abandon(struct session *session);
 
 /*
  * What PQstatus and PQsocket say of `conn` where libpq's own answer would be wrong: false
  * if libpq's is right.
  */
-bool handshake_status(const PGconn *conn, ConnStatusType *status);
-bool handshake_socket(const PGconn *conn, int *fd);
+bool async_status(const PGconn *conn, ConnStatusType *status);
+bool async_socket(const PGconn *conn, int *fd);
 
 /* True while the connect is in progress. */
-bool handshake_pending(const PGconn *conn);
+bool async_pending(const PGconn *conn);
 
 /* A libpq got `result` from its own PQgetResult, which may tell why a connect fails. */
-void handshake_got(const PGconn *conn, const PGresult *result);
+void async_got(const PGconn *conn, const PGresult *result);
 
 /*
  * True while it is, and libpq must not be asked: it has a session that is up already, with
  * traffic of ours on it, or one that waits for its turn. The functions are to answer as libpq's
  * do while a connect is in progress.
  */
-bool handshake_unready(const struct session *session);
-bool handshake_hides(const PGconn *conn);
+bool async_unready(const struct session *session);
+bool async_hides(const PGconn *conn);
 
 /* A function failed for that: PQerrorMessage says `why`, a constant, up to the next step. */
-void handshake_fail(const PGconn *conn, const char *why);
+void async_fail(const PGconn *conn, const char *why);
 /* What PQerrorMessage says for that; NULL: what libpq says. */
-const char *handshake_error(const PGconn *conn);
+const char *async_error(const PGconn *conn);
 
 /*
  * PQenterPipelineMode, PQexitPipelineMode and PQpipelineStatus while it is in progress: false
  * if none is. libpq allows it, but then no connect succeeds; ours goes on without.
  */
-bool handshake_set_pipeline(const PGconn *conn, bool on);
-bool handshake_pipeline(const PGconn *conn, bool *on);
+bool async_set_pipeline(const PGconn *conn, bool on);
+bool async_pipeline(const PGconn *conn, bool *on);
 
 /*
  * What the program does to a connection while its connect is in progress: false if none
@@ -84,26 +84,26 @@ bool handshake_pipeline(const PGconn *conn, bool *on);
  *
  * PQsetNoticeReceiver: what was there before is said, never a receiver of ours.
  */
-bool handshake_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
-                        PQnoticeReceiver *before);
+bool async_receiver(PGconn *conn, PQnoticeReceiver receiver, void *arg,
+                    PQnoticeReceiver *before);
 /* PQsetNoticeProcessor. */
-bool handshake_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
-                         PQnoticeProcessor *before);
-/* PQresetStart; PQresetPoll is handshake_poll then. */
-bool handshake_reset_start(PGconn *conn, int *started);
+bool async_processor(PGconn *conn, PQnoticeProcessor processor, void *arg,
+                     PQnoticeProcessor *before);
+/* PQresetStart; PQresetPoll is async_poll then. */
+bool async_reset_start(PGconn *conn, int *started);
 /*
  * The same for one that was refused: it asks the pool again. `caller` is the program's
  * return address. False: it is no such one, or was refused in a process that forked this
  * one, and is libpq's alone.
  */
-bool handshake_retry(PGconn *conn, const void *caller, int *started);
+bool async_retry(PGconn *conn, const void *caller, int *started);
 /* PQreset: blocks until the connect, begun anew, is over. */
-bool handshake_reset(PGconn *conn);
+bool async_reset(PGconn *conn);
 
 /* `session`, in its handshake, will not be lent again. */
-void handshake_taint(struct session *session, enum drop_reason why);
+void async_taint(struct session *session, enum drop_reason why);
 
 /* Child of a fork: the connect is the parent's. Does not allocate. */
-void handshake_fork_child(struct session *session);
+void async_fork_child(struct session *session);
 
 #endif

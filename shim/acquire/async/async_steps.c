@@ -34,8 +34,9 @@
 /* Under the pool's lock, by whoever grants. */
 static void ring(struct pool_waiter *waiter)
 {
-	struct handshake *h =
-		(struct handshake *)((char *)waiter - offsetof(struct handshake, waiter));
+	struct async_connect *h =
+		(struct async_connect *)((char *)waiter -
+	                                 offsetof(struct async_connect, waiter));
 
 	lease_place(h->lease, true);
 	wakeup_ring(&h->shown.wakeup);
@@ -48,7 +49,7 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 {
 	const struct lease_origin origin = {
 		.now_ns = clock_monotonic_ns(), .stack = a->stack, .at_exit = a->at_exit};
-	struct handshake *h = session->spare;
+	struct async_connect *h = session->spare;
 
 	if (h == NULL) {
 		h = malloc(sizeof(*h));
@@ -73,13 +74,13 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 
 void steps_end(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	session->handshake = NULL;
 	session->vanished = NULL;
 	turn_leave(h);
-	opening_detach(&h->connecting.opening);
-	connecting_forget(&h->connecting);
+	notices_detach(&h->connecting.opening);
+	async_conn_forget(&h->connecting);
 	shown_own(&h->shown);
 	lending_answered(&h->a);
 	session->spare = h;
@@ -105,11 +106,11 @@ static PostgresPollingStatusType succeed(struct session *session)
 
 static PostgresPollingStatusType fail_open(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	int error = session->error;
 
-	journal_open_failed(h->a.lender, session->libpq->PQerrorMessage(session->conn),
-	                    clock_monotonic_ns() - h->connecting.began_ns);
+	log_event_open_failed(h->a.lender, session->libpq->PQerrorMessage(session->conn),
+	                      clock_monotonic_ns() - h->connecting.began_ns);
 	pool_open_failed(&h->a.lender->pool);
 	steps_let_go(session);
 	errno = error;
@@ -126,19 +127,20 @@ void steps_refuse(struct session *session, char *message)
 	lease_fail(&session->lease);
 	session->refusal = message;
 	session->vanished = lending_forget_refused;
-	connecting_give_up(session->libpq, session->conn);
+	async_conn_give_up(session->libpq, session->conn);
 }
 
 static PostgresPollingStatusType refuse(struct session *session)
 {
-	struct handshake *h = session->handshake;
-	struct postmortem p;
+	struct async_connect *h = session->handshake;
+	struct exhaustion_report p;
 	char *message;
 
-	postmortem_make(&p, h->a.lender, clock_monotonic_ns() - h->a.began_ns, WAITER_IN_STEPS);
+	exhaustion_report_make(&p, h->a.lender, clock_monotonic_ns() - h->a.began_ns,
+	                       WAITER_IN_STEPS);
 	message = refusal_message(&p);
-	postmortem_log(&p);
-	postmortem_end(&p);
+	exhaustion_report_log(&p);
+	exhaustion_report_end(&p);
 	steps_refuse(session, message);
 	return PGRES_POLLING_FAILED;
 }
@@ -149,14 +151,14 @@ void steps_refuse_by(struct session *session, int error)
 	char *message = refusal_by_error(lender, error);
 
 	if (message != NULL) {
-		journal_open_failed(lender, message, 0);
+		log_event_open_failed(lender, message, 0);
 	}
 	steps_refuse(session, message);
 }
 
 PostgresPollingStatusType steps_rest(struct session *session, PostgresPollingStatusType wants)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	int fd = session->libpq->PQsocket(session->conn);
 	struct fd_id id;
 	struct stat st;
@@ -179,10 +181,10 @@ PostgresPollingStatusType steps_rest(struct session *session, PostgresPollingSta
 /* Begins the connection anew in the room that is ours. */
 static PostgresPollingStatusType renew(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	h->state = OPENING;
-	if (!connecting_anew(&h->connecting, session)) {
+	if (!async_conn_anew(&h->connecting, session)) {
 		session->error = errno;
 		return fail_open(session);
 	}
@@ -191,13 +193,13 @@ static PostgresPollingStatusType renew(struct session *session)
 
 static PostgresPollingStatusType opened(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	session->flight = FLIGHT_NONE;
 	session->proven_ns = clock_monotonic_ns();
-	opening_detach(&h->connecting.opening);
+	notices_detach(&h->connecting.opening);
 	if (session->taint == DROP_NONE) {
-		session->taint = opening_verdict(&h->connecting.opening);
+		session->taint = notices_verdict(&h->connecting.opening);
 	}
 	session->seen = h->connecting.opening.seen;
 	session_note_connection(session);
@@ -209,7 +211,7 @@ static PostgresPollingStatusType opened(struct session *session)
 /* Room for one more attempt, where our own idle sessions may have been in the way. */
 static bool may_try_again(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	session->seen = h->connecting.opening.seen;
 	if (h->made_room || !lending_wants_room(session)) {
@@ -223,13 +225,13 @@ static bool may_try_again(struct session *session)
 /* A callback has forked, and this is the child. */
 static bool is_of_parent(const struct session *session)
 {
-	return session->owner != self_pid();
+	return session->owner != pid_self();
 }
 
 static PostgresPollingStatusType go_on_opening(struct session *session)
 {
-	struct handshake *h = session->handshake;
-	PostgresPollingStatusType wants = connecting_poll(&h->connecting, session);
+	struct async_connect *h = session->handshake;
+	PostgresPollingStatusType wants = async_conn_poll(&h->connecting, session);
 
 	session->error = errno;
 	if (is_of_parent(session)) {
@@ -242,7 +244,7 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 	if (wants != PGRES_POLLING_FAILED) {
 		return steps_rest(session, wants);
 	}
-	if (connecting_was_hung_up(&h->connecting) || may_try_again(session)) {
+	if (async_conn_was_hung_up(&h->connecting) || may_try_again(session)) {
 		return renew(session);
 	}
 	return fail_open(session);
@@ -251,18 +253,18 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 /* The room is free: lets the withheld connection go on. */
 static PostgresPollingStatusType release_withheld(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	h->state = OPENING;
 	shown_own(&h->shown);
-	return connecting_release(&h->connecting, session) ? go_on_opening(session)
+	return async_conn_release(&h->connecting, session) ? go_on_opening(session)
 	                                                   : renew(session);
 }
 
 /* ---- clearing -------------------------------------------------------------------- */
 
 /* Without a time to be woken at there is no looking for it again and again. */
-static bool other_is_gone(struct handshake *h)
+static bool other_is_gone(struct async_connect *h)
 {
 	if (!session_gone(h->other) && clock_monotonic_ns() < h->deadline_ns &&
 	    h->shown.wakeup.timed) {
@@ -275,7 +277,7 @@ static bool other_is_gone(struct handshake *h)
 
 static PostgresPollingStatusType go_on_clearing(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	uint64_t now_ns = clock_monotonic_ns();
 
 	if (other_is_gone(h)) {
@@ -286,7 +288,7 @@ static PostgresPollingStatusType go_on_clearing(struct session *session)
 	return steps_rest(session, PGRES_POLLING_READING);
 }
 
-void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why)
+void steps_clear(struct async_connect *h, struct pool_slot *slot, enum drop_reason why)
 {
 	h->other = session_of_slot(slot);
 	if (h->other->conn != NULL) {
@@ -304,25 +306,25 @@ void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason w
 /* ---- waiting --------------------------------------------------------------------- */
 
 /* Looks whether others have given up what they have, and when to do so again. */
-static uint64_t next_look(const struct handshake *h, uint64_t now_ns)
+static uint64_t next_look(const struct async_connect *h, uint64_t now_ns)
 {
 	uint64_t next_ns;
 
 	turns_look(h->a.lender, now_ns, &next_ns);
-	return waiting_next_look(next_ns < h->deadline_ns ? next_ns : h->deadline_ns, now_ns);
+	return wait_next_look(next_ns < h->deadline_ns ? next_ns : h->deadline_ns, now_ns);
 }
 
 static PostgresPollingStatusType go_on_waiting(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	struct pool *pool = &h->a.lender->pool;
 	uint64_t now_ns = clock_monotonic_ns();
 	enum pool_grant grant = pool_granted(pool, &h->waiter);
 
 	if (grant == POOL_FULL && now_ns < h->deadline_ns) {
 		if (wakeup_is_due(&h->shown.wakeup)) {
-			watchdog_look(now_ns);
-			watchdog_look_at(h->a.lender, now_ns);
+			long_hold_look(now_ns);
+			long_hold_look_at(h->a.lender, now_ns);
 			wakeup_set(&h->shown.wakeup, next_look(h, now_ns));
 			/* It may have been rung just before it was set. */
 			grant = pool_granted(pool, &h->waiter);
@@ -334,7 +336,7 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 	grant = pool_leave(pool, &h->waiter);
 	h->turn.waits = false;
 	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
-	tally_waited(h->a.queued_ns);
+	counters_waited(h->a.queued_ns);
 	status_waited(pool->row, h->a.queued_ns, grant != POOL_FULL);
 	switch (grant) {
 	case POOL_FULL:
@@ -353,7 +355,7 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 
 void steps_queue(struct session *session, bool again)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	struct pool *pool = &h->a.lender->pool;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t look_ns;
@@ -361,7 +363,7 @@ void steps_queue(struct session *session, bool again)
 	h->state = WAITING;
 	h->turn.waits = true;
 	h->deadline_ns = (again ? now_ns : h->a.began_ns) + lending_settings.timeout_ns;
-	journal_wait(h->a.lender, pool_count(pool));
+	log_event_wait(h->a.lender, pool_count(pool));
 	if (again) {
 		pool_acquire_again(pool, now_ns, &h->waiter, ring);
 	} else {
@@ -369,7 +371,7 @@ void steps_queue(struct session *session, bool again)
 	}
 	look_ns = next_look(h, now_ns);
 	/* It was made to be due by then. */
-	if (again || look_ns < waiting_next_look(h->deadline_ns, now_ns)) {
+	if (again || look_ns < wait_next_look(h->deadline_ns, now_ns)) {
 		wakeup_set(&h->shown.wakeup, look_ns);
 	}
 	/* At once, by others meanwhile, or just before the wakeup was set. */
@@ -381,11 +383,11 @@ void steps_queue(struct session *session, bool again)
 /* What is left of what it had, which is given to another connect. */
 static void forget_lost(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	if (h->state == CHECKING) {
-		journal_session_close(session, DROP_ABANDONED);
-		scope_close(session);
+		log_event_session_close(session, DROP_ABANDONED);
+		cancel_scope_close(session);
 		reset_hand_out(session);
 	} else if (h->state == CLEARING) {
 		lending_write_off(h->other);
@@ -396,7 +398,7 @@ static void forget_lost(struct session *session)
 
 enum steps_held steps_hold(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	if (turn_go(h)) {
 		return STEPS_HELD;
@@ -418,8 +420,8 @@ enum steps_held steps_hold(struct session *session)
 static PostgresPollingStatusType replace(struct session *session, enum drop_reason why)
 {
 	lending_unfit(session, why);
-	journal_session_close(session, why);
-	scope_close(session);
+	log_event_session_close(session, why);
+	cancel_scope_close(session);
 	reset_hand_out(session);
 	return renew(session);
 }
@@ -436,16 +438,16 @@ static PostgresPollingStatusType await_answer(struct session *session)
 
 static PostgresPollingStatusType go_on_checking(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 	enum check_step step;
 	enum drop_reason why;
 
-	connecting_note(&h->connecting, session);
+	async_conn_note(&h->connecting, session);
 	step = reset_check_more(session, &lending_settings.care, clock_monotonic_ns(), &why);
 	if (step == CHECK_UNFIT) {
 		return replace(session, why);
 	}
-	connecting_forget(&h->connecting);
+	async_conn_forget(&h->connecting);
 	if (step == CHECK_PENDING) {
 		return await_answer(session);
 	}
@@ -457,7 +459,7 @@ static PostgresPollingStatusType go_on_checking(struct session *session)
 
 PostgresPollingStatusType steps_poll(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	session->error = errno;
 	h->polled = true;
@@ -485,11 +487,11 @@ PostgresPollingStatusType steps_poll(struct session *session)
 /* A checked session is given up for a connection that nobody has used. */
 static void give_up_checked(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	if (h->state == CHECKING) {
-		journal_session_close(session, DROP_PROGRAM_RESET);
-		scope_close(session);
+		log_event_session_close(session, DROP_PROGRAM_RESET);
+		cancel_scope_close(session);
 		reset_hand_out(session);
 	}
 	h->state = OPENING;
@@ -498,7 +500,7 @@ static void give_up_checked(struct session *session)
 
 bool steps_restart(struct session *session, bool told)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	if (steps_hold(session) == STEPS_REFUSED) {
 		return false;
@@ -512,7 +514,7 @@ bool steps_restart(struct session *session, bool told)
 		return true;
 	}
 	give_up_checked(session);
-	if (!connecting_anew(&h->connecting, session)) {
+	if (!async_conn_anew(&h->connecting, session)) {
 		session->error = errno;
 		fail_open(session);
 		return false;
@@ -533,10 +535,10 @@ bool steps_restart(struct session *session, bool told)
 
 void steps_reset(struct session *session)
 {
-	struct handshake *h = session->handshake;
+	struct async_connect *h = session->handshake;
 
 	give_up_checked(session);
-	opening_again(&h->connecting.opening);
+	notices_again(&h->connecting.opening);
 	h->connecting.began_ns = clock_monotonic_ns();
 	session->check.mode_is_ours = false;
 	session->libpq->PQreset(session->conn);

@@ -14,22 +14,22 @@
 
 enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED };
 
-struct handshake {
+struct async_connect {
 	enum handshake_state state;
 	struct acquisition a; /* ended with the handshake */
-	struct connecting connecting;
+	struct async_conn connecting;
 	struct pool_waiter waiter;
 	struct pool_turn turn; /* and what async_turns.h needs for it: */
 	struct lease *lease;
 	PostgresPollingStatusType wants; /* what the program was told to wait for, at */
 	int rest_fd;
 	struct fd_id rest_id;
-	struct session *other; /* CLEARING: whose end is awaited; it still has the room */
-	uint64_t deadline_ns;  /* of WAITING, then of CLEARING */
-	uint64_t cleared_ns;   /* when CLEARING began */
-	struct shown shown;    /* a wakeup in WAITING, CLEARING and RENEWED */
-	bool polled;           /* the program has called PQconnectPoll */
-	bool pipeline;         /* what PQpipelineStatus says meanwhile */
+	struct session *other;     /* CLEARING: whose end is awaited; it still has the room */
+	uint64_t deadline_ns;      /* of WAITING, then of CLEARING */
+	uint64_t cleared_ns;       /* when CLEARING began */
+	struct shown_socket shown; /* a wakeup in WAITING, CLEARING and RENEWED */
+	bool polled;               /* the program has called PQconnectPoll */
+	bool pipeline;             /* what PQpipelineStatus says meanwhile */
 	const char *error; /* of a function that needs a connection which is up; else NULL */
 	bool made_room;    /* our idle sessions were closed for it, once */
 };
@@ -60,7 +60,7 @@ void steps_refuse_by(struct session *session, int error);
  */
 void steps_queue(struct session *session, bool again);
 /* Closes the session in `slot`, whose room is ours, and begins to await its end. */
-void steps_clear(struct handshake *h, struct pool_slot *slot, enum drop_reason why);
+void steps_clear(struct async_connect *h, struct pool_slot *slot, enum drop_reason why);
 
 /*
  * The end of a call that leaves it to the program to go on, when its descriptor is ready for

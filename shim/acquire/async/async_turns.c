@@ -27,14 +27,14 @@ struct losses {
 	struct loss of[TOLD_MAX];
 };
 
-static struct pool *pool_of(const struct handshake *h)
+static struct pool *pool_of(const struct async_connect *h)
 {
 	return &h->a.lender->pool;
 }
 
 /* ---- of one connect ------------------------------------------------------------------ */
 
-void turn_take(struct handshake *h)
+void turn_take(struct async_connect *h)
 {
 	h->turn.waiter = &h->waiter;
 	h->turn.busy = true;
@@ -53,14 +53,14 @@ static void take_out_locked(struct pool *pool, struct pool_turn *turn)
 	}
 }
 
-void turn_leave(struct handshake *h)
+void turn_leave(struct async_connect *h)
 {
 	lock_take(&pool_of(h)->lock);
 	take_out_locked(pool_of(h), &h->turn);
 	lock_drop(&pool_of(h)->lock);
 }
 
-bool turn_go(struct handshake *h)
+bool turn_go(struct async_connect *h)
 {
 	bool lost;
 
@@ -72,7 +72,7 @@ bool turn_go(struct handshake *h)
 	return !lost;
 }
 
-void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd,
+void turn_rest(struct async_connect *h, PostgresPollingStatusType wants, int fd,
                const struct fd_id *id)
 {
 	h->wants = wants;
@@ -85,13 +85,13 @@ void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd,
 
 /* ---- of all of a pool ------------------------------------------------------------------ */
 
-static struct handshake *handshake_of(struct pool_turn *turn)
+static struct async_connect *handshake_of(struct pool_turn *turn)
 {
-	return (struct handshake *)((char *)turn - offsetof(struct handshake, turn));
+	return (struct async_connect *)((char *)turn - offsetof(struct async_connect, turn));
 }
 
 /* What its program has been told to wait for is there, or there is nothing any more. */
-static bool can_go_on(const struct handshake *h)
+static bool can_go_on(const struct async_connect *h)
 {
 	struct pollfd p = {.fd = h->rest_fd,
 	                   .events = h->wants == PGRES_POLLING_WRITING ? POLLOUT : POLLIN};
@@ -101,7 +101,7 @@ static bool can_go_on(const struct handshake *h)
 }
 
 /* The server is to see the end of what is under way, and so is the program. */
-static void cut_off(const struct handshake *h)
+static void cut_off(const struct async_connect *h)
 {
 	struct stat st;
 
@@ -111,7 +111,7 @@ static void cut_off(const struct handshake *h)
 }
 
 /* Takes from it what it has, and gives that to the first in line. */
-static void lose_locked(struct pool *pool, struct handshake *h, struct losses *losses)
+static void lose_locked(struct pool *pool, struct async_connect *h, struct losses *losses)
 {
 	enum pool_grant had = h->turn.waits ? h->waiter.grant : POOL_OPEN;
 
@@ -138,7 +138,7 @@ bool turns_look(struct lender *lender, uint64_t now_ns, uint64_t *next_ns)
 	*next_ns = DEADLINE_NEVER;
 	lock_take(&pool->lock);
 	DL_FOREACH_SAFE (pool->turns, turn, after) {
-		struct handshake *h = handshake_of(turn);
+		struct async_connect *h = handshake_of(turn);
 		bool in_line = turn->waits && turn->waiter->grant == POOL_FULL;
 
 		any = any || !in_line;
@@ -157,8 +157,8 @@ bool turns_look(struct lender *lender, uint64_t now_ns, uint64_t *next_ns)
 	}
 	lock_drop(&pool->lock);
 	for (unsigned i = 0; i < losses.count; i++) {
-		journal_turn_lost(lender, losses.of[i].tid, losses.of[i].begun_ns, now_ns,
-		                  losses.of[i].stack);
+		log_event_turn_lost(lender, losses.of[i].tid, losses.of[i].begun_ns, now_ns,
+		                    losses.of[i].stack);
 	}
 	return any;
 }
@@ -170,7 +170,7 @@ void turns_wake(struct lender *lender, uint64_t now_ns)
 
 	lock_take(&pool->lock);
 	DL_FOREACH (pool->turns, turn) {
-		const struct handshake *h = handshake_of(turn);
+		const struct async_connect *h = handshake_of(turn);
 
 		if (!turn->busy && h->state == CHECKING &&
 		    now_ns >= session_of_lease(h->lease)->check.deadline_ns) {

@@ -21,17 +21,17 @@
 #include "pool/registry.h"
 
 /* From take to leave the turn can be lost; not while its program is in a step, as at first. */
-void turn_take(struct handshake *h);
-void turn_leave(struct handshake *h);
+void turn_take(struct async_connect *h);
+void turn_leave(struct async_connect *h);
 
 /* Before a step, and before it is given up: false if it was lost. */
-bool turn_go(struct handshake *h);
+bool turn_go(struct async_connect *h);
 
 /*
  * After a step: the program is to go on when `fd`, which is the file `id`, is ready for what it
  * `wants`.
  */
-void turn_rest(struct handshake *h, PostgresPollingStatusType wants, int fd,
+void turn_rest(struct async_connect *h, PostgresPollingStatusType wants, int fd,
                const struct fd_id *id);
 
 /*

@@ -26,7 +26,7 @@ static void follow(const struct acquisition *a, PGconn *conn)
 	lease_pend(&session->lease, &origin, false);
 }
 
-PGconn *passing_start(const struct acquisition *a, const struct connect_call *call)
+PGconn *async_unpooled_start(const struct acquisition *a, const struct connect_call *call)
 {
 	PGconn *conn;
 
@@ -59,11 +59,11 @@ static void arrive(struct session *session)
 	session_note_connection(session);
 	session->proven_ns = clock_monotonic_ns();
 	lending_show(session);
-	journal_session_open(session, session->proven_ns - a.began_ns);
+	log_event_session_open(session, session->proven_ns - a.began_ns);
 	lending_begin(&a, session);
 }
 
-bool passing_over(const PGconn *conn)
+bool async_unpooled_over(const PGconn *conn)
 {
 	struct lease *lease;
 	struct session *session;
@@ -80,7 +80,7 @@ bool passing_over(const PGconn *conn)
 	return true;
 }
 
-void passing_abandon(struct session *session)
+void async_unpooled_abandon(struct session *session)
 {
 	const struct libpq *libpq = session->libpq;
 	PGconn *conn = session->conn;

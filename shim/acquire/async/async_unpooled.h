@@ -18,15 +18,15 @@
 #include "key/conninfo.h"
 
 /* PQconnectStart for an acquisition without a lender, which stays the caller's to end. */
-PGconn *passing_start(const struct acquisition *a, const struct connect_call *call);
+PGconn *async_unpooled_start(const struct acquisition *a, const struct connect_call *call);
 
 /*
  * After a step that was the last one of its kind: if `conn` is passing a lease begins, or it is
  * forgotten, by its status. False: it is not passing.
  */
-bool passing_over(const PGconn *conn);
+bool async_unpooled_over(const PGconn *conn);
 
 /* The program finishes the connection before. */
-void passing_abandon(struct session *session);
+void async_unpooled_abandon(struct session *session);
 
 #endif

@@ -8,24 +8,24 @@
 
 #include "session/socket/epoll_registrations.h"
 
-void shown_init(struct shown *shown)
+void shown_init(struct shown_socket *shown)
 {
-	*shown = (struct shown){.number = -1, .own_fd = -1, .wakeup = WAKEUP_NONE};
+	*shown = (struct shown_socket){.number = -1, .own_fd = -1, .wakeup = WAKEUP_NONE};
 }
 
 /* Puts another file at the number, and has what watched the one before watch that. */
 static bool exchange(int number, int by)
 {
-	struct events_taken taken;
+	struct epoll_taken taken;
 	bool done;
 
-	events_take(number, number, &taken);
+	epoll_take(number, number, &taken);
 	done = dup3(by, number, O_CLOEXEC) == number;
-	events_put(number, &taken);
+	epoll_put(number, &taken);
 	return done;
 }
 
-bool shown_wakeup(struct shown *shown, int number, uint64_t at_ns)
+bool shown_wakeup(struct shown_socket *shown, int number, uint64_t at_ns)
 {
 	int copy = fcntl(number, F_DUPFD_CLOEXEC, 0);
 	int own = copy >= 0 ? fd_move_up(copy) : -1;
@@ -53,14 +53,14 @@ bool shown_wakeup(struct shown *shown, int number, uint64_t at_ns)
 }
 
 /* The program may have closed it, and have something else there. */
-static bool is_at_number(const struct shown *shown)
+static bool is_at_number(const struct shown_socket *shown)
 {
 	struct stat st;
 
 	return fd_is(shown->number, &shown->wakeup.shown.id, &st);
 }
 
-void shown_own(struct shown *shown)
+void shown_own(struct shown_socket *shown)
 {
 	struct stat st;
 
@@ -71,7 +71,7 @@ void shown_own(struct shown *shown)
 	shown_forget(shown);
 }
 
-void shown_forget(struct shown *shown)
+void shown_forget(struct shown_socket *shown)
 {
 	struct stat st;
 

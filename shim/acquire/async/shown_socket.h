@@ -23,29 +23,30 @@
 #include "acquire/async/wakeup_socket.h"
 #include "base/fd.h"
 
-struct shown {
+struct shown_socket {
 	int number;       /* where the wakeup is shown */
 	int own_fd;       /* the connection's own socket meanwhile; -1 = it is shown itself */
 	struct fd_id own; /* that */
-	struct wakeup wakeup; /* see wakeup_socket.h; it is there as long as it is shown */
+	struct wakeup_socket
+		wakeup; /* see wakeup_socket.h; it is there as long as it is shown */
 };
 
-void shown_init(struct shown *shown);
+void shown_init(struct shown_socket *shown);
 
 /*
  * Shows a wakeup, set to `at_ns`, in place of the socket `number`. False: no descriptors to be
  * had, errno says why.
  */
-bool shown_wakeup(struct shown *shown, int number, uint64_t at_ns);
-static inline bool shown_is_wakeup(const struct shown *shown)
+bool shown_wakeup(struct shown_socket *shown, int number, uint64_t at_ns);
+static inline bool shown_is_wakeup(const struct shown_socket *shown)
 {
 	return shown->own_fd >= 0;
 }
 
 /* Shows the connection's own socket again, if it is not shown. */
-void shown_own(struct shown *shown);
+void shown_own(struct shown_socket *shown);
 
 /* The PGconn was freed past us, or in the child of a fork: closes what is ours alone. */
-void shown_forget(struct shown *shown);
+void shown_forget(struct shown_socket *shown);
 
 #endif

@@ -152,7 +152,7 @@ static bool send_late(int from, int to, uint64_t at_ns)
 	       send(from, bytes, 1, MSG_NOSIGNAL) == 1;
 }
 
-void wakeup_set(struct wakeup *wakeup, uint64_t at_ns)
+void wakeup_set(struct wakeup_socket *wakeup, uint64_t at_ns)
 {
 	if (!wakeup->timed || !is_ours(&wakeup->shown)) {
 		return;
@@ -171,7 +171,7 @@ void wakeup_set(struct wakeup *wakeup, uint64_t at_ns)
 /* ---- making and ringing --------------------------------------------------------------- */
 
 /* False: there is no loopback interface, or the kernel does not pace. */
-static bool make_timed(struct wakeup *wakeup, uint64_t at_ns)
+static bool make_timed(struct wakeup_socket *wakeup, uint64_t at_ns)
 {
 	*wakeup = WAKEUP_NONE;
 	wakeup->timed = true;
@@ -186,7 +186,7 @@ static bool make_timed(struct wakeup *wakeup, uint64_t at_ns)
 	return true;
 }
 
-static bool make_pair(struct wakeup *wakeup)
+static bool make_pair(struct wakeup_socket *wakeup)
 {
 	int ends[2];
 
@@ -201,25 +201,25 @@ static bool make_pair(struct wakeup *wakeup)
 	return false;
 }
 
-bool wakeup_make(struct wakeup *wakeup, uint64_t at_ns)
+bool wakeup_make(struct wakeup_socket *wakeup, uint64_t at_ns)
 {
 	return make_timed(wakeup, at_ns) || make_pair(wakeup);
 }
 
-void wakeup_close(struct wakeup *wakeup)
+void wakeup_close(struct wakeup_socket *wakeup)
 {
 	close_ours(&wakeup->shown);
 	close_ours(&wakeup->sender);
 }
 
-void wakeup_ring(const struct wakeup *wakeup)
+void wakeup_ring(const struct wakeup_socket *wakeup)
 {
 	if (is_ours(&wakeup->shown)) {
 		shutdown(wakeup->shown.fd, SHUT_RD);
 	}
 }
 
-bool wakeup_is_due(const struct wakeup *wakeup)
+bool wakeup_is_due(const struct wakeup_socket *wakeup)
 {
 	struct pollfd p = {.fd = wakeup->shown.fd, .events = POLLIN};
 

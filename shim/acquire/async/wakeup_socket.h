@@ -30,7 +30,7 @@ struct wakeup_end {
 	struct fd_id id;
 };
 
-struct wakeup {
+struct wakeup_socket {
 	struct wakeup_end shown;
 	struct wakeup_end sender;
 	bool timed; /* it can be set to a time */
@@ -38,25 +38,25 @@ struct wakeup {
 
 /* No descriptors yet. */
 #define WAKEUP_NONE                                                                            \
-	(struct wakeup)                                                                        \
+	(struct wakeup_socket)                                                                 \
 	{                                                                                      \
 		.shown.fd = -1, .sender.fd = -1                                                \
 	}
 
 /* Makes one that is set. False: no descriptors to be had, errno says why; nothing is open. */
-bool wakeup_make(struct wakeup *wakeup, uint64_t at_ns);
-void wakeup_close(struct wakeup *wakeup);
+bool wakeup_make(struct wakeup_socket *wakeup, uint64_t at_ns);
+void wakeup_close(struct wakeup_socket *wakeup);
 
 /*
  * Readable at CLOCK_MONOTONIC `at_ns`, perhaps before, instead of any time set before, and
  * not rung. A ring in the same instant may be lost: ask after it whether there was one.
  */
-void wakeup_set(struct wakeup *wakeup, uint64_t at_ns);
+void wakeup_set(struct wakeup_socket *wakeup, uint64_t at_ns);
 
 /* Readable from now on, until it is set. */
-void wakeup_ring(const struct wakeup *wakeup);
+void wakeup_ring(const struct wakeup_socket *wakeup);
 
 /* Is it? */
-bool wakeup_is_due(const struct wakeup *wakeup);
+bool wakeup_is_due(const struct wakeup_socket *wakeup);
 
 #endif

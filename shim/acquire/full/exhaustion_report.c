@@ -18,23 +18,24 @@
 /* How often a pool is looked at while threads wait for it. */
 #define SUSPECT_EVERY_NS (NS_PER_SEC / 2)
 
-static enum holder_thread thread_of(const struct lease *lease, enum postmortem_waiter waiter)
+static enum holder_thread thread_of(const struct lease *lease,
+                                    enum exhaustion_report_waiter waiter)
 {
 	/* The caller's own thread is out of the line already. */
-	if (waiter != WAITER_IN_STEPS && lease->tid == self_tid()) {
+	if (waiter != WAITER_IN_STEPS && lease->tid == tid_self()) {
 		return THREAD_WAITS;
 	}
 	if (deadlock_is_blocked(lease->tid)) {
 		return THREAD_WAITS;
 	}
-	if (tgkill(self_pid(), lease->tid, 0) != 0 && errno == ESRCH) {
+	if (tgkill(pid_self(), lease->tid, 0) != 0 && errno == ESRCH) {
 		return THREAD_ENDED;
 	}
 	return THREAD_AT_LARGE;
 }
 
 /* Of all leases, those of the pool come to stand at the front. */
-static void select_holders(struct postmortem *p)
+static void select_holders(struct exhaustion_report *p)
 {
 	const char *label = p->lender->identity->label;
 
@@ -45,12 +46,12 @@ static void select_holders(struct postmortem *p)
 	}
 }
 
-void postmortem_make(struct postmortem *p, struct lender *lender, uint64_t waited_ns,
-                     enum postmortem_waiter waiter)
+void exhaustion_report_make(struct exhaustion_report *p, struct lender *lender,
+                            uint64_t waited_ns, enum exhaustion_report_waiter waiter)
 {
 	struct lease_totals totals;
 
-	*p = (struct postmortem){.lender = lender, .waiter = waiter};
+	*p = (struct exhaustion_report){.lender = lender, .waiter = waiter};
 	p->counts = pool_count(&lender->pool);
 	p->holders = lease_holders(&p->mapped, &totals);
 	if (p->holders != NULL) {
@@ -63,10 +64,10 @@ void postmortem_make(struct postmortem *p, struct lender *lender, uint64_t waite
 	for (size_t i = 0; i < p->count; i++) {
 		exhaustion_add(&p->known, &p->holders[i], thread_of(&p->holders[i], waiter));
 	}
-	p->verdict = verdict_of(&p->known);
+	p->verdict = exhaustion_cause_of(&p->known);
 }
 
-void postmortem_end(struct postmortem *p)
+void exhaustion_report_end(struct exhaustion_report *p)
 {
 	lease_snapshot_free(p->holders, p->mapped);
 	p->holders = NULL;
@@ -80,53 +81,53 @@ static bool is_due(atomic_uint_fast64_t *due_ns, uint64_t now_ns, uint64_t every
 	return now_ns >= due && atomic_compare_exchange_strong(due_ns, &due, now_ns + every_ns);
 }
 
-static void log_holders(const struct postmortem *p)
+static void log_holders(const struct exhaustion_report *p)
 {
 	if (!is_due(&p->lender->holders_due_ns, p->known.now_ns, HOLDERS_EVERY_NS)) {
 		return;
 	}
 	for (size_t i = 0; i < p->count && i < HOLDERS_LOGGED; i++) {
-		journal_holder(&p->holders[i], thread_of(&p->holders[i], p->waiter),
-		               p->known.now_ns);
+		log_event_holder(&p->holders[i], thread_of(&p->holders[i], p->waiter),
+		                 p->known.now_ns);
 	}
 }
 
-void postmortem_log(const struct postmortem *p)
+void exhaustion_report_log(const struct exhaustion_report *p)
 {
-	journal_timeout(p->lender, p->counts, &p->known, p->verdict);
+	log_event_timeout(p->lender, p->counts, &p->known, p->verdict);
 	log_holders(p);
 }
 
-void postmortem_suspect(struct lender *lender, uint64_t waited_ns)
+void exhaustion_report_suspect(struct lender *lender, uint64_t waited_ns)
 {
-	struct postmortem p;
+	struct exhaustion_report p;
 
 	if (atomic_load(&lender->suspected) ||
 	    !is_due(&lender->suspect_due_ns, clock_monotonic_ns(), SUSPECT_EVERY_NS)) {
 		return;
 	}
-	postmortem_make(&p, lender, waited_ns, WAITER_BLOCKED);
-	if (p.verdict == VERDICT_SELF_DEADLOCK && !atomic_exchange(&lender->suspected, true)) {
-		journal_suspected_deadlock(lender, p.counts, waited_ns);
+	exhaustion_report_make(&p, lender, waited_ns, WAITER_BLOCKED);
+	if (p.verdict == CAUSE_SELF_DEADLOCK && !atomic_exchange(&lender->suspected, true)) {
+		log_event_suspected_deadlock(lender, p.counts, waited_ns);
 		log_holders(&p);
 	}
-	postmortem_end(&p);
+	exhaustion_report_end(&p);
 }
 
-bool postmortem_all_own(struct lender *lender, uint64_t waited_ns)
+bool exhaustion_report_all_own(struct lender *lender, uint64_t waited_ns)
 {
-	struct postmortem p;
+	struct exhaustion_report p;
 	uint32_t own = 0;
 
-	postmortem_make(&p, lender, waited_ns, WAITER_BLOCKED);
+	exhaustion_report_make(&p, lender, waited_ns, WAITER_BLOCKED);
 	for (size_t i = 0; i < p.count; i++) {
-		own += p.holders[i].open && p.holders[i].tid == self_tid();
+		own += p.holders[i].open && p.holders[i].tid == tid_self();
 	}
-	postmortem_end(&p);
+	exhaustion_report_end(&p);
 	return own == p.known.in_use;
 }
 
-void postmortem_relieve(struct lender *lender)
+void exhaustion_report_relieve(struct lender *lender)
 {
 	atomic_store(&lender->suspected, false);
 }

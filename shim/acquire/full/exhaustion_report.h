@@ -18,15 +18,15 @@
 #include "pool/registry.h"
 #include "trace/lease/lease.h"
 
-enum postmortem_waiter {
+enum exhaustion_report_waiter {
 	WAITER_IN_STEPS, /* its thread goes on meanwhile, and may release what it holds */
 	WAITER_BLOCKED,
 	WAITER_DOOMED /* blocked, and no release can come: see deadlock.h */
 };
 
-struct postmortem {
+struct exhaustion_report {
 	struct lender *lender;
-	enum postmortem_waiter waiter;
+	enum exhaustion_report_waiter waiter;
 	struct pool_counts counts;
 	struct exhaustion known;
 	enum verdict verdict;
@@ -38,31 +38,31 @@ struct postmortem {
 
 /*
  * Looks into the pool that the calling thread has waited for, in vain so far. To be ended
- * by postmortem_end. Only the leases that this process began are known.
+ * by exhaustion_report_end. Only the leases that this process began are known.
  */
-void postmortem_make(struct postmortem *p, struct lender *lender, uint64_t waited_ns,
-                     enum postmortem_waiter waiter);
-void postmortem_end(struct postmortem *p);
+void exhaustion_report_make(struct exhaustion_report *p, struct lender *lender,
+                            uint64_t waited_ns, enum exhaustion_report_waiter waiter);
+void exhaustion_report_end(struct exhaustion_report *p);
 
 /*
  * Tells the log: a line on the refusal and one for each holder. Where many are refused at
  * once the holders are listed for one of them, once in a second and pool.
  */
-void postmortem_log(const struct postmortem *p);
+void exhaustion_report_log(const struct exhaustion_report *p);
 
 /*
  * Looks whether the pool's sessions are all on leases of threads that wait themselves,
  * and tells the log so, once until somebody is served. For a thread that is blocked.
  */
-COLD void postmortem_suspect(struct lender *lender, uint64_t waited_ns);
+COLD void exhaustion_report_suspect(struct lender *lender, uint64_t waited_ns);
 
 /*
  * True if every session of the pool is on a lease of the calling thread, which waits: if no
  * other thread has ever used libpq, none will release one.
  */
-COLD bool postmortem_all_own(struct lender *lender, uint64_t waited_ns);
+COLD bool exhaustion_report_all_own(struct lender *lender, uint64_t waited_ns);
 
 /* Somebody who waited was served after all. */
-void postmortem_relieve(struct lender *lender);
+void exhaustion_report_relieve(struct lender *lender);
 
 #endif

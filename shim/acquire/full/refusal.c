@@ -14,102 +14,104 @@
 #define HOLDERS_SHOWN 3
 #define MESSAGE_MAX   2048
 
-static void put_limit(struct text *t, const struct pool_limits *limits)
+static void put_limit(struct strbuf *t, const struct pool_limits *limits)
 {
-	text_u64(t, limits->total);
-	text_str(t, " (PQPOOL_SIZE ");
-	text_u64(t, limits->size);
-	text_str(t, " + PQPOOL_MAX_OVERFLOW ");
-	text_u64(t, limits->total - limits->size);
-	text_str(t, ")");
+	strbuf_u64(t, limits->total);
+	strbuf_str(t, " (PQPOOL_SIZE ");
+	strbuf_u64(t, limits->size);
+	strbuf_str(t, " + PQPOOL_MAX_OVERFLOW ");
+	strbuf_u64(t, limits->total - limits->size);
+	strbuf_str(t, ")");
 }
 
-static void put_holders(struct text *t, const struct postmortem *p)
+static void put_holders(struct strbuf *t, const struct exhaustion_report *p)
 {
 	for (size_t i = 0; i < p->count && i < HOLDERS_SHOWN; i++) {
 		const struct lease *lease = &p->holders[i];
 
-		text_str(t, i == 0 ? "; held longest: " : ", ");
+		strbuf_str(t, i == 0 ? "; held longest: " : ", ");
 		if (lease->open) {
-			text_str(t, "lease ");
-			text_u64(t, lease->id);
+			strbuf_str(t, "lease ");
+			strbuf_u64(t, lease->id);
 		} else {
-			text_str(t, "a connect in steps, not finished");
+			strbuf_str(t, "a connect in steps, not finished");
 		}
-		text_str(t, " for ");
-		text_span(t, p->known.now_ns - lease->began_ns);
-		text_str(t, " by thread ");
-		text_i64(t, lease->tid);
-		text_str(t, ", taken at ");
+		strbuf_str(t, " for ");
+		strbuf_span(t, p->known.now_ns - lease->began_ns);
+		strbuf_str(t, " by thread ");
+		strbuf_i64(t, lease->tid);
+		strbuf_str(t, ", taken at ");
 		report_place(lease->stack, t);
 	}
 }
 
 /* Nothing was waited for: all threads of the program wait, or its only one would. */
-static void put_doom(struct text *t, const struct postmortem *p)
+static void put_doom(struct strbuf *t, const struct exhaustion_report *p)
 {
-	text_str(t, "a session would never become free: self-deadlock, all of the limit of ");
+	strbuf_str(t, "a session would never become free: self-deadlock, all of the limit of ");
 	put_limit(t, &p->lender->pool.limits);
-	text_str(t,
-	         " are in use while every thread of the program that uses libpq waits for one");
+	strbuf_str(
+		t,
+		" are in use while every thread of the program that uses libpq waits for one");
 }
 
-static void put_verdict(struct text *t, const struct postmortem *p)
+static void put_verdict(struct strbuf *t, const struct exhaustion_report *p)
 {
-	text_str(t, "; verdict: ");
+	strbuf_str(t, "; verdict: ");
 	switch (p->verdict) {
-	case VERDICT_SELF_DEADLOCK:
-		text_str(t,
-		         "self-deadlock, all were taken by threads that wait here themselves");
+	case CAUSE_SELF_DEADLOCK:
+		strbuf_str(
+			t,
+			"self-deadlock, all were taken by threads that wait here themselves");
 		break;
-	case VERDICT_LEAK:
-		text_str(t, "leak, ");
-		text_u64(t, p->known.forgotten);
-		text_str(t, " of them lie idle for long or since their thread ended");
+	case CAUSE_LEAK:
+		strbuf_str(t, "leak, ");
+		strbuf_u64(t, p->known.forgotten);
+		strbuf_str(t, " of them lie idle for long or since their thread ended");
 		break;
-	case VERDICT_TOO_SMALL:
-		text_str(t, "too small, ");
-		text_u64(t, p->known.young);
-		text_str(t, " of them were given back and taken by others meanwhile");
+	case CAUSE_TOO_SMALL:
+		strbuf_str(t, "too small, ");
+		strbuf_u64(t, p->known.young);
+		strbuf_str(t, " of them were given back and taken by others meanwhile");
 		break;
-	case VERDICT_SLOW:
-		text_str(t, "slow, ");
-		text_u64(t, p->known.in_use - p->known.young);
-		text_str(t, " of them are kept for longer than this wait");
+	case CAUSE_SLOW:
+		strbuf_str(t, "slow, ");
+		strbuf_u64(t, p->known.in_use - p->known.young);
+		strbuf_str(t, " of them are kept for longer than this wait");
 		break;
 	}
 }
 
-static void put_timeout(struct text *t, const struct postmortem *p)
+static void put_timeout(struct strbuf *t, const struct exhaustion_report *p)
 {
-	text_str(t, "no session became free within ");
-	text_span(t, p->known.waited_ns);
-	text_str(t, ", all of the limit of ");
+	strbuf_str(t, "no session became free within ");
+	strbuf_span(t, p->known.waited_ns);
+	strbuf_str(t, ", all of the limit of ");
 	put_limit(t, &p->lender->pool.limits);
-	text_str(t, " are in use");
+	strbuf_str(t, " are in use");
 	put_verdict(t, p);
 }
 
-char *refusal_message(const struct postmortem *p)
+char *refusal_message(const struct exhaustion_report *p)
 {
 	char *buf = scratch_take();
 	char *message;
-	struct text t;
+	struct strbuf t;
 
 	if (buf == NULL) {
 		return NULL;
 	}
-	text_init(&t, buf, MESSAGE_MAX);
-	text_str(&t, "connection to \"");
-	text_str(&t, p->lender->identity->label);
-	text_str(&t, "\" failed: pqpool: ");
+	strbuf_init(&t, buf, MESSAGE_MAX);
+	strbuf_str(&t, "connection to \"");
+	strbuf_str(&t, p->lender->identity->label);
+	strbuf_str(&t, "\" failed: pqpool: ");
 	if (p->known.proven) {
 		put_doom(&t, p);
 	} else {
 		put_timeout(&t, p);
 	}
 	put_holders(&t, p);
-	text_str(&t, "\n");
+	strbuf_str(&t, "\n");
 	message = strdup(buf);
 	scratch_give(buf);
 	return message;
@@ -120,17 +122,17 @@ char *refusal_by_error(const struct lender *lender, int error)
 	char *buf = scratch_take();
 	char *message;
 	char words[128];
-	struct text t;
+	struct strbuf t;
 
 	if (buf == NULL) {
 		return NULL;
 	}
-	text_init(&t, buf, MESSAGE_MAX);
-	text_str(&t, "connection to \"");
-	text_str(&t, lender->identity->label);
-	text_str(&t, "\" failed: pqpool: could not wait for a session: ");
-	text_str(&t, strerror_r(error, words, sizeof(words)));
-	text_str(&t, "\n");
+	strbuf_init(&t, buf, MESSAGE_MAX);
+	strbuf_str(&t, "connection to \"");
+	strbuf_str(&t, lender->identity->label);
+	strbuf_str(&t, "\" failed: pqpool: could not wait for a session: ");
+	strbuf_str(&t, strerror_r(error, words, sizeof(words)));
+	strbuf_str(&t, "\n");
 	message = strdup(buf);
 	scratch_give(buf);
 	return message;
@@ -142,12 +144,12 @@ static PGconn *failed_connection(const struct spelling *spelling)
 	PGconn *conn = libpq->PQconnectStart(spelling->conninfo);
 
 	if (conn != NULL) {
-		connecting_give_up(libpq, conn);
+		async_conn_give_up(libpq, conn);
 	}
 	return conn;
 }
 
-static struct session *make(const struct spelling *spelling, const struct postmortem *p)
+static struct session *make(const struct spelling *spelling, const struct exhaustion_report *p)
 {
 	const struct libpq *libpq = spelling->identity->libpq;
 	char *text = refusal_message(p);
@@ -167,14 +169,14 @@ static struct session *make(const struct spelling *spelling, const struct postmo
 PGconn *refusal_give(const struct acquisition *a, bool doomed)
 {
 	struct session *session;
-	struct postmortem p;
+	struct exhaustion_report p;
 	PGconn *conn;
 
-	postmortem_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
-	                doomed ? WAITER_DOOMED : WAITER_BLOCKED);
+	exhaustion_report_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
+	                       doomed ? WAITER_DOOMED : WAITER_BLOCKED);
 	session = make(a->spelling, &p);
-	postmortem_log(&p);
-	postmortem_end(&p);
+	exhaustion_report_log(&p);
+	exhaustion_report_end(&p);
 	if (session == NULL) {
 		return NULL;
 	}

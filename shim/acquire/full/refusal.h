@@ -14,7 +14,7 @@
 #include "acquire/lend/lending.h"
 
 /* What it says, malloc'ed; NULL: out of memory. */
-char *refusal_message(const struct postmortem *p);
+char *refusal_message(const struct exhaustion_report *p);
 
 /* The same where there are no descriptors to wait with. */
 char *refusal_by_error(const struct lender *lender, int error);

@@ -24,11 +24,11 @@ static void look_around(const struct acquisition *a, uint64_t now_ns)
 {
 	uint64_t waited_ns = now_ns - a->began_ns;
 
-	pending_tend_overdue(now_ns);
-	watchdog_look(now_ns);
-	watchdog_look_at(a->lender, now_ns);
-	if (waited_ns >= WAITING_LOOK_NS) {
-		postmortem_suspect(a->lender, waited_ns);
+	blocked_call_tend_overdue(now_ns);
+	long_hold_look(now_ns);
+	long_hold_look_at(a->lender, now_ns);
+	if (waited_ns >= WAIT_LOOK_NS) {
+		exhaustion_report_suspect(a->lender, waited_ns);
 	}
 }
 
@@ -37,23 +37,23 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns)
+uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns)
 {
-	return earlier(now_ns + WAITING_LOOK_NS, deadline_ns);
+	return earlier(now_ns + WAIT_LOOK_NS, deadline_ns);
 }
 
 /* A thread that is to use what this one has taken gets a moment to begin with it. */
 static bool has_all_itself(const struct acquisition *a, uint64_t now_ns)
 {
 	return thread_block_users() <= 1 && now_ns >= a->began_ns + HANDED_OVER_NS &&
-	       postmortem_all_own(a->lender, now_ns - a->began_ns);
+	       exhaustion_report_all_own(a->lender, now_ns - a->began_ns);
 }
 
 static uint64_t next_look(const struct acquisition *a, uint64_t before_ns, uint64_t now_ns)
 {
 	uint64_t handed_over_ns = a->began_ns + HANDED_OVER_NS;
 
-	before_ns = waiting_next_look(before_ns, now_ns);
+	before_ns = wait_next_look(before_ns, now_ns);
 	return now_ns < handed_over_ns ? earlier(handed_over_ns, before_ns) : before_ns;
 }
 
@@ -67,7 +67,7 @@ static void *answered_by(const char *name)
 	                                                                  : NULL;
 }
 
-bool waiting_yields(void)
+bool wait_yields(void)
 {
 	bool yields = answered_by("poll") != answered_by("gnu_get_libc_version");
 
@@ -79,35 +79,35 @@ bool waiting_yields(void)
 static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns,
                           bool *interrupted)
 {
-	pending_block(&a->ticket, deadline_ns);
-	*interrupted = !pending_sleep(&a->ticket, until_ns) && script_signals_run();
-	return pending_back(&a->ticket);
+	blocked_call_block(&a->ticket, deadline_ns);
+	*interrupted = !blocked_call_sleep(&a->ticket, until_ns) && script_signals_run();
+	return blocked_call_back(&a->ticket);
 }
 
 static void note_end(struct acquisition *a, enum pool_grant grant)
 {
 	a->queued_ns = clock_monotonic_ns() - a->began_ns;
-	tally_waited(a->queued_ns);
+	counters_waited(a->queued_ns);
 	status_waited(a->lender->pool.row, a->queued_ns, grant != POOL_FULL);
 	if (grant != POOL_FULL) {
-		postmortem_relieve(a->lender);
+		exhaustion_report_relieve(a->lender);
 	}
 }
 
-enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed)
+enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed)
 {
 	struct pool *pool = &a->lender->pool;
-	struct pool_waiter *waiter = pending_waiter(&a->ticket);
+	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
 	uint64_t deadline_ns = a->began_ns + lending_settings.timeout_ns;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t look_ns;
 	enum pool_grant grant = POOL_FULL;
-	bool yields = waiting_yields();
+	bool yields = wait_yields();
 	bool interrupted = false;
 
 	*doomed = false;
-	pending_hold_line(&a->ticket, a->lender);
-	journal_wait(a->lender, pool_count(pool));
+	blocked_call_hold_line(&a->ticket, a->lender);
+	log_event_wait(a->lender, pool_count(pool));
 	if (now_ns < deadline_ns) {
 		pool_block(pool, waiter);
 	}

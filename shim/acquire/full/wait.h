@@ -17,10 +17,10 @@
  * How often a waiter looks around, and how long it waits before it suspects anything. A
  * thread that ends wakes nobody, though its end may be what completes a deadlock.
  */
-#define WAITING_LOOK_NS NS_PER_SEC
+#define WAIT_LOOK_NS NS_PER_SEC
 
 /* When to do it next. */
-uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns);
+uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns);
 
 /*
  * Waits for the waiter of the acquisition's ticket, which pool_acquire has put in line, and
@@ -29,12 +29,12 @@ uint64_t waiting_next_look(uint64_t deadline_ns, uint64_t now_ns);
  * handler may leave for good; one that a script has (base/thread/script_signals.h) runs at
  * once, and what it raises ends the wait.
  */
-enum pool_grant waiting_for_turn(struct acquisition *a, bool *doomed);
+enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed);
 
 /*
  * Does a wait let others go on that are on the same thread? So it does where somebody else than
  * the C library answers for poll(2), as a library of coroutines may.
  */
-bool waiting_yields(void);
+bool wait_yields(void);
 
 #endif

@@ -40,12 +40,12 @@ struct pending {
 	_Atomic(uintptr_t) thread;
 	_Atomic(uint64_t) until_ns;
 	_Atomic(pid_t) tid;
-	atomic_int kind;             /* enum pending_kind */
-	_Atomic(uintptr_t) frame;    /* its stack reached down to this */
-	const struct ticket *ticket; /* on its stack; for a comparison, see is_over() */
-	bool stray;                  /* not the first of its thread, and so counted */
-	struct lender *lender;       /* of a line, or of rooms; held */
-	struct pool_slot *slot;      /* of what is checked or cleared */
+	atomic_int kind;                   /* enum blocked_call_kind */
+	_Atomic(uintptr_t) frame;          /* its stack reached down to this */
+	const struct blocked_call *ticket; /* on its stack; for a comparison, see is_over() */
+	bool stray;                        /* not the first of its thread, and so counted */
+	struct lender *lender;             /* of a line, or of rooms; held */
+	struct pool_slot *slot;            /* of what is checked or cleared */
 	uint32_t rooms;
 	const struct libpq *libpq;
 	PGconn *conn; /* that libpq opens in the room */
@@ -178,7 +178,7 @@ static struct pending *begin_first(uint64_t *turn)
 	               : NULL;
 }
 
-bool pending_begin(struct ticket *ticket)
+bool blocked_call_begin(struct blocked_call *ticket)
 {
 	struct pending *p = begin_first(&ticket->turn);
 
@@ -190,7 +190,7 @@ bool pending_begin(struct ticket *ticket)
 		return false;
 	}
 	atomic_store_explicit(&p->thread, self(), memory_order_relaxed);
-	atomic_store_explicit(&p->tid, self_tid(), memory_order_relaxed);
+	atomic_store_explicit(&p->tid, tid_self(), memory_order_relaxed);
 	atomic_store_explicit(&p->until_ns, DEADLINE_NEVER, memory_order_relaxed);
 	atomic_store_explicit(&p->frame, (uintptr_t)__builtin_frame_address(0),
 	                      memory_order_relaxed);
@@ -198,18 +198,18 @@ bool pending_begin(struct ticket *ticket)
 	return true;
 }
 
-static void set_kind(struct pending *p, enum pending_kind kind)
+static void set_kind(struct pending *p, enum blocked_call_kind kind)
 {
 	atomic_store_explicit(&p->kind, kind, memory_order_relaxed);
 }
 
 /* A signal handler that leaves the call from within here loses what is in neither. */
-static void hold(struct pending *p, enum pending_kind kind, struct lender *lender,
+static void hold(struct pending *p, enum blocked_call_kind kind, struct lender *lender,
                  struct pool_slot *slot, uint32_t rooms)
 {
 	struct lender *before = p->lender;
 
-	set_kind(p, PENDING_NOTHING);
+	set_kind(p, BLOCKED_CALL_NOTHING);
 	atomic_signal_fence(memory_order_seq_cst);
 	if (lender != NULL) {
 		lender_hold(lender);
@@ -225,22 +225,23 @@ static void hold(struct pending *p, enum pending_kind kind, struct lender *lende
 	}
 }
 
-void pending_hold_line(const struct ticket *ticket, struct lender *lender)
+void blocked_call_hold_line(const struct blocked_call *ticket, struct lender *lender)
 {
 	if (ticket->pending != NULL) {
-		hold(ticket->pending, PENDING_LINE, lender, NULL, 0);
+		hold(ticket->pending, BLOCKED_CALL_LINE, lender, NULL, 0);
 	}
 }
 
-void pending_hold_rooms(const struct ticket *ticket, struct lender *lender, uint32_t rooms)
+void blocked_call_hold_rooms(const struct blocked_call *ticket, struct lender *lender,
+                             uint32_t rooms)
 {
 	if (ticket->pending != NULL) {
-		hold(ticket->pending, PENDING_ROOM, lender, NULL, rooms);
+		hold(ticket->pending, BLOCKED_CALL_ROOM, lender, NULL, rooms);
 	}
 }
 
-void pending_hold_slot(const struct ticket *ticket, enum pending_kind kind,
-                       struct pool_slot *slot)
+void blocked_call_hold_slot(const struct blocked_call *ticket, enum blocked_call_kind kind,
+                            struct pool_slot *slot)
 {
 	/* A session counts its lender itself. */
 	if (ticket->pending != NULL) {
@@ -248,15 +249,16 @@ void pending_hold_slot(const struct ticket *ticket, enum pending_kind kind,
 	}
 }
 
-void pending_hold_nothing(const struct ticket *ticket)
+void blocked_call_hold_nothing(const struct blocked_call *ticket)
 {
 	if (ticket->pending != NULL) {
-		hold(ticket->pending, PENDING_NOTHING, NULL, NULL, 0);
+		hold(ticket->pending, BLOCKED_CALL_NOTHING, NULL, NULL, 0);
 	}
 }
 
 /* In a frame of its own: where the call blocks its stack reaches down to this, at least. */
-__attribute__((noinline)) void pending_block(const struct ticket *ticket, uint64_t until_ns)
+__attribute__((noinline)) void blocked_call_block(const struct blocked_call *ticket,
+                                                  uint64_t until_ns)
 {
 	struct pending *p = ticket->pending;
 
@@ -266,13 +268,13 @@ __attribute__((noinline)) void pending_block(const struct ticket *ticket, uint64
 		atomic_store_explicit(&p->until_ns, until_ns, memory_order_relaxed);
 		atomic_store_explicit(&p->state, word(ticket->turn, OPEN),
 		                      memory_order_release);
-		cancelling_allow();
+		cancellation_allow();
 	}
 }
 
-bool pending_back(struct ticket *ticket)
+bool blocked_call_back(struct blocked_call *ticket)
 {
-	cancelling_forbid();
+	cancellation_forbid();
 	if (ticket->pending != NULL && !move(ticket->pending, ticket->turn, OPEN, OWNED)) {
 		ticket->pending = NULL;
 		return false;
@@ -289,14 +291,14 @@ static void close_bell(struct pending *p)
 	}
 }
 
-void pending_end(struct ticket *ticket)
+void blocked_call_end(struct blocked_call *ticket)
 {
 	struct pending *p = ticket->pending;
 
 	if (p == NULL) {
 		return;
 	}
-	pending_hold_nothing(ticket);
+	blocked_call_hold_nothing(ticket);
 	ticket->pending = NULL;
 	if (atomic_load_explicit(&p->bell, memory_order_relaxed) >= 0) {
 		close_bell(p);
@@ -304,7 +306,7 @@ void pending_end(struct ticket *ticket)
 	set_free(p, ticket->turn);
 }
 
-PGconn **pending_conn(const struct ticket *ticket, const struct libpq *libpq)
+PGconn **blocked_call_conn(const struct blocked_call *ticket, const struct libpq *libpq)
 {
 	if (ticket->pending == NULL) {
 		return NULL;
@@ -315,13 +317,13 @@ PGconn **pending_conn(const struct ticket *ticket, const struct libpq *libpq)
 
 /* ---- waiting ----------------------------------------------------------------------------- */
 
-struct pool_waiter *pending_waiter(const struct ticket *ticket)
+struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket)
 {
 	return &ticket->pending->waiter;
 }
 
 /* Under the pool's lock, by the one who grants. */
-void pending_granted(struct pool_waiter *waiter)
+void blocked_call_granted(struct pool_waiter *waiter)
 {
 	struct pending *p =
 		(struct pending *)((char *)waiter - offsetof(struct pending, waiter));
@@ -334,7 +336,7 @@ void pending_granted(struct pool_waiter *waiter)
 	}
 }
 
-bool pending_sleep(const struct ticket *ticket, uint64_t until_ns)
+bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns)
 {
 	struct pending *p = ticket->pending;
 	struct pollfd bell = {.events = POLLIN};
@@ -388,7 +390,7 @@ static void leave_rooms(struct pending *p, bool over)
 		pool_open_failed(&p->lender->pool);
 	}
 	if (over && p->conn != NULL) {
-		opening_forget(p->conn);
+		notices_forget(p->conn);
 		p->libpq->PQfinish(p->conn);
 	}
 }
@@ -423,28 +425,28 @@ static void leave_clearing(struct pending *p, bool over)
 /* `over`: the call that had it is certainly over. */
 static COLD void give_back(struct pending *p, uint64_t turn, bool over)
 {
-	switch ((enum pending_kind)atomic_load_explicit(&p->kind, memory_order_relaxed)) {
-	case PENDING_NOTHING:
+	switch ((enum blocked_call_kind)atomic_load_explicit(&p->kind, memory_order_relaxed)) {
+	case BLOCKED_CALL_NOTHING:
 		/* Its waiter may have just come to be in a line: the record is not used again.
 		 */
 		if (p->stray) {
 			atomic_fetch_sub(&strays, 1);
 		}
 		return;
-	case PENDING_LINE:
+	case BLOCKED_CALL_LINE:
 		leave_line(p);
 		break;
-	case PENDING_ROOM:
+	case BLOCKED_CALL_ROOM:
 		leave_rooms(p, over);
 		break;
-	case PENDING_CHECK:
+	case BLOCKED_CALL_CHECK:
 		leave_check(p, over);
 		break;
-	case PENDING_CLEARING:
+	case BLOCKED_CALL_CLEARING:
 		leave_clearing(p, over);
 		break;
 	}
-	hold(p, PENDING_NOTHING, NULL, NULL, 0);
+	hold(p, BLOCKED_CALL_NOTHING, NULL, NULL, 0);
 	close_bell(p);
 	set_free(p, turn);
 }
@@ -497,7 +499,7 @@ static COLD void tend_own(uintptr_t frame)
 	}
 }
 
-void pending_tend(void)
+void blocked_call_tend(void)
 {
 	struct first *first = THREAD_PART(struct first, pending);
 	bool in_use = first != NULL && first->pending != NULL && !is_free(first->pending);
@@ -512,7 +514,7 @@ void pending_tend(void)
 	}
 }
 
-bool pending_others(const struct ticket *ticket)
+bool blocked_call_others(const struct blocked_call *ticket)
 {
 	for (struct pending *p = atomic_load(&all); p != NULL; p = p->next) {
 		if (p != ticket->pending && !is_free(p) && is_own(p)) {
@@ -534,13 +536,13 @@ static bool seems_over(const struct pending *p)
 {
 	int kind = atomic_load_explicit(&p->kind, memory_order_relaxed);
 
-	return (kind == PENDING_ROOM || kind == PENDING_CHECK) &&
+	return (kind == BLOCKED_CALL_ROOM || kind == BLOCKED_CALL_CHECK) &&
 	       thread_stack_was_left(atomic_load_explicit(&p->tid, memory_order_relaxed),
 	                             atomic_load_explicit(&p->thread, memory_order_relaxed),
 	                             atomic_load_explicit(&p->frame, memory_order_relaxed));
 }
 
-void pending_tend_overdue(uint64_t now_ns)
+void blocked_call_tend_overdue(uint64_t now_ns)
 {
 	for (struct pending *p = atomic_load(&all); p != NULL; p = p->next) {
 		uint64_t now = load(p);
@@ -553,7 +555,7 @@ void pending_tend_overdue(uint64_t now_ns)
 	}
 }
 
-void pending_thread_end(void)
+void blocked_call_thread_end(void)
 {
 	const struct first *first = THREAD_PART(struct first, pending);
 	uintptr_t low = 0;
@@ -573,13 +575,13 @@ void pending_thread_end(void)
 	}
 }
 
-void pending_fork_child(void)
+void blocked_call_fork_child(void)
 {
 	/* The pools are forgotten, and what is in a record is the parent's. */
 	for (struct pending *p = atomic_load(&all); p != NULL; p = p->next) {
 		if (!is_own(p)) {
 			p->lender = NULL;
-			set_kind(p, PENDING_NOTHING);
+			set_kind(p, BLOCKED_CALL_NOTHING);
 			set_free(p, (load(p) >> STATE_BITS) + 1);
 			atomic_store(&p->kept, false);
 		}

@@ -12,10 +12,10 @@
  * - by any thread that finds the pool full, once the call is overdue, or its thread sleeps
  *   elsewhere, as the kernel tells.
  *
- *            pending_begin           pending_block
+ *            blocked_call_begin           blocked_call_block
  *   (free) ───────────────► owned ───────────────► open ──► taken, by another call
- *      ▲     pending_end      │ ◄───────────────    │            │
- *      └──────────────────────┘     pending_back                 │
+ *      ▲     blocked_call_end      │ ◄───────────────    │            │
+ *      └──────────────────────┘     blocked_call_back                 │
  *      └─────────────────────────────────────────────────────────┘
  *
  * Each step is one compare-and-exchange, with the number of the turn that the record is in, so
@@ -44,47 +44,48 @@ struct lender;
 struct pending;
 
 /* One call's hold on its record. */
-struct ticket {
+struct blocked_call {
 	struct pending *pending; /* NULL: it has none */
 	uint64_t turn;
 };
 
-enum pending_kind {
-	PENDING_NOTHING,
-	PENDING_LINE,    /* a place in the line, and what it is granted */
-	PENDING_ROOM,    /* rooms to open sessions in */
-	PENDING_CHECK,   /* a session that is checked */
-	PENDING_CLEARING /* one that is closed; it still has its room */
+enum blocked_call_kind {
+	BLOCKED_CALL_NOTHING,
+	BLOCKED_CALL_LINE,    /* a place in the line, and what it is granted */
+	BLOCKED_CALL_ROOM,    /* rooms to open sessions in */
+	BLOCKED_CALL_CHECK,   /* a session that is checked */
+	BLOCKED_CALL_CLEARING /* one that is closed; it still has its room */
 };
 
 /* Begins a call. False: no memory. */
-bool pending_begin(struct ticket *ticket);
+bool blocked_call_begin(struct blocked_call *ticket);
 
 /* Its place in a line, for pool_acquire, and what that is to call. */
-struct pool_waiter *pending_waiter(const struct ticket *ticket);
-void pending_granted(struct pool_waiter *waiter);
+struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket);
+void blocked_call_granted(struct pool_waiter *waiter);
 
 /* What the call has in hand from now on. Nothing for a void ticket, as all that follow. */
-void pending_hold_line(const struct ticket *ticket, struct lender *lender);
-void pending_hold_rooms(const struct ticket *ticket, struct lender *lender, uint32_t rooms);
-void pending_hold_slot(const struct ticket *ticket, enum pending_kind kind,
-                       struct pool_slot *slot);
-void pending_hold_nothing(const struct ticket *ticket);
+void blocked_call_hold_line(const struct blocked_call *ticket, struct lender *lender);
+void blocked_call_hold_rooms(const struct blocked_call *ticket, struct lender *lender,
+                             uint32_t rooms);
+void blocked_call_hold_slot(const struct blocked_call *ticket, enum blocked_call_kind kind,
+                            struct pool_slot *slot);
+void blocked_call_hold_nothing(const struct blocked_call *ticket);
 
 /*
  * The call may block from now on, and its thread be cancelled where the program has not
  * forbidden it; overdue at `until_ns`, DEADLINE_NEVER = never.
  */
-void pending_block(const struct ticket *ticket, uint64_t until_ns);
+void blocked_call_block(const struct blocked_call *ticket, uint64_t until_ns);
 
 /*
  * It has come back, and the thread cannot be cancelled any more. False: what it had was given
  * back, and the ticket is void.
  */
-bool pending_back(struct ticket *ticket);
+bool blocked_call_back(struct blocked_call *ticket);
 
 /* The call is over, or has nothing of the pool's any more. */
-void pending_end(struct ticket *ticket);
+void blocked_call_end(struct blocked_call *ticket);
 
 /*
  * With a place in the line, and blocked: sleeps until something is granted, or `until_ns`, or
@@ -92,29 +93,29 @@ void pending_end(struct ticket *ticket);
  * cancelled there, and where the program answers for poll(2) other stacks go on meanwhile.
  * False: a signal handler has run.
  */
-bool pending_sleep(const struct ticket *ticket, uint64_t until_ns);
+bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns);
 
 /*
  * Where the connection that is opened in the room is to be noted as soon as libpq has begun it;
  * NULL for a void ticket.
  */
-PGconn **pending_conn(const struct ticket *ticket, const struct libpq *libpq);
+PGconn **blocked_call_conn(const struct blocked_call *ticket, const struct libpq *libpq);
 
 /*
  * Gives back what those calls of this thread had that reached down to the caller's own frame.
  * At every connect and finish: a look at the thread's memory.
  */
-void pending_tend(void);
+void blocked_call_tend(void);
 
 /* True if a call of this thread has not come back, and is not known to be over. */
-bool pending_others(const struct ticket *ticket);
+bool blocked_call_others(const struct blocked_call *ticket);
 
 /* Gives back what is overdue or seems to be left, of all threads. Reads /proc. */
-COLD void pending_tend_overdue(uint64_t now_ns);
+COLD void blocked_call_tend_overdue(uint64_t now_ns);
 
 /* The thread ends. */
-void pending_thread_end(void);
+void blocked_call_thread_end(void);
 
-void pending_fork_child(void);
+void blocked_call_fork_child(void);
 
 #endif

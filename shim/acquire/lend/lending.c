@@ -67,7 +67,7 @@ static void set_limits(const struct config *config)
 	registry_configure(&limits);
 }
 
-_Static_assert(DROP_REASONS <= TALLY_REASONS, "each reason has its counter");
+_Static_assert(DROP_REASONS <= COUNTERS_REASONS, "each reason has its counter");
 _Static_assert(DROP_REASONS <= 64, "each reason has its bit");
 
 static const char *name_reason(unsigned reason)
@@ -77,7 +77,7 @@ static const char *name_reason(unsigned reason)
 
 void lending_note_given_back(const struct lease *ended, enum drop_reason why)
 {
-	if (!ended->at_exit && why != DROP_BROKEN && ended->pid == self_pid() &&
+	if (!ended->at_exit && why != DROP_BROKEN && ended->pid == pid_self() &&
 	    stack_note_given_back(ended->stack)) {
 		status_given_back(ended->stack);
 	}
@@ -100,14 +100,14 @@ void lending_configure(const struct config *config)
 
 	status_configure(config, program_short_name(), name_reason, DROP_REASONS);
 	identity_configure(&identity);
-	recent_configure();
-	thread_block_at_end(pending_thread_end);
+	thread_cache_configure();
+	thread_block_at_end(blocked_call_thread_end);
 	thread_block_at_end(at_thread_end);
 	set_limits(config);
-	watchdog_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
-	events_arm();
-	tally_name_reasons(name_reason, DROP_REASONS);
-	work_configure(config->reset == RESET_AUTO);
+	long_hold_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
+	epoll_arm();
+	counters_name_reasons(name_reason, DROP_REASONS);
+	query_call_configure(config->reset == RESET_AUTO);
 	lending_settings.care.reset = config->reset;
 	lending_settings.care.pre_ping = config->pre_ping;
 	lending_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
@@ -129,7 +129,7 @@ void lending_write_off(struct session *session)
 void lending_close(struct session *session, enum drop_reason why, uint64_t deadline_ns)
 {
 	lease_forget(&session->lease);
-	journal_session_close(session, why);
+	log_event_session_close(session, why);
 	reset_settle(session, deadline_ns);
 	session_close(session);
 }
@@ -142,7 +142,7 @@ void lending_unfit(struct session *session, enum drop_reason why)
 	struct lender *lender = session->lender;
 	uint64_t now_ns = clock_monotonic_ns();
 
-	journal_check_failed(session, why);
+	log_event_check_failed(session, why);
 	lending_explain(session, why);
 	if (why == DROP_LOGIN_TRIGGER) {
 		atomic_store(&lender->triggered_until_ns, now_ns + TRIGGERED_NS);
@@ -163,9 +163,9 @@ void lending_explain(const struct session *session, enum drop_reason why)
 {
 	uint64_t bit = (uint64_t)1 << why;
 
-	if (session->lender != NULL && journal_can_explain(why) &&
+	if (session->lender != NULL && log_event_can_explain(why) &&
 	    (atomic_fetch_or(&session->lender->explained, bit) & bit) == 0) {
-		journal_not_kept(session, why);
+		log_event_not_kept(session, why);
 	}
 }
 
@@ -270,12 +270,12 @@ void lending_ask(struct acquisition *a, const struct libpq *libpq,
 	*a = (struct acquisition){
 		.libpq = libpq, .error = errno, .began_ns = clock_monotonic_ns()};
 	a->stack = stack_capture(caller, lending_settings.stack_depth);
-	a->at_exit = ending_now(caller);
+	a->at_exit = program_end_now(caller);
 	if (!atomic_load(&closing)) {
-		a->counted = recent_ask(libpq, call, &a->spelling, &a->lender);
-		a->turn = recent_turn();
+		a->counted = thread_cache_ask(libpq, call, &a->spelling, &a->lender);
+		a->turn = thread_cache_turn();
 	}
-	watchdog_look(a->began_ns);
+	long_hold_look(a->began_ns);
 }
 
 void lending_keep(struct acquisition *a)
@@ -289,7 +289,7 @@ void lending_keep(struct acquisition *a)
 
 bool lending_remembers(const struct acquisition *a)
 {
-	return a->counted || a->turn == recent_turn();
+	return a->counted || a->turn == thread_cache_turn();
 }
 
 void lending_answered(struct acquisition *a)
@@ -325,7 +325,7 @@ bool lending_enter(struct session *session, struct lender *lender)
 		struct session *lost = session_of_lease(vanished);
 
 		if (!lost->passing) {
-			journal_session_close(lost, DROP_DESCRIPTOR);
+			log_event_session_close(lost, DROP_DESCRIPTOR);
 		}
 		if (lost->vanished != NULL) {
 			lost->vanished(lost);
@@ -357,11 +357,11 @@ PGconn *lending_begin(const struct acquisition *a, struct session *session)
 		.at_exit = a->at_exit,
 	};
 
-	session->unseen = work_unseen();
+	session->unseen = query_call_unseen();
 	status_stack(a->stack);
 	lease_begin(&session->lease, &origin);
-	watchdog_begun(session->lease.began_ns);
-	journal_acquire(session, a->queued_ns);
+	long_hold_note_begin(session->lease.began_ns);
+	log_event_acquire(session, a->queued_ns);
 	return session->conn;
 }
 
@@ -395,7 +395,7 @@ void lending_track(const struct acquisition *a, PGconn *conn)
 		session_free(session);
 		return;
 	}
-	journal_session_open(session, clock_monotonic_ns() - a->began_ns);
+	log_event_session_open(session, clock_monotonic_ns() - a->began_ns);
 	lending_begin(a, session);
 }
 
@@ -408,7 +408,7 @@ static bool is_as_asked(const struct session *session)
 	const struct identity *identity = session->lender->identity;
 
 	if (identity->home_unknown && session->libpq->PQsslInUse(session->conn)) {
-		free(home_find(session->libpq));
+		free(home_folder_find(session->libpq));
 		return false;
 	}
 	return identity_holds(identity);
@@ -426,7 +426,7 @@ void lending_admit(struct session *session, uint64_t took_ns)
 		session->taint = DROP_OUTDATED;
 	}
 	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
-	journal_session_open(session, took_ns);
+	log_event_session_open(session, took_ns);
 }
 
 void lending_stock(struct session *session, uint64_t took_ns)

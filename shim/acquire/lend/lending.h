@@ -45,13 +45,13 @@ struct acquisition {
 	struct spelling *spelling; /* NULL: not to be pooled */
 	struct lender *lender;     /* NULL likewise */
 	bool counted;  /* both; else they are the thread's own, see callsite_cache.h */
-	unsigned turn; /* recent_turn() then */
+	unsigned turn; /* thread_cache_turn() then */
 	int error;     /* errno as the program has it: libpq's calls begin with it */
 	uint64_t began_ns;
-	uint32_t stack;       /* where the program asked */
-	bool at_exit;         /* and whether it was on its way out */
-	uint64_t queued_ns;   /* how long it stood in line; 0 = it did not have to */
-	struct ticket ticket; /* of one that blocks: what it has in hand */
+	uint32_t stack;             /* where the program asked */
+	bool at_exit;               /* and whether it was on its way out */
+	uint64_t queued_ns;         /* how long it stood in line; 0 = it did not have to */
+	struct blocked_call ticket; /* of one that blocks: what it has in hand */
 };
 
 /*

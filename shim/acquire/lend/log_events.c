@@ -38,7 +38,7 @@ static void put_lease(struct record *r, const struct lease *lease)
 	}
 }
 
-void journal_pool_open(const struct lender *lender)
+void log_event_pool_open(const struct lender *lender)
 {
 	struct record r;
 
@@ -49,12 +49,12 @@ void journal_pool_open(const struct lender *lender)
 	record_end(&r);
 }
 
-void journal_session_open(const struct session *session, uint64_t took_ns)
+void log_event_session_open(const struct session *session, uint64_t took_ns)
 {
 	struct record r;
 
 	status_opened(row_of(session->lender));
-	tally_opened();
+	counters_opened();
 	if (!record_begin(&r, LEVEL_INFO, "session_open")) {
 		return;
 	}
@@ -64,12 +64,12 @@ void journal_session_open(const struct session *session, uint64_t took_ns)
 	record_end(&r);
 }
 
-void journal_session_close(const struct session *session, enum drop_reason why)
+void log_event_session_close(const struct session *session, enum drop_reason why)
 {
 	struct record r;
 
 	status_closed(row_of(session->lender), why);
-	tally_closed(why);
+	counters_closed(why);
 	if (!record_begin(&r, LEVEL_INFO, "session_close")) {
 		return;
 	}
@@ -78,11 +78,11 @@ void journal_session_close(const struct session *session, enum drop_reason why)
 	record_end(&r);
 }
 
-void journal_open_failed(const struct lender *lender, const char *error, uint64_t took_ns)
+void log_event_open_failed(const struct lender *lender, const char *error, uint64_t took_ns)
 {
 	struct record r;
 
-	tally_open_failed();
+	counters_open_failed();
 	if (!record_begin(&r, LEVEL_INFO, "session_open_failed")) {
 		return;
 	}
@@ -92,7 +92,7 @@ void journal_open_failed(const struct lender *lender, const char *error, uint64_
 	record_end(&r);
 }
 
-void journal_acquire(const struct session *session, uint64_t queued_ns)
+void log_event_acquire(const struct session *session, uint64_t queued_ns)
 {
 	const struct lease *lease = &session->lease;
 	struct record r;
@@ -109,7 +109,7 @@ void journal_acquire(const struct session *session, uint64_t queued_ns)
 	record_end(&r);
 }
 
-void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack)
+void log_event_release(const struct lease *ended, enum drop_reason why, uint32_t stack)
 {
 	struct record r;
 
@@ -131,7 +131,7 @@ void journal_release(const struct lease *ended, enum drop_reason why, uint32_t s
 	record_end(&r);
 }
 
-void journal_check_failed(const struct session *session, enum drop_reason why)
+void log_event_check_failed(const struct session *session, enum drop_reason why)
 {
 	struct record r;
 
@@ -151,12 +151,12 @@ static const char *const explanations[DROP_REASONS] = {
 	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
 };
 
-bool journal_can_explain(enum drop_reason why)
+bool log_event_can_explain(enum drop_reason why)
 {
 	return explanations[why] != NULL;
 }
 
-void journal_not_kept(const struct session *session, enum drop_reason why)
+void log_event_not_kept(const struct session *session, enum drop_reason why)
 {
 	struct record r;
 
@@ -182,11 +182,11 @@ static void put_counts(struct record *r, const struct lender *lender, struct poo
 	}
 }
 
-void journal_wait(const struct lender *lender, struct pool_counts counts)
+void log_event_wait(const struct lender *lender, struct pool_counts counts)
 {
 	struct record r;
 
-	tally_wait();
+	counters_wait();
 	if (!record_begin(&r, LEVEL_INFO, "wait")) {
 		return;
 	}
@@ -194,18 +194,18 @@ void journal_wait(const struct lender *lender, struct pool_counts counts)
 	record_end(&r);
 }
 
-void journal_timeout(const struct lender *lender, struct pool_counts counts,
-                     const struct exhaustion *known, enum verdict verdict)
+void log_event_timeout(const struct lender *lender, struct pool_counts counts,
+                       const struct exhaustion *known, enum verdict verdict)
 {
 	struct record r;
 
-	tally_timeout();
+	counters_timeout();
 	if (!record_begin(&r, LEVEL_WARNING, "timeout")) {
 		return;
 	}
 	put_counts(&r, lender, counts);
 	record_us(&r, "wait_us", known->waited_ns);
-	record_word(&r, "verdict", verdict_name(verdict));
+	record_word(&r, "verdict", exhaustion_cause_name(verdict));
 	if (known->proven) {
 		record_word(&r, "proven", "yes");
 	}
@@ -229,7 +229,7 @@ static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
 	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
 }
 
-void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns)
+void log_event_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns)
 {
 	struct record r;
 
@@ -247,8 +247,8 @@ void journal_holder(const struct lease *lease, enum holder_thread thread, uint64
 	record_end(&r);
 }
 
-void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, uint64_t now_ns,
-                       uint32_t stack)
+void log_event_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, uint64_t now_ns,
+                         uint32_t stack)
 {
 	struct record r;
 
@@ -265,8 +265,8 @@ void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, uint
 	record_end(&r);
 }
 
-void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
-                                uint64_t waited_ns)
+void log_event_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
+                                  uint64_t waited_ns)
 {
 	struct record r;
 
@@ -280,7 +280,7 @@ void journal_suspected_deadlock(const struct lender *lender, struct pool_counts 
 	record_end(&r);
 }
 
-void journal_long_hold(const struct lease *lease, uint64_t now_ns)
+void log_event_long_hold(const struct lease *lease, uint64_t now_ns)
 {
 	struct record r;
 
@@ -295,7 +295,7 @@ void journal_long_hold(const struct lease *lease, uint64_t now_ns)
 	record_end(&r);
 }
 
-void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns)
+void log_event_long_hold_ended(const struct lease *ended, uint64_t now_ns)
 {
 	struct record r;
 
@@ -308,8 +308,8 @@ void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns)
 	record_end(&r);
 }
 
-void journal_near_limit(const struct lender *lender, struct pool_counts counts,
-                        uint64_t since_ns)
+void log_event_near_limit(const struct lender *lender, struct pool_counts counts,
+                          uint64_t since_ns)
 {
 	struct record r;
 
@@ -321,18 +321,18 @@ void journal_near_limit(const struct lender *lender, struct pool_counts counts,
 	record_end(&r);
 }
 
-void journal_misuse(const struct lease *last, const char *function, uint32_t stack)
+void log_event_misuse(const struct lease *last, const char *function, uint32_t stack)
 {
 	char buf[128];
-	struct text msg;
+	struct strbuf msg;
 	struct record r;
 
 	if (!record_begin(&r, LEVEL_WARNING, "misuse")) {
 		return;
 	}
-	text_init(&msg, buf, sizeof(buf));
-	text_str(&msg, function);
-	text_str(&msg, " on a connection that was finished before");
+	strbuf_init(&msg, buf, sizeof(buf));
+	strbuf_str(&msg, function);
+	strbuf_str(&msg, " on a connection that was finished before");
 	put_lease(&r, last);
 	record_str(&r, "msg", buf);
 	record_stack(&r, "stack", stack);

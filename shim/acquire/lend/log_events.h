@@ -18,55 +18,55 @@
 #include "session/session.h"
 #include "trace/lease/lease.h"
 
-void journal_pool_open(const struct lender *lender);
-void journal_session_open(const struct session *session, uint64_t took_ns);
-void journal_session_close(const struct session *session, enum drop_reason why);
-void journal_open_failed(const struct lender *lender, const char *error, uint64_t took_ns);
+void log_event_pool_open(const struct lender *lender);
+void log_event_session_open(const struct session *session, uint64_t took_ns);
+void log_event_session_close(const struct session *session, enum drop_reason why);
+void log_event_open_failed(const struct lender *lender, const char *error, uint64_t took_ns);
 /* `queued_ns`: of its wait, what it stood in line; 0 = it did not have to. */
-void journal_acquire(const struct session *session, uint64_t queued_ns);
+void log_event_acquire(const struct session *session, uint64_t queued_ns);
 
 /*
  * `ended` is the lease as it was while open; `why` is DROP_NONE if the session is kept.
  * `stack` is where it was given back.
  */
-void journal_release(const struct lease *ended, enum drop_reason why, uint32_t stack);
+void log_event_release(const struct lease *ended, enum drop_reason why, uint32_t stack);
 
 /* A session that was to be lent did not pass its check. */
-COLD void journal_check_failed(const struct session *session, enum drop_reason why);
+COLD void log_event_check_failed(const struct session *session, enum drop_reason why);
 
 /*
  * Sessions are closed instead of kept for a reason that is likely to stay, and that there is
  * a text for.
  */
-COLD bool journal_can_explain(enum drop_reason why);
-COLD void journal_not_kept(const struct session *session, enum drop_reason why);
+COLD bool log_event_can_explain(enum drop_reason why);
+COLD void log_event_not_kept(const struct session *session, enum drop_reason why);
 
-void journal_wait(const struct lender *lender, struct pool_counts counts);
+void log_event_wait(const struct lender *lender, struct pool_counts counts);
 
 /* A connect was refused, with all that is known of why; and one of those who had a session. */
-void journal_timeout(const struct lender *lender, struct pool_counts counts,
-                     const struct exhaustion *known, enum verdict verdict);
-void journal_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns);
+void log_event_timeout(const struct lender *lender, struct pool_counts counts,
+                       const struct exhaustion *known, enum verdict verdict);
+void log_event_holder(const struct lease *lease, enum holder_thread thread, uint64_t now_ns);
 
 /* A connect in steps, begun at `stack` by that thread, did not take what it was given. */
-COLD void journal_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns,
-                            uint64_t now_ns, uint32_t stack);
+COLD void log_event_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns,
+                              uint64_t now_ns, uint32_t stack);
 
 /* Every session is on the lease of a thread that waits itself, though not every thread waits.
  */
-void journal_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
-                                uint64_t waited_ns);
+void log_event_suspected_deadlock(const struct lender *lender, struct pool_counts counts,
+                                  uint64_t waited_ns);
 
 /* What lasts long, see long_hold.h. */
-COLD void journal_long_hold(const struct lease *lease, uint64_t now_ns);
-void journal_long_hold_ended(const struct lease *ended, uint64_t now_ns);
-COLD void journal_near_limit(const struct lender *lender, struct pool_counts counts,
-                             uint64_t since_ns);
+COLD void log_event_long_hold(const struct lease *lease, uint64_t now_ns);
+void log_event_long_hold_ended(const struct lease *ended, uint64_t now_ns);
+COLD void log_event_near_limit(const struct lender *lender, struct pool_counts counts,
+                               uint64_t since_ns);
 
 /*
  * A call of `function` at `stack` on a connection that was given back before: `last` is
  * the lease that was on it, and knows where it ended.
  */
-void journal_misuse(const struct lease *last, const char *function, uint32_t stack);
+void log_event_misuse(const struct lease *last, const char *function, uint32_t stack);
 
 #endif

@@ -20,7 +20,7 @@
 static uint64_t threshold_ns;
 static atomic_uint_fast64_t due_ns = NEVER;
 
-void watchdog_configure(uint64_t long_hold_ns)
+void long_hold_configure(uint64_t long_hold_ns)
 {
 	threshold_ns = long_hold_ns;
 }
@@ -33,17 +33,17 @@ static void lower(uint64_t at_ns)
 	}
 }
 
-void watchdog_begun(uint64_t began_ns)
+void long_hold_note_begin(uint64_t began_ns)
 {
 	if (threshold_ns > 0) {
 		lower(began_ns + threshold_ns);
 	}
 }
 
-void watchdog_ended(const struct lease *ended, uint64_t now_ns)
+void long_hold_note_end(const struct lease *ended, uint64_t now_ns)
 {
 	if (ended->named) {
-		journal_long_hold_ended(ended, now_ns);
+		log_event_long_hold_ended(ended, now_ns);
 	}
 }
 
@@ -57,7 +57,7 @@ static uint64_t next_look(uint64_t now_ns, uint64_t oldest_ns)
 	return at_ns > now_ns + apart_ns ? at_ns : now_ns + apart_ns;
 }
 
-void watchdog_look(uint64_t now_ns)
+void long_hold_look(uint64_t now_ns)
 {
 	uint_fast64_t due = atomic_load_explicit(&due_ns, memory_order_relaxed);
 	struct lease overdue[BATCH];
@@ -71,7 +71,7 @@ void watchdog_look(uint64_t now_ns)
 	do {
 		count = lease_name_overdue(now_ns - threshold_ns, overdue, BATCH, &oldest_ns);
 		for (size_t i = 0; i < count; i++) {
-			journal_long_hold(&overdue[i], now_ns);
+			log_event_long_hold(&overdue[i], now_ns);
 		}
 	} while (count == BATCH);
 	if (oldest_ns != LEASE_NONE) {
@@ -79,11 +79,11 @@ void watchdog_look(uint64_t now_ns)
 	}
 }
 
-void watchdog_look_at(struct lender *lender, uint64_t now_ns)
+void long_hold_look_at(struct lender *lender, uint64_t now_ns)
 {
 	uint64_t since_ns;
 
 	if (pool_near_limit(&lender->pool, now_ns, NEAR_LIMIT_NS, &since_ns)) {
-		journal_near_limit(lender, pool_count(&lender->pool), now_ns - since_ns);
+		log_event_near_limit(lender, pool_count(&lender->pool), now_ns - since_ns);
 	}
 }

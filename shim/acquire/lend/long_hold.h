@@ -24,18 +24,18 @@
 
 /* A lease that was not used for longer is a long hold; 0 = none is. Called once, before the
  * others. */
-void watchdog_configure(uint64_t long_hold_ns);
+void long_hold_configure(uint64_t long_hold_ns);
 
 /* A lease began. */
-void watchdog_begun(uint64_t began_ns);
+void long_hold_note_begin(uint64_t began_ns);
 
 /* It ended: `ended` is a copy from before. */
-void watchdog_ended(const struct lease *ended, uint64_t now_ns);
+void long_hold_note_end(const struct lease *ended, uint64_t now_ns);
 
 /* Names the leases that have become long holds. */
-void watchdog_look(uint64_t now_ns);
+void long_hold_look(uint64_t now_ns);
 
 /* Names the pool if it is near its limit. */
-void watchdog_look_at(struct lender *lender, uint64_t now_ns);
+void long_hold_look_at(struct lender *lender, uint64_t now_ns);
 
 #endif

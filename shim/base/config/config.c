@@ -63,7 +63,7 @@ const struct config_variable *config_variables(size_t *count)
 /* ---- showing values ---- */
 
 /* Escaped, and cut where it would make a complaint unreadable. */
-static void add_shown(struct text *t, const char *s, size_t n)
+static void add_shown(struct strbuf *t, const char *s, size_t n)
 {
 	size_t shown = n;
 
@@ -75,7 +75,7 @@ static void add_shown(struct text *t, const char *s, size_t n)
 	}
 	logfmt_bytes(t, s, shown);
 	if (shown < n) {
-		text_str(t, "...");
+		strbuf_str(t, "...");
 	}
 }
 
@@ -121,16 +121,16 @@ static void complain_bad(struct complaints *to, const char *name, const char *va
                          const char *must)
 {
 	char buf[COMPLAINT_MAX];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	text_str(&t, "pqpool: ");
-	text_str(&t, name);
-	text_str(&t, "=\"");
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_str(&t, "pqpool: ");
+	strbuf_str(&t, name);
+	strbuf_str(&t, "=\"");
 	add_shown(&t, value, strlen(value));
-	text_str(&t, "\": must be ");
-	text_str(&t, must);
-	text_str(&t, CONFIG_UNPOOLED);
+	strbuf_str(&t, "\": must be ");
+	strbuf_str(&t, must);
+	strbuf_str(&t, CONFIG_UNPOOLED);
 	to->complain(to->arg, buf);
 	to->unpooled = true;
 }
@@ -207,18 +207,18 @@ static void complain_unknown(struct complaints *to, const char *name, size_t len
 {
 	const char *nearest = nearest_name(name, len);
 	char buf[COMPLAINT_MAX];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	text_str(&t, "pqpool: ");
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_str(&t, "pqpool: ");
 	add_shown(&t, name, len);
-	text_str(&t, " is not a variable of pqpool; ");
+	strbuf_str(&t, " is not a variable of pqpool; ");
 	if (nearest != NULL) {
-		text_str(&t, "did you mean ");
-		text_str(&t, nearest);
-		text_char(&t, '?');
+		strbuf_str(&t, "did you mean ");
+		strbuf_str(&t, nearest);
+		strbuf_char(&t, '?');
 	} else {
-		text_str(&t, "see pqpool run --help");
+		strbuf_str(&t, "see pqpool run --help");
 	}
 	to->complain(to->arg, buf);
 }
@@ -364,7 +364,7 @@ bool config_wants_program(const struct config *config, const char *program)
 	return wanted;
 }
 
-void config_describe(const struct config *config, struct text *t)
+void config_describe(const struct config *config, struct strbuf *t)
 {
 	bool first = true;
 
@@ -376,11 +376,11 @@ void config_describe(const struct config *config, struct text *t)
 			continue; /* unset */
 		}
 		if (!first) {
-			text_char(t, ' ');
+			strbuf_char(t, ' ');
 		}
 		first = false;
-		text_str(t, members[i].key);
-		text_char(t, '=');
+		strbuf_str(t, members[i].key);
+		strbuf_char(t, '=');
 		value_describe(rule, member, t);
 	}
 }

@@ -106,6 +106,6 @@ const struct config_variable *config_variables(size_t *count);
  * Adds the effective configuration as logfmt pairs, "size=10 max_overflow=20 …",
  * to `t`. ping_query and route are included; there are no secrets in it.
  */
-void config_describe(const struct config *config, struct text *t);
+void config_describe(const struct config *config, struct strbuf *t);
 
 #endif

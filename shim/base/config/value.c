@@ -383,16 +383,16 @@ static const char *word_for(const struct value_rule *rule, const void *member)
 	return "none";
 }
 
-void value_describe(const struct value_rule *rule, const void *member, struct text *t)
+void value_describe(const struct value_rule *rule, const void *member, struct strbuf *t)
 {
 	if (value_is_text(rule->kind)) {
 		logfmt_value(t, *(const char *const *)member);
 	} else if (rule->kind == VALUE_WORD) {
-		text_str(t, word_for(rule, member));
+		strbuf_str(t, word_for(rule, member));
 	} else if (rule->kind == VALUE_FLAG) {
-		text_str(t, *(const bool *)member ? "on" : "off");
+		strbuf_str(t, *(const bool *)member ? "on" : "off");
 	} else {
-		text_i64(t, *(const int64_t *)member);
+		strbuf_i64(t, *(const int64_t *)member);
 	}
 }
 

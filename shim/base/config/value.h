@@ -61,7 +61,7 @@ bool value_is_text(enum value_kind kind);
 bool value_parse(const struct value_rule *rule, const char *value, void *member);
 
 /* Shows a member, for logfmt. */
-void value_describe(const struct value_rule *rule, const void *member, struct text *t);
+void value_describe(const struct value_rule *rule, const void *member, struct strbuf *t);
 
 /* True if one of the comma-separated globs matches. */
 bool value_matches_globs(const char *globs, const char *name);

@@ -16,7 +16,7 @@
 /* Of notes; a segment of them is some hundred bytes. */
 #define NOTES_BYTES 4096
 
-bool build_id_in_notes(const char *notes, size_t n, size_t align, struct text *id)
+bool build_id_in_notes(const char *notes, size_t n, size_t align, struct strbuf *id)
 {
 	ElfW(Nhdr) note;
 
@@ -37,8 +37,8 @@ bool build_id_in_notes(const char *notes, size_t n, size_t align, struct text *i
 		    note.n_namesz == sizeof(NAME) &&
 		    memcmp(notes + sizeof(note), NAME, sizeof(NAME)) == 0) {
 			for (size_t i = 0; i < note.n_descsz; i++) {
-				text_char(id, "0123456789abcdef"[notes[at + i] >> 4 & 15]);
-				text_char(id, "0123456789abcdef"[notes[at + i] & 15]);
+				strbuf_char(id, "0123456789abcdef"[notes[at + i] >> 4 & 15]);
+				strbuf_char(id, "0123456789abcdef"[notes[at + i] & 15]);
 			}
 			return true;
 		}
@@ -63,7 +63,7 @@ static bool is_native(const ElfW(Ehdr) * header)
 	       header->e_phentsize == sizeof(ElfW(Phdr)) && header->e_phoff <= INT32_MAX;
 }
 
-static void read_build_id(int fd, char *notes, struct text *id)
+static void read_build_id(int fd, char *notes, struct strbuf *id)
 {
 	ElfW(Ehdr) header;
 	ElfW(Phdr) segment;
@@ -85,7 +85,7 @@ static void read_build_id(int fd, char *notes, struct text *id)
 	}
 }
 
-bool build_id_of_file(const char *path, struct text *id)
+bool build_id_of_file(const char *path, struct strbuf *id)
 {
 	int saved_errno = errno;
 	/* Not blocking, should the path mean a fifo. */

@@ -20,12 +20,12 @@
  * Looks through the `n` bytes of notes, padded to `align`. If the build id is among them,
  * adds it to `id` in lower-case hex and returns true.
  */
-bool build_id_in_notes(const char *notes, size_t n, size_t align, struct text *id);
+bool build_id_in_notes(const char *notes, size_t n, size_t align, struct strbuf *id);
 
 /*
  * Adds the build id of the ELF file `path` to `id`; nothing if it has none, or cannot be
  * read, or is of the other word size. False only if there is no regular file to be read.
  */
-bool build_id_of_file(const char *path, struct text *id);
+bool build_id_of_file(const char *path, struct strbuf *id);
 
 #endif

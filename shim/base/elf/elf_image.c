@@ -12,7 +12,7 @@
 #include "base/elf/build_id.h"
 #include "base/elf/symbol.h"
 
-bool image_covers(const struct image *image, uintptr_t address)
+bool elf_image_covers(const struct elf_image *image, uintptr_t address)
 {
 	for (size_t i = 0; i < image->count; i++) {
 		const ElfW(Phdr) *header = &image->headers[i];
@@ -26,7 +26,7 @@ bool image_covers(const struct image *image, uintptr_t address)
 }
 
 /* True if the `n` bytes at `address` lie in one loaded, readable segment. */
-static bool holds(const struct image *image, uintptr_t address, size_t n)
+static bool holds(const struct elf_image *image, uintptr_t address, size_t n)
 {
 	for (size_t i = 0; i < image->count; i++) {
 		const ElfW(Phdr) *header = &image->headers[i];
@@ -40,7 +40,7 @@ static bool holds(const struct image *image, uintptr_t address, size_t n)
 	return false;
 }
 
-void image_build_id(const struct image *image, struct text *out)
+void elf_image_build_id(const struct elf_image *image, struct strbuf *out)
 {
 	for (size_t i = 0; i < image->count; i++) {
 		const ElfW(Phdr) *header = &image->headers[i];
@@ -55,16 +55,16 @@ void image_build_id(const struct image *image, struct text *out)
 }
 
 /* Loaders differ in whether they add the bias to these in place. */
-static uintptr_t absolute(const struct image *image, uintptr_t pointer)
+static uintptr_t absolute(const struct elf_image *image, uintptr_t pointer)
 {
 	return holds(image, pointer, 1) ? pointer : image->bias + pointer;
 }
 
-bool image_symbols(const struct image *image, struct image_symbols *symbols)
+bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *symbols)
 {
 	const ElfW(Dyn) *dynamic = NULL;
 
-	*symbols = (struct image_symbols){0};
+	*symbols = (struct elf_image_symbols){0};
 	for (size_t i = 0; i < image->count; i++) {
 		if (image->headers[i].p_type == PT_DYNAMIC) {
 			uintptr_t at = image->bias + image->headers[i].p_vaddr;
@@ -102,7 +102,8 @@ bool image_symbols(const struct image *image, struct image_symbols *symbols)
  * How many symbols there are is written down nowhere but in the hash tables: in the
  * old kind as a number, in GNU's as the end of the last chain.
  */
-static size_t count_symbols(const struct image *image, const struct image_symbols *symbols)
+static size_t count_symbols(const struct elf_image *image,
+                            const struct elf_image_symbols *symbols)
 {
 	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
 	const uint32_t *buckets;
@@ -131,14 +132,14 @@ static size_t count_symbols(const struct image *image, const struct image_symbol
 	return (size_t)last + 1;
 }
 
-const char *image_symbol(const struct image *image, uintptr_t offset)
+const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 {
 	struct symbol_search search = {.offset = offset};
-	struct image_symbols symbols;
+	struct elf_image_symbols symbols;
 	const ElfW(Sym) * table;
 	size_t count;
 
-	if (!image_symbols(image, &symbols)) {
+	if (!elf_image_symbols(image, &symbols)) {
 		return NULL;
 	}
 	table = (const ElfW(Sym) *)symbols.table;
@@ -168,7 +169,7 @@ static uint32_t gnu_hash(const char *name)
 	return hash;
 }
 
-static bool is_named(const struct image_symbols *symbols, const ElfW(Sym) * symbol,
+static bool is_named(const struct elf_image_symbols *symbols, const ElfW(Sym) * symbol,
                      const char *name)
 {
 	size_t n = strlen(name) + 1;
@@ -179,8 +180,8 @@ static bool is_named(const struct image_symbols *symbols, const ElfW(Sym) * symb
 }
 
 /* The table: four numbers, a Bloom filter, a bucket's first symbol each, a hash a symbol. */
-bool image_find(const struct image *image, const struct image_symbols *symbols,
-                const char *name, uintptr_t *value)
+bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
+                    const char *name, uintptr_t *value)
 {
 	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
 	const ElfW(Sym) *table = (const ElfW(Sym) *)symbols->table;

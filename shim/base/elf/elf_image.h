@@ -16,7 +16,7 @@
 #include "base/text/strbuf.h"
 
 /* A module as dl_iterate_phdr(3) shows it. */
-struct image {
+struct elf_image {
 	uintptr_t bias;   /* what the loader added to the addresses in the ELF file */
 	const char *name; /* "" is the main program; NULL: no module */
 	const ElfW(Phdr) * headers;
@@ -24,19 +24,19 @@ struct image {
 };
 
 /* True if `address` lies in one of the loaded segments, readable or not. */
-bool image_covers(const struct image *image, uintptr_t address);
+bool elf_image_covers(const struct elf_image *image, uintptr_t address);
 
 /* Adds the build id in lower-case hex to `id`; nothing if there is none. */
-void image_build_id(const struct image *image, struct text *id);
+void elf_image_build_id(const struct elf_image *image, struct strbuf *id);
 
 /*
  * The exported function that contains `offset`, an address of the ELF file; NULL if
  * there is none. The name is the module's own, gone when that is unloaded.
  */
-const char *image_symbol(const struct image *image, uintptr_t offset);
+const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset);
 
 /* The dynamic symbol table of a module. */
-struct image_symbols {
+struct elf_image_symbols {
 	uintptr_t table;
 	uintptr_t names;
 	size_t names_size;
@@ -44,15 +44,15 @@ struct image_symbols {
 	uintptr_t hash;
 };
 
-/* Finds a module's table, for image_find(); false if it has none. */
-bool image_symbols(const struct image *image, struct image_symbols *symbols);
+/* Finds a module's table, for elf_image_find(); false if it has none. */
+bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *symbols);
 
 /*
  * What dlsym(3) would find in this module alone: the address of an exported function or
  * variable; of a thread-local one, where it lies in its module's block. False if there is
  * none. Modules without GNU's hash table have none.
  */
-bool image_find(const struct image *image, const struct image_symbols *symbols,
-                const char *name, uintptr_t *value);
+bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
+                    const char *name, uintptr_t *value);
 
 #endif

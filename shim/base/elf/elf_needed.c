@@ -100,16 +100,16 @@ static bool find_names(struct elf *elf, const ElfW(Phdr) * dynamic)
 }
 
 /* The name at `offset` among the names; false if it is none, or too long for us. */
-static bool read_name(const struct elf *elf, uint64_t offset, char name[NEEDS_NAME_MAX])
+static bool read_name(const struct elf *elf, uint64_t offset, char name[ELF_NEEDED_NAME_MAX])
 {
 	uint64_t left = offset < elf->names_size ? elf->names_size - offset : 0;
-	size_t n = left < NEEDS_NAME_MAX ? (size_t)left : NEEDS_NAME_MAX;
+	size_t n = left < ELF_NEEDED_NAME_MAX ? (size_t)left : ELF_NEEDED_NAME_MAX;
 
 	return elf->names <= INT64_MAX && offset <= INT64_MAX && n > 0 &&
 	       read_at(elf->fd, name, n, elf->names + offset) && memchr(name, '\0', n) != NULL;
 }
 
-static bool find_need(struct elf *elf, char name[NEEDS_NAME_MAX])
+static bool find_need(struct elf *elf, char name[ELF_NEEDED_NAME_MAX])
 {
 	const ElfW(Phdr) *dynamic = NULL;
 	ElfW(Dyn) entry;
@@ -133,7 +133,7 @@ static bool find_need(struct elf *elf, char name[NEEDS_NAME_MAX])
 
 _Static_assert(sizeof(struct elf) <= SCRATCH_BYTES, "it fits into scratch");
 
-static bool read_needs(const char *path, char name[NEEDS_NAME_MAX])
+static bool read_needs(const char *path, char name[ELF_NEEDED_NAME_MAX])
 {
 	struct elf *elf = scratch_take();
 	struct stat st;
@@ -154,7 +154,7 @@ static bool read_needs(const char *path, char name[NEEDS_NAME_MAX])
 	return found;
 }
 
-const char *needs_libpq(const char *file, char room[NEEDS_NAME_MAX])
+const char *elf_needs_libpq(const char *file, char room[ELF_NEEDED_NAME_MAX])
 {
 	int saved_errno = errno;
 	const char *slash = strrchr(file, '/');

@@ -8,7 +8,7 @@
 #define PQPOOL_BASE_ELF_ELF_NEEDED_H
 
 /* The longest name of a libpq that is recognised, with its NUL. */
-#define NEEDS_NAME_MAX 128
+#define ELF_NEEDED_NAME_MAX 128
 
 /*
  * The libpq that dlopen(file) would load, or that the module in `file` names among its
@@ -17,6 +17,6 @@
  * searched for, and counts as needing nothing. Nothing in the file is believed. errno is
  * kept.
  */
-const char *needs_libpq(const char *file, char room[NEEDS_NAME_MAX]);
+const char *elf_needs_libpq(const char *file, char room[ELF_NEEDED_NAME_MAX]);
 
 #endif

@@ -15,28 +15,31 @@
 #include "base/libpq/libpq.h"
 #include "base/thread/thread_block.h"
 
-#define RECENT_SITES 8
+#define CALLSITE_CACHE_SITES 8
 
-struct recent {
+struct callsite_cache {
 	const void *return_address;
 	unsigned long long changes; /* of the loader's list, until then */
 	struct libpq_caller caller;
 };
 
-_Static_assert(sizeof(struct recent[RECENT_SITES]) <= sizeof(((struct thread_block *)0)->sites),
+_Static_assert(sizeof(struct callsite_cache[CALLSITE_CACHE_SITES]) <=
+                       sizeof(((struct thread_block *)0)->sites),
                "the sites fit into their part");
 
 /* Where this thread remembers the site, if it does; NULL: it remembers none. */
-static inline struct recent *recent_of(const void *return_address)
+static inline struct callsite_cache *callsite_cache_of(const void *return_address)
 {
-	struct recent *sites = THREAD_PART(struct recent, sites);
+	struct callsite_cache *sites = THREAD_PART(struct callsite_cache, sites);
 
-	return sites != NULL ? &sites[((uintptr_t)return_address >> 4) % RECENT_SITES] : NULL;
+	return sites != NULL ? &sites[((uintptr_t)return_address >> 4) % CALLSITE_CACHE_SITES]
+	                     : NULL;
 }
 
 /* Whatever has changed since. */
-static inline bool recent_remembers(const struct recent *recent, const void *return_address,
-                                    struct libpq_caller *caller)
+static inline bool callsite_cache_remembers(const struct callsite_cache *recent,
+                                            const void *return_address,
+                                            struct libpq_caller *caller)
 {
 	if (recent == NULL) {
 		return false;
@@ -46,8 +49,9 @@ static inline bool recent_remembers(const struct recent *recent, const void *ret
 	return recent->return_address == return_address;
 }
 
-static inline bool recent_recall(const struct recent *recent, const void *return_address,
-                                 unsigned long long changes, struct libpq_caller *caller)
+static inline bool callsite_cache_recall(const struct callsite_cache *recent,
+                                         const void *return_address, unsigned long long changes,
+                                         struct libpq_caller *caller)
 {
 	if (recent == NULL) {
 		return false;
@@ -57,8 +61,9 @@ static inline bool recent_recall(const struct recent *recent, const void *return
 	return recent->return_address == return_address && recent->changes == changes;
 }
 
-static inline void recent_note(struct recent *recent, const void *return_address,
-                               unsigned long long changes, const struct libpq_caller *caller)
+static inline void callsite_cache_note(struct callsite_cache *recent,
+                                       const void *return_address, unsigned long long changes,
+                                       const struct libpq_caller *caller)
 {
 	if (recent == NULL) {
 		return;

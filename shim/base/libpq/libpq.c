@@ -438,12 +438,13 @@ static void remember(const void *return_address, unsigned long long changes,
 }
 
 /* Where no lock may be taken: what the place meant the last time, or the likeliest. */
-static COLD struct libpq_caller guess(const struct recent *recent, const void *return_address)
+static COLD struct libpq_caller guess(const struct callsite_cache *recent,
+                                      const void *return_address)
 {
 	const struct libpq *likeliest = atomic_load(&common);
 	struct libpq_caller caller;
 
-	if (!recent_remembers(recent, return_address, &caller)) {
+	if (!callsite_cache_remembers(recent, return_address, &caller)) {
 		caller = (struct libpq_caller){
 			.libpq = likeliest != NULL ? likeliest : atomic_load(&libpqs)};
 	}
@@ -452,16 +453,16 @@ static COLD struct libpq_caller guess(const struct recent *recent, const void *r
 
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
-	struct recent *recent = recent_of(return_address);
+	struct callsite_cache *recent = callsite_cache_of(return_address);
 	int saved_errno = errno;
 	unsigned long long changes = dl_changes();
 	struct libpq_caller caller;
 
 	dl_note_call(return_address, changes);
-	if (recent_recall(recent, return_address, changes, &caller)) {
+	if (callsite_cache_recall(recent, return_address, changes, &caller)) {
 		return caller;
 	}
-	if (inside_has_jumped(return_address, &caller)) {
+	if (tailcall_has_jumped(return_address, &caller)) {
 		return caller;
 	}
 	if (lock_barred()) {
@@ -474,7 +475,7 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 		}
 	}
 	if (caller.libpq != NULL) {
-		recent_note(recent, return_address, changes, &caller);
+		callsite_cache_note(recent, return_address, changes, &caller);
 	}
 	errno = saved_errno;
 	return caller;

@@ -11,12 +11,12 @@ extern const char _end[] __attribute__((visibility("hidden")));
 
 static _Thread_local const struct libpq *entered;
 
-void inside_enter(const struct libpq *libpq)
+void tailcall_enter(const struct libpq *libpq)
 {
 	entered = libpq;
 }
 
-void inside_leave(void)
+void tailcall_leave(void)
 {
 	entered = NULL;
 }
@@ -27,7 +27,7 @@ static bool is_ours(const void *address)
 	       (uintptr_t)address < (uintptr_t)_end;
 }
 
-bool inside_has_jumped(const void *return_address, struct libpq_caller *caller)
+bool tailcall_has_jumped(const void *return_address, struct libpq_caller *caller)
 {
 	if (entered == NULL || !is_ours(return_address)) {
 		return false;

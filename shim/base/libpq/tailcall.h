@@ -18,10 +18,10 @@
 #include "base/libpq/libpq.h"
 
 /* Before such a call, and after it. */
-void inside_enter(const struct libpq *libpq);
-void inside_leave(void);
+void tailcall_enter(const struct libpq *libpq);
+void tailcall_leave(void);
 
 /* True if a call that returns to `return_address` is such a jump; then whose it is. */
-COLD bool inside_has_jumped(const void *return_address, struct libpq_caller *caller);
+COLD bool tailcall_has_jumped(const void *return_address, struct libpq_caller *caller);
 
 #endif

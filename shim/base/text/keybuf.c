@@ -5,16 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-void blob_init(struct blob *b, char *buf, size_t size)
+void keybuf_init(struct keybuf *b, char *buf, size_t size)
 {
-	*b = (struct blob){.data = buf, .size = size};
+	*b = (struct keybuf){.data = buf, .size = size};
 }
 
 /* Moves to memory of twice the size; the old place is wiped, not just freed. */
-bool blob_make_room(struct blob *b, size_t n)
+bool keybuf_make_room(struct keybuf *b, size_t n)
 {
 	size_t size = b->size * 2;
-	struct blob old = *b;
+	struct keybuf old = *b;
 	char *data;
 
 	if (b->failed) {
@@ -31,19 +31,19 @@ bool blob_make_room(struct blob *b, size_t n)
 		return false;
 	}
 	memcpy(data, b->data, b->len);
-	blob_wipe(&old);
+	keybuf_wipe(&old);
 	b->data = data;
 	b->size = size;
 	b->owned = true;
 	return true;
 }
 
-void blob_text(struct blob *b, const char *text)
+void keybuf_text(struct keybuf *b, const char *text)
 {
-	blob_bytes(b, text, strlen(text));
+	keybuf_bytes(b, text, strlen(text));
 }
 
-void blob_wipe(struct blob *b)
+void keybuf_wipe(struct keybuf *b)
 {
 	explicit_bzero(b->data, b->len);
 	if (b->owned) {

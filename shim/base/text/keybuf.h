@@ -16,7 +16,7 @@
 
 #include "base/cold.h"
 
-struct blob {
+struct keybuf {
 	char *data;
 	size_t len;
 	size_t size;
@@ -26,43 +26,43 @@ struct blob {
 };
 
 /* Starts empty in `buf` (`size` > 0), which stays the caller's. */
-void blob_init(struct blob *b, char *buf, size_t size);
+void keybuf_init(struct keybuf *b, char *buf, size_t size);
 
 /* Room for `n` bytes more; false: there is none to be had. */
-COLD bool blob_make_room(struct blob *b, size_t n);
+COLD bool keybuf_make_room(struct keybuf *b, size_t n);
 
 /*
  * Starts at the beginning of `bytes`, which stay the caller's: what is added is compared with
- * them. Only blob_bytes, blob_field and blob_is_alike may follow, and as far as two keys are
- * alike they must be made of texts and of bytes, as many, in the same places.
+ * them. Only keybuf_bytes, keybuf_field and keybuf_is_alike may follow, and as far as two keys
+ * are alike they must be made of texts and of bytes, as many, in the same places.
  */
-static inline void blob_hold_against(struct blob *b, const char *bytes, size_t size)
+static inline void keybuf_hold_against(struct keybuf *b, const char *bytes, size_t size)
 {
-	*b = (struct blob){.held = bytes, .size = size};
+	*b = (struct keybuf){.held = bytes, .size = size};
 }
 
 /* Whether all that was added is all there is. */
-static inline bool blob_is_alike(const struct blob *b)
+static inline bool keybuf_is_alike(const struct keybuf *b)
 {
 	return !b->failed && b->len == b->size;
 }
 
 /* After a difference nothing fits any more, so that it need not be asked for each time. */
-static inline void blob_differs(struct blob *b)
+static inline void keybuf_differs(struct keybuf *b)
 {
 	b->failed = true;
 	b->size = b->len;
 }
 
-static inline void blob_bytes(struct blob *b, const void *bytes, size_t n)
+static inline void keybuf_bytes(struct keybuf *b, const void *bytes, size_t n)
 {
 	if (b->held != NULL) {
 		if (n > b->size - b->len || memcmp(b->held + b->len, bytes, n) != 0) {
-			blob_differs(b);
+			keybuf_differs(b);
 		} else {
 			b->len += n;
 		}
-	} else if (n <= b->size - b->len || blob_make_room(b, n)) {
+	} else if (n <= b->size - b->len || keybuf_make_room(b, n)) {
 		memcpy(b->data + b->len, bytes, n);
 		b->len += n;
 	}
@@ -72,47 +72,47 @@ static inline void blob_bytes(struct blob *b, const void *bytes, size_t n)
  * A text is kept behind its length, so that one pass over it finds a difference: a byte, 0 for
  * NULL, else with the NUL, which is behind the text. Of long texts it does not say how long.
  */
-#define BLOB_LONG 255
+#define KEYBUF_LONG 255
 
 /* Whether `text` is the next field that `b` is held against. */
-static inline void blob_meet_field(struct blob *b, const char *text)
+static inline void keybuf_meet_field(struct keybuf *b, const char *text)
 {
 	const char *next = b->held + b->len;
 	size_t left = b->size - b->len;
 	size_t n = left > 0 ? (unsigned char)*next : 0;
 
-	if (n == BLOB_LONG) {
+	if (n == KEYBUF_LONG) {
 		n = strnlen(next + 1, left - 1) + 1;
 	}
 	if (n >= left || (n == 0) != (text == NULL) ||
 	    (text != NULL && (next[n] != '\0' || strcmp(next + 1, text) != 0))) {
-		blob_differs(b);
+		keybuf_differs(b);
 		return;
 	}
 	b->len += 1 + n;
 }
 
 /* The text with its NUL; NULL is told apart from "". */
-static inline void blob_field(struct blob *b, const char *text)
+static inline void keybuf_field(struct keybuf *b, const char *text)
 {
 	size_t n;
 	unsigned char length;
 
 	if (b->held != NULL) {
-		blob_meet_field(b, text);
+		keybuf_meet_field(b, text);
 		return;
 	}
 	n = text != NULL ? strlen(text) + 1 : 0;
-	length = n < BLOB_LONG ? (unsigned char)n : BLOB_LONG;
-	blob_bytes(b, &length, 1);
+	length = n < KEYBUF_LONG ? (unsigned char)n : KEYBUF_LONG;
+	keybuf_bytes(b, &length, 1);
 	if (text != NULL) {
-		blob_bytes(b, text, n);
+		keybuf_bytes(b, text, n);
 	}
 }
 
-void blob_text(struct blob *b, const char *text);
+void keybuf_text(struct keybuf *b, const char *text);
 
 /* Overwrites everything, for there may have been a password in it, and frees. */
-void blob_wipe(struct blob *b);
+void keybuf_wipe(struct keybuf *b);
 
 #endif

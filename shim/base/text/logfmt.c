@@ -4,27 +4,27 @@
 
 #include <string.h>
 
-void logfmt_byte(struct text *t, unsigned char c)
+void logfmt_byte(struct strbuf *t, unsigned char c)
 {
 	static const char digits[] = "0123456789abcdef";
 
 	if (c == '"' || c == '\\') {
-		text_char(t, '\\');
-		text_char(t, (char)c);
+		strbuf_char(t, '\\');
+		strbuf_char(t, (char)c);
 	} else if (c == '\n') {
-		text_str(t, "\\n");
+		strbuf_str(t, "\\n");
 	} else if (c == '\t') {
-		text_str(t, "\\t");
+		strbuf_str(t, "\\t");
 	} else if (c < ' ' || c == 0x7f) {
-		text_str(t, "\\x");
-		text_char(t, digits[c >> 4]);
-		text_char(t, digits[c & 15]);
+		strbuf_str(t, "\\x");
+		strbuf_char(t, digits[c >> 4]);
+		strbuf_char(t, digits[c & 15]);
 	} else {
-		text_char(t, (char)c);
+		strbuf_char(t, (char)c);
 	}
 }
 
-void logfmt_bytes(struct text *t, const char *s, size_t n)
+void logfmt_bytes(struct strbuf *t, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		logfmt_byte(t, (unsigned char)s[i]);
@@ -43,13 +43,13 @@ bool logfmt_needs_quotes(const char *value)
 	return *value == '\0';
 }
 
-void logfmt_value(struct text *t, const char *value)
+void logfmt_value(struct strbuf *t, const char *value)
 {
 	if (!logfmt_needs_quotes(value)) {
-		text_str(t, value);
+		strbuf_str(t, value);
 		return;
 	}
-	text_char(t, '"');
+	strbuf_char(t, '"');
 	logfmt_bytes(t, value, strlen(value));
-	text_char(t, '"');
+	strbuf_char(t, '"');
 }

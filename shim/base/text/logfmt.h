@@ -12,14 +12,14 @@
 #include "base/text/strbuf.h"
 
 /* One byte as it stands inside quotes. */
-void logfmt_byte(struct text *t, unsigned char c);
+void logfmt_byte(struct strbuf *t, unsigned char c);
 
-void logfmt_bytes(struct text *t, const char *s, size_t n);
+void logfmt_bytes(struct strbuf *t, const char *s, size_t n);
 
 /* Empty, or with a space, a quote, a backslash, '=' or a control character in it. */
 bool logfmt_needs_quotes(const char *value);
 
 /* A whole value, quoted if need be. */
-void logfmt_value(struct text *t, const char *value);
+void logfmt_value(struct strbuf *t, const char *value);
 
 #endif

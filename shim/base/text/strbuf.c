@@ -16,13 +16,13 @@
 #include "base/clock.h"
 #include "base/text/decimal.h"
 
-void text_init(struct text *t, char *buf, size_t size)
+void strbuf_init(struct strbuf *t, char *buf, size_t size)
 {
-	*t = (struct text){.buf = buf, .size = size};
+	*t = (struct strbuf){.buf = buf, .size = size};
 	buf[0] = '\0';
 }
 
-void text_bytes(struct text *t, const char *s, size_t n)
+void strbuf_bytes(struct strbuf *t, const char *s, size_t n)
 {
 	size_t room = t->size - 1 - t->len;
 
@@ -35,7 +35,7 @@ void text_bytes(struct text *t, const char *s, size_t n)
 	t->buf[t->len] = '\0';
 }
 
-void text_char(struct text *t, char c)
+void strbuf_char(struct strbuf *t, char c)
 {
 	if (t->len + 1 >= t->size) {
 		t->cut = true;
@@ -45,31 +45,31 @@ void text_char(struct text *t, char c)
 	t->buf[t->len] = '\0';
 }
 
-void text_str(struct text *t, const char *s)
+void strbuf_str(struct strbuf *t, const char *s)
 {
 	if (s != NULL) {
-		text_bytes(t, s, strlen(s));
+		strbuf_bytes(t, s, strlen(s));
 	}
 }
 
-void text_u64(struct text *t, uint64_t v)
+void strbuf_u64(struct strbuf *t, uint64_t v)
 {
 	char digits[DECIMAL_MAX];
 
-	text_bytes(t, digits, (size_t)(decimal_put(digits, v) - digits));
+	strbuf_bytes(t, digits, (size_t)(decimal_put(digits, v) - digits));
 }
 
-void text_i64(struct text *t, int64_t v)
+void strbuf_i64(struct strbuf *t, int64_t v)
 {
 	if (v < 0) {
-		text_char(t, '-');
-		text_u64(t, (uint64_t)0 - (uint64_t)v);
+		strbuf_char(t, '-');
+		strbuf_u64(t, (uint64_t)0 - (uint64_t)v);
 	} else {
-		text_u64(t, (uint64_t)v);
+		strbuf_u64(t, (uint64_t)v);
 	}
 }
 
-void text_hex(struct text *t, uint64_t v)
+void strbuf_hex(struct strbuf *t, uint64_t v)
 {
 	char digits[16];
 	size_t at = sizeof(digits);
@@ -78,36 +78,36 @@ void text_hex(struct text *t, uint64_t v)
 		digits[--at] = "0123456789abcdef"[v % 16];
 		v /= 16;
 	} while (v > 0);
-	text_str(t, "0x");
-	text_bytes(t, digits + at, sizeof(digits) - at);
+	strbuf_str(t, "0x");
+	strbuf_bytes(t, digits + at, sizeof(digits) - at);
 }
 
-void text_count(struct text *t, uint64_t n, const char *noun)
+void strbuf_count(struct strbuf *t, uint64_t n, const char *noun)
 {
-	text_u64(t, n);
-	text_char(t, ' ');
-	text_str(t, noun);
-	text_str(t, n != 1 ? "s" : NULL);
+	strbuf_u64(t, n);
+	strbuf_char(t, ' ');
+	strbuf_str(t, noun);
+	strbuf_str(t, n != 1 ? "s" : NULL);
 }
 
-void text_span(struct text *t, uint64_t ns)
+void strbuf_span(struct strbuf *t, uint64_t ns)
 {
 	uint64_t unit = NS_PER_SEC;
 	const char *name = " s";
 
 	if (ns < NS_PER_MS) {
-		text_u64(t, ns / NS_PER_US);
-		text_str(t, " us");
+		strbuf_u64(t, ns / NS_PER_US);
+		strbuf_str(t, " us");
 		return;
 	}
 	if (ns < NS_PER_SEC) {
 		unit = NS_PER_MS;
 		name = " ms";
 	}
-	text_u64(t, ns / unit);
-	text_char(t, '.');
-	text_u64(t, ns % unit / (unit / 10));
-	text_str(t, name);
+	strbuf_u64(t, ns / unit);
+	strbuf_char(t, '.');
+	strbuf_u64(t, ns % unit / (unit / 10));
+	strbuf_str(t, name);
 }
 
 static bool is_regular(int fd)
@@ -146,7 +146,7 @@ static ssize_t write_now(int fd, const char *bytes, size_t n)
 	return write(fd, bytes, n);
 }
 
-static bool write_all(const struct text *t, int fd, uint64_t patience_ns)
+static bool write_all(const struct strbuf *t, int fd, uint64_t patience_ns)
 {
 	int saved_errno = errno;
 	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
@@ -170,7 +170,7 @@ static bool write_all(const struct text *t, int fd, uint64_t patience_ns)
 	return done == t->len;
 }
 
-bool text_print(const struct text *t, int fd, uint64_t patience_ns)
+bool strbuf_print(const struct strbuf *t, int fd, uint64_t patience_ns)
 {
 	static const struct timespec at_once;
 	static atomic_bool gave_up;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct text {
+struct strbuf {
 	char *buf;
 	size_t size; /* of buf, at least 1 */
 	size_t len;  /* without the NUL */
@@ -21,31 +21,31 @@ struct text {
 };
 
 /* Starts an empty text in `buf`, which stays the caller's. */
-void text_init(struct text *t, char *buf, size_t size);
+void strbuf_init(struct strbuf *t, char *buf, size_t size);
 
-void text_char(struct text *t, char c);
-void text_bytes(struct text *t, const char *s, size_t n);
+void strbuf_char(struct strbuf *t, char c);
+void strbuf_bytes(struct strbuf *t, const char *s, size_t n);
 /* NULL adds nothing. */
-void text_str(struct text *t, const char *s);
-void text_u64(struct text *t, uint64_t v);
-void text_i64(struct text *t, int64_t v);
+void strbuf_str(struct strbuf *t, const char *s);
+void strbuf_u64(struct strbuf *t, uint64_t v);
+void strbuf_i64(struct strbuf *t, int64_t v);
 /* Lower-case hexadecimal after "0x". */
-void text_hex(struct text *t, uint64_t v);
+void strbuf_hex(struct strbuf *t, uint64_t v);
 /* "1 place", "2 places". */
-void text_count(struct text *t, uint64_t n, const char *noun);
+void strbuf_count(struct strbuf *t, uint64_t n, const char *noun);
 /* A span of time for people: "850 us", "12.3 ms", "4.0 s". */
-void text_span(struct text *t, uint64_t ns);
+void strbuf_span(struct strbuf *t, uint64_t ns);
 
 /*
- * Where up to `n` bytes may be put by hand, which text_until then makes part of the text;
+ * Where up to `n` bytes may be put by hand, which strbuf_until then makes part of the text;
  * NULL if they do not fit, or something before them did not.
  */
-static inline char *text_room(const struct text *t, size_t n)
+static inline char *strbuf_room(const struct strbuf *t, size_t n)
 {
 	return !t->cut && n < t->size - t->len ? t->buf + t->len : NULL;
 }
 
-static inline void text_until(struct text *t, char *end)
+static inline void strbuf_until(struct strbuf *t, char *end)
 {
 	t->len = (size_t)(end - t->buf);
 	*end = '\0';
@@ -59,9 +59,9 @@ static inline void text_until(struct text *t, char *end)
  * program must not die of a SIGPIPE that it did not cause. If it had one pending already, that
  * one stays pending. errno is kept.
  */
-bool text_print(const struct text *t, int fd, uint64_t patience_ns);
+bool strbuf_print(const struct strbuf *t, int fd, uint64_t patience_ns);
 
 /* How long who reads our stderr is waited for. */
-#define TEXT_PATIENCE_NS UINT64_C(250000000)
+#define STRBUF_PATIENCE_NS UINT64_C(250000000)
 
 #endif

@@ -14,7 +14,7 @@ struct noted {
 _Static_assert(sizeof(struct noted) <= sizeof(((struct thread_block *)0)->cancelling),
                "it fits into its part");
 
-void cancelling_note(int state)
+void cancellation_note(int state)
 {
 	struct noted *noted = THREAD_PART(struct noted, cancelling);
 
@@ -23,7 +23,7 @@ void cancelling_note(int state)
 	}
 }
 
-void cancelling_allow(void)
+void cancellation_allow(void)
 {
 	const struct noted *noted = THREAD_PART(struct noted, cancelling);
 
@@ -32,7 +32,7 @@ void cancelling_allow(void)
 	}
 }
 
-void cancelling_forbid(void)
+void cancellation_forbid(void)
 {
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 }

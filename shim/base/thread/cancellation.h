@@ -8,10 +8,10 @@
 #define PQPOOL_BASE_THREAD_CANCELLATION_H
 
 /* The program's own state (pthread_setcancelstate), when its call came in. */
-void cancelling_note(int state);
+void cancellation_note(int state);
 
 /* Around a wait: that one; and none again. */
-void cancelling_allow(void);
-void cancelling_forbid(void);
+void cancellation_allow(void);
+void cancellation_forbid(void);
 
 #endif

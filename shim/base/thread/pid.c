@@ -13,7 +13,7 @@ static _Thread_local pid_t tid;
 /* Not 0 in the process that set it; the kernel wipes it in a child. NULL: it cannot. */
 static atomic_int *mark;
 
-pid_t self_pid(void)
+pid_t pid_self(void)
 {
 	pid_t known = atomic_load_explicit(&pid, memory_order_relaxed);
 
@@ -24,7 +24,7 @@ pid_t self_pid(void)
 	return known;
 }
 
-pid_t self_tid(void)
+pid_t tid_self(void)
 {
 	if (tid == 0) {
 		tid = gettid();
@@ -32,7 +32,7 @@ pid_t self_tid(void)
 	return tid;
 }
 
-void self_mark(void)
+void pid_mark(void)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	void *page =
@@ -49,13 +49,13 @@ void self_mark(void)
 	atomic_store_explicit(mark, 1, memory_order_relaxed);
 }
 
-bool self_is_marked(void)
+bool pid_is_marked(void)
 {
 	return mark != NULL ? atomic_load_explicit(mark, memory_order_relaxed) != 0
-	                    : self_pid() == getpid();
+	                    : pid_self() == getpid();
 }
 
-void self_renew(void)
+void pid_renew(void)
 {
 	atomic_store_explicit(&pid, getpid(), memory_order_relaxed);
 	tid = 0;

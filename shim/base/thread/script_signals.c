@@ -62,7 +62,7 @@ static bool run_python(const struct python *python)
 	int state;
 
 	/* Handlers are the main thread's. */
-	if (self_tid() != self_pid() || raised.restore != NULL || python->holds_lock()) {
+	if (tid_self() != pid_self() || raised.restore != NULL || python->holds_lock()) {
 		return raised.restore != NULL;
 	}
 	state = python->lock();

@@ -8,7 +8,7 @@
 
 #include "base/unwind/unwind.h"
 
-bool interrupted_here(void)
+bool in_signal_handler(void)
 {
 	struct unwind u;
 

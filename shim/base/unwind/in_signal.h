@@ -9,6 +9,6 @@
 #include <stdbool.h>
 
 /* True if a frame of this thread's stack was interrupted by a signal. No malloc, no locks. */
-bool interrupted_here(void);
+bool in_signal_handler(void);
 
 #endif

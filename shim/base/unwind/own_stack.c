@@ -33,7 +33,7 @@ static uintptr_t page_of(uintptr_t address)
  */
 static uintptr_t find_top(void)
 {
-	return self_tid() == self_pid() ? getauxval(AT_RANDOM)
+	return tid_self() == pid_self() ? getauxval(AT_RANDOM)
 	                                : (uintptr_t)__builtin_thread_pointer();
 }
 

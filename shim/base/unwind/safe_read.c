@@ -8,9 +8,9 @@
 
 #define PAGE READABLE_PAGE
 
-static bool may_touch(struct peek *p, uintptr_t page)
+static bool may_touch(struct safe_read *p, uintptr_t page)
 {
-	for (unsigned i = 0; i < p->count && i < PEEK_PAGES; i++) {
+	for (unsigned i = 0; i < p->count && i < SAFE_READ_PAGES; i++) {
 		if (p->pages[i] == page) {
 			return true;
 		}
@@ -19,7 +19,7 @@ static bool may_touch(struct peek *p, uintptr_t page)
 		return false;
 	}
 	if (!p->doubting) {
-		p->pages[p->count++ % PEEK_PAGES] = page;
+		p->pages[p->count++ % SAFE_READ_PAGES] = page;
 	}
 	return true;
 }
@@ -45,7 +45,7 @@ static void copy(char *to, uintptr_t from, size_t n)
 
 #endif
 
-bool peek(struct peek *p, void *to, uintptr_t from, size_t n)
+bool peek(struct safe_read *p, void *to, uintptr_t from, size_t n)
 {
 	uintptr_t page = from / PAGE * PAGE;
 
@@ -61,14 +61,14 @@ bool peek(struct peek *p, void *to, uintptr_t from, size_t n)
 	return true;
 }
 
-uintptr_t peek_pointer(struct peek *p, uintptr_t from)
+uintptr_t safe_read_pointer(struct safe_read *p, uintptr_t from)
 {
 	uintptr_t value;
 
 	return peek(p, &value, from, sizeof(value)) ? value : 0;
 }
 
-uint32_t peek_u32(struct peek *p, uintptr_t from)
+uint32_t safe_read_u32(struct safe_read *p, uintptr_t from)
 {
 	uint32_t value;
 
@@ -76,7 +76,7 @@ uint32_t peek_u32(struct peek *p, uintptr_t from)
 }
 
 /* In pieces that end where pages do, because the string may be the last on its page. */
-ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max)
+ptrdiff_t safe_read_length(struct safe_read *p, uintptr_t from, size_t max)
 {
 	char piece[64];
 	size_t length = 0;
@@ -98,7 +98,7 @@ ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max)
 	return -1;
 }
 
-static bool are_equal(struct peek *p, uintptr_t from, const char *bytes, size_t n)
+static bool are_equal(struct safe_read *p, uintptr_t from, const char *bytes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		char c;
@@ -110,12 +110,12 @@ static bool are_equal(struct peek *p, uintptr_t from, const char *bytes, size_t 
 	return true;
 }
 
-bool peek_starts(struct peek *p, uintptr_t from, const char *start)
+bool safe_read_starts(struct safe_read *p, uintptr_t from, const char *start)
 {
 	return are_equal(p, from, start, strlen(start));
 }
 
-bool peek_is(struct peek *p, uintptr_t from, const char *whole)
+bool safe_read_is(struct safe_read *p, uintptr_t from, const char *whole)
 {
 	return are_equal(p, from, whole, strlen(whole) + 1);
 }

@@ -17,27 +17,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PEEK_PAGES 8
+#define SAFE_READ_PAGES 8
 
-struct peek {
+struct safe_read {
 	bool trusting; /* ask for no page */
 	bool doubting; /* ask again each time: pages may change hands meanwhile */
 	unsigned count;
-	uintptr_t pages[PEEK_PAGES]; /* readable when asked last */
+	uintptr_t pages[SAFE_READ_PAGES]; /* readable when asked last */
 };
 
 /* Copies the `n` bytes at `from`; false, and `to` is undefined, if they cannot be read. */
-bool peek(struct peek *p, void *to, uintptr_t from, size_t n);
+bool peek(struct safe_read *p, void *to, uintptr_t from, size_t n);
 
 /* The pointer, or the integer of 32 bits, at `from`; 0 if it cannot be read. */
-uintptr_t peek_pointer(struct peek *p, uintptr_t from);
-uint32_t peek_u32(struct peek *p, uintptr_t from);
+uintptr_t safe_read_pointer(struct safe_read *p, uintptr_t from);
+uint32_t safe_read_u32(struct safe_read *p, uintptr_t from);
 
 /* The length of the string at `from`; -1 if it has no end within `max` readable bytes. */
-ptrdiff_t peek_length(struct peek *p, uintptr_t from, size_t max);
+ptrdiff_t safe_read_length(struct safe_read *p, uintptr_t from, size_t max);
 
 /* True if the string at `from` begins with `start`; if it is `whole`. */
-bool peek_starts(struct peek *p, uintptr_t from, const char *start);
-bool peek_is(struct peek *p, uintptr_t from, const char *whole);
+bool safe_read_starts(struct safe_read *p, uintptr_t from, const char *start);
+bool safe_read_is(struct safe_read *p, uintptr_t from, const char *whole);
 
 #endif

@@ -106,23 +106,23 @@ bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
 {
 	/* At the top of the first thread's are bytes of the kernel's, of others the descriptor.
 	 */
-	uintptr_t top = tid == self_pid() ? getauxval(AT_RANDOM) : self;
+	uintptr_t top = tid == pid_self() ? getauxval(AT_RANDOM) : self;
 	char line[256];
-	struct text path;
+	struct strbuf path;
 	ssize_t n;
 	int fd;
 	uintptr_t pointer;
 
-	if (tid == self_tid() || address >= top || top - address >= NEAR) {
+	if (tid == tid_self() || address >= top || top - address >= NEAR) {
 		return false;
 	}
-	text_init(&path, line, sizeof(line));
-	text_str(&path, "/proc/self/task/");
-	text_i64(&path, tid);
-	text_str(&path, "/syscall");
+	strbuf_init(&path, line, sizeof(line));
+	strbuf_str(&path, "/proc/self/task/");
+	strbuf_i64(&path, tid);
+	strbuf_str(&path, "/syscall");
 	fd = open(line, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		return errno == ENOENT && tgkill(self_pid(), tid, 0) != 0 && errno == ESRCH;
+		return errno == ENOENT && tgkill(pid_self(), tid, 0) != 0 && errno == ESRCH;
 	}
 	n = read(fd, line, sizeof(line) - 1);
 	close(fd);

@@ -11,7 +11,7 @@
 #include "base/libpq/tailcall.h"
 #include "session/cancel/cancel_scope.h"
 
-enum request_state {
+enum cancel_conn_state {
 	READY,
 	FLYING, /* libpq's from now on, until it is reset; counted as being sent */
 	LANDED, /* libpq's, too, and the server has done with it */
@@ -24,7 +24,7 @@ struct request {
 	const PGcancelConn *conn;
 	const struct libpq *libpq;
 	struct cancel_scope *scope;
-	enum request_state state;
+	enum cancel_conn_state state;
 	int socket;        /* what an inert one shows; -1 = none */
 	const char *error; /* what an inert one says */
 };
@@ -55,7 +55,7 @@ static void show_no_socket(struct request *request)
 static COLD void forget(struct request *request)
 {
 	show_no_socket(request);
-	scope_leave(request->scope);
+	cancel_scope_leave(request->scope);
 	free(request);
 }
 
@@ -121,7 +121,7 @@ static int start_inert(struct request *request)
 static bool take_off(struct request *request)
 {
 	if (request != NULL && request->state == READY) {
-		if (!scope_send(request->scope)) {
+		if (!cancel_scope_send(request->scope)) {
 			return false;
 		}
 		request->state = FLYING;
@@ -132,24 +132,24 @@ static bool take_off(struct request *request)
 static void land(struct request *request)
 {
 	if (request != NULL && request->state == FLYING) {
-		scope_sent(request->scope);
+		cancel_scope_sent(request->scope);
 		request->state = LANDED;
 	}
 }
 
-PGcancelConn *request_create(const struct libpq_caller *from, PGconn *conn)
+PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn)
 {
 	struct request *request;
 	struct cancel_scope *scope = NULL;
 	PGcancelConn *made;
 
-	if (!from->inside && !scope_enter(conn, &scope)) {
+	if (!from->inside && !cancel_scope_enter(conn, &scope)) {
 		return NULL;
 	}
 	made = from->libpq->PQcancelCreate(conn);
 	/* One for a connection that is not open will never be sent. */
-	if (made == NULL || scope == NULL || request_status(from, made) == CONNECTION_BAD) {
-		scope_leave(scope);
+	if (made == NULL || scope == NULL || cancel_conn_status(from, made) == CONNECTION_BAD) {
+		cancel_scope_leave(scope);
 		return made;
 	}
 	request = calloc(1, sizeof(*request));
@@ -161,12 +161,12 @@ PGcancelConn *request_create(const struct libpq_caller *from, PGconn *conn)
 		}
 	}
 	free(request);
-	scope_leave(scope);
-	request_finish(from, made);
+	cancel_scope_leave(scope);
+	cancel_conn_finish(from, made);
 	return NULL;
 }
 
-int request_start(const struct libpq_caller *from, PGcancelConn *conn)
+int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -178,13 +178,13 @@ int request_start(const struct libpq_caller *from, PGcancelConn *conn)
 	if (!take_off(request)) {
 		return start_inert(request);
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	started = libpq->PQcancelStart(conn);
-	inside_leave();
+	tailcall_leave();
 	return started;
 }
 
-int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
+int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -197,16 +197,16 @@ int request_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 		be_done(request);
 		return 1;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	sent = libpq->PQcancelBlocking(conn);
-	inside_leave();
+	tailcall_leave();
 	if (sent) {
 		land(request);
 	}
 	return sent;
 }
 
-PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancelConn *conn)
+PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -219,9 +219,9 @@ PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancel
 		be_done(request);
 		return PGRES_POLLING_OK;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	wants = libpq->PQcancelPoll(conn);
-	inside_leave();
+	tailcall_leave();
 	if (wants == PGRES_POLLING_OK) {
 		land(request);
 	}
@@ -230,7 +230,7 @@ PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancel
 
 /* ---- what a request says of itself --------------------------------------------------- */
 
-ConnStatusType request_status(const struct libpq_caller *from, const PGcancelConn *conn)
+ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -241,13 +241,13 @@ ConnStatusType request_status(const struct libpq_caller *from, const PGcancelCon
 		       : request->state == INERT_DONE  ? CONNECTION_OK
 		                                       : CONNECTION_BAD;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	status = libpq->PQcancelStatus(conn);
-	inside_leave();
+	tailcall_leave();
 	return status;
 }
 
-int request_socket(const struct libpq_caller *from, const PGcancelConn *conn)
+int cancel_conn_socket(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -256,13 +256,13 @@ int request_socket(const struct libpq_caller *from, const PGcancelConn *conn)
 	if (is_inert(request)) {
 		return request->socket;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	fd = libpq->PQcancelSocket(conn);
-	inside_leave();
+	tailcall_leave();
 	return fd;
 }
 
-char *request_error(const struct libpq_caller *from, const PGcancelConn *conn)
+char *cancel_conn_error(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -271,15 +271,15 @@ char *request_error(const struct libpq_caller *from, const PGcancelConn *conn)
 	if (is_inert(request)) {
 		return (char *)request->error;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	error = libpq->PQcancelErrorMessage(conn);
-	inside_leave();
+	tailcall_leave();
 	return error;
 }
 
 /* ---- the end of it ------------------------------------------------------------------- */
 
-void request_reset(const struct libpq_caller *from, PGcancelConn *conn)
+void cancel_conn_reset(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -289,12 +289,12 @@ void request_reset(const struct libpq_caller *from, PGcancelConn *conn)
 		show_no_socket(request);
 		request->state = READY;
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	libpq->PQcancelReset(conn);
-	inside_leave();
+	tailcall_leave();
 }
 
-void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
+void cancel_conn_finish(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
@@ -304,7 +304,7 @@ void request_finish(const struct libpq_caller *from, PGcancelConn *conn)
 		address_table_take(&requests, conn);
 		forget(request);
 	}
-	inside_enter(libpq);
+	tailcall_enter(libpq);
 	libpq->PQcancelFinish(conn);
-	inside_leave();
+	tailcall_leave();
 }

@@ -19,8 +19,8 @@
  * come by us then: see base/libpq/tailcall.h.
  *
  * `from` is who calls; within libpq itself everything is passed through. Locks: none but that
- * of the look-up in scope_enter. An object belongs to one thread at a time, as a connection.
- * Fork: the child's are as they were.
+ * of the look-up in cancel_scope_enter. An object belongs to one thread at a time, as a
+ * connection. Fork: the child's are as they were.
  */
 #ifndef PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 #define PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
@@ -28,16 +28,16 @@
 #include "base/libpq/libpq.h"
 
 /* PQcancelCreate. NULL as libpq's, when memory is short, and after PQfinish. */
-PGcancelConn *request_create(const struct libpq_caller *from, PGconn *conn);
+PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn);
 
 /* Each as the function it is named after; that must be there in from->libpq. */
-int request_start(const struct libpq_caller *from, PGcancelConn *conn);
-int request_blocking(const struct libpq_caller *from, PGcancelConn *conn);
-PostgresPollingStatusType request_poll(const struct libpq_caller *from, PGcancelConn *conn);
-ConnStatusType request_status(const struct libpq_caller *from, const PGcancelConn *conn);
-int request_socket(const struct libpq_caller *from, const PGcancelConn *conn);
-char *request_error(const struct libpq_caller *from, const PGcancelConn *conn);
-void request_reset(const struct libpq_caller *from, PGcancelConn *conn);
-void request_finish(const struct libpq_caller *from, PGcancelConn *conn);
+int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn);
+int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn);
+PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGcancelConn *conn);
+ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcancelConn *conn);
+int cancel_conn_socket(const struct libpq_caller *from, const PGcancelConn *conn);
+char *cancel_conn_error(const struct libpq_caller *from, const PGcancelConn *conn);
+void cancel_conn_reset(const struct libpq_caller *from, PGcancelConn *conn);
+void cancel_conn_finish(const struct libpq_caller *from, PGcancelConn *conn);
 
 #endif

@@ -41,7 +41,7 @@ static struct cancel_object *find(const PGcancel *cancel)
 static void forget(struct cancel_object *object)
 {
 	if (object != NULL) {
-		scope_leave(object->scope);
+		cancel_scope_leave(object->scope);
 		free(object);
 	}
 }
@@ -64,12 +64,12 @@ static bool enter(const struct libpq *libpq, PGcancel *cancel, struct cancel_sco
 	return true;
 }
 
-PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn)
+PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn)
 {
 	struct cancel_scope *scope = NULL;
 	PGcancel *made;
 
-	if (!lock_barred() && !scope_enter(conn, &scope)) {
+	if (!lock_barred() && !cancel_scope_enter(conn, &scope)) {
 		return NULL;
 	}
 	made = libpq->PQgetCancel(conn);
@@ -82,11 +82,11 @@ PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn)
 	} else if (made != NULL) {
 		forget(address_table_take(&objects, made));
 	}
-	scope_leave(scope);
+	cancel_scope_leave(scope);
 	return made;
 }
 
-bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done)
+bool cancel_object_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done)
 {
 	struct cancel_object *object = find(cancel);
 
@@ -94,17 +94,17 @@ bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done)
 		return false;
 	}
 	*done = 1;
-	if (scope_send(object->scope)) {
+	if (cancel_scope_send(object->scope)) {
 		*done = object->libpq->PQcancel(cancel, errbuf, errbufsize);
 		/* One that failed may arrive yet, and stays counted. */
 		if (*done) {
-			scope_sent(object->scope);
+			cancel_scope_sent(object->scope);
 		}
 	}
 	return true;
 }
 
-bool cancel_free(PGcancel *cancel)
+bool cancel_object_free(PGcancel *cancel)
 {
 	struct cancel_object *object = find(cancel);
 

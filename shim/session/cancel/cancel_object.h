@@ -25,15 +25,15 @@
  * PQgetCancel. NULL as libpq's, when memory is short, and after PQfinish. In a signal handler
  * that interrupted one of our look-ups it is libpq's alone.
  */
-PGcancel *cancel_get(const struct libpq *libpq, PGconn *conn);
+PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn);
 
 /*
  * PQcancel of a listed object: libpq's, or success without effect if the lease is over. False
  * if it is not listed, and nothing was done. Async-signal-safe as far as libpq's is.
  */
-bool cancel_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done);
+bool cancel_object_send(PGcancel *cancel, char *errbuf, int errbufsize, int *done);
 
 /* PQfreeCancel of a listed object; false if it is not listed. */
-bool cancel_free(PGcancel *cancel);
+bool cancel_object_free(PGcancel *cancel);
 
 #endif

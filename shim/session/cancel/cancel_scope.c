@@ -19,7 +19,7 @@ struct cancel_scope {
 	atomic_uint refs;
 };
 
-bool scope_enter(PGconn *conn, struct cancel_scope **scope)
+bool cancel_scope_enter(PGconn *conn, struct cancel_scope **scope)
 {
 	struct lease *lease;
 	struct session *session;
@@ -46,14 +46,14 @@ bool scope_enter(PGconn *conn, struct cancel_scope **scope)
 	return true;
 }
 
-void scope_leave(struct cancel_scope *scope)
+void cancel_scope_leave(struct cancel_scope *scope)
 {
 	if (scope != NULL && atomic_fetch_sub(&scope->refs, 1) == 1) {
 		free(scope);
 	}
 }
 
-bool scope_send(struct cancel_scope *scope)
+bool cancel_scope_send(struct cancel_scope *scope)
 {
 	atomic_fetch_add(&scope->sending, 1);
 	if (atomic_load(&scope->open)) {
@@ -63,12 +63,12 @@ bool scope_send(struct cancel_scope *scope)
 	return false;
 }
 
-void scope_sent(struct cancel_scope *scope)
+void cancel_scope_sent(struct cancel_scope *scope)
 {
 	atomic_fetch_sub(&scope->sending, 1);
 }
 
-bool scope_close(struct session *session)
+bool cancel_scope_close(struct session *session)
 {
 	struct cancel_scope *scope = session->cancels;
 	bool quiet = true;
@@ -77,7 +77,7 @@ bool scope_close(struct session *session)
 		session->cancels = NULL;
 		atomic_store(&scope->open, false);
 		quiet = atomic_load(&scope->sending) == 0;
-		scope_leave(scope);
+		cancel_scope_leave(scope);
 	}
 	return quiet;
 }

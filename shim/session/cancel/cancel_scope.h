@@ -9,9 +9,9 @@
  * and does nothing, as it would with a backend that is gone.
  *
  * A cancel request that is on its way when the lease ends might reach the server after the
- * reset: that session is not lent again (scope_close tells).
+ * reset: that session is not lent again (cancel_scope_close tells).
  *
- * Locks: none but that of the look-up in scope_enter, and what follows it is
+ * Locks: none but that of the look-up in cancel_scope_enter, and what follows it is
  * async-signal-safe.
  */
 #ifndef PQPOOL_SESSION_CANCEL_CANCEL_SCOPE_H
@@ -29,23 +29,23 @@ struct session;
  * be sent at any time. False if memory is short, or the connection was finished: an object for
  * it would cancel the next lease's query.
  */
-bool scope_enter(PGconn *conn, struct cancel_scope **scope);
+bool cancel_scope_enter(PGconn *conn, struct cancel_scope **scope);
 
 /* Gives that up; NULL is allowed. */
-void scope_leave(struct cancel_scope *scope);
+void cancel_scope_leave(struct cancel_scope *scope);
 
 /*
  * A request is about to be sent: false if the lease is over, and it must not be. Else
- * scope_sent tells that the server has done with it; one of which that is not known for
+ * cancel_scope_sent tells that the server has done with it; one of which that is not known for
  * certain is never told of.
  */
-bool scope_send(struct cancel_scope *scope);
-void scope_sent(struct cancel_scope *scope);
+bool cancel_scope_send(struct cancel_scope *scope);
+void cancel_scope_sent(struct cancel_scope *scope);
 
 /*
  * The lease on `session` is over: its cancel objects are inert from now on. False if a
  * request of one may still be on its way.
  */
-bool scope_close(struct session *session);
+bool cancel_scope_close(struct session *session);
 
 #endif

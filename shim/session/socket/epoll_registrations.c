@@ -57,12 +57,12 @@ static control_function *real_control(void)
 	return found;
 }
 
-int events_control(int epfd, int op, int fd, struct epoll_event *event)
+int epoll_control(int epfd, int op, int fd, struct epoll_event *event)
 {
 	return real_control()(epfd, op, fd, event);
 }
 
-void events_arm(void)
+void epoll_arm(void)
 {
 	/* Found now, so that a signal handler's first call has nothing to look up. */
 	real_control();
@@ -110,12 +110,12 @@ static bool note_first(int epfd)
 	return false;
 }
 
-bool events_noted(int fd)
+bool epoll_noted(int fd)
 {
 	return fd >= 0 && fd < FDS_MAX && (atomic_load(&added[fd / 64]) & bit_of(fd)) != 0;
 }
 
-void events_note(int epfd, int fd)
+void epoll_note(int epfd, int fd)
 {
 	if (!atomic_load_explicit(&armed, memory_order_relaxed) || epfd < 0 || fd < 0) {
 		return;
@@ -137,7 +137,7 @@ static COLD void delete_from(atomic_uint_fast64_t *instance, int fd)
 	struct epoll_event unused = {0};
 	int epfd = (int)((uint32_t)slot - 1);
 
-	if ((uint32_t)slot == 0 || events_control(epfd, EPOLL_CTL_DEL, fd, &unused) == 0) {
+	if ((uint32_t)slot == 0 || epoll_control(epfd, EPOLL_CTL_DEL, fd, &unused) == 0) {
 		return;
 	}
 	/* EINVAL: a number that something else has now. */
@@ -146,12 +146,12 @@ static COLD void delete_from(atomic_uint_fast64_t *instance, int fd)
 	}
 }
 
-bool events_forget(int fd)
+bool epoll_forget(int fd)
 {
 	if (fd < 0 || fd >= FDS_MAX) {
 		return fd < 0 || !atomic_load(&more_fds);
 	}
-	if (!events_noted(fd)) {
+	if (!epoll_noted(fd)) {
 		return true;
 	}
 	for (size_t i = 0; i < INSTANCES_MAX; i++) {
@@ -191,13 +191,13 @@ static uint64_t field(const char *line, const char *name, unsigned base)
 	return value;
 }
 
-static void take_line(const char *line, int epfd, int fd, ino_t ino, struct events_taken *taken)
+static void take_line(const char *line, int epfd, int fd, ino_t ino, struct epoll_taken *taken)
 {
 	struct epoll_event event = {.events = (uint32_t)field(line, "events:", 16),
 	                            .data.u64 = field(line, "data:", 16)};
 
 	if (strncmp(line, "tfd:", 4) != 0 || field(line, "tfd:", 10) != (uint64_t)fd ||
-	    field(line, " ino:", 16) != ino || taken->count == EVENTS_TAKEN_MAX) {
+	    field(line, " ino:", 16) != ino || taken->count == EPOLL_TAKEN_MAX) {
 		return;
 	}
 	taken->of[taken->count].epfd = epfd;
@@ -206,17 +206,17 @@ static void take_line(const char *line, int epfd, int fd, ino_t ino, struct even
 }
 
 /* What one instance has of it. A line is shorter than the buffer. */
-static void take_from(int epfd, int fd, ino_t ino, struct events_taken *taken)
+static void take_from(int epfd, int fd, ino_t ino, struct epoll_taken *taken)
 {
 	char buf[1024];
 	size_t used = 0;
 	ssize_t n = 0;
-	struct text path;
+	struct strbuf path;
 	int info;
 
-	text_init(&path, buf, sizeof(buf));
-	text_str(&path, "/proc/self/fdinfo/");
-	text_u64(&path, (uint64_t)epfd);
+	strbuf_init(&path, buf, sizeof(buf));
+	strbuf_str(&path, "/proc/self/fdinfo/");
+	strbuf_u64(&path, (uint64_t)epfd);
 	info = open(buf, O_RDONLY | O_CLOEXEC);
 	while (info >= 0 && (n = read(info, buf + used, sizeof(buf) - 1 - used)) > 0) {
 		char *line = buf;
@@ -236,12 +236,12 @@ static void take_from(int epfd, int fd, ino_t ino, struct events_taken *taken)
 	}
 }
 
-void events_take(int fd, int file, struct events_taken *taken)
+void epoll_take(int fd, int file, struct epoll_taken *taken)
 {
 	struct stat st;
 
 	taken->count = 0;
-	if (!events_noted(fd) || fstat(file, &st) != 0) {
+	if (!epoll_noted(fd) || fstat(file, &st) != 0) {
 		return;
 	}
 	for (size_t i = 0; i < INSTANCES_MAX; i++) {
@@ -252,15 +252,15 @@ void events_take(int fd, int file, struct events_taken *taken)
 		}
 	}
 	for (unsigned i = 0; i < taken->count; i++) {
-		events_control(taken->of[i].epfd, EPOLL_CTL_DEL, fd, &taken->of[i].event);
+		epoll_control(taken->of[i].epfd, EPOLL_CTL_DEL, fd, &taken->of[i].event);
 	}
 }
 
-void events_put(int fd, const struct events_taken *taken)
+void epoll_put(int fd, const struct epoll_taken *taken)
 {
 	for (unsigned i = 0; i < taken->count; i++) {
 		struct epoll_event event = taken->of[i].event;
 
-		events_control(taken->of[i].epfd, EPOLL_CTL_ADD, fd, &event);
+		epoll_control(taken->of[i].epfd, EPOLL_CTL_ADD, fd, &event);
 	}
 }

@@ -30,33 +30,33 @@
 #include "base/cold.h"
 
 /* From now on registrations are noted: this process pools. */
-void events_arm(void);
+void epoll_arm(void);
 
 /* Before the program's EPOLL_CTL_ADD. One test of a flag in a process that does not pool. */
-void events_note(int epfd, int fd);
+void epoll_note(int epfd, int fd);
 
 /* True if the program has ever added this number to an epoll instance. */
-bool events_noted(int fd);
+bool epoll_noted(int fd);
 
 /* The real epoll_ctl, to be called whatever was noted; its result and its errno. */
-int events_control(int epfd, int op, int fd, struct epoll_event *event);
+int epoll_control(int epfd, int op, int fd, struct epoll_event *event);
 
 /*
  * Deletes all registrations of `fd`, a socket that this process opened. False: there may
  * be one that is not known, and only closing the socket ends it. errno is not kept.
  */
-bool events_forget(int fd);
+bool epoll_forget(int fd);
 
 /* More instances than these do not watch one connect. */
-#define EVENTS_TAKEN_MAX 4
+#define EPOLL_TAKEN_MAX 4
 
 /* Registrations that were taken out of their instances. */
-struct events_taken {
+struct epoll_taken {
 	unsigned count;
 	struct {
 		int epfd;
 		struct epoll_event event;
-	} of[EVENTS_TAKEN_MAX];
+	} of[EPOLL_TAKEN_MAX];
 };
 
 /*
@@ -65,7 +65,7 @@ struct events_taken {
  * /proc, and only where the program has ever added that number. `file` is `fd`, or what is
  * left of its file when that was closed already: to be closed then. errno is not kept.
  */
-COLD void events_take(int fd, int file, struct events_taken *taken);
-COLD void events_put(int fd, const struct events_taken *taken);
+COLD void epoll_take(int fd, int file, struct epoll_taken *taken);
+COLD void epoll_put(int fd, const struct epoll_taken *taken);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-void silence_limit(struct session *session, uint64_t limit_ns)
+void user_timeout_limit(struct session *session, uint64_t limit_ns)
 {
 	unsigned limit_ms = (unsigned)(limit_ns / NS_PER_MS);
 	unsigned before_ms = 0;
@@ -22,7 +22,7 @@ void silence_limit(struct session *session, uint64_t limit_ns)
 	session->check.silence_before_ms = before_ms;
 }
 
-void silence_lift(struct session *session)
+void user_timeout_lift(struct session *session)
 {
 	if (session->check.silence_limited) {
 		session->check.silence_limited = false;

@@ -13,7 +13,7 @@
 
 #include "session/session.h"
 
-void silence_limit(struct session *session, uint64_t limit_ns);
-void silence_lift(struct session *session);
+void user_timeout_limit(struct session *session, uint64_t limit_ns);
+void user_timeout_lift(struct session *session);
 
 #endif

@@ -84,12 +84,12 @@ void lease_note_use(struct lease_activity *activity)
 
 void lease_note_thread_end(void)
 {
-	pid_t tid = self_tid();
+	pid_t tid = tid_self();
 
 	lease_table_lock();
 	for (struct lease *lease = lease_table_first(); lease != NULL;
 	     lease = lease_table_next(lease)) {
-		if (lease->open && lease->pid == self_pid() && lease->tid == tid &&
+		if (lease->open && lease->pid == pid_self() && lease->tid == tid &&
 		    lease->activity != NULL) {
 			atomic_store_explicit(&lease->activity->orphaned, true,
 			                      memory_order_relaxed);

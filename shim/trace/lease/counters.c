@@ -2,7 +2,7 @@
 /* What this process has done so far, in numbers. */
 #include "trace/lease/counters.h"
 
-struct tally tally;
+struct counters tally;
 
 static const char *(*name_of)(unsigned reason);
 static unsigned reasons;
@@ -27,52 +27,52 @@ static bool raise_to(atomic_uint_fast64_t *highest, uint64_t value)
 	return false;
 }
 
-void tally_name_reasons(const char *(*name)(unsigned reason), unsigned count)
+void counters_name_reasons(const char *(*name)(unsigned reason), unsigned count)
 {
 	name_of = name;
-	reasons = count < TALLY_REASONS ? count : TALLY_REASONS;
+	reasons = count < COUNTERS_REASONS ? count : COUNTERS_REASONS;
 }
 
-const char *tally_reason_name(unsigned reason)
+const char *counters_reason_name(unsigned reason)
 {
 	return reason < reasons ? name_of(reason) : NULL;
 }
 
-void tally_opened(void)
+void counters_opened(void)
 {
 	add(&tally.opened, 1);
 }
 
-void tally_open_failed(void)
+void counters_open_failed(void)
 {
 	add(&tally.open_failed, 1);
 }
 
-void tally_closed(unsigned reason)
+void counters_closed(unsigned reason)
 {
-	if (reason < TALLY_REASONS) {
+	if (reason < COUNTERS_REASONS) {
 		add(&tally.closed[reason], 1);
 	}
 }
 
-void tally_wait(void)
+void counters_wait(void)
 {
 	add(&tally.waits, 1);
 }
 
-void tally_waited(uint64_t ns)
+void counters_waited(uint64_t ns)
 {
 	add(&tally.waited_ns, ns);
 	raise_to(&tally.longest_ns, ns);
 }
 
-void tally_timeout(void)
+void counters_timeout(void)
 {
 	add(&tally.timeouts, 1);
 }
 
 /* All pools of a process have the same limit, so the peak belongs to whichever it is. */
-void tally_in_use(uint64_t in_use, uint64_t limit)
+void counters_in_use(uint64_t in_use, uint64_t limit)
 {
 	if (raise_to(&tally.peak, in_use)) {
 		atomic_store_explicit(&tally.limit, limit, memory_order_relaxed);
@@ -84,11 +84,11 @@ static void clear(atomic_uint_fast64_t *counter)
 	atomic_store_explicit(counter, 0, memory_order_relaxed);
 }
 
-void tally_fork_child(void)
+void counters_fork_child(void)
 {
 	clear(&tally.opened);
 	clear(&tally.open_failed);
-	for (size_t i = 0; i < TALLY_REASONS; i++) {
+	for (size_t i = 0; i < COUNTERS_REASONS; i++) {
 		clear(&tally.closed[i]);
 	}
 	clear(&tally.waits);

@@ -15,13 +15,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Reasons for closing a session are numbers here, named by tally_name_reasons. */
-#define TALLY_REASONS 48
+/* Reasons for closing a session are numbers here, named by counters_name_reasons. */
+#define COUNTERS_REASONS 48
 
-struct tally {
+struct counters {
 	atomic_uint_fast64_t opened;      /* sessions */
 	atomic_uint_fast64_t open_failed; /* and attempts that failed */
-	atomic_uint_fast64_t closed[TALLY_REASONS];
+	atomic_uint_fast64_t closed[COUNTERS_REASONS];
 	atomic_uint_fast64_t waits;      /* connects that had to stand in line */
 	atomic_uint_fast64_t waited_ns;  /* how long, all those together that are over */
 	atomic_uint_fast64_t longest_ns; /* the longest of them */
@@ -30,26 +30,26 @@ struct tally {
 	atomic_uint_fast64_t limit;      /* of that pool; 0 = none */
 };
 
-extern struct tally tally;
+extern struct counters tally;
 
-/* The words for the numbers in `closed`, TALLY_REASONS at most. Called once, first. */
-void tally_name_reasons(const char *(*name)(unsigned reason), unsigned count);
+/* The words for the numbers in `closed`, COUNTERS_REASONS at most. Called once, first. */
+void counters_name_reasons(const char *(*name)(unsigned reason), unsigned count);
 
 /* NULL if there is no such reason. */
-const char *tally_reason_name(unsigned reason);
+const char *counters_reason_name(unsigned reason);
 
-void tally_opened(void);
-void tally_open_failed(void);
-void tally_closed(unsigned reason);
+void counters_opened(void);
+void counters_open_failed(void);
+void counters_closed(unsigned reason);
 
-void tally_wait(void);
+void counters_wait(void);
 /* The end of one, by whatever it ended. */
-void tally_waited(uint64_t ns);
-void tally_timeout(void);
+void counters_waited(uint64_t ns);
+void counters_timeout(void);
 
 /* A pool of this limit (0 = none) has so many sessions in use now. */
-void tally_in_use(uint64_t in_use, uint64_t limit);
+void counters_in_use(uint64_t in_use, uint64_t limit);
 
-void tally_fork_child(void);
+void counters_fork_child(void);
 
 #endif

@@ -96,7 +96,7 @@ static void take_out(struct lease_shard *shard, struct lease *lease)
 
 static bool is_own_locked(const struct lease *lease)
 {
-	return lease->open && lease->pid == self_pid();
+	return lease->open && lease->pid == pid_self();
 }
 
 static void forget_locked(struct lease_shard *shard, struct lease *lease)
@@ -141,7 +141,7 @@ struct moment {
 
 static struct moment look_around(void)
 {
-	return (struct moment){.wall_us = clock_wall_us(), .tid = self_tid()};
+	return (struct moment){.wall_us = clock_wall_us(), .tid = tid_self()};
 }
 
 /* Who took it, where and when. */
@@ -150,7 +150,7 @@ static void note_origin_locked(struct lease *lease, const struct lease_origin *o
 {
 	lease->crossed_fork = false;
 	lease->backend_pid = origin->backend_pid;
-	lease->pid = self_pid();
+	lease->pid = pid_self();
 	lease->tid = now->tid;
 	lease->began_ns = origin->now_ns;
 	lease->began_us = now->wall_us;
@@ -371,7 +371,7 @@ static bool is_taken_locked(const struct lease *lease, enum taken taken)
 	if (is_own_locked(lease)) {
 		return true;
 	}
-	return lease->pending && lease->pid == self_pid() &&
+	return lease->pending && lease->pid == pid_self() &&
 	       (taken == OR_PENDING || (taken == OR_PLACED && lease->placed));
 }
 
@@ -567,7 +567,7 @@ void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lea
 {
 	struct lease *next;
 
-	self_renew();
+	pid_renew();
 	lease_table_clear_totals();
 	lease_late_clear();
 	mark_crossed();

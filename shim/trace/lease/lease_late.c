@@ -55,7 +55,7 @@ static COLD void forget(pid_t tid)
 void lease_forget_late(void)
 {
 	if (atomic_load_explicit(&late_count, memory_order_relaxed) > 0) {
-		forget(self_tid());
+		forget(tid_self());
 	}
 }
 

@@ -67,11 +67,11 @@ static size_t write_once(int fd, const char *bytes, size_t n)
 static int open_again(int fd)
 {
 	char buf[64];
-	struct text name;
+	struct strbuf name;
 
-	text_init(&name, buf, sizeof(buf));
-	text_str(&name, "/proc/thread-self/fd/");
-	text_i64(&name, fd);
+	strbuf_init(&name, buf, sizeof(buf));
+	strbuf_str(&name, "/proc/thread-self/fd/");
+	strbuf_i64(&name, fd);
 	return open(buf, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 }
 
@@ -138,7 +138,7 @@ bool append_rest(int fd, struct stat *st)
 	return rest.from == rest.to;
 }
 
-static bool write_line(int fd, struct stat *st, const struct text *line, uint64_t lines)
+static bool write_line(int fd, struct stat *st, const struct strbuf *line, uint64_t lines)
 {
 	size_t done = write_once(fd, line->buf, line->len);
 
@@ -163,10 +163,10 @@ static bool ends_torn(int fd, int again, struct stat *st)
 }
 
 /* Where the file ends in half a line; `again` is the same file to be locked by. */
-static bool write_behind_torn(int fd, int again, struct stat *st, const struct text *line,
+static bool write_behind_torn(int fd, int again, struct stat *st, const struct strbuf *line,
                               uint64_t lines)
 {
-	struct text out = *line;
+	struct strbuf out = *line;
 	bool written;
 
 	if (flock(again, LOCK_EX | LOCK_NB) != 0) {
@@ -182,7 +182,7 @@ static bool write_behind_torn(int fd, int again, struct stat *st, const struct t
 	return written;
 }
 
-bool append_line(int fd, struct stat *st, const struct text *line, uint64_t lines)
+bool append_line(int fd, struct stat *st, const struct strbuf *line, uint64_t lines)
 {
 	bool written;
 	int again = -1;

@@ -40,7 +40,7 @@ bool append_has_room(const struct stat *st, size_t n);
  * the state `st` and has room. True if the line is in the file, or half of it and the rest will
  * be; otherwise it is lost. `lines` are lost if the rest is given up later.
  */
-bool append_line(int fd, struct stat *st, const struct text *line, uint64_t lines);
+bool append_line(int fd, struct stat *st, const struct strbuf *line, uint64_t lines);
 
 /* Sees to the half of an earlier line; false if it has to go on waiting. */
 bool append_rest(int fd, struct stat *st);

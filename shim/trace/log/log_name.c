@@ -14,7 +14,7 @@ static char program_name[NAME_MAX + 1];
 static char host_name[HOST_NAME_MAX + 1];
 static char pattern[PATH_MAX]; /* absolute */
 
-static bool put_folder(struct text *t)
+static bool put_folder(struct strbuf *t)
 {
 	char *folder = scratch_take();
 
@@ -24,63 +24,63 @@ static bool put_folder(struct text *t)
 	}
 	/* A percent sign in it is no pattern of ours. */
 	for (const char *p = folder; *p != '\0'; p++) {
-		text_str(t, *p == '%' ? "%" : NULL);
-		text_char(t, *p);
+		strbuf_str(t, *p == '%' ? "%" : NULL);
+		strbuf_char(t, *p);
 	}
-	text_char(t, '/');
+	strbuf_char(t, '/');
 	scratch_give(folder);
 	return true;
 }
 
-int logname_set(const char *log, const char *program)
+int log_name_set(const char *log, const char *program)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, program_name, sizeof(program_name));
-	text_str(&t, program);
+	strbuf_init(&t, program_name, sizeof(program_name));
+	strbuf_str(&t, program);
 	if (gethostname(host_name, sizeof(host_name)) != 0) {
 		host_name[0] = '\0';
 	}
 	host_name[sizeof(host_name) - 1] = '\0';
-	text_init(&t, pattern, sizeof(pattern));
+	strbuf_init(&t, pattern, sizeof(pattern));
 	if (log[0] != '/' && !put_folder(&t)) {
 		return errno;
 	}
-	text_str(&t, log);
+	strbuf_str(&t, log);
 	return t.cut ? ENAMETOOLONG : 0;
 }
 
-bool logname_put(struct text *t)
+bool log_name_put(struct strbuf *t)
 {
 	for (const char *p = pattern; *p != '\0'; p++) {
 		if (*p != '%' || p[1] == '\0') {
-			text_char(t, *p);
+			strbuf_char(t, *p);
 			continue;
 		}
 		switch (*++p) {
 		case 'p':
-			text_u64(t, (uint64_t)self_pid());
+			strbuf_u64(t, (uint64_t)pid_self());
 			break;
 		case 'n':
 			for (const char *n = program_name; *n != '\0'; n++) {
-				text_char(t, *n == '/' ? '_' : *n);
+				strbuf_char(t, *n == '/' ? '_' : *n);
 			}
 			break;
 		case 'h':
-			text_str(t, host_name);
+			strbuf_str(t, host_name);
 			break;
 		case '%':
-			text_char(t, '%');
+			strbuf_char(t, '%');
 			break;
 		default:
-			text_char(t, '%');
-			text_char(t, *p);
+			strbuf_char(t, '%');
+			strbuf_char(t, *p);
 		}
 	}
 	return !t->cut;
 }
 
-bool logname_is_descriptor(void)
+bool log_name_is_descriptor(void)
 {
 	static const char names[][16] = {"/dev/stdout", "/dev/stderr"};
 	static const char folders[][16] = {"/dev/fd/", "/proc/self/fd/"};
@@ -94,7 +94,7 @@ bool logname_is_descriptor(void)
 	return false;
 }
 
-bool logname_has_pid(void)
+bool log_name_has_pid(void)
 {
 	for (const char *p = pattern; *p != '\0'; p++) {
 		if (*p == '%' && *++p == 'p') {

@@ -3,7 +3,7 @@
  * The name of the log file, made from its pattern: %p pid, %n program, %h host, %% a
  * percent sign.
  *
- * Locks: none; all is constant after logname_set, but for the pid of a forked child.
+ * Locks: none; all is constant after log_name_set, but for the pid of a forked child.
  */
 #ifndef PQPOOL_TRACE_LOG_LOG_NAME_H
 #define PQPOOL_TRACE_LOG_LOG_NAME_H
@@ -16,18 +16,18 @@
  * Takes the pattern and the program's name. A relative pattern means the directory of
  * now, wherever the program goes later. Returns 0, or an errno: nothing is set.
  */
-int logname_set(const char *pattern, const char *program);
+int log_name_set(const char *pattern, const char *program);
 
 /* Puts the name for this process into `t`; false if it does not fit. */
-bool logname_put(struct text *t);
+bool log_name_put(struct strbuf *t);
 
 /* True if the name holds the pid, so that a forked child's is another one. */
-bool logname_has_pid(void);
+bool log_name_has_pid(void);
 
 /*
  * True if the name is that of a descriptor which the program has, whatever that is: the only
  * symbolic links that are followed.
  */
-bool logname_is_descriptor(void);
+bool log_name_is_descriptor(void);
 
 #endif

@@ -39,7 +39,7 @@ _Atomic(enum config_level) record_threshold = LEVEL_OFF;
 static const char *log_name; /* as it was given */
 
 /* " level=info pid=71 tid=", for each level: copied as a whole, whatever it uses of it. */
-static struct opening {
+static struct notices {
 	size_t len;
 	char text[48];
 } openings[LEVEL_DEBUG + 1];
@@ -51,28 +51,28 @@ static struct {
 	char text[4 * NAME_MAX + 32];
 } program;
 
-static void undo(struct text *t, size_t len)
+static void undo(struct strbuf *t, size_t len)
 {
 	t->len = len;
 	t->buf[len] = '\0';
 }
 
 /* Once something did not fit, nothing follows it: a gap would look like the truth. */
-static bool pair_start(struct text *t, const char *key)
+static bool pair_start(struct strbuf *t, const char *key)
 {
 	if (t->cut) {
 		return false;
 	}
 	if (t->len > 0) {
-		text_char(t, ' ');
+		strbuf_char(t, ' ');
 	}
-	text_str(t, key);
-	text_char(t, '=');
+	strbuf_str(t, key);
+	strbuf_char(t, '=');
 	return true;
 }
 
 /* Ends a pair that is worth nothing unless it is whole. */
-static void pair_end(struct text *t, size_t start)
+static void pair_end(struct strbuf *t, size_t start)
 {
 	if (t->cut) {
 		undo(t, start);
@@ -80,14 +80,14 @@ static void pair_end(struct text *t, size_t start)
 }
 
 /* Starts key="; from here to quote_end the room for the closing quote is kept back. */
-static bool quote_start(struct text *t, const char *key)
+static bool quote_start(struct strbuf *t, const char *key)
 {
 	size_t start = t->len;
 
 	if (!pair_start(t, key)) {
 		return false;
 	}
-	text_char(t, '"');
+	strbuf_char(t, '"');
 	if (t->cut || t->len + 1 > t->size - 1) {
 		t->cut = true;
 		undo(t, start);
@@ -97,14 +97,14 @@ static bool quote_start(struct text *t, const char *key)
 	return true;
 }
 
-static void quote_end(struct text *t)
+static void quote_end(struct strbuf *t)
 {
 	t->size++;
 	t->buf[t->len++] = '"';
 	t->buf[t->len] = '\0';
 }
 
-static void quote_byte(struct text *t, unsigned char c)
+static void quote_byte(struct strbuf *t, unsigned char c)
 {
 	size_t start = t->len;
 
@@ -114,14 +114,14 @@ static void quote_byte(struct text *t, unsigned char c)
 	}
 }
 
-static void quote_str(struct text *t, const char *s)
+static void quote_str(struct strbuf *t, const char *s)
 {
 	for (; *s != '\0' && !t->cut; s++) {
 		quote_byte(t, (unsigned char)*s);
 	}
 }
 
-static void put_str(struct text *t, const char *key, const char *value)
+static void put_str(struct strbuf *t, const char *key, const char *value)
 {
 	size_t start = t->len;
 
@@ -140,7 +140,7 @@ static void put_str(struct text *t, const char *key, const char *value)
 			undo(t, start);
 			return;
 		}
-		text_str(t, value);
+		strbuf_str(t, value);
 	}
 }
 
@@ -154,7 +154,7 @@ void record_tight_u64(struct record *r, const char *key, uint64_t value)
 	size_t start = r->line.len;
 
 	if (pair_start(&r->line, key)) {
-		text_u64(&r->line, value);
+		strbuf_u64(&r->line, value);
 		pair_end(&r->line, start);
 	}
 }
@@ -164,7 +164,7 @@ void record_negative(struct record *r, const char *key, int64_t value)
 	size_t start = r->line.len;
 
 	if (pair_start(&r->line, key)) {
-		text_i64(&r->line, value);
+		strbuf_i64(&r->line, value);
 		pair_end(&r->line, start);
 	}
 }
@@ -187,15 +187,15 @@ static size_t pair_length(const char *s)
 
 void record_pairs(struct record *r, const char *pairs)
 {
-	struct text *t = &r->line;
+	struct strbuf *t = &r->line;
 
 	while (*pairs != '\0' && !t->cut) {
 		size_t start = t->len;
 		size_t n = pair_length(pairs);
 
 		if (n > 0) {
-			text_char(t, ' ');
-			text_bytes(t, pairs, n);
+			strbuf_char(t, ' ');
+			strbuf_bytes(t, pairs, n);
 			pair_end(t, start);
 		}
 		for (size_t i = start; i < t->len; i++) {
@@ -210,7 +210,7 @@ void record_pairs(struct record *r, const char *pairs)
 
 bool record_start(struct record *r, enum config_level level, const char *event, size_t n)
 {
-	const struct opening *opening = &openings[level];
+	const struct notices *opening = &openings[level];
 	char *at;
 
 	r->buf = scratch_take();
@@ -219,20 +219,20 @@ bool record_start(struct record *r, enum config_level level, const char *event, 
 		return false;
 	}
 	at = r->buf + SINK_HEAD;
-	text_init(&r->line, at, RECORD_MAX - SINK_HEAD - SINK_TAIL);
+	strbuf_init(&r->line, at, RECORD_MAX - SINK_HEAD - SINK_TAIL);
 	r->level = level;
 	memcpy(at, "time=", 5);
-	at = stamp_put(at + 5, clock_wall_us());
+	at = timestamp_put(at + 5, clock_wall_us());
 	memcpy(at, opening->text, sizeof(opening->text));
-	at = decimal_put(at + opening->len, (uint64_t)self_tid());
+	at = decimal_put(at + opening->len, (uint64_t)tid_self());
 	memcpy(at, program.text, program.len);
-	text_until(&r->line, at + program.len);
-	text_bytes(&r->line, event, n);
+	strbuf_until(&r->line, at + program.len);
+	strbuf_bytes(&r->line, event, n);
 	return true;
 }
 
 /* Frames are parted by spaces, so a space in a path is written \x20. */
-static void quote_path(struct text *t, const char *path)
+static void quote_path(struct strbuf *t, const char *path)
 {
 	for (; *path != '\0' && !t->cut; path++) {
 		if (*path == ' ') {
@@ -243,19 +243,19 @@ static void quote_path(struct text *t, const char *path)
 	}
 }
 
-static void quote_frame(struct text *t, const struct stack_frame *frame)
+static void quote_frame(struct strbuf *t, const struct stack_frame *frame)
 {
 	quote_path(t, frame->module != NULL ? frame->module->path : "?");
-	text_char(t, '+');
-	text_hex(t, frame->offset);
+	strbuf_char(t, '+');
+	strbuf_hex(t, frame->offset);
 	if (frame->symbol != NULL) {
-		text_char(t, '(');
+		strbuf_char(t, '(');
 		quote_path(t, frame->symbol);
-		text_char(t, ')');
+		strbuf_char(t, ')');
 	}
 }
 
-static void put_frames(struct text *t, const struct stack *stack)
+static void put_frames(struct strbuf *t, const struct stack *stack)
 {
 	if (!quote_start(t, "frames")) {
 		return;
@@ -264,7 +264,7 @@ static void put_frames(struct text *t, const struct stack *stack)
 		size_t start = t->len;
 
 		if (i > 0) {
-			text_char(t, ' ');
+			strbuf_char(t, ' ');
 		}
 		quote_frame(t, &stack->frames[i]);
 		pair_end(t, start);
@@ -282,7 +282,7 @@ static bool seen_before(const struct stack *stack, uint32_t i)
 	return false;
 }
 
-static void put_build_ids(struct text *t, const struct stack *stack)
+static void put_build_ids(struct strbuf *t, const struct stack *stack)
 {
 	size_t before = t->len;
 	bool any = false;
@@ -297,10 +297,10 @@ static void put_build_ids(struct text *t, const struct stack *stack)
 		if (module == NULL || module->build_id[0] == '\0' || seen_before(stack, i)) {
 			continue;
 		}
-		text_str(t, any ? " " : NULL);
+		strbuf_str(t, any ? " " : NULL);
 		quote_path(t, module->path);
-		text_char(t, '=');
-		text_str(t, module->build_id);
+		strbuf_char(t, '=');
+		strbuf_str(t, module->build_id);
 		pair_end(t, start);
 		any = any || !t->cut;
 	}
@@ -310,7 +310,7 @@ static void put_build_ids(struct text *t, const struct stack *stack)
 	}
 }
 
-void record_describe_stack(struct text *t, const struct stack *stack)
+void record_describe_stack(struct strbuf *t, const struct stack *stack)
 {
 	if (stack->script_frames != NULL) {
 		put_str(t, "script_frames", stack->script_frames);
@@ -335,13 +335,13 @@ static void write_stack(enum config_level level, const struct stack *stack)
 static void put_script(struct record *r, const char *key, const char *script)
 {
 	char buf[64];
-	struct text name;
+	struct strbuf name;
 	size_t n = strlen(key);
 	size_t end = strlen("stack");
 
-	text_init(&name, buf, sizeof(buf));
-	text_bytes(&name, key, n > end ? n - end : 0);
-	text_str(&name, "script");
+	strbuf_init(&name, buf, sizeof(buf));
+	strbuf_bytes(&name, key, n > end ? n - end : 0);
+	strbuf_str(&name, "script");
 	record_str(r, buf, script);
 }
 
@@ -392,7 +392,7 @@ void record_end(struct record *r)
 	}
 }
 
-void record_to_stderr(const struct text *t)
+void record_to_stderr(const struct strbuf *t)
 {
 	sink_put_on_stderr(t);
 }
@@ -405,21 +405,21 @@ bool record_is_stderr(void)
 static void complain(int error)
 {
 	char *buf = scratch_take();
-	struct text t;
+	struct strbuf t;
 
 	if (buf == NULL) {
 		return;
 	}
-	text_init(&t, buf, PATH_MAX + 256);
-	text_str(&t, "pqpool: cannot open the log \"");
+	strbuf_init(&t, buf, PATH_MAX + 256);
+	strbuf_str(&t, "pqpool: cannot open the log \"");
 	logfmt_bytes(&t, log_name, strlen(log_name));
-	text_str(&t, "\": ");
-	text_str(&t, error == ELOOP   ? "it is a symbolic link"
-	             : error == EPERM ? "it is not this user's own"
-	                              : strerrordesc_np(error));
-	text_str(&t, "; warnings go to stderr instead");
+	strbuf_str(&t, "\": ");
+	strbuf_str(&t, error == ELOOP   ? "it is a symbolic link"
+	               : error == EPERM ? "it is not this user's own"
+	                                : strerrordesc_np(error));
+	strbuf_str(&t, "; warnings go to stderr instead");
 	t.size++;
-	text_char(&t, '\n');
+	strbuf_char(&t, '\n');
 	sink_put_on_stderr(&t);
 	scratch_give(buf);
 }
@@ -427,29 +427,29 @@ static void complain(int error)
 static void make_openings(void)
 {
 	for (enum config_level level = LEVEL_OFF; level <= LEVEL_DEBUG; level++) {
-		struct opening *opening = &openings[level];
-		struct text t;
+		struct notices *opening = &openings[level];
+		struct strbuf t;
 
-		text_init(&t, opening->text, sizeof(opening->text));
-		text_str(&t, " level=");
-		text_str(&t, level_names[level]);
-		text_str(&t, " pid=");
-		text_u64(&t, (uint64_t)self_pid());
-		text_str(&t, " tid=");
+		strbuf_init(&t, opening->text, sizeof(opening->text));
+		strbuf_str(&t, " level=");
+		strbuf_str(&t, level_names[level]);
+		strbuf_str(&t, " pid=");
+		strbuf_u64(&t, (uint64_t)pid_self());
+		strbuf_str(&t, " tid=");
 		opening->len = t.len;
 	}
 }
 
 static void set_program(const char *name)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, program.name, sizeof(program.name));
-	text_str(&t, name);
-	text_init(&t, program.text, sizeof(program.text));
-	text_str(&t, " program=");
+	strbuf_init(&t, program.name, sizeof(program.name));
+	strbuf_str(&t, name);
+	strbuf_init(&t, program.text, sizeof(program.text));
+	strbuf_str(&t, " program=");
 	logfmt_value(&t, program.name);
-	text_str(&t, " event=");
+	strbuf_str(&t, " event=");
 	program.len = t.len;
 }
 
@@ -486,7 +486,7 @@ void record_fork_parent(void)
 
 void record_fork_child(void)
 {
-	self_renew();
+	pid_renew();
 	make_openings();
 	sink_fork_child();
 }

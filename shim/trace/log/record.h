@@ -51,7 +51,7 @@
 struct stack;
 
 struct record {
-	struct text line;
+	struct strbuf line;
 	enum config_level level;
 	char *buf; /* RECORD_MAX of them: scratch, until record_end */
 };
@@ -74,7 +74,7 @@ void record_open(void);
  * Adds what the line event=stack says of a stack, but for its number: pairs, as many as
  * fit.
  */
-void record_describe_stack(struct text *t, const struct stack *stack);
+void record_describe_stack(struct strbuf *t, const struct stack *stack);
 
 /* For record_wants. */
 extern _Atomic(enum config_level) record_threshold;
@@ -114,7 +114,7 @@ static inline void record_word(struct record *r, const char *key, const char *wo
 {
 	size_t n = strlen(key);
 	size_t m = strlen(word);
-	char *at = text_room(&r->line, n + 2 + m);
+	char *at = strbuf_room(&r->line, n + 2 + m);
 
 	if (at == NULL) {
 		record_str(r, key, word);
@@ -122,7 +122,7 @@ static inline void record_word(struct record *r, const char *key, const char *wo
 	}
 	at = record_key(at, key, n);
 	memcpy(at, word, m);
-	text_until(&r->line, at + m);
+	strbuf_until(&r->line, at + m);
 }
 
 /* For record_u64, where the line is nearly full. */
@@ -131,13 +131,13 @@ void record_tight_u64(struct record *r, const char *key, uint64_t value);
 static inline void record_u64(struct record *r, const char *key, uint64_t value)
 {
 	size_t n = strlen(key);
-	char *at = text_room(&r->line, n + 2 + DECIMAL_MAX);
+	char *at = strbuf_room(&r->line, n + 2 + DECIMAL_MAX);
 
 	if (at == NULL) {
 		record_tight_u64(r, key, value);
 		return;
 	}
-	text_until(&r->line, decimal_put(record_key(at, key, n), value));
+	strbuf_until(&r->line, decimal_put(record_key(at, key, n), value));
 }
 
 /* For record_i64. */
@@ -181,7 +181,7 @@ void record_end(struct record *r);
  * Writes ready lines (the leak report) to stderr, if descriptor 2 is still the
  * file it was at record_open: a program may have put something of its own there.
  */
-void record_to_stderr(const struct text *t);
+void record_to_stderr(const struct strbuf *t);
 
 /*
  * True if the log itself goes to stderr, so that who has told something there in

@@ -39,19 +39,19 @@ bool rotate_is_named(const char *name, const struct stat *st)
 {
 	struct stat there;
 
-	return (logname_is_descriptor() ? stat(name, &there) : lstat(name, &there)) == 0 &&
+	return (log_name_is_descriptor() ? stat(name, &there) : lstat(name, &there)) == 0 &&
 	       is_same(&there, st);
 }
 
 /* The name of a full file into `buf` of PATH_MAX bytes. rotate_file sees to it that it fits. */
 static const char *numbered(char *buf, const char *name, int64_t number)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, PATH_MAX);
-	text_str(&t, name);
-	text_char(&t, '.');
-	text_i64(&t, number);
+	strbuf_init(&t, buf, PATH_MAX);
+	strbuf_str(&t, name);
+	strbuf_char(&t, '.');
+	strbuf_i64(&t, number);
 	return buf;
 }
 
@@ -137,12 +137,12 @@ static int replace_by(struct names *names, const char *name, const struct stat *
 {
 	char *empty = names->empty;
 	char *first = names->first;
-	struct text t;
+	struct strbuf t;
 	int error;
 
-	text_init(&t, empty, sizeof(names->empty));
-	text_str(&t, name);
-	text_str(&t, ".new");
+	strbuf_init(&t, empty, sizeof(names->empty));
+	strbuf_str(&t, name);
+	strbuf_str(&t, ".new");
 	error = make_empty(empty, st);
 	/* It may have its number already, from a rotation that was killed. */
 	if (error == 0 && keep > 0 && !rotate_is_named(numbered(first, name, 1), st)) {

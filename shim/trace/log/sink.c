@@ -113,19 +113,19 @@ static void free_turn(struct turn *turn)
 	atomic_store(&turn->stuck, false);
 }
 
-static bool put_in_regular_stderr(const struct text *t, const struct stat *st)
+static bool put_in_regular_stderr(const struct strbuf *t, const struct stat *st)
 {
 	bool written;
 
 	if (!take_turn_to_write(&stderr_turn)) {
 		return false;
 	}
-	written = append_has_room(st, t->len) && text_print(t, STDERR_FILENO, 0);
+	written = append_has_room(st, t->len) && strbuf_print(t, STDERR_FILENO, 0);
 	give_turn(&stderr_turn);
 	return written;
 }
 
-bool sink_put_on_stderr(const struct text *t)
+bool sink_put_on_stderr(const struct strbuf *t)
 {
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
@@ -133,8 +133,9 @@ bool sink_put_on_stderr(const struct text *t)
 	bool written = false;
 
 	if (fd_is(STDERR_FILENO, &stderr_id, &st)) {
-		written = S_ISREG(st.st_mode) ? put_in_regular_stderr(t, &st)
-		                              : text_print(t, STDERR_FILENO, TEXT_PATIENCE_NS);
+		written = S_ISREG(st.st_mode)
+		                  ? put_in_regular_stderr(t, &st)
+		                  : strbuf_print(t, STDERR_FILENO, STRBUF_PATIENCE_NS);
 	}
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
@@ -169,7 +170,7 @@ static int open_own(const char *name)
 	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	int fd;
 
-	if (logname_is_descriptor()) {
+	if (log_name_is_descriptor()) {
 		return open(name, flags);
 	}
 	fd = open(name, flags | O_CREAT | O_NOFOLLOW, 0600);
@@ -186,16 +187,16 @@ static int open_own(const char *name)
 static int open_file(void)
 {
 	char *buf = scratch_take();
-	struct text name;
+	struct strbuf name;
 	int fd = -1;
 
 	if (buf == NULL) {
 		errno = ENOMEM;
 		return -1;
 	}
-	text_init(&name, buf, PATH_MAX);
+	strbuf_init(&name, buf, PATH_MAX);
 	errno = ENAMETOOLONG;
-	if (logname_put(&name)) {
+	if (log_name_put(&name)) {
 		fd = open_own(buf);
 	}
 	scratch_give(buf);
@@ -290,15 +291,15 @@ static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
 static bool look_at_name_locked(struct stat *st, bool due, uint64_t now)
 {
 	char *buf = scratch_take();
-	struct text name;
+	struct strbuf name;
 	bool there = true;
 
 	sink.look_at_ns = now + LOOK_NS;
 	if (buf == NULL) {
 		return true;
 	}
-	text_init(&name, buf, PATH_MAX);
-	if (logname_put(&name)) {
+	strbuf_init(&name, buf, PATH_MAX);
+	if (log_name_put(&name)) {
 		if (due) {
 			rotate_locked(buf, st, now);
 		}
@@ -328,7 +329,7 @@ static bool follow_name_locked(struct stat *st, bool room)
 }
 
 /* `lines` are lost if this one is. */
-static bool put_in_file_locked(const struct text *line, struct stat *st, uint64_t lines)
+static bool put_in_file_locked(const struct strbuf *line, struct stat *st, uint64_t lines)
 {
 	size_t n = SINK_HEAD + line->len;
 	off_t size = st->st_size;
@@ -338,7 +339,7 @@ static bool put_in_file_locked(const struct text *line, struct stat *st, uint64_
 		return false;
 	}
 	if (!sink.regular) {
-		return text_print(line, sink.fd, 0);
+		return strbuf_print(line, sink.fd, 0);
 	}
 	if (!append_rest(sink.fd, st)) {
 		return false;
@@ -349,26 +350,26 @@ static bool put_in_file_locked(const struct text *line, struct stat *st, uint64_
 	return room && append_line(sink.fd, st, line, lines);
 }
 
-static bool send_locked(const struct text *line, enum config_level level)
+static bool send_locked(const struct strbuf *line, enum config_level level)
 {
 	char buf[64];
-	struct text tag;
+	struct strbuf tag;
 	struct iovec parts[2];
 	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 
-	text_init(&tag, buf, sizeof(buf));
-	text_char(&tag, '<');
-	text_u64(&tag, (uint64_t)(LOG_USER | priorities[level]));
-	text_str(&tag, ">pqpool[");
-	text_u64(&tag, (uint64_t)self_pid());
-	text_str(&tag, "]: ");
+	strbuf_init(&tag, buf, sizeof(buf));
+	strbuf_char(&tag, '<');
+	strbuf_u64(&tag, (uint64_t)(LOG_USER | priorities[level]));
+	strbuf_str(&tag, ">pqpool[");
+	strbuf_u64(&tag, (uint64_t)pid_self());
+	strbuf_str(&tag, "]: ");
 	parts[0] = (struct iovec){.iov_base = tag.buf, .iov_len = tag.len};
 	parts[1] = (struct iovec){.iov_base = line->buf, .iov_len = line->len - 1};
 	return sendmsg(sink.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 /* A syslogd that was restarted listens on a new socket: then once more, connected anew. */
-static bool put_in_syslog_locked(const struct text *line, enum config_level level)
+static bool put_in_syslog_locked(const struct strbuf *line, enum config_level level)
 {
 	if (send_locked(line, level)) {
 		return true;
@@ -381,7 +382,7 @@ static bool put_in_syslog_locked(const struct text *line, enum config_level leve
 	return open_sink_locked() && send_locked(line, level);
 }
 
-static bool put_locked(const struct text *line, enum config_level level, uint64_t lines)
+static bool put_locked(const struct strbuf *line, enum config_level level, uint64_t lines)
 {
 	struct stat st;
 
@@ -393,10 +394,10 @@ static bool put_locked(const struct text *line, enum config_level level, uint64_
 		return put_in_syslog_locked(line, level);
 	}
 	return sink.regular ? put_in_file_locked(line, &st, lines)
-	                    : text_print(line, sink.fd, 0);
+	                    : strbuf_print(line, sink.fd, 0);
 }
 
-static bool put(const struct text *line, enum config_level level, uint64_t lines)
+static bool put(const struct strbuf *line, enum config_level level, uint64_t lines)
 {
 	int cancelling;
 	uint64_t given_up;
@@ -419,7 +420,7 @@ static bool put(const struct text *line, enum config_level level, uint64_t lines
 	return written;
 }
 
-void sink_put(struct text *line, enum config_level level)
+void sink_put(struct strbuf *line, enum config_level level)
 {
 	int saved_errno = errno;
 	uint64_t untold;
@@ -429,10 +430,10 @@ void sink_put(struct text *line, enum config_level level)
 
 	if (untold > 0) {
 		untold = atomic_exchange(&lost, 0);
-		text_str(line, " lost=");
-		text_u64(line, untold);
+		strbuf_str(line, " lost=");
+		strbuf_u64(line, untold);
 	}
-	text_char(line, '\n');
+	strbuf_char(line, '\n');
 	if (!put(line, level, untold + 1)) {
 		atomic_fetch_add(&lost, untold + 1);
 	} else if (untold > 0) {
@@ -470,7 +471,7 @@ void sink_configure(const char *log, const char *program)
 		chosen = TARGET_SYSLOG;
 	} else if (strcmp(log, "stderr") != 0) {
 		chosen = TARGET_FILE;
-		name_error = logname_set(log, program);
+		name_error = log_name_set(log, program);
 	}
 	atomic_store(&target, chosen);
 	errno = saved_errno;
@@ -532,7 +533,7 @@ void sink_fork_child(void)
 	atomic_store(&lost, 0);
 	append_give_up();
 	append_take_given_up();
-	if (!fork_has_turn || (atomic_load(&target) == TARGET_FILE && logname_has_pid())) {
+	if (!fork_has_turn || (atomic_load(&target) == TARGET_FILE && log_name_has_pid())) {
 		if (fd_is(sink.fd, &sink.id, &st)) {
 			close(sink.fd);
 		}

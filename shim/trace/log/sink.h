@@ -47,7 +47,7 @@ int sink_open(void);
  * Writes a line by one system call, a newline behind it, and before that lost=N if N lines
  * could not be written since the last that could.
  */
-void sink_put(struct text *line, enum config_level level);
+void sink_put(struct strbuf *line, enum config_level level);
 
 /*
  * Another number than before means that what lines refer to is to be written again: they
@@ -62,7 +62,7 @@ void sink_count_lost(void);
 int sink_take_trouble(void);
 
 /* Writes whole lines to stderr, if descriptor 2 is the file it was at sink_configure. */
-bool sink_put_on_stderr(const struct text *t);
+bool sink_put_on_stderr(const struct strbuf *t);
 
 bool sink_is_stderr(void);
 

@@ -48,7 +48,7 @@ static uint32_t date_of(uint32_t days)
 	return (uint32_t)known;
 }
 
-char *stamp_put(char *at, uint64_t wall_us)
+char *timestamp_put(char *at, uint64_t wall_us)
 {
 	uint64_t wall_s = wall_us / US_PER_SEC;
 	unsigned us = (unsigned)(wall_us % US_PER_SEC);

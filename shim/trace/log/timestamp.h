@@ -11,9 +11,10 @@
 
 #include <stdint.h>
 
-#define STAMP_BYTES (sizeof("2024-05-01T09:30:00.123456Z") - 1)
+#define TIMESTAMP_BYTES (sizeof("2024-05-01T09:30:00.123456Z") - 1)
 
-/* Puts the STAMP_BYTES of a moment, in microseconds since 1970; returns what is behind them. */
-char *stamp_put(char *at, uint64_t wall_us);
+/* Puts the TIMESTAMP_BYTES of a moment, in microseconds since 1970; returns what is behind
+ * them. */
+char *timestamp_put(char *at, uint64_t wall_us);
 
 #endif

@@ -37,8 +37,8 @@ _Static_assert(ESCAPED_MAX *(LINE_BYTES - 1) + 1 < CHUNK_BYTES, "each line fits 
 /* Whole lines on their way to stderr. */
 struct page {
 	char prefix[32]; /* "==71== " */
-	struct text line;
-	struct text chunk;
+	struct strbuf line;
+	struct strbuf chunk;
 	char line_buf[LINE_BYTES];
 	char chunk_buf[CHUNK_BYTES];
 };
@@ -51,32 +51,32 @@ struct group {
 
 /* ---- places ---- */
 
-void report_place(uint32_t stack, struct text *t)
+void report_place(uint32_t stack, struct strbuf *t)
 {
 	const struct stack *known = stack_get(stack);
-	char buf[PLACE_FUNCTION_MAX];
+	char buf[FRAME_NAME_FUNCTION_MAX];
 	const struct stack_frame *frame;
 	const char *symbol;
 
 	if (known == NULL || known->depth == 0) {
-		text_str(t, "an unknown place");
+		strbuf_str(t, "an unknown place");
 		return;
 	}
 	if (known->script != NULL) {
-		text_str(t, known->script);
+		strbuf_str(t, known->script);
 		return;
 	}
 	frame = &known->frames[0];
 	if (frame->module != NULL) {
-		text_str(t, place_base_name(frame->module->path));
-		text_char(t, '+');
+		strbuf_str(t, frame_name_base(frame->module->path));
+		strbuf_char(t, '+');
 	}
-	text_hex(t, frame->offset);
-	symbol = place_function(frame, buf, sizeof(buf));
+	strbuf_hex(t, frame->offset);
+	symbol = frame_name_function(frame, buf, sizeof(buf));
 	if (symbol != NULL) {
-		text_str(t, " (");
-		text_str(t, symbol);
-		text_char(t, ')');
+		strbuf_str(t, " (");
+		strbuf_str(t, symbol);
+		strbuf_char(t, ')');
 	}
 }
 
@@ -84,27 +84,27 @@ void report_place(uint32_t stack, struct text *t)
 
 static void page_start(struct page *page)
 {
-	struct text prefix;
+	struct strbuf prefix;
 
-	text_init(&prefix, page->prefix, sizeof(page->prefix));
-	text_str(&prefix, "==");
-	text_u64(&prefix, (uint64_t)self_pid());
-	text_str(&prefix, "== ");
-	text_init(&page->chunk, page->chunk_buf, sizeof(page->chunk_buf));
+	strbuf_init(&prefix, page->prefix, sizeof(page->prefix));
+	strbuf_str(&prefix, "==");
+	strbuf_u64(&prefix, (uint64_t)pid_self());
+	strbuf_str(&prefix, "== ");
+	strbuf_init(&page->chunk, page->chunk_buf, sizeof(page->chunk_buf));
 }
 
 static void page_flush(struct page *page)
 {
 	if (page->chunk.len > 0) {
 		record_to_stderr(&page->chunk);
-		text_init(&page->chunk, page->chunk_buf, sizeof(page->chunk_buf));
+		strbuf_init(&page->chunk, page->chunk_buf, sizeof(page->chunk_buf));
 	}
 }
 
-static struct text *line_start(struct page *page)
+static struct strbuf *line_start(struct page *page)
 {
-	text_init(&page->line, page->line_buf, sizeof(page->line_buf));
-	text_str(&page->line, page->prefix);
+	strbuf_init(&page->line, page->line_buf, sizeof(page->line_buf));
+	strbuf_str(&page->line, page->prefix);
 	return &page->line;
 }
 
@@ -114,7 +114,7 @@ static struct text *line_start(struct page *page)
  */
 static void line_end(struct page *page)
 {
-	const struct text *line = &page->line;
+	const struct strbuf *line = &page->line;
 
 	if (page->chunk.len + ESCAPED_MAX * line->len + 1 > page->chunk.size - 1) {
 		page_flush(page);
@@ -125,10 +125,10 @@ static void line_end(struct page *page)
 		if (c < ' ' || c == 0x7f) {
 			logfmt_byte(&page->chunk, c);
 		} else {
-			text_char(&page->chunk, (char)c);
+			strbuf_char(&page->chunk, (char)c);
 		}
 	}
-	text_char(&page->chunk, '\n');
+	strbuf_char(&page->chunk, '\n');
 }
 
 /* ---- sorting ---- */
@@ -265,37 +265,37 @@ static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
 
 static void show_frame(struct page *page, uint32_t number, const struct stack_frame *frame)
 {
-	char buf[PLACE_FUNCTION_MAX];
-	const char *function = place_function(frame, buf, sizeof(buf));
-	struct text *t = line_start(page);
+	char buf[FRAME_NAME_FUNCTION_MAX];
+	const char *function = frame_name_function(frame, buf, sizeof(buf));
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "    #");
-	text_u64(t, number);
-	text_char(t, ' ');
+	strbuf_str(t, "    #");
+	strbuf_u64(t, number);
+	strbuf_char(t, ' ');
 	if (frame->module != NULL) {
-		text_str(t, frame->module->path);
-		text_char(t, '+');
+		strbuf_str(t, frame->module->path);
+		strbuf_char(t, '+');
 	}
-	text_hex(t, frame->offset);
+	strbuf_hex(t, frame->offset);
 	if (function != NULL) {
-		text_str(t, " in ");
-		text_str(t, function);
+		strbuf_str(t, " in ");
+		strbuf_str(t, function);
 	}
 	line_end(page);
 }
 
 static void show_script_frame(struct page *page, uint32_t number,
-                              const struct place_script *script)
+                              const struct frame_name_script *script)
 {
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "    #");
-	text_u64(t, number);
-	text_char(t, ' ');
-	place_put_script(t, script->line, script->line_len);
+	strbuf_str(t, "    #");
+	strbuf_u64(t, number);
+	strbuf_char(t, ' ');
+	frame_name_put_script(t, script->line, script->line_len);
 	if (script->function_len > 0) {
-		text_str(t, " in ");
-		place_put_script(t, script->function, script->function_len);
+		strbuf_str(t, " in ");
+		frame_name_put_script(t, script->function, script->function_len);
 	}
 	line_end(page);
 }
@@ -305,16 +305,16 @@ static void show_frames(struct page *page, uint32_t id)
 {
 	const struct stack *stack = stack_get(id);
 	const char *scripts = stack != NULL ? stack->script_frames : NULL;
-	struct place_script script;
+	struct frame_name_script script;
 	uint32_t number = 0;
 
 	while (stack != NULL && number < stack->depth) {
 		show_frame(page, number, &stack->frames[number]);
 		number++;
 	}
-	while (place_next_script(&scripts, &script)) {
+	while (frame_name_next_script(&scripts, &script)) {
 		if (script.line_len == 3 && memcmp(script.line, "...", 3) == 0) {
-			text_str(line_start(page), "    ...");
+			strbuf_str(line_start(page), "    ...");
 			line_end(page);
 		} else {
 			show_script_frame(page, number++, &script);
@@ -331,26 +331,26 @@ static void show_lease(struct page *page, const struct lease *lease, uint64_t no
 		[LEASE_TRANSACTION_OPEN] = ", idle in transaction",
 		[LEASE_TRANSACTION_FAILED] = ", idle in transaction (aborted)",
 	};
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, lease->pending ? "    connect " : "    lease ");
-	text_u64(t, lease->id);
-	text_str(t, ": ");
+	strbuf_str(t, lease->pending ? "    connect " : "    lease ");
+	strbuf_u64(t, lease->id);
+	strbuf_str(t, ": ");
 	if (!lease->pending) {
-		text_str(t, "backend ");
-		text_i64(t, lease->backend_pid);
-		text_str(t, ", ");
+		strbuf_str(t, "backend ");
+		strbuf_i64(t, lease->backend_pid);
+		strbuf_str(t, ", ");
 	}
-	text_str(t, "thread ");
-	text_i64(t, lease->tid);
-	text_str(t, ", held ");
-	text_span(t, held_ns(lease, now_ns));
-	text_str(t, lease->pooled ? ", pool " : ", not pooled: ");
-	text_str(t, lease->pool);
-	text_str(t, states[lease->transaction]);
+	strbuf_str(t, "thread ");
+	strbuf_i64(t, lease->tid);
+	strbuf_str(t, ", held ");
+	strbuf_span(t, held_ns(lease, now_ns));
+	strbuf_str(t, lease->pooled ? ", pool " : ", not pooled: ");
+	strbuf_str(t, lease->pool);
+	strbuf_str(t, states[lease->transaction]);
 	if (lease->statement[0] != '\0') {
-		text_str(t, ", last statement: ");
-		text_str(t, lease->statement);
+		strbuf_str(t, ", last statement: ");
+		strbuf_str(t, lease->statement);
 	}
 	line_end(page);
 }
@@ -358,18 +358,18 @@ static void show_lease(struct page *page, const struct lease *lease, uint64_t no
 static void show_group(struct page *page, const struct group *group, uint64_t now_ns)
 {
 	const struct stack *stack = stack_get(group->first->stack);
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "  ");
-	text_count(t, group->count, "connection");
-	text_str(t, group->count > 1 ? ", oldest held " : ", held ");
-	text_span(t, held_ns(group->first, now_ns));
-	text_str(t, ", taken at");
+	strbuf_str(t, "  ");
+	strbuf_count(t, group->count, "connection");
+	strbuf_str(t, group->count > 1 ? ", oldest held " : ", held ");
+	strbuf_span(t, held_ns(group->first, now_ns));
+	strbuf_str(t, ", taken at");
 	if (stack == NULL) {
-		text_str(t, " an unknown place");
+		strbuf_str(t, " an unknown place");
 	} else if (stack->script != NULL) {
-		text_char(t, ' ');
-		text_str(t, stack->script);
+		strbuf_char(t, ' ');
+		strbuf_str(t, stack->script);
 	}
 	line_end(page);
 	show_frames(page, group->first->stack);
@@ -378,9 +378,9 @@ static void show_group(struct page *page, const struct group *group, uint64_t no
 	}
 	if (group->count > LEASES_SHOWN) {
 		t = line_start(page);
-		text_str(t, "    and ");
-		text_u64(t, group->count - LEASES_SHOWN);
-		text_str(t, " more");
+		strbuf_str(t, "    and ");
+		strbuf_u64(t, group->count - LEASES_SHOWN);
+		strbuf_str(t, " more");
 		line_end(page);
 	}
 }
@@ -396,20 +396,20 @@ static const char headings[][48] = {
 static void show_heading(struct page *page, enum section section, size_t count, size_t places,
                          const struct lease_totals *totals, const char *program)
 {
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "pqpool: ");
-	text_count(t, count, "connection");
-	text_str(t, headings[section]);
-	text_count(t, places, "place");
+	strbuf_str(t, "pqpool: ");
+	strbuf_count(t, count, "connection");
+	strbuf_str(t, headings[section]);
+	strbuf_count(t, places, "place");
 	if (totals != NULL) {
-		text_str(t, " (");
-		text_str(t, program);
-		text_str(t, ": ");
-		text_u64(t, totals->begun);
-		text_str(t, " acquired, ");
-		text_u64(t, totals->ended);
-		text_str(t, " released)");
+		strbuf_str(t, " (");
+		strbuf_str(t, program);
+		strbuf_str(t, ": ");
+		strbuf_u64(t, totals->begun);
+		strbuf_str(t, " acquired, ");
+		strbuf_u64(t, totals->ended);
+		strbuf_str(t, " released)");
 	}
 	line_end(page);
 }
@@ -424,31 +424,31 @@ static void show_groups(struct page *page, const struct lease *leaks, size_t cou
 		show_group(page, &group, now_ns);
 	}
 	if (places > PLACES_SHOWN) {
-		struct text *t = line_start(page);
+		struct strbuf *t = line_start(page);
 
-		text_str(t, "  and ");
-		text_count(t, places - PLACES_SHOWN, "more place");
+		strbuf_str(t, "  and ");
+		strbuf_count(t, places - PLACES_SHOWN, "more place");
 		line_end(page);
 	}
 }
 
 static void show_totals(struct page *page)
 {
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "pqpool: in all ");
+	strbuf_str(t, "pqpool: in all ");
 	totals_put(t);
 	line_end(page);
 }
 
 static void show_suppressed(struct page *page, size_t count)
 {
-	struct text *t = line_start(page);
+	struct strbuf *t = line_start(page);
 
-	text_str(t, "pqpool: ");
-	text_count(t, count, "leak");
-	text_str(t, " suppressed by ");
-	text_str(t, suppress_file());
+	strbuf_str(t, "pqpool: ");
+	strbuf_count(t, count, "leak");
+	strbuf_str(t, " suppressed by ");
+	strbuf_str(t, suppress_file());
 	line_end(page);
 }
 

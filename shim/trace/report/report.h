@@ -38,6 +38,6 @@ size_t report_leaks(struct lease *leaks, size_t count, const struct lease_totals
  * otherwise "app+0x11f3 (open_report)", the first frame of its stack; "an unknown place"
  * without one.
  */
-void report_place(uint32_t stack, struct text *t);
+void report_place(uint32_t stack, struct strbuf *t);
 
 #endif

@@ -45,19 +45,19 @@ static void complain_about(const char *path, unsigned line, const char *what,
                            config_complain *complain, void *arg)
 {
 	char buf[COMPLAINT_MAX];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	text_str(&t, "pqpool: PQPOOL_SUPPRESS=\"");
+	strbuf_init(&t, buf, sizeof(buf));
+	strbuf_str(&t, "pqpool: PQPOOL_SUPPRESS=\"");
 	logfmt_bytes(&t, path, strlen(path));
-	text_str(&t, "\"");
+	strbuf_str(&t, "\"");
 	if (line > 0) {
-		text_str(&t, ", line ");
-		text_u64(&t, line);
+		strbuf_str(&t, ", line ");
+		strbuf_u64(&t, line);
 	}
-	text_str(&t, ": ");
-	text_str(&t, what);
-	text_str(&t, "; all leaks are reported");
+	strbuf_str(&t, ": ");
+	strbuf_str(&t, what);
+	strbuf_str(&t, "; all leaks are reported");
 	complain(arg, buf);
 }
 
@@ -249,8 +249,8 @@ static bool any_fits(enum subject subject, const char *name, size_t len)
 
 static bool frame_matches(const struct stack_frame *frame)
 {
-	char buf[PLACE_FUNCTION_MAX];
-	const char *function = place_function(frame, buf, sizeof(buf));
+	char buf[FRAME_NAME_FUNCTION_MAX];
+	const char *function = frame_name_function(frame, buf, sizeof(buf));
 	const char *module = frame->module != NULL ? frame->module->path : NULL;
 
 	return (function != NULL && any_fits(FUNCTION, function, strlen(function))) ||
@@ -261,14 +261,14 @@ static bool frame_matches(const struct stack_frame *frame)
 static bool part_fits(enum subject subject, const char *part, size_t len)
 {
 	char buf[SCRIPT_FRAMES_MAX];
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, buf, sizeof(buf));
-	place_put_script(&t, part, len);
+	strbuf_init(&t, buf, sizeof(buf));
+	frame_name_put_script(&t, part, len);
 	return any_fits(subject, t.buf, t.len);
 }
 
-static bool script_matches(const struct place_script *script)
+static bool script_matches(const struct frame_name_script *script)
 {
 	return part_fits(SCRIPT, script->line, script->line_len) ||
 	       part_fits(SCRIPT, script->line, script->file_len) ||
@@ -280,14 +280,14 @@ bool suppress_matches(uint32_t id)
 {
 	const struct stack *stack = count > 0 ? stack_get(id) : NULL;
 	const char *frames = stack != NULL ? stack->script_frames : NULL;
-	struct place_script script;
+	struct frame_name_script script;
 
 	for (uint32_t i = 0; stack != NULL && i < stack->depth; i++) {
 		if (frame_matches(&stack->frames[i])) {
 			return true;
 		}
 	}
-	while (place_next_script(&frames, &script)) {
+	while (frame_name_next_script(&frames, &script)) {
 		if (script_matches(&script)) {
 			return true;
 		}

@@ -16,64 +16,64 @@ static uint64_t count_closed(void)
 {
 	uint64_t all = 0;
 
-	for (unsigned i = 0; i < TALLY_REASONS; i++) {
+	for (unsigned i = 0; i < COUNTERS_REASONS; i++) {
 		all += count_of(&tally.closed[i]);
 	}
 	return all;
 }
 
 /* "surplus 3, aged 1" */
-static void put_reasons(struct text *t)
+static void put_reasons(struct strbuf *t)
 {
 	const char *separator = NULL;
 
-	for (unsigned i = 0; i < TALLY_REASONS; i++) {
-		const char *name = tally_reason_name(i);
+	for (unsigned i = 0; i < COUNTERS_REASONS; i++) {
+		const char *name = counters_reason_name(i);
 		uint64_t n = count_of(&tally.closed[i]);
 
 		if (n > 0 && name != NULL) {
-			text_str(t, separator);
-			text_str(t, name);
-			text_char(t, ' ');
-			text_u64(t, n);
+			strbuf_str(t, separator);
+			strbuf_str(t, name);
+			strbuf_char(t, ' ');
+			strbuf_u64(t, n);
 			separator = ", ";
 		}
 	}
 }
 
-void totals_put(struct text *t)
+void totals_put(struct strbuf *t)
 {
 	uint64_t closed = count_closed();
 	uint64_t peak = count_of(&tally.peak);
 	uint64_t limit = count_of(&tally.limit);
 	uint64_t waits = count_of(&tally.waits);
 
-	text_count(t, count_of(&tally.opened), "session");
-	text_str(t, " opened, ");
-	text_u64(t, closed);
-	text_str(t, " closed");
+	strbuf_count(t, count_of(&tally.opened), "session");
+	strbuf_str(t, " opened, ");
+	strbuf_u64(t, closed);
+	strbuf_str(t, " closed");
 	if (closed > 0) {
-		text_str(t, " (");
+		strbuf_str(t, " (");
 		put_reasons(t);
-		text_char(t, ')');
+		strbuf_char(t, ')');
 	}
-	text_str(t, "; ");
+	strbuf_str(t, "; ");
 	if (peak > 0) {
-		text_str(t, "at most ");
-		text_u64(t, peak);
+		strbuf_str(t, "at most ");
+		strbuf_u64(t, peak);
 		if (limit > 0) {
-			text_str(t, " of ");
-			text_u64(t, limit);
+			strbuf_str(t, " of ");
+			strbuf_u64(t, limit);
 		}
-		text_str(t, " in use at once; ");
+		strbuf_str(t, " in use at once; ");
 	}
-	text_count(t, waits, "wait");
+	strbuf_count(t, waits, "wait");
 	if (waits > 0) {
-		text_str(t, ", the longest ");
-		text_span(t, count_of(&tally.longest_ns));
+		strbuf_str(t, ", the longest ");
+		strbuf_span(t, count_of(&tally.longest_ns));
 	}
-	text_str(t, ", ");
-	text_count(t, count_of(&tally.timeouts), "timeout");
+	strbuf_str(t, ", ");
+	strbuf_count(t, count_of(&tally.timeouts), "timeout");
 }
 
 /* A process that forks is not told of its children which never connected. */
@@ -86,9 +86,9 @@ static bool is_idle(const struct lease_totals *leases)
 static void log_sessions(struct record *r)
 {
 	char buf[REASONS_BYTES];
-	struct text reasons;
+	struct strbuf reasons;
 
-	text_init(&reasons, buf, sizeof(buf));
+	strbuf_init(&reasons, buf, sizeof(buf));
 	put_reasons(&reasons);
 	record_u64(r, "opened", count_of(&tally.opened));
 	record_u64(r, "open_failed", count_of(&tally.open_failed));

@@ -13,7 +13,7 @@
  * "3 sessions opened, 2 closed (surplus 2); at most 3 of 30 in use at once; 1 wait, the
  * longest 2.0 ms, 0 timeouts"
  */
-void totals_put(struct text *t);
+void totals_put(struct strbuf *t);
 
 /* One line, event=totals, unless the process has done nothing. */
 void totals_log(const struct lease_totals *leases);

@@ -47,7 +47,7 @@ struct script_frame {
 
 /* A walk along the frames, from the innermost outwards. */
 struct script_cursor {
-	struct peek peek;
+	struct safe_read peek;
 	const struct script_interpreter *interpreter;
 	uintptr_t context; /* what all frames belong to */
 	uintptr_t frame;   /* the next one; 0: no more */
@@ -74,7 +74,7 @@ struct script_kind {
 	/* True if its frames can be found without any of its code on the C stack. */
 	bool has_jit;
 	/* Is this a version whose layout is known? Fills in the interpreter's offsets. */
-	bool (*known)(struct script_interpreter *interpreter, struct peek *p);
+	bool (*known)(struct script_interpreter *interpreter, struct safe_read *p);
 	/* Finds the calling thread's innermost frame; false if it runs no script. */
 	bool (*begin)(struct script_cursor *cursor);
 	enum script_step (*next)(struct script_cursor *cursor, struct script_frame *frame);

@@ -69,7 +69,7 @@ static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
 
 static const char evaluated[] = "eval";
 
-static bool known(struct script_interpreter *perl, struct peek *p)
+static bool known(struct script_interpreter *perl, struct safe_read *p)
 {
 	unsigned char minor;
 
@@ -107,45 +107,45 @@ static bool begin(struct script_cursor *cursor)
 		return false;
 	}
 	cursor->frame =
-		peek_pointer(&cursor->peek, cursor->context + offset(cursor, PERL_CURCOP));
+		safe_read_pointer(&cursor->peek, cursor->context + offset(cursor, PERL_CURCOP));
 	return cursor->frame != 0;
 }
 
 /* The name of a sub, from itself or by its glob. */
-static void read_name(struct peek *p, uintptr_t cv, struct script_text *name)
+static void read_name(struct safe_read *p, uintptr_t cv, struct script_text *name)
 {
-	uintptr_t body = peek_pointer(p, cv + SV_ANY);
-	uintptr_t key = peek_pointer(p, body + CV_NAME);
+	uintptr_t body = safe_read_pointer(p, cv + SV_ANY);
+	uintptr_t key = safe_read_pointer(p, body + CV_NAME);
 
-	if ((peek_u32(p, cv + SV_FLAGS) & SV_TYPE_MASK) != TYPE_CV || key == 0) {
+	if ((safe_read_u32(p, cv + SV_FLAGS) & SV_TYPE_MASK) != TYPE_CV || key == 0) {
 		return;
 	}
-	if ((peek_u32(p, body + CV_FLAGS) & CV_IS_NAMED) == 0) {
-		if ((peek_u32(p, key + SV_FLAGS) & SV_TYPE_MASK) != TYPE_GV) {
+	if ((safe_read_u32(p, body + CV_FLAGS) & CV_IS_NAMED) == 0) {
+		if ((safe_read_u32(p, key + SV_FLAGS) & SV_TYPE_MASK) != TYPE_GV) {
 			return;
 		}
-		key = peek_pointer(p, peek_pointer(p, key + SV_ANY) + GV_NAME);
+		key = safe_read_pointer(p, safe_read_pointer(p, key + SV_ANY) + GV_NAME);
 	}
 	if (key != 0) {
 		name->at = key + HEK_KEY;
-		name->length = peek_u32(p, key + HEK_LENGTH);
+		name->length = safe_read_u32(p, key + HEK_LENGTH);
 	}
 }
 
 /* Goes on to the call that led here; what was called is the frame's function. */
 static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	caller_cx_function caller_cx =
 		(caller_cx_function)cursor->interpreter->symbols[CALLER_CX];
 	uintptr_t context;
 	uint32_t type;
 
 	context = caller_cx(cursor->context, (int32_t)cursor->level++, NULL);
-	cursor->frame = context != 0 ? peek_pointer(p, context + CONTEXT_OLD_COP) : 0;
-	type = context != 0 ? peek_u32(p, context + CONTEXT_TYPE) & CONTEXT_KIND : 0;
+	cursor->frame = context != 0 ? safe_read_pointer(p, context + CONTEXT_OLD_COP) : 0;
+	type = context != 0 ? safe_read_u32(p, context + CONTEXT_TYPE) & CONTEXT_KIND : 0;
 	if (type == CONTEXT_SUB) {
-		read_name(p, peek_pointer(p, context + CONTEXT_CV), &frame->function);
+		read_name(p, safe_read_pointer(p, context + CONTEXT_CV), &frame->function);
 	} else if (type == CONTEXT_EVAL) {
 		frame->function.at = (uintptr_t)evaluated;
 		frame->function.length = strlen(evaluated);
@@ -154,7 +154,7 @@ static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 
 static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 {
-	uint32_t type = peek_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
+	uint32_t type = safe_read_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
 
 	return type == offset(cursor, OP_NEXTSTATE) || type == offset(cursor, OP_DBSTATE) ||
 	       cop == cursor->context + offset(cursor, PERL_COMPILING);
@@ -162,7 +162,7 @@ static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return peek_u32(&cursor->peek, frame->code + COP_LINE);
+	return safe_read_u32(&cursor->peek, frame->code + COP_LINE);
 }
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
@@ -177,12 +177,12 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 		return SCRIPT_DOUBT;
 	}
 	frame->code = cop;
-	frame->file.at = peek_pointer(&cursor->peek, cop + COP_FILE);
+	frame->file.at = safe_read_pointer(&cursor->peek, cop + COP_FILE);
 	ascend(cursor, frame);
 	if (frame->file.at == 0) {
 		return SCRIPT_NOTHING;
 	}
-	length = peek_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
+	length = safe_read_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
 	frame->file.length = length > 0 ? (size_t)length : 0;
 	return length > 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
@@ -192,7 +192,7 @@ static bool ending(struct script_cursor *cursor)
 {
 	uintptr_t perl = own_interpreter(cursor);
 	uint32_t phase =
-		perl != 0 ? peek_u32(&cursor->peek, perl + offset(cursor, PERL_PHASE)) : 0;
+		perl != 0 ? safe_read_u32(&cursor->peek, perl + offset(cursor, PERL_PHASE)) : 0;
 
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
 }

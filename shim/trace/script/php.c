@@ -51,12 +51,12 @@ static const struct version {
 
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/vendor/", "/usr/share/php/", ""};
 
-static bool known(struct script_interpreter *php, struct peek *p)
+static bool known(struct script_interpreter *php, struct safe_read *p)
 {
 	uintptr_t text = (uintptr_t)((version_function)php->symbols[VERSION])();
 
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
-		if (peek_starts(p, text, versions[i].engine)) {
+		if (safe_read_starts(p, text, versions[i].engine)) {
 			memcpy(php->offsets, versions[i].offsets, sizeof(versions[i].offsets));
 			return true;
 		}
@@ -73,21 +73,22 @@ static bool begin(struct script_cursor *cursor)
 {
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 
-	cursor->frame = peek_pointer(&cursor->peek, globals + offset(cursor, GLOBALS_CURRENT));
+	cursor->frame =
+		safe_read_pointer(&cursor->peek, globals + offset(cursor, GLOBALS_CURRENT));
 	return cursor->frame != 0;
 }
 
-static void read_string(struct peek *p, uintptr_t string, struct script_text *text)
+static void read_string(struct safe_read *p, uintptr_t string, struct script_text *text)
 {
 	if (string != 0) {
 		text->at = string + STRING_DATA;
-		text->length = peek_pointer(p, string + STRING_LENGTH);
+		text->length = safe_read_pointer(p, string + STRING_LENGTH);
 	}
 }
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uintptr_t data = cursor->frame;
 	uintptr_t function;
 	uintptr_t scope;
@@ -96,8 +97,8 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	if (data == 0) {
 		return SCRIPT_END;
 	}
-	function = peek_pointer(p, data + DATA_FUNCTION);
-	cursor->frame = peek_pointer(p, data + DATA_PREVIOUS);
+	function = safe_read_pointer(p, data + DATA_FUNCTION);
+	cursor->frame = safe_read_pointer(p, data + DATA_PREVIOUS);
 	if (function == 0) {
 		return SCRIPT_NOTHING;
 	}
@@ -108,12 +109,13 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 		return SCRIPT_NOTHING; /* a function of PHP's own */
 	}
 	frame->code = function;
-	frame->at = peek_pointer(p, data + DATA_OPLINE);
-	read_string(p, peek_pointer(p, function + offset(cursor, FUNCTION_FILE)), &frame->file);
-	read_string(p, peek_pointer(p, function + FUNCTION_NAME), &frame->function);
-	scope = peek_pointer(p, function + FUNCTION_SCOPE);
+	frame->at = safe_read_pointer(p, data + DATA_OPLINE);
+	read_string(p, safe_read_pointer(p, function + offset(cursor, FUNCTION_FILE)),
+	            &frame->file);
+	read_string(p, safe_read_pointer(p, function + FUNCTION_NAME), &frame->function);
+	scope = safe_read_pointer(p, function + FUNCTION_SCOPE);
 	if (scope != 0 && frame->function.at != 0) {
-		read_string(p, peek_pointer(p, scope + CLASS_NAME), &frame->scope);
+		read_string(p, safe_read_pointer(p, scope + CLASS_NAME), &frame->scope);
 	}
 	return frame->file.at != 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
@@ -121,18 +123,18 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 /* While an exception is handled the frame stands elsewhere than in its function. */
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 	uintptr_t opline = frame->at;
 	unsigned char code = 0;
 
 	if (opline == 0 || !peek(p, &code, opline + OPLINE_CODE, 1)) {
-		return peek_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
+		return safe_read_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
 	}
-	if (code == HANDLE_EXCEPTION && peek_u32(p, opline + OPLINE_LINE) == 0) {
-		opline = peek_pointer(p, globals + offset(cursor, GLOBALS_THROWN_AT));
+	if (code == HANDLE_EXCEPTION && safe_read_u32(p, opline + OPLINE_LINE) == 0) {
+		opline = safe_read_pointer(p, globals + offset(cursor, GLOBALS_THROWN_AT));
 	}
-	return peek_u32(p, opline + OPLINE_LINE);
+	return safe_read_u32(p, opline + OPLINE_LINE);
 }
 
 /*
@@ -141,14 +143,14 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
  */
 static bool ending(struct script_cursor *cursor)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	const uintptr_t *symbols = cursor->interpreter->symbols;
-	uintptr_t name = peek_pointer(p, symbols[SERVER_INTERFACE]);
+	uintptr_t name = safe_read_pointer(p, symbols[SERVER_INTERFACE]);
 	unsigned char flags = 0;
 
-	return self_tid() == self_pid() &&
+	return tid_self() == pid_self() &&
 	       peek(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
-	       (flags & IN_SHUTDOWN) != 0 && peek_is(p, name, "cli");
+	       (flags & IN_SHUTDOWN) != 0 && safe_read_is(p, name, "cli");
 }
 
 struct script_kind script_php(void)

@@ -9,12 +9,12 @@
 /* Set once, by the thread itself. */
 static _Thread_local bool in_exit;
 
-void ending_begin(void)
+void program_end_begin(void)
 {
 	in_exit = true;
 }
 
-bool ending_now(const void *caller)
+bool program_end_now(const void *caller)
 {
 	unsigned long long changes;
 
@@ -22,5 +22,5 @@ bool ending_now(const void *caller)
 		return true;
 	}
 	changes = dl_changes_of_call(caller);
-	return script_interpreter_ending(changes) || script_end_of_unknown(changes);
+	return script_interpreter_ending(changes) || teardown_of_unknown(changes);
 }

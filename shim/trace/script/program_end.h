@@ -26,12 +26,12 @@
 #include <stdbool.h>
 
 /* The calling thread is in exit(3) from now on. */
-void ending_begin(void);
+void program_end_begin(void);
 
 /*
  * True if the calling thread is about to end the process. `caller` is the return address of
  * the program's call.
  */
-bool ending_now(const void *caller);
+bool program_end_now(const void *caller);
 
 #endif

@@ -133,14 +133,15 @@ static bool use_table(struct script_interpreter *python, unsigned number)
 	return version != NULL;
 }
 
-static bool read_published(struct script_interpreter *python, struct peek *p,
+static bool read_published(struct script_interpreter *python, struct safe_read *p,
                            const struct version *version)
 {
 	for (unsigned i = 0; i < OFFSETS; i++) {
 		uintptr_t value = 0;
 
 		if (version->offsets[i] != 0) {
-			value = peek_pointer(p, python->symbols[RUNTIME] + version->offsets[i]);
+			value = safe_read_pointer(p, python->symbols[RUNTIME] +
+			                                     version->offsets[i]);
 		}
 		if (value > PUBLISHED_MAX) {
 			return false;
@@ -158,32 +159,32 @@ static bool read_published(struct script_interpreter *python, struct peek *p,
 }
 
 /* From 3.13 on. */
-static bool publishes(struct script_interpreter *python, struct peek *p)
+static bool publishes(struct script_interpreter *python, struct safe_read *p)
 {
 	uintptr_t runtime = python->symbols[RUNTIME];
-	uint32_t number = peek_u32(p, python->symbols[VERSION]);
+	uint32_t number = safe_read_u32(p, python->symbols[VERSION]);
 	const struct version *version = FIND(published, number >> 16);
 	char cookie[COOKIE_BYTES];
 
 	return version != NULL && peek(p, cookie, runtime, sizeof(cookie)) &&
 	       memcmp(cookie, COOKIE, sizeof(cookie)) == 0 &&
-	       peek_u32(p, runtime + PUBLISHED_NUMBER) == number &&
-	       peek_pointer(p, runtime + PUBLISHED_NO_GIL) == 0 &&
+	       safe_read_u32(p, runtime + PUBLISHED_NUMBER) == number &&
+	       safe_read_pointer(p, runtime + PUBLISHED_NO_GIL) == 0 &&
 	       read_published(python, p, version);
 }
 
 /* From 3.11 on, before it publishes. */
-static bool has_number(struct script_interpreter *python, struct peek *p)
+static bool has_number(struct script_interpreter *python, struct safe_read *p)
 {
-	return use_table(python, peek_u32(p, python->symbols[VERSION]) >> 16);
+	return use_table(python, safe_read_u32(p, python->symbols[VERSION]) >> 16);
 }
 
 /* Before 3.11: "3.9.2 (default, ...". */
-static bool has_text(struct script_interpreter *python, struct peek *p)
+static bool has_text(struct script_interpreter *python, struct safe_read *p)
 {
 	uintptr_t text = (uintptr_t)((version_function)python->symbols[VERSION])();
 
-	return peek_starts(p, text, "3.9.") && use_table(python, 0x0309);
+	return safe_read_starts(p, text, "3.9.") && use_table(python, 0x0309);
 }
 
 static bool is_finalizing(const struct script_interpreter *python)
@@ -197,7 +198,7 @@ static bool is_finalizing(const struct script_interpreter *python)
  */
 static bool may_be_freed(const struct script_cursor *cursor)
 {
-	return is_finalizing(cursor->interpreter) && self_tid() != self_pid();
+	return is_finalizing(cursor->interpreter) && tid_self() != pid_self();
 }
 
 /* The calling thread's state; 0 if Python does not know this thread. */
@@ -208,7 +209,7 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 	uintptr_t state = get();
 
 	if (state == 0 || may_be_freed(cursor) ||
-	    peek_pointer(&cursor->peek, state + offset(cursor, STATE_THREAD)) !=
+	    safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_THREAD)) !=
 	            (uintptr_t)pthread_self()) {
 		return 0;
 	}
@@ -223,17 +224,17 @@ static bool begin(struct script_cursor *cursor)
 		return false;
 	}
 	if (offset(cursor, STATE_CFRAME) != 0) {
-		state = peek_pointer(&cursor->peek, state + offset(cursor, STATE_CFRAME));
+		state = safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_CFRAME));
 	}
-	cursor->frame = peek_pointer(&cursor->peek, state + offset(cursor, STATE_FRAME));
+	cursor->frame = safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_FRAME));
 	return cursor->frame != 0;
 }
 
 /* True if the object is of the type with this name, which `seen` remembers. */
-static bool is_of_type(struct peek *p, uintptr_t object, const char *name,
+static bool is_of_type(struct safe_read *p, uintptr_t object, const char *name,
                        _Atomic(uintptr_t) *seen)
 {
-	uintptr_t type = peek_pointer(p, object + OBJECT_TYPE);
+	uintptr_t type = safe_read_pointer(p, object + OBJECT_TYPE);
 
 	if (type == 0) {
 		return false;
@@ -241,14 +242,14 @@ static bool is_of_type(struct peek *p, uintptr_t object, const char *name,
 	if (type == atomic_load_explicit(seen, memory_order_relaxed)) {
 		return true;
 	}
-	if (!peek_is(p, peek_pointer(p, type + TYPE_NAME), name)) {
+	if (!safe_read_is(p, safe_read_pointer(p, type + TYPE_NAME), name)) {
 		return false;
 	}
 	atomic_store_explicit(seen, type, memory_order_relaxed);
 	return true;
 }
 
-static bool is_code(struct peek *p, uintptr_t object)
+static bool is_code(struct safe_read *p, uintptr_t object)
 {
 	static _Atomic(uintptr_t) seen;
 
@@ -258,17 +259,17 @@ static bool is_code(struct peek *p, uintptr_t object)
 static bool read_text(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
 	static _Atomic(uintptr_t) seen;
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uint32_t state;
 
 	if (!is_of_type(p, object, "str", &seen)) {
 		return false;
 	}
-	state = peek_u32(p, object + UNICODE_STATE);
+	state = safe_read_u32(p, object + UNICODE_STATE);
 	if (!STATE_IS_COMPACT(state)) {
 		return false;
 	}
-	text->length = peek_pointer(p, object + OBJECT_SIZE);
+	text->length = safe_read_pointer(p, object + OBJECT_SIZE);
 	text->at = object + offset(cursor, STATE_IS_ASCII(state) ? UNICODE_ASCII_DATA
 	                                                         : UNICODE_OTHER_DATA);
 	switch (STATE_KIND(state)) {
@@ -327,12 +328,12 @@ static int32_t int_at(const unsigned char *bytes, size_t offset)
 
 static bool read_names(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uintptr_t code = frame->code;
 
-	return read_text(cursor, peek_pointer(p, code + offset(cursor, CODE_FILE)),
+	return read_text(cursor, safe_read_pointer(p, code + offset(cursor, CODE_FILE)),
 	                 &frame->file) &&
-	       read_text(cursor, peek_pointer(p, code + offset(cursor, CODE_NAME)),
+	       read_text(cursor, safe_read_pointer(p, code + offset(cursor, CODE_NAME)),
 	                 &frame->function);
 }
 
@@ -348,7 +349,8 @@ static bool read_position(struct script_cursor *cursor, const unsigned char *byt
 			(uintptr_t)(intptr_t)int_at(bytes, offset(cursor, FRAME_INSTRUCTION));
 		return (intptr_t)frame->at >= 0;
 	}
-	first = (int32_t)peek_u32(&cursor->peek, instructions - TRACEABLE_BEFORE_INSTRUCTIONS);
+	first = (int32_t)safe_read_u32(&cursor->peek,
+	                               instructions - TRACEABLE_BEFORE_INSTRUCTIONS);
 	frame->at =
 		(uintptr_t)((intptr_t)(pointer_at(bytes, offset(cursor, FRAME_INSTRUCTION)) -
 	                               instructions) /
@@ -359,7 +361,7 @@ static bool read_position(struct script_cursor *cursor, const unsigned char *byt
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	unsigned char bytes[FRAME_BYTES_MAX];
 
 	if (cursor->frame == 0) {
@@ -384,12 +386,12 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 
 static uint32_t first_line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return peek_u32(&cursor->peek, frame->code + offset(cursor, CODE_FIRST_LINE));
+	return safe_read_u32(&cursor->peek, frame->code + offset(cursor, CODE_FIRST_LINE));
 }
 
 static uintptr_t lines_of(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return peek_pointer(&cursor->peek, frame->code + offset(cursor, CODE_LINES));
+	return safe_read_pointer(&cursor->peek, frame->code + offset(cursor, CODE_LINES));
 }
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
@@ -428,7 +430,7 @@ static bool runs_a_module(struct script_cursor *cursor)
 		}
 		cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
 	}
-	return code != 0 && (peek_u32(&cursor->peek, code + offset(cursor, CODE_FLAGS)) &
+	return code != 0 && (safe_read_u32(&cursor->peek, code + offset(cursor, CODE_FLAGS)) &
 	                     FLAGS_OF_FUNCTIONS) == 0;
 }
 
@@ -445,12 +447,12 @@ static bool ending(struct script_cursor *cursor)
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
 	return is_finalizing(cursor->interpreter) ||
-	       (self_tid() == self_pid() && !runs_a_module(cursor) &&
+	       (tid_self() == pid_self() && !runs_a_module(cursor) &&
 	        unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1,
 	                           symbols[EVAL_CODE]));
 }
 
-static struct script_kind kind(bool (*known)(struct script_interpreter *, struct peek *))
+static struct script_kind kind(bool (*known)(struct script_interpreter *, struct safe_read *))
 {
 	return (struct script_kind){
 		.names = {"PyGILState_GetThisThreadState", "Py_Version", "_Py_IsFinalizing",

@@ -16,7 +16,7 @@
 #define ENTRY_ONE_LINE   10
 
 struct table {
-	struct peek *p;
+	struct safe_read *p;
 	uintptr_t at; /* of what comes after the buffer */
 	uintptr_t end;
 	size_t count;
@@ -74,13 +74,13 @@ static int32_t take_delta(struct table *table, unsigned code)
 	}
 }
 
-static void open_table(struct table *table, struct peek *p, uintptr_t bytes)
+static void open_table(struct table *table, struct safe_read *p, uintptr_t bytes)
 {
 	*table = (struct table){.p = p, .at = bytes + BYTES_DATA};
-	table->end = table->at + peek_pointer(p, bytes + OBJECT_SIZE);
+	table->end = table->at + safe_read_pointer(p, bytes + OBJECT_SIZE);
 }
 
-uint32_t python_line(struct peek *p, uintptr_t bytes, uint32_t first, intptr_t instruction)
+uint32_t python_line(struct safe_read *p, uintptr_t bytes, uint32_t first, intptr_t instruction)
 {
 	struct table table;
 	int64_t now = first;
@@ -107,7 +107,8 @@ uint32_t python_line(struct peek *p, uintptr_t bytes, uint32_t first, intptr_t i
 	return now > 0 ? (uint32_t)now : 0;
 }
 
-uint32_t python_line_by_pairs(struct peek *p, uintptr_t bytes, uint32_t first, intptr_t byte)
+uint32_t python_line_by_pairs(struct safe_read *p, uintptr_t bytes, uint32_t first,
+                              intptr_t byte)
 {
 	struct table table;
 	int64_t now = first;

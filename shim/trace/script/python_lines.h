@@ -17,12 +17,14 @@
  * From 3.11 on (Objects/locations.md of CPython): each entry covers one to eight instructions,
  * and says how far their line is from the one before: 1cccclll, then bytes below 0x80.
  */
-uint32_t python_line(struct peek *p, uintptr_t bytes, uint32_t first, intptr_t instruction);
+uint32_t python_line(struct safe_read *p, uintptr_t bytes, uint32_t first,
+                     intptr_t instruction);
 
 /*
  * Before 3.10 (Objects/lnotab_notes.txt): pairs of bytes, how many bytes of code an entry is
  * farther on and how many lines.
  */
-uint32_t python_line_by_pairs(struct peek *p, uintptr_t bytes, uint32_t first, intptr_t byte);
+uint32_t python_line_by_pairs(struct safe_read *p, uintptr_t bytes, uint32_t first,
+                              intptr_t byte);
 
 #endif

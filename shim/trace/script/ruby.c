@@ -79,11 +79,11 @@ static const struct version {
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/gems/", "/lib/ruby/",
                                                        "<internal:", ""};
 
-static bool known(struct script_interpreter *ruby, struct peek *p)
+static bool known(struct script_interpreter *ruby, struct safe_read *p)
 {
 	uintptr_t version = ruby->symbols[API_VERSION];
-	int major = (int)peek_u32(p, version);
-	int minor = (int)peek_u32(p, version + sizeof(int));
+	int major = (int)safe_read_u32(p, version);
+	int minor = (int)safe_read_u32(p, version + sizeof(int));
 
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
 		if (versions[i].major == major && versions[i].minor == minor) {
@@ -95,9 +95,9 @@ static bool known(struct script_interpreter *ruby, struct peek *p)
 }
 
 /* Those that do not export the variable. */
-static bool known_by_thread(struct script_interpreter *ruby, struct peek *p)
+static bool known_by_thread(struct script_interpreter *ruby, struct safe_read *p)
 {
-	return peek_u32(p, ruby->symbols[API_VERSION] + sizeof(int)) > 1 && known(ruby, p);
+	return safe_read_u32(p, ruby->symbols[API_VERSION] + sizeof(int)) > 1 && known(ruby, p);
 }
 
 static size_t offset(const struct script_cursor *cursor, enum offset which)
@@ -138,12 +138,12 @@ static uintptr_t locals(const struct script_interpreter *ruby)
 
 static bool begin_at(struct script_cursor *cursor, uintptr_t context)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 
 	cursor->context = context;
-	cursor->frame = peek_pointer(p, context + CONTEXT_FRAME);
-	cursor->end = peek_pointer(p, context + CONTEXT_STACK) +
-	              peek_pointer(p, context + CONTEXT_STACK_SIZE) * sizeof(uintptr_t);
+	cursor->frame = safe_read_pointer(p, context + CONTEXT_FRAME);
+	cursor->end = safe_read_pointer(p, context + CONTEXT_STACK) +
+	              safe_read_pointer(p, context + CONTEXT_STACK_SIZE) * sizeof(uintptr_t);
 	return cursor->frame != 0 && cursor->frame < cursor->end;
 }
 
@@ -153,14 +153,14 @@ static bool begin_by_variable(struct script_cursor *cursor)
 	uintptr_t at = locals(ruby);
 
 	return at != 0 &&
-	       begin_at(cursor, peek_pointer(&cursor->peek, at + ruby->symbols[CURRENT]));
+	       begin_at(cursor, safe_read_pointer(&cursor->peek, at + ruby->symbols[CURRENT]));
 }
 
 /* The function looks at nothing but a thread-local variable, which a thread of Ruby's has. */
 static bool begin_by_thread(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uintptr_t object;
 	uintptr_t thread;
 	uintptr_t context;
@@ -169,37 +169,38 @@ static bool begin_by_thread(struct script_cursor *cursor)
 		return false;
 	}
 	object = ((thread_function)symbols[CURRENT])();
-	thread = peek_pointer(p, object + TYPED_DATA);
-	context = peek_pointer(p, thread + THREAD_CONTEXT);
-	return peek_pointer(p, thread + THREAD_SELF) == object &&
-	       peek_pointer(p, context + CONTEXT_THREAD) == thread && begin_at(cursor, context);
+	thread = safe_read_pointer(p, object + TYPED_DATA);
+	context = safe_read_pointer(p, thread + THREAD_CONTEXT);
+	return safe_read_pointer(p, thread + THREAD_SELF) == object &&
+	       safe_read_pointer(p, context + CONTEXT_THREAD) == thread &&
+	       begin_at(cursor, context);
 }
 
 /* ---- frames ---- */
 
-static bool is_of_type(struct peek *p, uintptr_t object, unsigned type)
+static bool is_of_type(struct safe_read *p, uintptr_t object, unsigned type)
 {
-	return (peek_pointer(p, object + OBJECT_FLAGS) & TYPE_MASK) == type;
+	return (safe_read_pointer(p, object + OBJECT_FLAGS) & TYPE_MASK) == type;
 }
 
 static bool read_string(struct script_cursor *cursor, uintptr_t object,
                         struct script_text *text)
 {
-	struct peek *p = &cursor->peek;
-	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
+	struct safe_read *p = &cursor->peek;
+	uintptr_t flags = safe_read_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) != TYPE_STRING) {
 		return false;
 	}
 	if ((flags & STRING_NO_EMBED) != 0) {
-		text->at = peek_pointer(p, object + STRING_POINTER);
-		text->length = peek_pointer(p, object + STRING_LENGTH);
+		text->at = safe_read_pointer(p, object + STRING_POINTER);
+		text->length = safe_read_pointer(p, object + STRING_LENGTH);
 	} else {
 		text->at = object + offset(cursor, STRING_EMBEDDED);
 		text->length =
 			offset(cursor, STRING_EMBEDDED_LENGTH) != 0
-				? peek_pointer(p,
-		                               object + offset(cursor, STRING_EMBEDDED_LENGTH))
+				? safe_read_pointer(
+					  p, object + offset(cursor, STRING_EMBEDDED_LENGTH))
 				: flags >> STRING_EMBED_SHIFT & STRING_EMBED_MASK;
 	}
 	return text->at != 0;
@@ -208,28 +209,28 @@ static bool read_string(struct script_cursor *cursor, uintptr_t object,
 /* The path as the script was called by, alone or in an array with the real one. */
 static bool read_path(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
-	struct peek *p = &cursor->peek;
-	uintptr_t flags = peek_pointer(p, object + OBJECT_FLAGS);
+	struct safe_read *p = &cursor->peek;
+	uintptr_t flags = safe_read_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) == TYPE_ARRAY) {
 		if ((flags & ARRAY_IS_EMBEDDED) == 0) {
 			return false;
 		}
-		object = peek_pointer(p, object + ARRAY_EMBEDDED);
+		object = safe_read_pointer(p, object + ARRAY_EMBEDDED);
 	}
 	return read_string(cursor, object, text);
 }
 
-static bool is_sequence(struct peek *p, uintptr_t object)
+static bool is_sequence(struct safe_read *p, uintptr_t object)
 {
 	return is_of_type(p, object, TYPE_INTERNAL) &&
-	       (peek_pointer(p, object + OBJECT_FLAGS) >> FLAGS_SHIFT & INTERNAL_KIND_MASK) ==
-	               INTERNAL_SEQUENCE;
+	       (safe_read_pointer(p, object + OBJECT_FLAGS) >> FLAGS_SHIFT &
+	        INTERNAL_KIND_MASK) == INTERNAL_SEQUENCE;
 }
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct peek *p = &cursor->peek;
+	struct safe_read *p = &cursor->peek;
 	uintptr_t now = cursor->frame;
 	uintptr_t sequence;
 	uintptr_t code;
@@ -238,20 +239,21 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 		return SCRIPT_END;
 	}
 	cursor->frame += offset(cursor, FRAME_BYTES);
-	frame->at = peek_pointer(p, now + FRAME_PC);
-	sequence = peek_pointer(p, now + FRAME_SEQUENCE);
+	frame->at = safe_read_pointer(p, now + FRAME_PC);
+	sequence = safe_read_pointer(p, now + FRAME_SEQUENCE);
 	if (frame->at == 0 || sequence == 0) {
 		return SCRIPT_NOTHING; /* a method in C */
 	}
 	if (!is_sequence(p, sequence)) {
 		return SCRIPT_DOUBT;
 	}
-	frame->code = peek_pointer(p, sequence + SEQUENCE_BODY);
-	code = peek_pointer(p, frame->code + BODY_CODE);
+	frame->code = safe_read_pointer(p, sequence + SEQUENCE_BODY);
+	code = safe_read_pointer(p, frame->code + BODY_CODE);
 	frame->at = (frame->at - code) / sizeof(uintptr_t);
-	if (code == 0 || frame->at > peek_u32(p, frame->code + BODY_SIZE) ||
-	    !read_path(cursor, peek_pointer(p, frame->code + BODY_PATH), &frame->file) ||
-	    !read_string(cursor, peek_pointer(p, frame->code + BODY_LABEL), &frame->function)) {
+	if (code == 0 || frame->at > safe_read_u32(p, frame->code + BODY_SIZE) ||
+	    !read_path(cursor, safe_read_pointer(p, frame->code + BODY_PATH), &frame->file) ||
+	    !read_string(cursor, safe_read_pointer(p, frame->code + BODY_LABEL),
+	                 &frame->function)) {
 		return SCRIPT_DOUBT;
 	}
 	return SCRIPT_FRAME;
@@ -280,7 +282,7 @@ static bool ending(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
-	return self_tid() == self_pid() &&
+	return tid_self() == pid_self() &&
 	       unwind_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP], 0);
 }
 

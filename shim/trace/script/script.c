@@ -65,20 +65,20 @@ static atomic_ullong table_changes; /* the loader's counts when it was made */
 
 /* ---- finding interpreters ---- */
 
-static bool has_symbols(const struct image *image, const struct image_symbols *symbols,
+static bool has_symbols(const struct elf_image *image, const struct elf_image_symbols *symbols,
                         struct script_interpreter *found)
 {
 	const char *const *names = found->kind.names;
 
 	for (unsigned i = 0; i < SCRIPT_SYMBOLS_MAX && names[i] != NULL; i++) {
-		if (!image_find(image, symbols, names[i], &found->symbols[i])) {
+		if (!elf_image_find(image, symbols, names[i], &found->symbols[i])) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static void note_extent(const struct image *image, struct script_interpreter *found)
+static void note_extent(const struct elf_image *image, struct script_interpreter *found)
 {
 	found->low = UINTPTR_MAX;
 	for (size_t i = 0; i < image->count; i++) {
@@ -97,16 +97,16 @@ static void note_extent(const struct image *image, struct script_interpreter *fo
 static int consider(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct table *fresh = arg;
-	const struct image image = {
+	const struct elf_image image = {
 		.bias = info->dlpi_addr,
 		.name = info->dlpi_name,
 		.headers = info->dlpi_phdr,
 		.count = info->dlpi_phnum,
 	};
-	struct image_symbols symbols;
+	struct elf_image_symbols symbols;
 
 	(void)size;
-	if (!image_symbols(&image, &symbols)) {
+	if (!elf_image_symbols(&image, &symbols)) {
 		return 0;
 	}
 	for (unsigned i = 0; i != KINDS; i++) {
@@ -129,7 +129,7 @@ static void leave_out_unknown(struct table *fresh)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < fresh->count; i++) {
-		struct peek p = {0};
+		struct safe_read p = {0};
 
 		if (fresh->found[i].kind.known(&fresh->found[i], &p)) {
 			fresh->found[kept++] = fresh->found[i];
@@ -199,28 +199,28 @@ struct script_interpreter *script_at(uintptr_t address)
 
 /* ---- text ---- */
 
-static void put_utf8(struct text *t, uint32_t c)
+static void put_utf8(struct strbuf *t, uint32_t c)
 {
 	if (c < 0x20 || c == 0x7f) {
-		text_char(
+		strbuf_char(
 			t,
 			'?'); /* nobody's terminal is to be told what to do by a file's name */
 	} else if (c < 0x80) {
-		text_char(t, (char)c);
+		strbuf_char(t, (char)c);
 	} else if (c >= 0xdc80 && c <= 0xdcff) {
-		text_char(t, (char)(c & 0xff)); /* a byte that Python could not decode */
+		strbuf_char(t, (char)(c & 0xff)); /* a byte that Python could not decode */
 	} else if (c < 0x800) {
-		text_char(t, (char)(0xc0 | c >> 6));
-		text_char(t, (char)(0x80 | (c & 0x3f)));
+		strbuf_char(t, (char)(0xc0 | c >> 6));
+		strbuf_char(t, (char)(0x80 | (c & 0x3f)));
 	} else if (c < 0x10000) {
-		text_char(t, (char)(0xe0 | c >> 12));
-		text_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
-		text_char(t, (char)(0x80 | (c & 0x3f)));
+		strbuf_char(t, (char)(0xe0 | c >> 12));
+		strbuf_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
+		strbuf_char(t, (char)(0x80 | (c & 0x3f)));
 	} else {
-		text_char(t, (char)(0xf0 | (c >> 18 & 7)));
-		text_char(t, (char)(0x80 | (c >> 12 & 0x3f)));
-		text_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
-		text_char(t, (char)(0x80 | (c & 0x3f)));
+		strbuf_char(t, (char)(0xf0 | (c >> 18 & 7)));
+		strbuf_char(t, (char)(0x80 | (c >> 12 & 0x3f)));
+		strbuf_char(t, (char)(0x80 | (c >> 6 & 0x3f)));
+		strbuf_char(t, (char)(0x80 | (c & 0x3f)));
 	}
 }
 
@@ -235,18 +235,18 @@ static size_t plain_run(const unsigned char *chars, size_t n)
 	return i;
 }
 
-static void put_bytes(struct text *t, enum script_encoding encoding, const unsigned char *chars,
-                      size_t n)
+static void put_bytes(struct strbuf *t, enum script_encoding encoding,
+                      const unsigned char *chars, size_t n)
 {
 	while (n > 0) {
 		size_t plain = plain_run(chars, n);
 
-		text_bytes(t, (const char *)chars, plain);
+		strbuf_bytes(t, (const char *)chars, plain);
 		chars += plain;
 		n -= plain;
 		if (n > 0) {
 			if (encoding == SCRIPT_UTF8 && *chars >= 0x80) {
-				text_char(t, (char)*chars);
+				strbuf_char(t, (char)*chars);
 			} else {
 				put_utf8(t, *chars);
 			}
@@ -256,7 +256,7 @@ static void put_bytes(struct text *t, enum script_encoding encoding, const unsig
 	}
 }
 
-static void put_characters(struct text *t, enum script_encoding encoding, const void *chars,
+static void put_characters(struct strbuf *t, enum script_encoding encoding, const void *chars,
                            size_t n)
 {
 	switch (encoding) {
@@ -278,7 +278,8 @@ static void put_characters(struct text *t, enum script_encoding encoding, const 
 }
 
 /* The last `max` characters of it; false if they cannot be read. */
-static bool put_text(struct text *t, struct peek *p, const struct script_text *text, size_t max)
+static bool put_text(struct strbuf *t, struct safe_read *p, const struct script_text *text,
+                     size_t max)
 {
 	static const unsigned widths[] = {
 		[SCRIPT_UTF8] = 1, [SCRIPT_LATIN1] = 1, [SCRIPT_UCS2] = 2, [SCRIPT_UCS4] = 4};
@@ -301,16 +302,16 @@ static bool put_text(struct text *t, struct peek *p, const struct script_text *t
 }
 
 /* A space parts frames and a bracket opens a function: those within are written otherwise. */
-static void put_escaped(struct text *t, const char *s, const char *special)
+static void put_escaped(struct strbuf *t, const char *s, const char *special)
 {
 	size_t n;
 
 	while (s[n = strcspn(s, special)] != '\0') {
-		text_bytes(t, s, n);
-		text_str(t, s[n] == ' ' ? "\\x20" : s[n] == '(' ? "\\x28" : "\\x29");
+		strbuf_bytes(t, s, n);
+		strbuf_str(t, s[n] == ' ' ? "\\x20" : s[n] == '(' ? "\\x28" : "\\x29");
 		s += n + 1;
 	}
-	text_bytes(t, s, n);
+	strbuf_bytes(t, s, n);
 }
 
 /* ---- capturing ---- */
@@ -318,7 +319,7 @@ static void put_escaped(struct text *t, const char *s, const char *special)
 struct showing {
 	struct script *script;
 	struct described *described; /* the frame that is looked at; scratch */
-	struct text frames;
+	struct strbuf frames;
 	unsigned depth;
 	unsigned count;
 	unsigned libraries; /* how many frames of theirs may stay before the place ... */
@@ -338,7 +339,7 @@ struct described {
 };
 
 /* The end of a long name says more than its beginning. */
-static const char *last_bytes(const struct text *t, size_t max)
+static const char *last_bytes(const struct strbuf *t, size_t max)
 {
 	const char *s = t->buf;
 
@@ -354,9 +355,9 @@ static const char *last_bytes(const struct text *t, size_t max)
 static bool describe_file(struct script_cursor *cursor, const struct script_frame *frame,
                           struct described *described)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, described->file_buf, sizeof(described->file_buf));
+	strbuf_init(&t, described->file_buf, sizeof(described->file_buf));
 	if (!put_text(&t, &cursor->peek, &frame->file, FILE_BYTES)) {
 		return false;
 	}
@@ -367,33 +368,33 @@ static bool describe_file(struct script_cursor *cursor, const struct script_fram
 static bool describe_rest(struct script_cursor *cursor, const struct script_frame *frame,
                           struct described *described)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, described->function_buf, sizeof(described->function_buf));
+	strbuf_init(&t, described->function_buf, sizeof(described->function_buf));
 	described->function = described->function_buf;
 	described->line = cursor->interpreter->kind.line(cursor, frame);
 	if (frame->scope.at != 0) {
 		if (!put_text(&t, &cursor->peek, &frame->scope, FUNCTION_CHARACTERS)) {
 			return false;
 		}
-		text_str(&t, "::");
+		strbuf_str(&t, "::");
 	}
 	return frame->function.at == 0 ||
 	       put_text(&t, &cursor->peek, &frame->function, FUNCTION_CHARACTERS);
 }
 
-static void put_line(struct text *t, const struct described *described)
+static void put_line(struct strbuf *t, const struct described *described)
 {
-	text_char(t, ':');
-	text_u64(t, described->line);
+	strbuf_char(t, ':');
+	strbuf_u64(t, described->line);
 }
 
 static void note_place(struct showing *showing, const struct described *described)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, showing->script->place, sizeof(showing->script->place));
-	text_str(&t, described->file);
+	strbuf_init(&t, showing->script->place, sizeof(showing->script->place));
+	strbuf_str(&t, described->file);
 	put_line(&t, described);
 }
 
@@ -412,7 +413,7 @@ static void start(struct showing *showing, struct script *script, unsigned depth
 	unsigned shown = depth < FRAMES_SHOWN ? depth : FRAMES_SHOWN;
 
 	*showing = (struct showing){.script = script, .depth = shown > 0 ? shown : 1};
-	text_init(&showing->frames, script->frames, sizeof(script->frames));
+	strbuf_init(&showing->frames, script->frames, sizeof(script->frames));
 	if (showing->depth > OWN_FRAMES) {
 		showing->libraries = showing->depth - OWN_FRAMES;
 	}
@@ -422,16 +423,16 @@ static void start(struct showing *showing, struct script *script, unsigned depth
 /* Whole frames only. */
 static void show(struct showing *showing, const struct described *described)
 {
-	struct text *t = &showing->frames;
+	struct strbuf *t = &showing->frames;
 	size_t before = t->len;
 
-	text_str(t, before > 0 ? " " : NULL);
+	strbuf_str(t, before > 0 ? " " : NULL);
 	put_escaped(t, described->file, " ");
 	put_line(t, described);
 	if (described->function[0] != '\0') {
-		text_char(t, '(');
+		strbuf_char(t, '(');
 		put_escaped(t, described->function, " ()");
-		text_char(t, ')');
+		strbuf_char(t, ')');
 	}
 	if (t->cut) {
 		t->len = before;
@@ -448,13 +449,13 @@ static void show(struct showing *showing, const struct described *described)
 /* The place is found: if libraries have taken too much, the middle of theirs goes. */
 static void make_room(struct showing *showing)
 {
-	struct text *t = &showing->frames;
+	struct strbuf *t = &showing->frames;
 
 	if (showing->count > showing->libraries || showing->full) {
 		t->len = showing->inner_len;
 		t->buf[t->len] = '\0';
 		t->cut = false;
-		text_str(t, t->len > 0 ? " ..." : "...");
+		strbuf_str(t, t->len > 0 ? " ..." : "...");
 		showing->count = showing->inner;
 		showing->full = false;
 	}
@@ -552,7 +553,7 @@ bool script_capture(struct script_interpreter *interpreter, unsigned depth,
 	}
 	for (unsigned i = 0; now != NULL && i < now->count; i++) {
 		if (now->found[i].kind.has_jit && now->found[i].is_program &&
-		    self_tid() == self_pid()) {
+		    tid_self() == pid_self()) {
 			return capture(&now->found[i], depth, script);
 		}
 	}

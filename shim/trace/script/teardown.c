@@ -56,17 +56,17 @@ static atomic_ullong interpreters_changes; /* the loader's counts when they were
 
 /* ---- finding them ---------------------------------------------------------------- */
 
-static bool find(const struct image *image, const struct image_symbols *symbols, enum kind kind,
-                 struct interpreter *found)
+static bool find(const struct elf_image *image, const struct elf_image_symbols *symbols,
+                 enum kind kind, struct interpreter *found)
 {
 	*found = (struct interpreter){.kind = kind};
 	for (unsigned i = 0; i < 2; i++) {
-		if (!image_find(image, symbols, names[kind][i], &found->symbols[i])) {
+		if (!elf_image_find(image, symbols, names[kind][i], &found->symbols[i])) {
 			return false;
 		}
 	}
 	for (unsigned i = 0; kind == PYTHON && i < 2 && found->finalizing == 0; i++) {
-		image_find(image, symbols, finalizing[i], &found->finalizing);
+		elf_image_find(image, symbols, finalizing[i], &found->finalizing);
 	}
 	return true;
 }
@@ -74,17 +74,17 @@ static bool find(const struct image *image, const struct image_symbols *symbols,
 static int consider(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct interpreters *fresh = arg;
-	const struct image image = {
+	const struct elf_image image = {
 		.bias = info->dlpi_addr,
 		.name = info->dlpi_name,
 		.headers = info->dlpi_phdr,
 		.count = info->dlpi_phnum,
 	};
-	struct image_symbols symbols;
+	struct elf_image_symbols symbols;
 	struct interpreter found;
 
 	(void)size;
-	if (!image_symbols(&image, &symbols)) {
+	if (!elf_image_symbols(&image, &symbols)) {
 		return 0;
 	}
 	for (unsigned kind = 0; kind < KINDS && fresh->count < INTERPRETERS_MAX; kind++) {
@@ -139,9 +139,9 @@ static bool is_finalizing(const struct interpreter *python)
 /* A web server's PHP ends after each request, and goes on. */
 static bool is_for_one_script(uintptr_t server_interface)
 {
-	struct peek p = {0};
+	struct safe_read p = {0};
 
-	return peek_is(&p, peek_pointer(&p, server_interface), "cli");
+	return safe_read_is(&p, safe_read_pointer(&p, server_interface), "cli");
 }
 
 static bool is_ending(const struct interpreter *interpreter)
@@ -152,7 +152,7 @@ static bool is_ending(const struct interpreter *interpreter)
 		return true;
 	}
 	/* It ends in the program's first thread. */
-	if (self_tid() != self_pid()) {
+	if (tid_self() != pid_self()) {
 		return false;
 	}
 	switch (interpreter->kind) {
@@ -171,7 +171,7 @@ static bool is_ending(const struct interpreter *interpreter)
 	}
 }
 
-bool script_end_of_unknown(unsigned long long changes)
+bool teardown_of_unknown(unsigned long long changes)
 {
 	const struct interpreters *now;
 	bool ending = false;

@@ -17,6 +17,6 @@
  * True if the calling thread is in the end of such an interpreter. `changes` is dl_changes(),
  * as of now. It costs a walk up the stack if there is one.
  */
-bool script_end_of_unknown(unsigned long long changes);
+bool teardown_of_unknown(unsigned long long changes);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/elf/symbol.h"
 
-const char *place_function(const struct stack_frame *frame, char *buf, size_t size)
+const char *frame_name_function(const struct stack_frame *frame, char *buf, size_t size)
 {
 	buf[0] = '\0';
 	if (frame->module != NULL) {
@@ -15,14 +15,14 @@ const char *place_function(const struct stack_frame *frame, char *buf, size_t si
 	return buf[0] != '\0' ? buf : frame->symbol;
 }
 
-bool place_next_script(const char **frames, struct place_script *script)
+bool frame_name_next_script(const char **frames, struct frame_name_script *script)
 {
 	const char *frame = *frames;
 	size_t len;
 	const char *bracket;
 	const char *colon;
 
-	*script = (struct place_script){0};
+	*script = (struct frame_name_script){0};
 	if (frame == NULL || *frame == '\0') {
 		return false;
 	}
@@ -42,7 +42,7 @@ bool place_next_script(const char **frames, struct place_script *script)
 	return true;
 }
 
-void place_put_script(struct text *t, const char *part, size_t len)
+void frame_name_put_script(struct strbuf *t, const char *part, size_t len)
 {
 	static const char coded[][5] = {"\\x20", "\\x28", "\\x29"};
 
@@ -55,11 +55,11 @@ void place_put_script(struct text *t, const char *part, size_t len)
 				i += 3;
 			}
 		}
-		text_char(t, c);
+		strbuf_char(t, c);
 	}
 }
 
-const char *place_base_name(const char *path)
+const char *frame_name_base(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 

@@ -145,8 +145,8 @@ static bool note_frame(struct walk *walk, const struct unwind *frame)
 	return capture->depth < walk->max || walk->scripts;
 }
 
-static void unwind(const struct recall_key *key, bool scripts, const struct unwind *begun,
-                   struct capture *capture, struct recall_walk *recall)
+static void unwind(const struct stack_cache_key *key, bool scripts, const struct unwind *begun,
+                   struct capture *capture, struct stack_cache_walk *recall)
 {
 	struct walk walk = {
 		.caller = (uintptr_t)key->caller,
@@ -158,20 +158,20 @@ static void unwind(const struct recall_key *key, bool scripts, const struct unwi
 	bool walks = walk.max > 1 || scripts;
 	bool more = walks;
 
-	recall_begin(recall);
+	stack_cache_begin(recall);
 	capture->depth = 0;
 	capture->scripted = false;
 	while (more && unwind_next(&frame)) {
-		recall_note(recall, &frame, begun);
+		stack_cache_note(recall, &frame, begun);
 		more = note_frame(&walk, &frame);
 	}
 	if (more) {
-		recall_note(recall, &frame, begun);
+		stack_cache_note(recall, &frame, begun);
 	}
 	if (capture->depth == 0) {
 		/* Not met by the unwinder, or not looked for: then it alone is the stack. */
 		if (walks) {
-			recall_give_up(recall);
+			stack_cache_give_up(recall);
 		}
 		capture->addresses[capture->depth++] = walk.caller - 1;
 	}
@@ -184,14 +184,14 @@ static void unwind(const struct recall_key *key, bool scripts, const struct unwi
 
 struct placing {
 	const uintptr_t *addresses;
-	struct image *images; /* one per address */
+	struct elf_image *images; /* one per address */
 	unsigned depth;
 };
 
 static int place(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	const struct placing *placing = arg;
-	const struct image image = {
+	const struct elf_image image = {
 		.bias = info->dlpi_addr,
 		.name = info->dlpi_name,
 		.headers = info->dlpi_phdr,
@@ -201,7 +201,7 @@ static int place(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	for (unsigned i = 0; i < placing->depth; i++) {
 		if (placing->images[i].name == NULL &&
-		    image_covers(&image, placing->addresses[i])) {
+		    elf_image_covers(&image, placing->addresses[i])) {
 			placing->images[i] = image;
 		}
 	}
@@ -233,7 +233,7 @@ static const char *intern_string_locked(const char *text)
 }
 
 /* The loader knows the main program without a name. */
-static const char *module_path(const struct image *image, char *buf, size_t size)
+static const char *module_path(const struct elf_image *image, char *buf, size_t size)
 {
 	ssize_t n;
 
@@ -248,19 +248,19 @@ static const char *module_path(const struct image *image, char *buf, size_t size
 	return buf;
 }
 
-static const struct stack_module *intern_module_locked(const struct image *image)
+static const struct stack_module *intern_module_locked(const struct elf_image *image)
 {
 	char *path = scratch_take();
 	char hex[BUILD_ID_MAX];
 	struct stack_module shown;
 	struct module *module;
-	struct text id;
+	struct strbuf id;
 
 	if (path == NULL) {
 		return NULL;
 	}
-	text_init(&id, hex, sizeof(hex));
-	image_build_id(image, &id);
+	strbuf_init(&id, hex, sizeof(hex));
+	elf_image_build_id(image, &id);
 	shown.path = intern_string_locked(module_path(image, path, PATH_MAX));
 	scratch_give(path);
 	shown.build_id = intern_string_locked(hex);
@@ -285,7 +285,7 @@ static const struct stack_module *intern_module_locked(const struct image *image
 }
 
 /* Fills the frames of `stack` from their addresses; false if memory ran out. */
-static bool describe_by_locked(struct image *images, struct stack *stack,
+static bool describe_by_locked(struct elf_image *images, struct stack *stack,
                                const uintptr_t *addresses)
 {
 	struct placing placing = {addresses, images, stack->depth};
@@ -311,17 +311,18 @@ static bool describe_by_locked(struct image *images, struct stack *stack,
 		if (frame->module == NULL) {
 			return false;
 		}
-		symbol = image_symbol(&images[i], frame->offset);
+		symbol = elf_image_symbol(&images[i], frame->offset);
 		frame->symbol = symbol != NULL ? intern_string_locked(symbol) : NULL;
 	}
 	return true;
 }
 
-_Static_assert(sizeof(struct image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES, "they fit into scratch");
+_Static_assert(sizeof(struct elf_image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES,
+               "they fit into scratch");
 
 static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
 {
-	struct image *images = scratch_take();
+	struct elf_image *images = scratch_take();
 	bool described = images != NULL && describe_by_locked(images, stack, addresses);
 
 	scratch_give(images);
@@ -469,12 +470,12 @@ static COLD uint32_t intern(const struct capture *capture, unsigned long long ch
 /* A stack that was not recognised. */
 struct sighting {
 	struct capture capture;
-	struct recall_walk recall;
+	struct stack_cache_walk recall;
 };
 
 _Static_assert(sizeof(struct sighting) <= SCRATCH_BYTES, "a sighting fits into scratch");
 
-static COLD uint32_t look(const struct recall_key *key, bool scripts,
+static COLD uint32_t look(const struct stack_cache_key *key, bool scripts,
                           const struct unwind *begun)
 {
 	struct sighting *sighting = scratch_take();
@@ -486,7 +487,7 @@ static COLD uint32_t look(const struct recall_key *key, bool scripts,
 	unwind(key, scripts, begun, &sighting->capture, &sighting->recall);
 	id = intern(&sighting->capture, key->modules);
 	if (!scripts) {
-		recall_keep(key, &sighting->recall, id);
+		stack_cache_keep(key, &sighting->recall, id);
 	}
 	scratch_give(sighting);
 	return id;
@@ -495,14 +496,14 @@ static COLD uint32_t look(const struct recall_key *key, bool scripts,
 uint32_t stack_capture(const void *caller, unsigned depth)
 {
 	int saved_errno = errno;
-	struct recall_key key;
+	struct stack_cache_key key;
 	bool scripts;
 	uint32_t id;
 	struct unwind begun;
 
 	thread_block_take();
 	unwind_begin(&begun);
-	key = (struct recall_key){
+	key = (struct stack_cache_key){
 		.pointer = begun.pointer,
 		.caller = caller,
 		.depth = depth,
@@ -510,7 +511,7 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 	};
 	/* A script may have gone on to another line meanwhile. */
 	scripts = script_present(key.modules);
-	id = scripts ? 0 : recall_find(&key, &begun);
+	id = scripts ? 0 : stack_cache_find(&key, &begun);
 	if (id == 0) {
 		id = look(&key, scripts, &begun);
 	}

@@ -12,9 +12,9 @@
 #define STACKS_MAX 4
 
 struct kept {
-	struct recall_key key;
+	struct stack_cache_key key;
 	uint32_t id; /* 0: none is kept */
-	struct recall_walk walk;
+	struct stack_cache_walk walk;
 };
 
 struct memory {
@@ -25,12 +25,12 @@ struct memory {
 _Static_assert(sizeof(struct memory) <= sizeof(((struct thread_block *)0)->stacks),
                "the stacks fit into their part");
 
-static void note(struct recall_walk *walk, uintptr_t place, const struct unwind *begun)
+static void note(struct stack_cache_walk *walk, uintptr_t place, const struct unwind *begun)
 {
 	if (place == 0) {
 		return;
 	}
-	if (!walk->usable || walk->count == RECALL_MAX) {
+	if (!walk->usable || walk->count == STACK_CACHE_MAX) {
 		walk->usable = false;
 		return;
 	}
@@ -39,24 +39,25 @@ static void note(struct recall_walk *walk, uintptr_t place, const struct unwind 
 		place < UNWIND_REGISTERS ? begun->registers[place] : *(const uintptr_t *)place;
 }
 
-void recall_note(struct recall_walk *walk, const struct unwind *frame,
-                 const struct unwind *begun)
+void stack_cache_note(struct stack_cache_walk *walk, const struct unwind *frame,
+                      const struct unwind *begun)
 {
 	if (!frame->plain) {
-		recall_give_up(walk);
+		stack_cache_give_up(walk);
 		return;
 	}
 	note(walk, frame->base_word, begun);
 	note(walk, frame->address_word, begun);
 }
 
-static bool is_same(const struct recall_key *a, const struct recall_key *b)
+static bool is_same(const struct stack_cache_key *a, const struct stack_cache_key *b)
 {
 	return a->pointer == b->pointer && a->caller == b->caller && a->depth == b->depth &&
 	       a->modules == b->modules;
 }
 
-void recall_keep(const struct recall_key *key, const struct recall_walk *walk, uint32_t id)
+void stack_cache_keep(const struct stack_cache_key *key, const struct stack_cache_walk *walk,
+                      uint32_t id)
 {
 	struct memory *memory = THREAD_PART(struct memory, stacks);
 	struct kept *place;
@@ -77,7 +78,7 @@ void recall_keep(const struct recall_key *key, const struct recall_walk *walk, u
 }
 
 /* Each word is read only where the stack reaches as far as it did. */
-static bool still_there(const struct recall_walk *walk, struct unwind *begun)
+static bool still_there(const struct stack_cache_walk *walk, struct unwind *begun)
 {
 	for (unsigned i = 0; i < walk->count; i++) {
 		uintptr_t place = walk->places[i];
@@ -93,7 +94,7 @@ static bool still_there(const struct recall_walk *walk, struct unwind *begun)
 	return true;
 }
 
-uint32_t recall_find(const struct recall_key *key, struct unwind *begun)
+uint32_t stack_cache_find(const struct stack_cache_key *key, struct unwind *begun)
 {
 	const struct memory *memory = THREAD_PART(struct memory, stacks);
 

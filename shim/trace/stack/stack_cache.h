@@ -21,32 +21,32 @@
 #include "base/unwind/unwind.h"
 
 /* More are not kept: a thread's own memory is dear, and the outermost frames are alike. */
-#define RECALL_MAX 24
+#define STACK_CACHE_MAX 24
 
 /* The words that a walk has come by; a place below UNWIND_REGISTERS is a register. */
-struct recall_walk {
+struct stack_cache_walk {
 	bool usable;
 	unsigned count;
-	uintptr_t places[RECALL_MAX];
-	uintptr_t words[RECALL_MAX];
+	uintptr_t places[STACK_CACHE_MAX];
+	uintptr_t words[STACK_CACHE_MAX];
 };
 
 /* What a stack was captured for; it is the same only if all of this is. */
-struct recall_key {
+struct stack_cache_key {
 	uintptr_t pointer;  /* of the function that captures */
 	const void *caller; /* the return address where it begins */
 	unsigned depth;
 	unsigned long long modules; /* the loader's counts of loads and unloads */
 };
 
-static inline void recall_begin(struct recall_walk *walk)
+static inline void stack_cache_begin(struct stack_cache_walk *walk)
 {
 	walk->usable = true;
 	walk->count = 0;
 }
 
 /* The walk cannot be told from another one by words of the stack. */
-static inline void recall_give_up(struct recall_walk *walk)
+static inline void stack_cache_give_up(struct stack_cache_walk *walk)
 {
 	walk->usable = false;
 }
@@ -55,14 +55,14 @@ static inline void recall_give_up(struct recall_walk *walk)
  * The frame that the walk has come to, or what it has ended by. `begun` is the walk at its
  * beginning.
  */
-void recall_note(struct recall_walk *walk, const struct unwind *frame,
-                 const struct unwind *begun);
+void stack_cache_note(struct stack_cache_walk *walk, const struct unwind *frame,
+                      const struct unwind *begun);
 
 /* Remembers the stack that was walked, by its number. */
-COLD void recall_keep(const struct recall_key *key, const struct recall_walk *walk,
-                      uint32_t id);
+COLD void stack_cache_keep(const struct stack_cache_key *key,
+                           const struct stack_cache_walk *walk, uint32_t id);
 
 /* The number of the stack that the thread is on, if it is one of those kept; else 0. */
-uint32_t recall_find(const struct recall_key *key, struct unwind *begun);
+uint32_t stack_cache_find(const struct stack_cache_key *key, struct unwind *begun);
 
 #endif

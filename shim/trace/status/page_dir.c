@@ -17,24 +17,24 @@
 #include "base/text/strbuf.h"
 
 #define NEW_SECONDS  60 /* how long the making of a page may take */
-#define DEAD_SECONDS (PAGEDIR_DEAD_HOURS * 3600)
+#define DEAD_SECONDS (PAGE_DIR_DEAD_HOURS * 3600)
 
 static bool ends_with(const char *name, const char *end)
 {
 	size_t n = strlen(name);
 	size_t m = strlen(end);
 
-	return n > m && n < PAGEDIR_NAME_BYTES && strcmp(name + n - m, end) == 0;
+	return n > m && n < PAGE_DIR_NAME_BYTES && strcmp(name + n - m, end) == 0;
 }
 
-bool pagedir_is_page(const char *name)
+bool page_dir_is_page(const char *name)
 {
-	return ends_with(name, PAGEDIR_PAGE) || ends_with(name, PAGEDIR_DEAD);
+	return ends_with(name, PAGE_DIR_PAGE) || ends_with(name, PAGE_DIR_DEAD);
 }
 
-bool pagedir_is_dead(const char *name)
+bool page_dir_is_dead(const char *name)
 {
-	return ends_with(name, PAGEDIR_DEAD);
+	return ends_with(name, PAGE_DIR_DEAD);
 }
 
 /* ---- places ---- */
@@ -51,30 +51,30 @@ static const char *xdg_directory(void)
 	               : NULL;
 }
 
-static bool name_place(enum pagedir_place place, struct text *path)
+static bool name_place(enum page_dir_place place, struct strbuf *path)
 {
 	const char *xdg;
 
 	switch (place) {
-	case PAGEDIR_XDG:
+	case PAGE_DIR_XDG:
 		xdg = xdg_directory();
-		text_str(path, xdg);
-		text_str(path, "/pqpool");
+		strbuf_str(path, xdg);
+		strbuf_str(path, "/pqpool");
 		return xdg != NULL && !path->cut;
-	case PAGEDIR_SHM:
-		text_str(path, "/dev/shm/pqpool-");
-		text_u64(path, geteuid());
+	case PAGE_DIR_SHM:
+		strbuf_str(path, "/dev/shm/pqpool-");
+		strbuf_u64(path, geteuid());
 		return true;
-	case PAGEDIR_TMP:
-		text_str(path, "/tmp/pqpool-");
-		text_u64(path, geteuid());
+	case PAGE_DIR_TMP:
+		strbuf_str(path, "/tmp/pqpool-");
+		strbuf_u64(path, geteuid());
 		return true;
-	case PAGEDIR_RUN_USER:
-		text_str(path, "/run/user/");
-		text_u64(path, geteuid());
-		text_str(path, "/pqpool");
+	case PAGE_DIR_RUN_USER:
+		strbuf_str(path, "/run/user/");
+		strbuf_u64(path, geteuid());
+		strbuf_str(path, "/pqpool");
 		return true;
-	case PAGEDIR_PLACES:
+	case PAGE_DIR_PLACES:
 		break;
 	}
 	return false;
@@ -87,15 +87,15 @@ static bool name_place(enum pagedir_place place, struct text *path)
 static void open_to_owner(int handle)
 {
 	char buf[64];
-	struct text name;
+	struct strbuf name;
 
-	text_init(&name, buf, sizeof(buf));
-	text_str(&name, "/proc/self/fd/");
-	text_i64(&name, handle);
+	strbuf_init(&name, buf, sizeof(buf));
+	strbuf_str(&name, "/proc/self/fd/");
+	strbuf_i64(&name, handle);
 	chmod(buf, 0700);
 }
 
-bool pagedir_is_memory(int dir)
+bool page_dir_is_memory(int dir)
 {
 	struct statfs fs;
 
@@ -119,20 +119,20 @@ static bool make_in_memory(char *path)
 	if (above < 0) {
 		return false;
 	}
-	made = pagedir_is_memory(above) && mkdirat(above, slash + 1, 0700) == 0;
+	made = page_dir_is_memory(above) && mkdirat(above, slash + 1, 0700) == 0;
 	close(above);
 	return made;
 }
 
-int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYTES])
+int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES])
 {
-	struct text t;
+	struct strbuf t;
 	struct stat st;
 	bool made;
 	int handle;
 	int dir = -1;
 
-	text_init(&t, path, PAGEDIR_PATH_BYTES);
+	strbuf_init(&t, path, PAGE_DIR_PATH_BYTES);
 	if (!name_place(place, &t)) {
 		return -1;
 	}
@@ -143,7 +143,7 @@ int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYT
 	}
 	errno = EACCES;
 	if (fstat(handle, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
-	    (!make || pagedir_is_memory(handle))) {
+	    (!make || page_dir_is_memory(handle))) {
 		if (made && (st.st_mode & 0700) != 0700) {
 			open_to_owner(handle);
 		}
@@ -161,14 +161,14 @@ static struct flock whole_file(void)
 	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }
 
-bool pagedir_lock(int fd)
+bool page_dir_lock(int fd)
 {
 	struct flock lock = whole_file();
 
 	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
-bool pagedir_is_live(int fd)
+bool page_dir_is_live(int fd)
 {
 	struct flock lock = whole_file();
 
@@ -177,14 +177,14 @@ bool pagedir_is_live(int fd)
 
 /* ---- tidying ---- */
 
-/* The dead pages met so far, the youngest PAGEDIR_DEAD_KEPT of them. */
+/* The dead pages met so far, the youngest PAGE_DIR_DEAD_KEPT of them. */
 struct graveyard {
 	int dir;
 	size_t count;
 	struct grave {
 		time_t since;
-		char name[PAGEDIR_NAME_BYTES];
-	} graves[PAGEDIR_DEAD_KEPT];
+		char name[PAGE_DIR_NAME_BYTES];
+	} graves[PAGE_DIR_DEAD_KEPT];
 };
 
 /* Keeps one more; if that is one too many, the oldest is removed. */
@@ -192,7 +192,7 @@ static void bury(struct graveyard *yard, const char *name, time_t since)
 {
 	struct grave *oldest = &yard->graves[0];
 
-	if (yard->count < PAGEDIR_DEAD_KEPT) {
+	if (yard->count < PAGE_DIR_DEAD_KEPT) {
 		oldest = &yard->graves[yard->count++];
 	} else {
 		for (size_t i = 1; i < yard->count; i++) {
@@ -212,18 +212,18 @@ static void bury(struct graveyard *yard, const char *name, time_t since)
 /* Its process has ended with leases open: keeps the page under the name that says so. */
 static void declare_dead(struct graveyard *yard, int fd, const char *name, time_t now)
 {
-	char dead[PAGEDIR_NAME_BYTES];
-	size_t stem = strlen(name) - strlen(PAGEDIR_PAGE);
+	char dead[PAGE_DIR_NAME_BYTES];
+	size_t stem = strlen(name) - strlen(PAGE_DIR_PAGE);
 
 	memcpy(dead, name, stem);
-	memcpy(dead + stem, PAGEDIR_DEAD, sizeof(PAGEDIR_DEAD));
+	memcpy(dead + stem, PAGE_DIR_DEAD, sizeof(PAGE_DIR_DEAD));
 	futimens(fd, NULL);
 	if (renameat(yard->dir, name, yard->dir, dead) == 0) {
 		bury(yard, dead, now);
 	}
 }
 
-static void tidy_file(struct graveyard *yard, const char *name, pagedir_holds *holds_leases)
+static void tidy_file(struct graveyard *yard, const char *name, page_dir_holds *holds_leases)
 {
 	int fd = openat(yard->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	time_t now = (time_t)(clock_wall_us() / 1000000);
@@ -236,17 +236,17 @@ static void tidy_file(struct graveyard *yard, const char *name, pagedir_holds *h
 		close(fd);
 		return;
 	}
-	if (pagedir_is_dead(name)) {
+	if (page_dir_is_dead(name)) {
 		if (now - st.st_mtime > DEAD_SECONDS) {
 			unlinkat(yard->dir, name, 0);
 		} else {
 			bury(yard, name, st.st_mtime);
 		}
-	} else if (ends_with(name, PAGEDIR_NEW)) {
-		if (now - st.st_mtime > NEW_SECONDS && !pagedir_is_live(fd)) {
+	} else if (ends_with(name, PAGE_DIR_NEW)) {
+		if (now - st.st_mtime > NEW_SECONDS && !page_dir_is_live(fd)) {
 			unlinkat(yard->dir, name, 0);
 		}
-	} else if (!pagedir_is_live(fd)) {
+	} else if (!page_dir_is_live(fd)) {
 		if (holds_leases(fd)) {
 			declare_dead(yard, fd, name, now);
 		} else {
@@ -256,7 +256,7 @@ static void tidy_file(struct graveyard *yard, const char *name, pagedir_holds *h
 	close(fd);
 }
 
-void pagedir_tidy(int dir, size_t max, pagedir_holds *holds_leases)
+void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases)
 {
 	struct graveyard yard = {.dir = dir};
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -270,7 +270,7 @@ void pagedir_tidy(int dir, size_t max, pagedir_holds *holds_leases)
 		return;
 	}
 	while (max > 0 && (entry = readdir(list)) != NULL) {
-		if (pagedir_is_page(entry->d_name) || ends_with(entry->d_name, PAGEDIR_NEW)) {
+		if (page_dir_is_page(entry->d_name) || ends_with(entry->d_name, PAGE_DIR_NEW)) {
 			tidy_file(&yard, entry->d_name, holds_leases);
 			max--;
 		}

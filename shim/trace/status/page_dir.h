@@ -19,9 +19,9 @@
  * cannot lose it, and a forked child gives its copy up with the mapping.
  *
  * Who removes: the process itself at a clean exit. What is left behind is removed by the
- * tools and by the next process that makes a page (pagedir_tidy): at once if no lease was
+ * tools and by the next process that makes a page (page_dir_tidy): at once if no lease was
  * open, else it becomes .dead, the moment of which is its mtime, and goes 24 hours later, or
- * earlier when there are more than PAGEDIR_DEAD_KEPT.
+ * earlier when there are more than PAGE_DIR_DEAD_KEPT.
  *
  * Locks: none. Nothing here waits for anybody. errno is the caller's concern.
  */
@@ -32,50 +32,50 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define PAGEDIR_DEAD_KEPT  16
-#define PAGEDIR_DEAD_HOURS 24
-#define PAGEDIR_NEW        ".new"
-#define PAGEDIR_PAGE       ".page"
-#define PAGEDIR_DEAD       ".dead"
-#define PAGEDIR_NAME_BYTES 40 /* of a file's name with its NUL, at most */
-#define PAGEDIR_PATH_BYTES 512
+#define PAGE_DIR_DEAD_KEPT  16
+#define PAGE_DIR_DEAD_HOURS 24
+#define PAGE_DIR_NEW        ".new"
+#define PAGE_DIR_PAGE       ".page"
+#define PAGE_DIR_DEAD       ".dead"
+#define PAGE_DIR_NAME_BYTES 40 /* of a file's name with its NUL, at most */
+#define PAGE_DIR_PATH_BYTES 512
 
-/* The places in the order in which they are tried; PAGEDIR_RUN_USER is for readers only. */
-enum pagedir_place {
-	PAGEDIR_XDG,
-	PAGEDIR_SHM,
-	PAGEDIR_TMP,
-	PAGEDIR_MAKERS,
-	PAGEDIR_RUN_USER = PAGEDIR_MAKERS,
-	PAGEDIR_PLACES
+/* The places in the order in which they are tried; PAGE_DIR_RUN_USER is for readers only. */
+enum page_dir_place {
+	PAGE_DIR_XDG,
+	PAGE_DIR_SHM,
+	PAGE_DIR_TMP,
+	PAGE_DIR_MAKERS,
+	PAGE_DIR_RUN_USER = PAGE_DIR_MAKERS,
+	PAGE_DIR_PLACES
 };
 
 /*
  * Opens a place, making it first with `make`; its path goes into `path`. -1: it is not
  * there, or not to be trusted, or with `make` not in memory (EOPNOTSUPP).
  */
-int pagedir_open(enum pagedir_place place, bool make, char path[PAGEDIR_PATH_BYTES]);
+int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES]);
 
 /* True if what this directory is on is in memory. */
-bool pagedir_is_memory(int dir);
+bool page_dir_is_memory(int dir);
 
 /* True if `name` ends as a page's does: ".page", ".dead". */
-bool pagedir_is_page(const char *name);
-bool pagedir_is_dead(const char *name);
+bool page_dir_is_page(const char *name);
+bool page_dir_is_dead(const char *name);
 
 /* Takes the lock on a page of one's own; false if that cannot be. */
-bool pagedir_lock(int fd);
+bool page_dir_lock(int fd);
 
 /* True if the process whose page `fd` is has it in use still. */
-bool pagedir_is_live(int fd);
+bool page_dir_is_live(int fd);
 
 /* True if the page opened as `fd` says that leases are open. */
-typedef bool pagedir_holds(int fd);
+typedef bool page_dir_holds(int fd);
 
 /*
  * Clears out what ended processes left in the directory `dir`, looking at no more than
  * `max` files. Allocates.
  */
-void pagedir_tidy(int dir, size_t max, pagedir_holds *holds_leases);
+void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases);
 
 #endif

@@ -26,10 +26,10 @@
 
 static struct {
 	char *base; /* NULL: none */
-	int fd;     /* for page_grow; -1, or lost to the program */
+	int fd;     /* for page_file_grow; -1, or lost to the program */
 	struct fd_id id;
-	char folder[PAGEDIR_PATH_BYTES];
-	char path[PAGEDIR_PATH_BYTES + PAGEDIR_NAME_BYTES]; /* "": no file */
+	char folder[PAGE_DIR_PATH_BYTES];
+	char path[PAGE_DIR_PATH_BYTES + PAGE_DIR_NAME_BYTES]; /* "": no file */
 } page = {.fd = -1};
 
 static uint64_t random_number(void)
@@ -37,7 +37,7 @@ static uint64_t random_number(void)
 	uint64_t number;
 
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
-		number = (clock_monotonic_ns() << 20) ^ (uint64_t)self_pid();
+		number = (clock_monotonic_ns() << 20) ^ (uint64_t)pid_self();
 	}
 	return number;
 }
@@ -45,13 +45,13 @@ static uint64_t random_number(void)
 /* The path of a file in the page's folder, in page.path. */
 static void name_file(uint64_t number, const char *end)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, page.path, sizeof(page.path));
-	text_str(&t, page.folder);
-	text_char(&t, '/');
-	text_hex(&t, number);
-	text_str(&t, end);
+	strbuf_init(&t, page.path, sizeof(page.path));
+	strbuf_str(&t, page.folder);
+	strbuf_char(&t, '/');
+	strbuf_hex(&t, number);
+	strbuf_str(&t, end);
 }
 
 static const char *file_name(void)
@@ -65,23 +65,23 @@ static bool make_file(int dir)
 	struct stat st;
 	int fd;
 
-	name_file(random_number(), PAGEDIR_NEW);
+	name_file(random_number(), PAGE_DIR_NEW);
 	fd = openat(dir, file_name(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		page.path[0] = '\0';
 		return false;
 	}
 	page.fd = fd_move_up(fd);
-	if (page.fd < 0 || fchmod(page.fd, 0600) != 0 || !pagedir_lock(page.fd)) {
+	if (page.fd < 0 || fchmod(page.fd, 0600) != 0 || !page_dir_lock(page.fd)) {
 		return false;
 	}
 	fd_identify(page.fd, &page.id, &st);
 	return page.id.known;
 }
 
-static bool make_in(enum pagedir_place place)
+static bool make_in(enum page_dir_place place)
 {
-	int dir = pagedir_open(place, true, page.folder);
+	int dir = page_dir_open(place, true, page.folder);
 	bool made = dir >= 0 && make_file(dir);
 
 	if (dir >= 0) {
@@ -91,27 +91,27 @@ static bool make_in(enum pagedir_place place)
 		errno = saved_errno;
 	}
 	if (!made) {
-		page_undo();
+		page_file_undo();
 	}
 	return made;
 }
 
-char *page_make(int *why)
+char *page_file_make(int *why)
 {
 	void *base;
 	int place = 0;
 
-	while (place < PAGEDIR_MAKERS && !make_in((enum pagedir_place)place)) {
+	while (place < PAGE_DIR_MAKERS && !make_in((enum page_dir_place)place)) {
 		place++;
 	}
-	if (place == PAGEDIR_MAKERS) {
+	if (place == PAGE_DIR_MAKERS) {
 		*why = errno;
 		return NULL;
 	}
 	base = mmap(NULL, STATUS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, page.fd, 0);
 	if (base == MAP_FAILED) {
 		*why = errno;
-		page_undo();
+		page_file_undo();
 		return NULL;
 	}
 	page.base = base;
@@ -150,7 +150,7 @@ static bool is_within_limit(size_t end)
 	       (limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur);
 }
 
-bool page_grow(size_t offset, size_t bytes)
+bool page_file_grow(size_t offset, size_t bytes)
 {
 	int error = EINTR;
 
@@ -164,21 +164,21 @@ bool page_grow(size_t offset, size_t bytes)
 	return error == 0;
 }
 
-bool page_show(pagedir_holds *holds_leases)
+bool page_file_show(page_dir_holds *holds_leases)
 {
 	char made[sizeof(page.path)];
 	int dir;
 
 	memcpy(made, page.path, sizeof(made));
-	memcpy(page.path + strlen(page.path) - strlen(PAGEDIR_NEW), PAGEDIR_PAGE,
-	       sizeof(PAGEDIR_PAGE));
+	memcpy(page.path + strlen(page.path) - strlen(PAGE_DIR_NEW), PAGE_DIR_PAGE,
+	       sizeof(PAGE_DIR_PAGE));
 	if (rename(made, page.path) != 0) {
 		memcpy(page.path, made, sizeof(made));
 		return false;
 	}
 	dir = open(page.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir >= 0) {
-		pagedir_tidy(dir, TIDY_MAX, holds_leases);
+		page_dir_tidy(dir, TIDY_MAX, holds_leases);
 		close(dir);
 	}
 	return true;
@@ -195,26 +195,26 @@ static void close_own(void)
 	page.id.known = false;
 }
 
-void page_undo(void)
+void page_file_undo(void)
 {
 	int saved_errno = errno;
 
-	page_unlink();
+	page_file_unlink();
 	if (page.fd >= 0 && !page.id.known) {
 		close(page.fd);
 	}
-	page_leave();
+	page_file_leave();
 	errno = saved_errno;
 }
 
-void page_unlink(void)
+void page_file_unlink(void)
 {
 	if (page.path[0] != '\0') {
 		unlink(page.path);
 	}
 }
 
-void page_leave(void)
+void page_file_leave(void)
 {
 	if (page.base != NULL) {
 		munmap(page.base, STATUS_BYTES);

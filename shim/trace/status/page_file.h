@@ -12,7 +12,7 @@
  * would die of its first store; and sealing, which only memfd_create(2) has, whose files
  * have no name for the tools to find.
  *
- * Locks: none of its own; every function but page_unlink is called with LOCK_STATUS held,
+ * Locks: none of its own; every function but page_file_unlink is called with LOCK_STATUS held,
  * or in the forked child.
  */
 #ifndef PQPOOL_TRACE_STATUS_PAGE_FILE_H
@@ -25,24 +25,24 @@
 
 /*
  * Makes the file and maps STATUS_BYTES of it, of which nothing may be touched before
- * page_grow said so. It has no name yet that a reader heeds: see page_show. NULL: it could
- * not be; `*why` gets the errno.
+ * page_file_grow said so. It has no name yet that a reader heeds: see page_file_show. NULL: it
+ * could not be; `*why` gets the errno.
  */
-char *page_make(int *why);
+char *page_file_make(int *why);
 
 /* The blocks from `offset` on, `bytes` of them, may be touched; false: they may not. */
-bool page_grow(size_t offset, size_t bytes);
+bool page_file_grow(size_t offset, size_t bytes);
 
 /* Gives the file its name, and clears out what others left beside it. */
-bool page_show(pagedir_holds *holds_leases);
+bool page_file_show(page_dir_holds *holds_leases);
 
-/* Unmaps and removes what page_make began. */
-void page_undo(void);
+/* Unmaps and removes what page_file_make began. */
+void page_file_undo(void);
 
 /* Removes the file; the mapping stays. Safe in a signal handler. */
-void page_unlink(void);
+void page_file_unlink(void);
 
 /* In a forked child: the file is the parent's. Unmaps it and closes the copy of it. */
-void page_leave(void);
+void page_file_leave(void);
 
 #endif

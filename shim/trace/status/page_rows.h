@@ -11,9 +11,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define ROWS_WORD_BITS 64
+#define PAGE_ROWS_WORD_BITS 64
 
-struct rows {
+struct page_rows {
 	uint32_t at; /* of the area in the page */
 	uint32_t row_bytes;
 	uint32_t max;
@@ -23,13 +23,13 @@ struct rows {
 };
 
 /* Takes one of the first `count` rows; its number from 1, 0 if all are taken. */
-uint32_t rows_take(struct rows *rows, uint32_t count);
+uint32_t page_rows_take(struct page_rows *rows, uint32_t count);
 
 /* Gives one back. */
-void rows_give(struct rows *rows, uint32_t row);
+void page_rows_give(struct page_rows *rows, uint32_t row);
 
 /* A reader is to see that the row changes before it does, and its end after it. */
-static inline uint32_t rows_begin(uint32_t *generation)
+static inline uint32_t page_rows_begin(uint32_t *generation)
 {
 	uint32_t odd = (__atomic_load_n(generation, __ATOMIC_RELAXED) + 1) | 1;
 
@@ -37,7 +37,7 @@ static inline uint32_t rows_begin(uint32_t *generation)
 	return odd;
 }
 
-static inline void rows_end(uint32_t *generation, uint32_t odd)
+static inline void page_rows_end(uint32_t *generation, uint32_t odd)
 {
 	__atomic_store_n(generation, odd + 1, __ATOMIC_RELEASE);
 }

@@ -30,7 +30,7 @@ bool page_stacks_begin(void)
 {
 	size = 0;
 	used = 0;
-	if (!page_grow(STATUS_STACKS_AT, STACKS_BYTES)) {
+	if (!page_file_grow(STATUS_STACKS_AT, STACKS_BYTES)) {
 		return false;
 	}
 	size = STACKS_BYTES;
@@ -46,7 +46,7 @@ static bool make_room(void)
 		return true;
 	}
 	if (size + STACKS_BYTES > STATUS_STACKS_BYTES ||
-	    !page_grow(STATUS_STACKS_AT + size, STACKS_BYTES)) {
+	    !page_file_grow(STATUS_STACKS_AT + size, STACKS_BYTES)) {
 		return false;
 	}
 	size += STACKS_BYTES;
@@ -57,14 +57,14 @@ void page_stacks_add(char *base, const struct stack *stack)
 {
 	struct status_stack *entry = entry_at(base, used);
 	struct status_head *head = (struct status_head *)(void *)base;
-	struct text t;
+	struct strbuf t;
 
 	if (!make_room()) {
 		return;
 	}
-	text_init(&t, entry->text, STACK_BYTES);
+	strbuf_init(&t, entry->text, STACK_BYTES);
 	if (stack->script != NULL) {
-		text_str(&t, "script=");
+		strbuf_str(&t, "script=");
 		logfmt_value(&t, stack->script);
 	}
 	record_describe_stack(&t, stack);

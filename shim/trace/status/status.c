@@ -34,20 +34,20 @@
 #define ROWS_BYTES 8192U
 /* What of a statement is looked at. */
 #define SAID_BYTES 48
-#define WORD_BITS  ROWS_WORD_BITS
+#define WORD_BITS  PAGE_ROWS_WORD_BITS
 
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
 static atomic_uint_fast64_t stacks_told[STACK_MAX / WORD_BITS + 1];
 
-static struct rows pools = {.at = STATUS_POOLS_AT,
-                            .row_bytes = sizeof(struct status_pool),
-                            .max = STATUS_POOLS_MAX,
-                            .taken = pools_taken};
-static struct rows sessions = {.at = STATUS_SESSIONS_AT,
-                               .row_bytes = sizeof(struct status_session),
-                               .max = STATUS_SESSIONS_MAX,
-                               .taken = sessions_taken};
+static struct page_rows pools = {.at = STATUS_POOLS_AT,
+                                 .row_bytes = sizeof(struct status_pool),
+                                 .max = STATUS_POOLS_MAX,
+                                 .taken = pools_taken};
+static struct page_rows sessions = {.at = STATUS_SESSIONS_AT,
+                                    .row_bytes = sizeof(struct status_session),
+                                    .max = STATUS_SESSIONS_MAX,
+                                    .taken = sessions_taken};
 
 /* Which pool the session in a row belongs to; guarded like the row. */
 static uint32_t pool_of[STATUS_SESSIONS_MAX];
@@ -72,11 +72,11 @@ static unsigned reason_count;
 void status_configure(const struct config *config, const char *program,
                       const char *(*reason)(unsigned number), unsigned reasons)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, program_name, sizeof(program_name));
-	text_str(&t, program);
-	text_init(&t, config_text, sizeof(config_text));
+	strbuf_init(&t, program_name, sizeof(program_name));
+	strbuf_str(&t, program);
+	strbuf_init(&t, config_text, sizeof(config_text));
 	config_describe(config, &t);
 	reason_word = reason;
 	reason_count = reasons < STATUS_REASONS ? reasons : STATUS_REASONS;
@@ -115,15 +115,15 @@ static void count(uint64_t *counter, uint64_t n)
 
 static void set_string(char *to, size_t size, const char *from)
 {
-	struct text t;
+	struct strbuf t;
 
-	text_init(&t, to, size);
-	text_str(&t, from);
+	strbuf_init(&t, to, size);
+	strbuf_str(&t, from);
 }
 
 /* ---- the page ---- */
 
-/* For pagedir_tidy, which clears out pages of others. */
+/* For page_dir_tidy, which clears out pages of others. */
 static bool holds_leases(int fd)
 {
 	struct status_head *head = scratch_take();
@@ -138,7 +138,7 @@ static bool holds_leases(int fd)
 static void fill_head(struct status_head *head)
 {
 	head->version = STATUS_VERSION;
-	head->pid = self_pid();
+	head->pid = pid_self();
 	head->created_us = clock_wall_us();
 	head->created_ns = clock_monotonic_ns();
 	memcpy(head->program, program_name, sizeof(head->program));
@@ -149,7 +149,7 @@ static void fill_head(struct status_head *head)
 	memcpy(head->magic, STATUS_MAGIC, sizeof(head->magic));
 }
 
-static void set_rows(char *base, struct rows *area, uint32_t rows)
+static void set_rows(char *base, struct page_rows *area, uint32_t rows)
 {
 	uint32_t *told = area == &pools ? &head_of(base)->pools : &head_of(base)->sessions;
 
@@ -161,26 +161,26 @@ static void set_rows(char *base, struct rows *area, uint32_t rows)
 static int make_locked(void)
 {
 	int why = 0;
-	char *base = page_make(&why);
+	char *base = page_file_make(&why);
 
 	if (base == NULL) {
 		return why;
 	}
-	if (!page_grow(0, STATUS_POOLS_AT + ROWS_BYTES) ||
-	    !page_grow(STATUS_SESSIONS_AT, ROWS_BYTES) || !page_stacks_begin()) {
+	if (!page_file_grow(0, STATUS_POOLS_AT + ROWS_BYTES) ||
+	    !page_file_grow(STATUS_SESSIONS_AT, ROWS_BYTES) || !page_stacks_begin()) {
 		why = errno;
-		page_undo();
+		page_file_undo();
 		return why;
 	}
 	fill_head(head_of(base));
 	set_rows(base, &pools, ROWS_BYTES / pools.row_bytes);
 	set_rows(base, &sessions, ROWS_BYTES / sessions.row_bytes);
-	if (!page_show(holds_leases)) {
+	if (!page_file_show(holds_leases)) {
 		why = errno;
-		page_undo();
+		page_file_undo();
 		return why;
 	}
-	owner = self_pid();
+	owner = pid_self();
 	atomic_store_explicit(&page, base, memory_order_release);
 	return 0;
 }
@@ -221,7 +221,7 @@ static char *page_wanted(void)
 /* ---- rows ---- */
 
 /* True if there are more rows than `before`. */
-static bool grow_area(char *base, struct rows *area, uint32_t before)
+static bool grow_area(char *base, struct page_rows *area, uint32_t before)
 {
 	uint32_t rows;
 	uint32_t more = ROWS_BYTES / area->row_bytes;
@@ -229,7 +229,7 @@ static bool grow_area(char *base, struct rows *area, uint32_t before)
 	lock_take(&page_lock);
 	rows = atomic_load(&area->count);
 	if (rows == before && rows + more <= area->max &&
-	    page_grow(area->at + rows * area->row_bytes, ROWS_BYTES)) {
+	    page_file_grow(area->at + rows * area->row_bytes, ROWS_BYTES)) {
 		rows += more;
 		set_rows(base, area, rows);
 	}
@@ -237,14 +237,14 @@ static bool grow_area(char *base, struct rows *area, uint32_t before)
 	return rows > before;
 }
 
-static uint32_t take_row(char *base, struct rows *area)
+static uint32_t take_row(char *base, struct page_rows *area)
 {
 	uint32_t count;
 	uint32_t row;
 
 	do {
 		count = atomic_load_explicit(&area->count, memory_order_acquire);
-		row = rows_take(area, count);
+		row = page_rows_take(area, count);
 	} while (row == 0 && grow_area(base, area, count));
 	return row;
 }
@@ -262,13 +262,13 @@ uint32_t status_take_pool(const char *label, uint32_t limit, uint32_t size)
 		return 0;
 	}
 	pool = pool_row(base, row);
-	odd = rows_begin(&pool->generation);
+	odd = page_rows_begin(&pool->generation);
 	memset((char *)pool + sizeof(odd), 0, sizeof(*pool) - sizeof(odd));
 	pool->limit = limit;
 	pool->size = size;
 	set_string(pool->label, sizeof(pool->label), label);
 	pool->state = STATUS_POOL_USED;
-	rows_end(&pool->generation, odd);
+	page_rows_end(&pool->generation, odd);
 	return row;
 }
 
@@ -280,10 +280,10 @@ void status_free_pool(uint32_t row)
 	if (row == 0 || base == NULL) {
 		return;
 	}
-	odd = rows_begin(&pool_row(base, row)->generation);
+	odd = page_rows_begin(&pool_row(base, row)->generation);
 	pool_row(base, row)->state = STATUS_POOL_FREE;
-	rows_end(&pool_row(base, row)->generation, odd);
-	rows_give(&pools, row);
+	page_rows_end(&pool_row(base, row)->generation, odd);
+	page_rows_give(&pools, row);
 }
 
 void status_pool(uint32_t row, uint32_t in_use, uint32_t idle, uint32_t waiting)
@@ -296,14 +296,14 @@ void status_pool(uint32_t row, uint32_t in_use, uint32_t idle, uint32_t waiting)
 		return;
 	}
 	pool = pool_row(base, row);
-	odd = rows_begin(&pool->generation);
+	odd = page_rows_begin(&pool->generation);
 	pool->in_use = in_use;
 	pool->idle = idle;
 	pool->waiting = waiting;
 	if (in_use > pool->peak) {
 		pool->peak = in_use;
 	}
-	rows_end(&pool->generation, odd);
+	page_rows_end(&pool->generation, odd);
 }
 
 void status_opened(uint32_t pool)
@@ -361,22 +361,22 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 	}
 	pool_of[row - 1] = pool;
 	shown = session_row(base, row);
-	odd = rows_begin(&shown->generation);
+	odd = page_rows_begin(&shown->generation);
 	shown->id = session;
 	shown->backend = backend_pid;
 	shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
 	shown->state = STATUS_SESSION_IDLE;
-	rows_end(&shown->generation, odd);
+	page_rows_end(&shown->generation, odd);
 	memset(said[row - 1], '\0', SAID_BYTES);
 	return row;
 }
 
 static void set_state(struct status_session *shown, enum status_session_state state)
 {
-	uint32_t odd = rows_begin(&shown->generation);
+	uint32_t odd = page_rows_begin(&shown->generation);
 
 	shown->state = state;
-	rows_end(&shown->generation, odd);
+	page_rows_end(&shown->generation, odd);
 }
 
 void status_free_session(uint32_t row)
@@ -385,7 +385,7 @@ void status_free_session(uint32_t row)
 
 	if (row != 0 && base != NULL) {
 		set_state(session_row(base, row), STATUS_SESSION_FREE);
-		rows_give(&sessions, row);
+		page_rows_give(&sessions, row);
 	}
 }
 
@@ -404,7 +404,7 @@ void status_lease_begun(const struct lease *lease)
 		return;
 	}
 	shown = session_row(base, lease->row);
-	odd = rows_begin(&shown->generation);
+	odd = page_rows_begin(&shown->generation);
 	shown->backend = lease->backend_pid;
 	shown->lease = lease->id;
 	shown->began_us = lease->began_us;
@@ -415,7 +415,7 @@ void status_lease_begun(const struct lease *lease)
 	shown->transaction = STATUS_TRANSACTION_IDLE;
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
-	rows_end(&shown->generation, odd);
+	page_rows_end(&shown->generation, odd);
 	if (pool_of[lease->row - 1] != 0) {
 		count(&pool_row(base, pool_of[lease->row - 1])->acquired, 1);
 	}
@@ -463,10 +463,10 @@ void status_statement(const struct lease *lease, const char *text)
 	memcpy(beginning, text, n);
 	memset(beginning + n, '\0', sizeof(beginning) - n);
 	memcpy(known, beginning, SAID_BYTES);
-	odd = rows_begin(&shown->generation);
+	odd = page_rows_begin(&shown->generation);
 	headline(beginning, n == SAID_BYTES, shown->statement, sizeof(shown->statement));
 	shown->spoken = 1;
-	rows_end(&shown->generation, odd);
+	page_rows_end(&shown->generation, odd);
 }
 
 void status_transaction(const struct lease *lease, enum lease_transaction transaction)
@@ -485,9 +485,9 @@ void status_backend(uint32_t row, int backend_pid)
 	uint32_t odd;
 
 	if (row != 0 && base != NULL) {
-		odd = rows_begin(&session_row(base, row)->generation);
+		odd = page_rows_begin(&session_row(base, row)->generation);
 		session_row(base, row)->backend = backend_pid;
-		rows_end(&session_row(base, row)->generation, odd);
+		page_rows_end(&session_row(base, row)->generation, odd);
 	}
 }
 
@@ -535,7 +535,7 @@ void status_remove(void)
 	int saved_errno = errno;
 
 	if (page_now() != NULL && owner == getpid()) {
-		page_unlink();
+		page_file_unlink();
 	}
 	errno = saved_errno;
 }
@@ -560,7 +560,7 @@ void status_fork_child(bool usable)
 	given_up = !usable;
 	if (page_now() != NULL) {
 		atomic_store(&page, NULL);
-		page_leave();
+		page_file_leave();
 		/* There is one thread. */
 		memset((void *)pools_taken, 0, sizeof(pools_taken));
 		memset((void *)sessions_taken, 0, sizeof(sessions_taken));

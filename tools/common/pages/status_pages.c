@@ -80,9 +80,9 @@ static void read_file(struct search *search, int fd, const char *path, const cha
 		return;
 	}
 	page.path = xalloc_copy(path, strlen(path));
-	page.live = !pagedir_is_dead(name) && pagedir_is_live(fd);
+	page.live = !page_dir_is_dead(name) && page_dir_is_live(fd);
 	page.read_us = clock_wall_us();
-	page.ended_us = pagedir_is_dead(name) ? (uint64_t)st.st_mtime * 1000000 : 0;
+	page.ended_us = page_dir_is_dead(name) ? (uint64_t)st.st_mtime * 1000000 : 0;
 	page_file_read(&page, fd, &head);
 	pages->all = xalloc_resize(pages->all, pages->count + 1, sizeof(page));
 	pages->all[pages->count++] = page;
@@ -90,7 +90,7 @@ static void read_file(struct search *search, int fd, const char *path, const cha
 
 static void read_entry(struct search *search, int dir, const char *folder, const char *name)
 {
-	char path[PAGEDIR_PATH_BYTES + PAGEDIR_NAME_BYTES];
+	char path[PAGE_DIR_PATH_BYTES + PAGE_DIR_NAME_BYTES];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
@@ -113,7 +113,7 @@ static bool read_folder(struct search *search, int dir, const char *folder)
 		return false;
 	}
 	while ((entry = readdir(list)) != NULL) {
-		if (pagedir_is_page(entry->d_name)) {
+		if (page_dir_is_page(entry->d_name)) {
 			read_entry(search, dirfd(list), folder, entry->d_name);
 		}
 	}
@@ -125,12 +125,12 @@ static bool read_folder(struct search *search, int dir, const char *folder)
 static bool for_each_folder(bool (*each)(struct search *search, int dir, const char *folder),
                             struct search *search)
 {
-	struct stat seen[PAGEDIR_PLACES];
+	struct stat seen[PAGE_DIR_PLACES];
 	size_t count = 0;
 
-	for (int place = 0; place < PAGEDIR_PLACES; place++) {
-		char folder[PAGEDIR_PATH_BYTES];
-		int dir = pagedir_open((enum pagedir_place)place, false, folder);
+	for (int place = 0; place < PAGE_DIR_PLACES; place++) {
+		char folder[PAGE_DIR_PATH_BYTES];
+		int dir = page_dir_open((enum page_dir_place)place, false, folder);
 		bool again = dir < 0 || fstat(dir, &seen[count]) != 0;
 
 		for (size_t i = 0; !again && i < count; i++) {
@@ -198,7 +198,7 @@ static bool tidy_folder(struct search *search, int dir, const char *folder)
 {
 	(void)search;
 	(void)folder;
-	pagedir_tidy(dir, SIZE_MAX, holds_leases);
+	page_dir_tidy(dir, SIZE_MAX, holds_leases);
 	close(dir);
 	return true;
 }

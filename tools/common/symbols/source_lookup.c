@@ -73,9 +73,9 @@ static bool is_older(const char *path, uint64_t us)
 static enum module_state judge(const struct module *module)
 {
 	char buf[BUILD_ID_MAX];
-	struct text id;
+	struct strbuf id;
 
-	text_init(&id, buf, sizeof(buf));
+	strbuf_init(&id, buf, sizeof(buf));
 	if (module->path[0] != '/' || !build_id_of_file(module->path, &id)) {
 		return MODULE_ABSENT;
 	}

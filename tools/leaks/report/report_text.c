@@ -33,10 +33,10 @@ static void put(const char *before, const char *text, const char *after)
 static void put_span(const char *before, uint64_t us)
 {
 	char buf[SPAN_BYTES];
-	struct text span;
+	struct strbuf span;
 
-	text_init(&span, buf, sizeof(buf));
-	text_span(&span, us < UINT64_MAX / 1000 ? us * 1000 : UINT64_MAX);
+	strbuf_init(&span, buf, sizeof(buf));
+	strbuf_span(&span, us < UINT64_MAX / 1000 ? us * 1000 : UINT64_MAX);
 	printf("%s%s", before, span.buf);
 }
 
