@@ -188,7 +188,7 @@ def test_overdue_by_the_rules_of_server_18(build, server_at):
     assert wait_until(seen), overdue
     assert own(overdue) == {"capped", "half_frozen"}
     assert overdue["capped"][0].startswith(
-        "150 dead rows, more than 100, the most that may be (autovacuum_vacuum_max_threshold); ")
+        "150 dead rows, more than 100, the maximum (autovacuum_vacuum_max_threshold); ")
     assert overdue["half_frozen"][0].startswith(
         "2500 rows inserted since the last VACUUM, more than 1000 + 0.2 * 5000 rows that are "
         "not frozen; ")
@@ -263,7 +263,7 @@ def test_what_it_goes_by(advice, server, build):
     assert "autovacuum is off on this server." in lines
     assert not any("This is a standby" in line or "track_counts" in line for line in lines)
     options = {"PGUSER": "postgres", "PGOPTIONS": "-c track_counts=off"}
-    assert "track_counts is off on this server: there is nothing to judge by." in overview(
+    assert "track_counts is off on this server: there are no statistics." in overview(
         build, server, "advice", options)[1]
     server.sql("SELECT pg_stat_reset()", "advice")
     lines = overview(build, server, "advice")[1]

@@ -250,7 +250,7 @@ def test_prepared_transactions_are_waited_for(check, small):
 def test_ordinary_user_and_monitor(check, connect):
     connect().cursor().execute("SELECT 1")
     state, lines = check("--idle-warning", "1ms", user="watcher")
-    assert state == OK and "what 1 do is not visible" in lines[0]
+    assert state == OK and "the state of 1 is not visible" in lines[0]
     assert "By state: 1 not visible" in lines
     assert "1 of 17" in lines[0]
     state, lines = check("--idle-warning", "1ms", user="monitor")
@@ -274,7 +274,7 @@ def test_what_could_not_be_had(check, small):
     try:
         state, lines = check("--advice", user="app")
         assert state == OK
-        assert lines[-1] == "The rest could not be had: ERROR:  permission denied for table " \
+        assert lines[-1] == "The rest could not be read: ERROR:  permission denied for table " \
                             "pg_constraint"
         assert any(line.startswith("Overdue") for line in lines)
     finally:
@@ -283,7 +283,7 @@ def test_what_could_not_be_had(check, small):
     try:
         state, lines = check("--advice", user="app")
         assert state == OK
-        assert lines[-1] == "The rest could not be had: ERROR:  permission denied for function " \
+        assert lines[-1] == "The rest could not be read: ERROR:  permission denied for function " \
                             "pg_blocking_pids"
     finally:
         small.sql("GRANT EXECUTE ON FUNCTION pg_blocking_pids TO PUBLIC", "app")
@@ -299,7 +299,7 @@ def test_no_statement_takes_long(check, connect):
     connection.cursor().execute("LOCK TABLE pg_constraint")
     state, lines = check("--advice", "-t", "300ms")
     assert state == OK
-    assert lines[-1] == "The rest could not be had: ERROR:  canceling statement due to " \
+    assert lines[-1] == "The rest could not be read: ERROR:  canceling statement due to " \
                         "statement timeout"
 
 
@@ -465,8 +465,8 @@ def test_whom_it_keeps_waiting(check, pooled, server):
     other = program.connect("b")
     with waiter(server, 8) as waiting:
         lines = held(check(server=server)[1])
-        assert lines[pid].endswith("; keeps waiting: backend " + waiting)
-        assert "keeps waiting" not in lines[other]
+        assert lines[pid].endswith("; blocks: backend " + waiting)
+        assert "blocks: " not in lines[other]
     program.finish("a", "b")
 
 
@@ -549,7 +549,7 @@ def test_nothing_is_claimed_without_rights(check, pooled, server):
     try:
         lines = check(user="stranger", server=server)[1]
         assert held(lines) == {}
-        assert any(line.startswith("Not claimed without the rights of pg_monitor: 1 lease")
+        assert any(line.startswith("Not verified without the rights of pg_monitor: 1 lease")
                    for line in lines)
         assert set(held(check(user="app", server=server)[1])) == {pid}
     finally:

@@ -121,7 +121,7 @@ def test_missing_libpq(doctor, compiled):
     os.unlink(stub)
     status, lines = doctor(program)
     assert status == NOT_POOLED
-    assert one_reason(lines).endswith("needs libpq-gone.so.9, which is nowhere")
+    assert one_reason(lines).endswith("needs libpq-gone.so.9, which is not found")
 
 
 def test_missing_library(doctor, compiled):
@@ -132,14 +132,14 @@ def test_missing_library(doctor, compiled):
     os.unlink(gone)
     status, lines = doctor(program)
     assert status == POOLED
-    assert "note: %s needs libgone.so, which is nowhere" % program in lines
+    assert "note: %s needs libgone.so, which is not found" % program in lines
 
 
 def test_nothing_by_default(doctor, compiled):
     program = compiled(CALLS, "-lpq", "-Wl,-z,nodefaultlib")
     status, lines = doctor(program)
     assert status == NOT_POOLED
-    assert "needs libpq.so.5, which is nowhere" in one_reason(lines)
+    assert "needs libpq.so.5, which is not found" in one_reason(lines)
 
 
 @pytest.mark.parametrize("missing", ["PQfinish", "PQbackendPID"])
@@ -160,7 +160,7 @@ def test_libpq_inside(doctor, compiled, flags):
 
 def test_no_libpq(doctor):
     status, lines = doctor("/bin/ls")
-    assert status == NOT_POOLED and "no way to a libpq is to be seen" in one_reason(lines)
+    assert status == NOT_POOLED and "no libpq is found" in one_reason(lines)
     assert not any(line.startswith("Never pooled") for line in lines)
 
 
@@ -218,7 +218,7 @@ def test_old_libc(doctor, compiled):
 def test_sanitized(doctor, compiled):
     program = compiled(CALLS, "-lpq", "-fsanitize=address")
     status, lines = doctor(program)
-    assert status == NOT_POOLED and "wants to be loaded first" in one_reason(lines)
+    assert status == NOT_POOLED and "must be loaded first" in one_reason(lines)
 
 
 def test_preloads(doctor, compiled, shim):
@@ -229,13 +229,13 @@ def test_preloads(doctor, compiled, shim):
                      name="other.so")
     status, lines = doctor(psql, {"LD_PRELOAD": "%s:/nowhere.so %s" % (jemalloc, shim)})
     assert status == POOLED
-    assert any(re.match(r"ok: \S*jemalloc\S* in LD_PRELOAD is no concern", line) for line in lines)
+    assert any(re.match(r"ok: \S*jemalloc\S* in LD_PRELOAD does not affect pqpool", line) for line in lines)
     assert "note: /nowhere.so in LD_PRELOAD cannot be preloaded; the linker says so and goes " \
            "on" in lines
     assert "ok: %s is in LD_PRELOAD already" % shim in lines
     status, lines = doctor(psql, {"LD_PRELOAD": str(other)})
     assert status == NOT_POOLED
-    assert "%s in LD_PRELOAD answers libpq's functions, too (PQfinish)" % other in one_reason(
+    assert "%s in LD_PRELOAD also replaces libpq's functions (PQfinish)" % other in one_reason(
         lines, "perhaps not, or only in part,")
 
 
@@ -250,7 +250,7 @@ def test_preload_file(doctor, compiled, tmp_path):
     status, lines = doctor(os.path.join(bindir(), "psql"), before=[
         *SPAWN_NAMESPACE, "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc])
     assert status == NOT_POOLED
-    assert "%s in /etc/ld.so.preload answers libpq's functions, too" % other in troubles(lines)[0]
+    assert "%s in /etc/ld.so.preload also replaces libpq's functions" % other in troubles(lines)[0]
 
 
 def test_another_pqpool(doctor, shim, tmp_path):
@@ -275,8 +275,8 @@ def test_settings(doctor, tmp_path, memory):
     assert rows["PQPOOL_SIZE"].split() == ["environment", "7"]
     assert rows["PQPOOL_MAX_OVERFLOW"].split() == ["profile", "dev", "10"]
     assert rows["PQPOOL_TIMEOUT"].split() == ["default", "30"]
-    assert "log: %s/psql.%%p.log, to be made" % tmp_path in lines
-    assert "status page: in %s/pqpool, to be made" % memory in lines
+    assert "log: %s/psql.%%p.log, will be created" % tmp_path in lines
+    assert "status page: in %s/pqpool, will be created" % memory in lines
 
 
 @pytest.mark.parametrize("env, why", [
@@ -297,11 +297,11 @@ def test_unknown_variable(doctor):
 
 
 @pytest.mark.parametrize("log, said", [
-    ("/nowhere/x.log", "/nowhere/x.log, which cannot be made (No such file or directory): "
+    ("/nowhere/x.log", "/nowhere/x.log, which cannot be created (No such file or directory): "
                        "stderr instead"),
     ("stderr", "stderr"), ("syslog", "syslog"),
-    ("%h%%%n", "{host}%psql, to be made"), ("there", "there, there and writable"),
-    ("locked", "locked, there but not writable: stderr instead"),
+    ("%h%%%n", "{host}%psql, will be created"), ("there", "there, exists and is writable"),
+    ("locked", "locked, exists but is not writable: stderr instead"),
 ])
 def test_log(doctor, tmp_path, log, said):
     (tmp_path / "there").touch()
@@ -319,7 +319,7 @@ def test_status_page(doctor, memory):
     place.rmdir()
     place.touch()
     found, = [line for line in doctor(psql)[1] if line.startswith("status page: ")]
-    assert re.fullmatch("status page: in /dev/shm/pqpool-%d(, to be made)?" % os.geteuid(), found)
+    assert re.fullmatch("status page: in /dev/shm/pqpool-%d(, will be created)?" % os.geteuid(), found)
 
 
 # -- usage -----------------------------------------------------------------------------------

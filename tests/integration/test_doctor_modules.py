@@ -36,7 +36,7 @@ def test_interpreters(doctor, language):
 def test_functions_looked_up(doctor):
     """Debian's psycopg 3 uses ctypes."""
     lines = doctor(PYTHON)[1]
-    assert sum("pq_ctypes.py looks libpq's functions up by dlsym" in line for line in lines) == 1
+    assert sum("pq_ctypes.py looks up libpq's functions by dlsym" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("first", ["#!/usr/bin/python3 -u", "#!\t/usr/bin/env python3",
@@ -202,7 +202,7 @@ def test_functions_looked_up_by_the_only_module(doctor, compiled, interpreter, t
     assert libpqs(lines) == {ldd(compiled(CALLS, "-lpq")): "/etc/ld.so.cache"}
     status, lines = doctor(interpreter("python3.9", "-Wl,-z,nodefaultlib"), env)
     assert status == NOT_POOLED
-    assert one_reason(lines) == "! %s wants libpq.so.5, which is nowhere" % module
+    assert one_reason(lines) == "! %s needs libpq.so.5, which is not found" % module
 
 
 def test_modules_with_different_libpqs(doctor, compiled, interpreter, tmp_path):

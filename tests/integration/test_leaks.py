@@ -266,7 +266,7 @@ def test_totals(run, program, leaks, tmp_path):
     run([program("holds"), "return"], check_leases=False, env={"PQPOOL_LOG": log})
     text = leaks(log, as_json=False).stdout.decode()
     assert re.search(r"^pqpool: in all 16 sessions opened, \d+ closed; at most 8 of 30 in use at "
-                     r"once; 0 waits, 0 timeouts \(said by 2 of the processes\)$", text, re.M), text
+                     r"once; 0 waits, 0 timeouts \(reported by 2 of the processes\)$", text, re.M), text
     assert leaks(log).document["totals"]["processes"] == 2
 
 
@@ -283,7 +283,7 @@ def test_stack_that_is_not_spelled_out(leaks, tmp_path):
                     line("acquire", lease=2))
     assert [(p["count"], p["frames"]) for p in leaks(log).places] == [(1, [])] * 3
     text = leaks(log, as_json=False).stdout.decode()
-    assert text.count("stack 3, which the log does not spell out") == 2
+    assert text.count("stack 3, which the log does not describe") == 2
     assert text.count("taken at an unknown place") == 1
 
 

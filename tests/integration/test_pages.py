@@ -183,7 +183,7 @@ def test_leaks_to_the_number(leaks, run, folder):
                       "thread": 52, "pooled": False, "pool": "not pooled", "transaction": "active"}
     told = said.stderr.decode()
     assert "2 leases of process %d had no room on its status page" % PID in told
-    assert "1 leases of process %d were just being entered on its status page" % PID in told
+    assert "1 leases of process %d were just being written to its status page" % PID in told
 
 
 # ---- which are read, and what becomes of them ------------------------------------------

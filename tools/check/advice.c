@@ -49,15 +49,14 @@ static bool print_circumstances(struct server_conn *conn)
 		puts(", by statistics that were never reset");
 	}
 	if (is_true(rows_text(rows, 0, 2))) {
-		puts("This is a standby: what it gathers is about itself; run statements on "
-		     "its "
-		     "primary.");
+		puts("This is a standby: its statistics are about itself; run statements on "
+		     "its primary.");
 	}
 	if (!is_true(rows_text(rows, 0, 3))) {
 		puts("autovacuum is off on this server.");
 	}
 	if (!is_true(rows_text(rows, 0, 4))) {
-		puts("track_counts is off on this server: there is nothing to judge by.");
+		puts("track_counts is off on this server: there are no statistics.");
 	}
 	rows_free(rows);
 	return true;
@@ -68,7 +67,7 @@ bool advice_print(struct server_conn *conn)
 	return print_circumstances(conn) &&
 	       print_section("Overdue for VACUUM or ANALYZE, by autovacuum's own formulas",
 	                     server_conn_ask(conn, advice_vacuum_sql, 0, NULL)) &&
-	       print_section("Unused indexes (standbys count their own scans: ask them, too)",
+	       print_section("Unused indexes (standbys count their own scans: check them, too)",
 	                     server_conn_ask(conn, advice_unused_sql, 0, NULL)) &&
 	       print_section("Duplicate indexes",
 	                     server_conn_ask(conn, advice_duplicates_sql, 0, NULL));

@@ -86,8 +86,8 @@ const char advice_circumstances_sql[] =
 	" END, CASE WHEN multixacts > multixacts_limit THEN format('its oldest multixact id"   \
 	" is %s old, the limit (autovacuum_multixact_freeze_max_age) is %s'"                   \
 	", multixacts, multixacts_limit) END"                                                  \
-	", CASE WHEN has_dead AND at_most THEN format('%s dead rows, more than %s, the most"   \
-	" that may be (autovacuum_vacuum_max_threshold)', dead, dead_most)"                    \
+	", CASE WHEN has_dead AND at_most THEN format('%s dead rows, more than %s, the"        \
+	" maximum (autovacuum_vacuum_max_threshold)', dead, dead_most)"                        \
 	" WHEN has_dead THEN format('%s dead rows, more than %s + %s * %s rows'"               \
 	", dead, dead_base, dead_scale, tuples) END"                                           \
 	", CASE WHEN has_inserted THEN format('%s rows inserted since the last VACUUM, more"   \

@@ -301,7 +301,7 @@ static void print_first_line(enum state state, const struct options *options,
 		terminal_text_put_span(stdout, counts->longest_ms);
 	}
 	if (counts->hidden > 0) {
-		printf(", what %lld do is not visible", (long long)counts->hidden);
+		printf(", the state of %lld is not visible", (long long)counts->hidden);
 	}
 	printf(" | connections=%lld;%lld;%lld;0;%lld active=%lld;;;0 idle=%lld;;;0"
 	       " idle_in_transaction=%lld;;;0 waiting=%lld;;;0",
@@ -336,7 +336,7 @@ static void print_body(struct server_conn *conn, const struct options *options,
 		good = server_conn_begin(conn) && advice_print(conn) && server_conn_end(conn);
 	}
 	if (!good) {
-		fputs("The rest could not be had: ", stdout);
+		fputs("The rest could not be read: ", stdout);
 		terminal_text_put(stdout, server_conn_error(conn));
 		putchar('\n');
 	}

@@ -236,7 +236,7 @@ static void print_place(const struct holder *holder)
 
 static void print_waiting(const struct page_rows *waits, int64_t backend)
 {
-	const char *before = "; keeps waiting: backend ";
+	const char *before = "; blocks: backend ";
 
 	for (int i = 0; i < rows_count(waits); i++) {
 		if (rows_number(waits, i, 1) == backend) {
@@ -282,12 +282,12 @@ static void print_holders(const struct holders *holders, const struct page_rows 
 		print_holder(&holders->all[i], backends, waits);
 	}
 	if (holders->doubtful > 0) {
-		printf("Not claimed without the rights of pg_monitor: %d leases of pqpool that "
-		       "look as if they were here\n",
+		printf("Not verified without the rights of pg_monitor: %d leases of pqpool "
+		       "that seem to be on this server\n",
 		       holders->doubtful);
 	}
 	if (holders->elsewhere > 0) {
-		printf("Held through pqpool, but not here: %d connections\n",
+		printf("Held through pqpool, but not on this server: %d connections\n",
 		       holders->elsewhere);
 	}
 }

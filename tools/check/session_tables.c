@@ -17,7 +17,8 @@ static void print_totals(const struct connection_counts *counts)
 	       (long long)(counts->max_connections - counts->reserved),
 	       (long long)(counts->max_connections - counts->reserved - counts->used));
 	if (counts->hidden > 0) {
-		printf("Not visible without the rights of pg_monitor: what %lld of them do\n",
+		printf("Not visible without the rights of pg_monitor: the state of %lld of "
+		       "them\n",
 		       (long long)counts->hidden);
 	}
 }

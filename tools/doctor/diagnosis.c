@@ -153,8 +153,8 @@ static void judge_objects(struct diagnosis *diagnosis, size_t from)
 		inside = elf_object_symbol(each->object, CONNECT);
 		if (inside == SYMBOL_DEFINED || inside == SYMBOL_HIDDEN) {
 			diagnosis_trouble(diagnosis,
-			                  "%s has a libpq linked into it: what it calls in "
-			                  "there passes pqpool by",
+			                  "%s has a libpq linked into it: pqpool does not see "
+			                  "calls to that one",
 			                  each->object->path);
 		}
 	}
@@ -165,10 +165,10 @@ static void report_missing(const char *name, const struct loaded *by, void *arg)
 	struct diagnosis *diagnosis = arg;
 
 	if (is_libpq(name)) {
-		diagnosis_trouble(diagnosis, "%s needs %s, which is nowhere", by->object->path,
-		                  name);
+		diagnosis_trouble(diagnosis, "%s needs %s, which is not found",
+		                  by->object->path, name);
 	} else {
-		diagnosis_note("%s needs %s, which is nowhere", by->object->path, name);
+		diagnosis_note("%s needs %s, which is not found", by->object->path, name);
 	}
 }
 
@@ -180,10 +180,10 @@ static void judge_ctypes(struct diagnosis *diagnosis, const char *module)
 	const char *road = search_library(LIBPQ, diagnosis->first, path);
 	size_t before = diagnosis->process.count;
 
-	diagnosis_note("%s looks libpq's functions up by dlsym, which pqpool answers, too",
+	diagnosis_note("%s looks up libpq's functions by dlsym, which pqpool also answers",
 	               module);
 	if (road == NULL) {
-		diagnosis_trouble(diagnosis, "%s wants %s, which is nowhere", module, LIBPQ);
+		diagnosis_trouble(diagnosis, "%s needs %s, which is not found", module, LIBPQ);
 		return;
 	}
 	load_order_add(&diagnosis->process, path, diagnosis->first, road, report_missing,
@@ -228,9 +228,8 @@ static void judge_interpreter(struct diagnosis *diagnosis)
 		diagnosis_note("no module that needs libpq is where %s looks by default",
 		               base_name(diagnosis->program));
 	} else if (modules_is_deepbound(diagnosis->program)) {
-		diagnosis_note(
-			"PHP before 8.5 loads extensions with RTLD_DEEPBIND; pqpool takes "
-			"that flag off for those that need libpq");
+		diagnosis_note("PHP before 8.5 loads extensions with RTLD_DEEPBIND; pqpool "
+		               "removes that flag for those that need libpq");
 	}
 }
 
@@ -253,10 +252,10 @@ void diagnosis_roads(struct diagnosis *diagnosis)
 		judge_interpreter(diagnosis);
 	}
 	if (diagnosis->roads == 0 && diagnosis->troubles == 0) {
-		diagnosis_trouble(diagnosis,
-		                  "no way to a libpq is to be seen. If the program loads one "
-		                  "while it runs (dlopen), or starts other programs that use "
-		                  "one, that is pooled all the same");
+		diagnosis_trouble(
+			diagnosis,
+			"no libpq is found. If the program loads one at run time (dlopen), or "
+			"starts other programs that use one, their connections are pooled");
 	}
 }
 
@@ -350,11 +349,11 @@ static void judge_preload(struct diagnosis *diagnosis, const char *name, const c
 		diagnosis_trouble(diagnosis, "%s in %s is another pqpool", path, where);
 	} else if (function != NULL) {
 		diagnosis_trouble(diagnosis,
-		                  "%s in %s answers libpq's functions, too (%s): what it does "
-		                  "with them pqpool cannot know",
+		                  "%s in %s also replaces libpq's functions (%s): pqpool "
+		                  "cannot know what it does with them",
 		                  path, where, function);
 	} else {
-		diagnosis_ok("%s in %s is no concern of pqpool's", path, where);
+		diagnosis_ok("%s in %s does not affect pqpool", path, where);
 	}
 	elf_object_close(object);
 }
@@ -396,8 +395,8 @@ void diagnosis_preloads(struct diagnosis *diagnosis)
 	if (sanitizer != NULL) {
 		diagnosis_obstacle(
 			diagnosis,
-			"%s wants to be loaded first, and ends the program otherwise; "
-			"ASAN_OPTIONS=verify_asan_link_order=0 lets it be second",
+			"%s must be loaded first, and ends the program otherwise; "
+			"ASAN_OPTIONS=verify_asan_link_order=0 allows it to be second",
 			base_name(sanitizer->object->path));
 	}
 	if (copy != NULL) {

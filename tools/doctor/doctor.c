@@ -134,8 +134,7 @@ static int examine_program(struct diagnosis *diagnosis, const char *path)
 	if (diagnosis->script != NULL) {
 		diagnosis_ok("%s is a script, %s can be preloaded into", path,
 		             diagnosis->program);
-		diagnosis_note("programs that a script runs in turn are pooled as well: ask "
-		               "about those");
+		diagnosis_note("programs that a script runs are pooled as well: check those");
 	} else {
 		diagnosis_ok("%s can be preloaded into", diagnosis->program);
 	}

@@ -104,14 +104,14 @@ static void print_log(const char *log, const char *program)
 	    strncmp(path, "/proc/", 6) != 0 &&
 	    (S_ISLNK(st.st_mode) || st.st_uid != geteuid())) {
 		puts(S_ISLNK(st.st_mode) ? ", which is a symbolic link: stderr instead"
-		                         : ", which is not this user's own: stderr instead");
+		                         : ", which belongs to another user: stderr instead");
 	} else if (access(path, F_OK) == 0) {
-		puts(access(path, W_OK) == 0 ? ", there and writable"
-		                             : ", there but not writable: stderr instead");
+		puts(access(path, W_OK) == 0 ? ", exists and is writable"
+		                             : ", exists but is not writable: stderr instead");
 	} else if (access(folder, W_OK | X_OK) == 0) {
-		puts(", to be made");
+		puts(", will be created");
 	} else {
-		printf(", which cannot be made (%s): stderr instead\n", strerror(errno));
+		printf(", which cannot be created (%s): stderr instead\n", strerror(errno));
 	}
 }
 
@@ -151,13 +151,12 @@ static void print_page(void)
 		if (there || (strrchr(path, '/') > path && can_make(path))) {
 			fputs("  status page: in ", stdout);
 			terminal_text_put(stdout, path);
-			puts(there ? "" : ", to be made");
+			puts(there ? "" : ", will be created");
 			return;
 		}
 	}
 	puts("  status page: none; neither XDG_RUNTIME_DIR, /dev/shm nor /tmp has a directory "
-	     "for "
-	     "it that is in memory (tmpfs) and this user's alone");
+	     "in memory (tmpfs) that only this user can use");
 }
 
 void effective_settings_print_files(const struct config *config, const char *program)

@@ -125,7 +125,7 @@ static void judge_php(const struct elf_object *object, const char *path)
 		known = known || strncmp(version, phps[i], strlen(phps[i])) == 0;
 	}
 	say(known, "PHP",
-	    version[0] != '\0' ? version : "of a version that its name does not tell");
+	    version[0] != '\0' ? version : "of a version that its name does not show");
 }
 
 void interpreter_versions_print(const struct elf_object *object, const char *path)

@@ -94,7 +94,7 @@ static void tell_gaps(const struct lease_list *list, const struct log_reader *re
 	const struct process *process;
 
 	if (reader->skipped > 0) {
-		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or none of a log",
+		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or not of a log",
 		      reader->skipped, reader->lines);
 	}
 	DL_FOREACH (list->all, process) {
@@ -104,8 +104,8 @@ static void tell_gaps(const struct lease_list *list, const struct log_reader *re
 			continue;
 		}
 		program = terminal_text(process->program);
-		warnx("%s %" PRId64 " could not write %" PRIu64 " lines of its log: leases "
-		      "may have been given back, or taken, that it does not tell of",
+		warnx("%s %" PRId64 " could not write %" PRIu64
+		      " lines of its log: acquired or released leases may be missing",
 		      program, process->owner.pid, process->lost);
 		free(program);
 	}

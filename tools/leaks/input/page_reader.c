@@ -66,7 +66,7 @@ static void tell_gaps(const struct page *page)
 		      page->untold, (int)page->pid);
 	}
 	if (page->torn > 0) {
-		warnx("%zu leases of process %d were just being entered on its status page",
+		warnx("%zu leases of process %d were just being written to its status page",
 		      page->torn, (int)page->pid);
 	}
 }
@@ -117,8 +117,8 @@ bool page_reader_read(struct lease_list *list, pid_t pid)
 		if (page != NULL) {
 			enter(list, page);
 		} else {
-			warnx("process %d has no status page: it has ended in order, has no "
-			      "pool, or is another user's",
+			warnx("process %d has no status page: it ended normally, has no pool, "
+			      "or belongs to another user",
 			      (int)pid);
 		}
 	}

@@ -111,7 +111,7 @@ static void show_place(const struct finding *finding)
 	show_script(finding->frames.count, finding->script_frames);
 	if (finding->frames.count == 0 && finding->script[0] == '\0' &&
 	    finding->leases[0]->stack != 0) {
-		printf("    stack %" PRIu64 ", which the log does not spell out\n",
+		printf("    stack %" PRIu64 ", which the log does not describe\n",
 		       finding->leases[0]->stack);
 	}
 }
@@ -248,7 +248,7 @@ static void show_work(const struct lease_list *list)
 	}
 	printf(", %" PRIu64 " timeout%s", totals->timeouts, plural(totals->timeouts));
 	if (totals->processes != list->processes) {
-		printf(" (said by %" PRIu64 " of the processes)", totals->processes);
+		printf(" (reported by %" PRIu64 " of the processes)", totals->processes);
 	}
 	putchar('\n');
 }
