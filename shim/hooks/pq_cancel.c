@@ -8,6 +8,7 @@
 #include "hooks/interposed.h"
 #include "session/cancel/cancel_conn.h"
 #include "session/cancel/cancel_object.h"
+#include "session/session.h"
 
 #define CALLER __builtin_return_address(0)
 
@@ -17,8 +18,11 @@
 ENTRY PGcancel *PQgetCancel(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct cancel_scope *scope;
 
-	return from.libpq != NULL ? cancel_object_get(from.libpq, conn) : NULL;
+	return from.libpq != NULL && session_cancel_scope(conn, &scope)
+	               ? cancel_object_get(from.libpq, conn, scope)
+	               : NULL;
 }
 
 /* As libpq's own it may be called in a signal handler. */
@@ -54,12 +58,14 @@ ENTRY void PQfreeCancel(PGcancel *cancel)
 ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
+	struct cancel_scope *scope = NULL;
 
 	if (!FOUND(from, PQcancelCreate) ||
-	    (!from.inside && acquire_misuse(conn, __func__, CALLER))) {
+	    (!from.inside &&
+	     (acquire_misuse(conn, __func__, CALLER) || !session_cancel_scope(conn, &scope)))) {
 		return NULL;
 	}
-	return cancel_conn_create(&from, conn);
+	return cancel_conn_create(&from, conn, scope);
 }
 
 ENTRY int PQcancelStart(PGcancelConn *cancelConn)

@@ -36,7 +36,7 @@ enum drop_reason check_returned(struct session *session, const struct lease *end
 	PGconn *conn = session->conn;
 
 	lock_assert_none();
-	if (!cancel_scope_close(session)) {
+	if (!cancel_scope_close(&session->cancels)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
 	if (session->taint != DROP_NONE) {

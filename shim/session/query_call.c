@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "acquire/async/async_connect.h"
 #include "base/cold.h"
 #include "base/lock.h"
 #include "base/text/strbuf.h"
@@ -126,7 +125,7 @@ static COLD const struct libpq *libpq_of_unleased(struct query_call *work, const
 	}
 	/* Asked again under the lock: a session that is idle may go at any moment. */
 	work->stale = lease_is_stale(conn);
-	work->unready = !work->stale && async_unready(session_of_lease(lease));
+	work->unready = !work->stale && session_of_lease(lease)->unready;
 	return work->stale || work->unready ? NULL : session_of_lease(lease)->libpq;
 }
 
@@ -177,7 +176,7 @@ bool query_call_is_whole_within(struct query_call *work, const PGconn *conn, con
 	}
 	/* What is finished, or not up yet, is refused for these functions, too. */
 	return lease_find(conn, &lease) != LEASE_IDLE ||
-	       (!lease_is_stale(conn) && !async_unready(session_of_lease(lease)));
+	       (!lease_is_stale(conn) && !session_of_lease(lease)->unready);
 }
 
 bool query_call_begin(struct query_call *work, PGconn *conn, const char *text,

@@ -34,7 +34,7 @@ struct query_call {
 	const struct libpq *libpq; /* to go on with */
 	unsigned effects;          /* of the statement, see effects.h; to be heeded first */
 	bool stale;                /* the connection was finished before: misuse */
-	bool unready;              /* its connect is not over (async_connect.h) */
+	bool unready;              /* its connect is not over: session->unready */
 
 	/* query_call.c's */
 	bool entered;

@@ -17,7 +17,7 @@
 #include "base/cold.h"
 #include "base/config/program.h"
 #include "base/lock.h"
-#include "session/socket/user_timeout.h"
+#include "session/socket/socket_options.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
@@ -479,7 +479,13 @@ static void give_mode_back(struct session *session)
 
 static void passed(struct session *session)
 {
-	user_timeout_lift(session);
+	unsigned ours_ms;
+
+	if (session->check.silence_limited) {
+		session->check.silence_limited = false;
+		socket_options_set_timeout(session->libpq->PQsocket(session->conn),
+		                           session->check.silence_before_ms, &ours_ms);
+	}
 	give_mode_back(session);
 	if (session->check.proven) {
 		session->proven_ns = clock_monotonic_ns();
@@ -544,7 +550,12 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		return CHECK_UNFIT;
 	}
 	begin_check(session, care, now_ns);
-	user_timeout_limit(session, reset_patience_ns(session, care));
+	session->check.silence_limited =
+		!session->local &&
+		socket_options_set_timeout(
+			session->libpq->PQsocket(session->conn),
+			(unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
+			&session->check.silence_before_ms);
 	give_mode_back(session);
 	return advance(session, care, now_ns, why);
 }

@@ -295,10 +295,28 @@ void session_await_end(struct session *session, uint64_t deadline_ns)
 	forget_end(session);
 }
 
+bool session_cancel_scope(const PGconn *conn, struct cancel_scope **scope)
+{
+	struct lease *lease;
+	struct session *session;
+
+	*scope = NULL;
+	if (lock_barred() || lease_find(conn, &lease) == LEASE_UNKNOWN) {
+		return true;
+	}
+	/* Where its connect is in progress, it is the lease to come that counts. */
+	session = session_of_lease(lease);
+	if (session->handshake == NULL && !lease->open) {
+		return !lease_is_stale(conn);
+	}
+	*scope = cancel_scope_join(&session->cancels);
+	return *scope != NULL;
+}
+
 void session_free(struct session *session)
 {
 	forget_end(session);
-	cancel_scope_close(session);
+	cancel_scope_close(&session->cancels);
 	free(session->refusal);
 	free(session->options);
 	free(session->spare);

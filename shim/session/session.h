@@ -111,6 +111,11 @@ struct session {
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the finish: shows when the backend is gone; -1 = nothing to see */
+	/*
+	 * Its connect in steps is not over, and libpq must not be asked: it has a session that
+	 * is up already, with statements of ours on it, or one that waits for its turn.
+	 */
+	bool unready;
 	bool passing; /* a connect in steps that is libpq's alone, see async_unpooled.h */
 	struct async_connect *handshake; /* a connect in steps, not yet a lease; else NULL */
 	struct async_connect *spare;     /* memory of the one before, for the next; or NULL */
@@ -197,6 +202,13 @@ bool session_gone(struct session *session);
 
 /* Waits for that until `deadline_ns`. */
 void session_await_end(struct session *session, uint64_t deadline_ns);
+
+/*
+ * For a cancel object of `conn`: what the cancel objects of its lease share, joined; `*scope`
+ * is NULL if `conn` is on no lease, and the object may be sent at any time. False if memory is
+ * short, or the connection was finished: an object for it would cancel the next lease's query.
+ */
+bool session_cancel_scope(const PGconn *conn, struct cancel_scope **scope);
 
 /* Releases the memory of a session whose PGconn is finished or handed over. */
 void session_free(struct session *session);

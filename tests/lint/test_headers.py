@@ -12,9 +12,6 @@ UPWARD = {
     ("shim/acquire/full/refusal.c", "acquire/async/async_conn.h"),
     ("shim/acquire/full/wait.c", "acquire/async/async_turns.h"),
     ("shim/acquire/lend/lending.c", "acquire/async/async_turns.h"),
-    ("shim/session/cancel/cancel_scope.c", "session/session.h"),
-    ("shim/session/query_call.c", "acquire/async/async_connect.h"),
-    ("shim/session/socket/user_timeout.h", "session/session.h"),
     ("shim/trace/status/status.h", "trace/lease/lease.h"),
 }
 HEADERS = house.sources(r"(shim|tools)/.*\.h")

@@ -196,7 +196,7 @@ static PGconn *start_clearing(struct acquisition *a, struct pool_slot *slot,
 	int error;
 
 	if (session != NULL && show_wakeup(session)) {
-		steps_clear(session->handshake, slot, why);
+		steps_clear(session, slot, why);
 		steps_rest(session, PGRES_POLLING_WRITING);
 		return conn;
 	}
@@ -362,7 +362,7 @@ bool async_status(const PGconn *conn, ConnStatusType *status)
 		*status = CONNECTION_BAD;
 		return true;
 	}
-	if (!async_unready(session)) {
+	if (!session->unready) {
 		return false;
 	}
 	if (session->handshake->polled) {
@@ -395,16 +395,11 @@ bool async_pending(const PGconn *conn)
 	return session != NULL && session->handshake != NULL;
 }
 
-bool async_unready(const struct session *session)
-{
-	return session->handshake != NULL && session->handshake->state != OPENING;
-}
-
 bool async_hides(const PGconn *conn)
 {
 	const struct session *session = unleased(conn);
 
-	return session != NULL && async_unready(session);
+	return session != NULL && session->unready;
 }
 
 void async_fail(const PGconn *conn, const char *why)

@@ -59,11 +59,9 @@ bool async_pending(const PGconn *conn);
 void async_got(const PGconn *conn, const PGresult *result);
 
 /*
- * True while it is, and libpq must not be asked: it has a session that is up already, with
- * traffic of ours on it, or one that waits for its turn. The functions are to answer as libpq's
- * do while a connect is in progress.
+ * True while it is, and libpq must not be asked (session->unready): the functions are to answer
+ * as libpq's do while a connect is in progress.
  */
-bool async_unready(const struct session *session);
 bool async_hides(const PGconn *conn);
 
 /* A function failed for that: PQerrorMessage says `why`, a constant, up to the next step. */

@@ -44,6 +44,12 @@ static void ring(struct pool_waiter *waiter)
 
 /* ---- beginning and end ----------------------------------------------------------- */
 
+static void enter_state(struct session *session, enum handshake_state state)
+{
+	session->handshake->state = state;
+	session->unready = state != OPENING;
+}
+
 bool steps_begin(struct session *session, const struct acquisition *a,
                  enum handshake_state state)
 {
@@ -59,13 +65,13 @@ bool steps_begin(struct session *session, const struct acquisition *a,
 	}
 	session->spare = NULL;
 	memset(h, 0, sizeof(*h));
-	h->state = state;
 	shown_init(&h->shown);
 	h->connecting.held_fd = -1;
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
 	h->lease = &session->lease;
 	session->handshake = h;
+	enter_state(session, state);
 	session_show_socket(session);
 	lease_pend(&session->lease, &origin, state != WAITING);
 	turn_take(h);
@@ -77,6 +83,7 @@ void steps_end(struct session *session)
 	struct async_connect *h = session->handshake;
 
 	session->handshake = NULL;
+	session->unready = false;
 	session->vanished = NULL;
 	turn_leave(h);
 	notices_detach(&h->connecting.opening);
@@ -183,7 +190,7 @@ static PostgresPollingStatusType renew(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
-	h->state = OPENING;
+	enter_state(session, OPENING);
 	if (!async_conn_anew(&h->connecting, session)) {
 		session->error = errno;
 		return fail_open(session);
@@ -255,7 +262,7 @@ static PostgresPollingStatusType release_withheld(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
-	h->state = OPENING;
+	enter_state(session, OPENING);
 	shown_own(&h->shown);
 	return async_conn_release(&h->connecting, session) ? go_on_opening(session)
 	                                                   : renew(session);
@@ -288,13 +295,15 @@ static PostgresPollingStatusType go_on_clearing(struct session *session)
 	return steps_rest(session, PGRES_POLLING_READING);
 }
 
-void steps_clear(struct async_connect *h, struct pool_slot *slot, enum drop_reason why)
+void steps_clear(struct session *session, struct pool_slot *slot, enum drop_reason why)
 {
+	struct async_connect *h = session->handshake;
+
 	h->other = session_of_slot(slot);
 	if (h->other->conn != NULL) {
 		lending_close(h->other, why, 0);
 	}
-	h->state = CLEARING;
+	enter_state(session, CLEARING);
 	h->cleared_ns = clock_monotonic_ns();
 	h->deadline_ns = h->cleared_ns;
 	/* A server that did not answer will not hang up either. */
@@ -342,10 +351,10 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 	case POOL_FULL:
 		return refuse(session);
 	case POOL_LEND:
-		steps_clear(h, h->waiter.slot, DROP_EXCHANGED);
+		steps_clear(session, h->waiter.slot, DROP_EXCHANGED);
 		return go_on_clearing(session);
 	case POOL_REPLACE:
-		steps_clear(h, h->waiter.slot, h->waiter.why);
+		steps_clear(session, h->waiter.slot, h->waiter.why);
 		return go_on_clearing(session);
 	case POOL_OPEN:
 		break;
@@ -360,7 +369,7 @@ void steps_queue(struct session *session, bool again)
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t look_ns;
 
-	h->state = WAITING;
+	enter_state(session, WAITING);
 	h->turn.waits = true;
 	h->deadline_ns = (again ? now_ns : h->a.began_ns) + lending_settings.timeout_ns;
 	log_event_wait(h->a.lender, pool_count(pool));
@@ -387,13 +396,13 @@ static void forget_lost(struct session *session)
 
 	if (h->state == CHECKING) {
 		log_event_session_close(session, DROP_ABANDONED);
-		cancel_scope_close(session);
+		cancel_scope_close(&session->cancels);
 		reset_hand_out(session);
 	} else if (h->state == CLEARING) {
 		lending_write_off(h->other);
 		h->other = NULL;
 	}
-	h->state = WAITING;
+	enter_state(session, WAITING);
 }
 
 enum steps_held steps_hold(struct session *session)
@@ -421,7 +430,7 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
 {
 	lending_unfit(session, why);
 	log_event_session_close(session, why);
-	cancel_scope_close(session);
+	cancel_scope_close(&session->cancels);
 	reset_hand_out(session);
 	return renew(session);
 }
@@ -475,7 +484,7 @@ PostgresPollingStatusType steps_poll(struct session *session)
 	case CLEARING:
 		return go_on_clearing(session);
 	case RENEWED:
-		h->state = OPENING;
+		enter_state(session, OPENING);
 		shown_own(&h->shown);
 		return steps_rest(session, PGRES_POLLING_WRITING);
 	case WAITING:
@@ -491,10 +500,10 @@ static void give_up_checked(struct session *session)
 
 	if (h->state == CHECKING) {
 		log_event_session_close(session, DROP_PROGRAM_RESET);
-		cancel_scope_close(session);
+		cancel_scope_close(&session->cancels);
 		reset_hand_out(session);
 	}
-	h->state = OPENING;
+	enter_state(session, OPENING);
 	shown_own(&h->shown);
 }
 
@@ -525,7 +534,7 @@ bool steps_restart(struct session *session, bool told)
 	 */
 	if (!told && h->polled &&
 	    shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn), 0)) {
-		h->state = RENEWED;
+		enter_state(session, RENEWED);
 		wakeup_ring(&h->shown.wakeup);
 	}
 	steps_rest(session,

@@ -60,7 +60,7 @@ void steps_refuse_by(struct session *session, int error);
  */
 void steps_queue(struct session *session, bool again);
 /* Closes the session in `slot`, whose room is ours, and begins to await its end. */
-void steps_clear(struct async_connect *h, struct pool_slot *slot, enum drop_reason why);
+void steps_clear(struct session *session, struct pool_slot *slot, enum drop_reason why);
 
 /*
  * The end of a call that leaves it to the program to go on, when its descriptor is ready for

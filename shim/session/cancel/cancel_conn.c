@@ -137,16 +137,12 @@ static void land(struct request *request)
 	}
 }
 
-PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn)
+PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn,
+                                 struct cancel_scope *scope)
 {
 	struct request *request;
-	struct cancel_scope *scope = NULL;
-	PGcancelConn *made;
+	PGcancelConn *made = from->libpq->PQcancelCreate(conn);
 
-	if (!from->inside && !cancel_scope_enter(conn, &scope)) {
-		return NULL;
-	}
-	made = from->libpq->PQcancelCreate(conn);
 	/* One for a connection that is not open will never be sent. */
 	if (made == NULL || scope == NULL || cancel_conn_status(from, made) == CONNECTION_BAD) {
 		cancel_scope_leave(scope);

@@ -18,17 +18,21 @@
  * In libpq these functions are made of PQconnectPoll, PQstatus, PQfinish and the like, which
  * come by us then: see base/libpq/tailcall.h.
  *
- * `from` is who calls; within libpq itself everything is passed through. Locks: none but that
- * of the look-up in cancel_scope_enter. An object belongs to one thread at a time, as a
- * connection. Fork: the child's are as they were.
+ * `from` is who calls; within libpq itself everything is passed through. Locks: none. An object
+ * belongs to one thread at a time, as a connection. Fork: the child's are as they were.
  */
 #ifndef PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 #define PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 
 #include "base/libpq/libpq.h"
+#include "session/cancel/cancel_scope.h"
 
-/* PQcancelCreate. NULL as libpq's, when memory is short, and after PQfinish. */
-PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn);
+/*
+ * PQcancelCreate, known with `scope`, a reference that it takes over; NULL: libpq's alone. NULL
+ * as libpq's, and when memory is short.
+ */
+PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn,
+                                 struct cancel_scope *scope);
 
 /* Each as the function it is named after; that must be there in from->libpq. */
 int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/address_table.h"
-#include "base/lock.h"
 #include "base/text/hash.h"
 #include "session/cancel/cancel_scope.h"
 
@@ -64,15 +63,10 @@ static bool enter(const struct libpq *libpq, PGcancel *cancel, struct cancel_sco
 	return true;
 }
 
-PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn)
+PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn, struct cancel_scope *scope)
 {
-	struct cancel_scope *scope = NULL;
-	PGcancel *made;
+	PGcancel *made = libpq->PQgetCancel(conn);
 
-	if (!lock_barred() && !cancel_scope_enter(conn, &scope)) {
-		return NULL;
-	}
-	made = libpq->PQgetCancel(conn);
 	if (made != NULL && scope != NULL) {
 		if (enter(libpq, made, scope)) {
 			return made;

@@ -20,12 +20,14 @@
 #include <stdbool.h>
 
 #include "base/libpq/libpq.h"
+#include "session/cancel/cancel_scope.h"
 
 /*
- * PQgetCancel. NULL as libpq's, when memory is short, and after PQfinish. In a signal handler
- * that interrupted one of our look-ups it is libpq's alone.
+ * PQgetCancel, listed with `scope`, a reference that it takes over; NULL: not listed. NULL as
+ * libpq's, and when memory is short.
  */
-PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn);
+PGcancel *cancel_object_get(const struct libpq *libpq, PGconn *conn,
+                            struct cancel_scope *scope);
 
 /*
  * PQcancel of a listed object: libpq's, or success without effect if the lease is over. False

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The lease that cancel objects were taken on.
+ * What the cancel objects taken on one lease share.
  *
  * `sending` is raised before `open` is read, and `open` lowered before `sending` is read:
- * so a sender that found the scope open is always seen by whoever closes it.
+ * so a sender that found the scope open is always seen by the thread that closes it.
  */
 #include "session/cancel/cancel_scope.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
-
-#include "session/session.h"
-#include "trace/lease/lease.h"
 
 struct cancel_scope {
 	atomic_bool open;
@@ -19,31 +16,18 @@ struct cancel_scope {
 	atomic_uint refs;
 };
 
-bool cancel_scope_enter(PGconn *conn, struct cancel_scope **scope)
+struct cancel_scope *cancel_scope_join(struct cancel_scope **of)
 {
-	struct lease *lease;
-	struct session *session;
-
-	*scope = NULL;
-	if (lease_find(conn, &lease) == LEASE_UNKNOWN) {
-		return true;
-	}
-	/* Where its connect is in progress, it is the lease to come that counts. */
-	session = session_of_lease(lease);
-	if (session->handshake == NULL && !lease->open) {
-		return !lease_is_stale(conn);
-	}
-	if (session->cancels == NULL) {
-		session->cancels = calloc(1, sizeof(*session->cancels));
-		if (session->cancels == NULL) {
-			return false;
+	if (*of == NULL) {
+		*of = calloc(1, sizeof(**of));
+		if (*of == NULL) {
+			return NULL;
 		}
-		atomic_store(&session->cancels->open, true);
-		atomic_store(&session->cancels->refs, 1);
+		atomic_store(&(*of)->open, true);
+		atomic_store(&(*of)->refs, 1);
 	}
-	*scope = session->cancels;
-	atomic_fetch_add(&(*scope)->refs, 1);
-	return true;
+	atomic_fetch_add(&(*of)->refs, 1);
+	return *of;
 }
 
 void cancel_scope_leave(struct cancel_scope *scope)
@@ -68,13 +52,13 @@ void cancel_scope_sent(struct cancel_scope *scope)
 	atomic_fetch_sub(&scope->sending, 1);
 }
 
-bool cancel_scope_close(struct session *session)
+bool cancel_scope_close(struct cancel_scope **of)
 {
-	struct cancel_scope *scope = session->cancels;
+	struct cancel_scope *scope = *of;
 	bool quiet = true;
 
 	if (scope != NULL) {
-		session->cancels = NULL;
+		*of = NULL;
 		atomic_store(&scope->open, false);
 		quiet = atomic_load(&scope->sending) == 0;
 		cancel_scope_leave(scope);

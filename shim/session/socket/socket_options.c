@@ -85,3 +85,12 @@ bool socket_options_put_back(const struct socket_options *options, int fd)
 	return (fcntl(fd, F_GETOWN) == 0 || fcntl(fd, F_SETOWN, 0) == 0) &&
 	       (fcntl(fd, F_GETSIG) == 0 || fcntl(fd, F_SETSIG, 0) == 0);
 }
+
+bool socket_options_set_timeout(int fd, unsigned timeout_ms, unsigned *before_ms)
+{
+	socklen_t size = sizeof(*before_ms);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, before_ms, &size) == 0 &&
+	       setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms)) ==
+	               0;
+}

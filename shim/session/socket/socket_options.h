@@ -37,4 +37,12 @@ void socket_options_note(struct socket_options *options, int fd);
 /* Makes it so again. False: something could not be put back. */
 bool socket_options_put_back(const struct socket_options *options, int fd);
 
+/*
+ * Limits for how long the kernel waits for a network peer that acknowledges nothing, after
+ * which the socket becomes readable: a program that watches it while its session is checked is
+ * so woken if the network has swallowed the server. `*before_ms` is what the limit was, to be
+ * put back by the same function. False: it could not be set. For TCP sockets.
+ */
+bool socket_options_set_timeout(int fd, unsigned timeout_ms, unsigned *before_ms);
+
 #endif
