@@ -45,6 +45,7 @@ TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim
 	base/config/value.c base/elf/build_id.c base/elf/elf_needed.c base/elf/symbol.c \
 	base/text/decimal.c base/text/logfmt.c base/text/strbuf.c trace/status/page_dir.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
+TOOL_LIBRARIES := -ldw -lelf
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -67,18 +68,29 @@ $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 		-Wl,-z,nodelete -Wl,-soname,libpqpool.so
 
 $(BUILD)/pqpool: $(TOOL_OBJECTS)
-	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS)
+	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS) $(TOOL_LIBRARIES)
 
 $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 	$(BUILD)/pqpool run --help | awk -f tools/man/variables.awk - tools/man/pqpool.1 >$@.new
 	mv $@.new $@
 
-$(BUILD)/%.o: %.c
+# One line with Debian's packages that are missing, in place of the compiler's errors.
+$(BUILD)/headers: NEEDED := 'libpq-fe.h libpq-dev for libpq' 'uthash.h uthash-dev for hash tables'
+$(BUILD)/headers.tool: NEEDED := 'elfutils/libdwfl.h libdw-dev for source lines of leaks'
+$(BUILD)/headers $(BUILD)/headers.tool: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' $(NEEDED) | { missing=; while read -r header package purpose; do \
+		echo "#include <$$header>" | $(CC) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null || \
+			missing="$$missing$${missing:+, }$$package ($$purpose)"; done; \
+		[ -z "$$missing" ] || { echo "pqpool needs $$missing" >&2; exit 1; }; }
+	@touch $@
+
+$(BUILD)/%.o: %.c | $(BUILD)/headers
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) $(SHIM_WARNINGS) -fPIC -ftls-model=initial-exec $(CFLAGS) $(LTO_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.tool.o: CPPFLAGS += -Itools
-$(BUILD)/%.tool.o: %.c
+$(BUILD)/%.tool.o: %.c | $(BUILD)/headers $(BUILD)/headers.tool
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
 

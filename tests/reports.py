@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Reads the leak report that the shim writes to stderr; strict, as logfmt.py is."""
+import os
 import re
 from dataclasses import dataclass, field
 
@@ -105,3 +106,38 @@ def read_line(report, places, line):
         report.places[-1].leases.append(dict(
             zip(["lease", "backend", "thread", "held", "pooled", "pool", "state", "statement"],
                 match.groups())))
+
+
+# ---- of programs/holds.c ----------------------------------------------------------------------
+
+HOLDS_SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs", "holds.c")
+
+
+def line_of(place):
+    """The line of holds.c that is marked so."""
+    with open(HOLDS_SOURCE, encoding="utf-8") as f:
+        found = [n for n, line in enumerate(f, 1) if "/* place: %s */" % place in line]
+    assert len(found) == 1
+    return found[0]
+
+
+def held(stdout):
+    return {int(line.split()[0]) for line in stdout.splitlines()}
+
+
+def check_seven(said, stdout, inlined=True):
+    """Seven leases at the three places of holds.c, and just those."""
+    assert said.returncode == 1 and said.document["leaked"] == 7, said.stderr
+    assert [p["count"] for p in said.places] == [4, 2, 1]
+    assert {p["kind"] for p in said.places} == {"never_released"}
+    assert said.backends == held(stdout) and len(said.backends) == 7
+    four, two, one = said.places
+    assert said.lines(four)[0] == ("holds.c", line_of("four"), "four_times", False)
+    if inlined:
+        assert said.lines(two)[:2] == [
+            ("holds.c", line_of("inlined"), "inlined", True),
+            ("holds.c", line_of("two"), "twice", False)]
+    assert said.lines(one)[0] == ("holds.c", line_of("one"), "once", False)
+    threads = {line.split()[0]: int(line.split()[1]) for line in stdout.splitlines()}
+    for lease in (lease for p in said.places for lease in p["leases"]):
+        assert lease["thread"] == threads[str(lease["backend"])]

@@ -71,6 +71,7 @@ need_demo() {
 	need libc6-dev has_header stdio.h
 	need libpq-dev has_libpq
 	need uthash-dev has_header uthash.h
+	need libdw-dev has_header elfutils/libdwfl.h
 	need postgresql has_server
 	need python3 test -x "$python"
 }
@@ -113,6 +114,7 @@ need_check() {
 	need strace has_program strace
 	need e2fsprogs has_system_program mkfs.ext4
 	need libjemalloc2 has_library libjemalloc.so.2
+	need libdebuginfod1 has_library libdebuginfod.so.1
 	need debootstrap has_system_program debootstrap
 }
 

@@ -3,49 +3,15 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
-from collections import Counter
 
 import pytest
 
 from conftest import built
+from reports import check_seven
 
-SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                      "programs", "holds.c")
 TIME = "time=2026-01-02T03:04:%02d.%06dZ"
-DEBUG_FOLDER = "/usr/lib/debug/.build-id"
-
-
-def line_of(place):
-    """The line of holds.c that is marked so."""
-    with open(SOURCE, encoding="utf-8") as f:
-        found = [n for n, line in enumerate(f, 1) if "/* place: %s */" % place in line]
-    assert len(found) == 1
-    return found[0]
-
-
-def held(stdout):
-    return {int(line.split()[0]) for line in stdout.splitlines()}
-
-
-def check_seven(said, stdout, inlined=True):
-    """Seven leases at the three places of holds.c, and just those."""
-    assert said.returncode == 1 and said.document["leaked"] == 7, said.stderr
-    assert [p["count"] for p in said.places] == [4, 2, 1]
-    assert {p["kind"] for p in said.places} == {"never_released"}
-    assert said.backends == held(stdout) and len(said.backends) == 7
-    four, two, one = said.places
-    assert said.lines(four)[0] == ("holds.c", line_of("four"), "four_times", False)
-    if inlined:
-        assert said.lines(two)[:2] == [
-            ("holds.c", line_of("inlined"), "inlined", True),
-            ("holds.c", line_of("two"), "twice", False)]
-    assert said.lines(one)[0] == ("holds.c", line_of("one"), "once", False)
-    threads = {line.split()[0]: int(line.split()[1]) for line in stdout.splitlines()}
-    for lease in (lease for p in said.places for lease in p["leases"]):
-        assert lease["thread"] == threads[str(lease["backend"])]
 
 
 # ---- a program that could not report ----------------------------------------------------
@@ -363,148 +329,6 @@ def test_size_goes_by_what_is_open(leaks, tmp_path):
     done = subprocess.run(["bash", "-c", 'ulimit -v 20000; exec "$@"', "-", built("pqpool"),
                            "leaks", "--json", str(path)], capture_output=True, check=False)
     assert [x["lease"] for p in json.loads(done.stdout)["places"] for x in p["leases"]] == [1, 2, 3]
-
-
-# ---- symbols ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def compiled(tmp_path, run, leaks):
-    """compiled(flags...): builds holds.c; the path, ready to be run and asked for."""
-    include = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True,
-                             check=True).stdout.strip()
-    path = tmp_path / "a folder" / "holds;$(x)"
-    path.parent.mkdir()
-
-    def build(*flags):
-        subprocess.run(["gcc", "-O2", "-g", "-I" + include, *flags, "-o", str(path), SOURCE,
-                        "-lpq", "-lpthread"], check=True)
-        return str(path)
-
-    return build
-
-
-@pytest.fixture
-def ask(run, leaks, tmp_path):
-    """ask(program, ...): runs it to its violent end; what leaks says, and its output."""
-    def go(path, after=None, env=None, **options):
-        log = tmp_path / "asked.log"
-        done = run([path, "kill"], check_leases=False, env={"PQPOOL_LOG": log})
-        if after:
-            after()
-        return leaks(log, env=env, **options), done.stdout
-
-    return go
-
-
-def without_debug(path, debug):
-    subprocess.run(["objcopy", "--only-keep-debug", path, str(debug)], check=True)
-    subprocess.run(["strip", "--strip-all", path], check=True)
-
-
-def test_optimized_program(compiled, ask):
-    check_seven(*ask(compiled()))
-
-
-def test_debug_link(compiled, ask):
-    path = compiled()
-    debug = os.path.join(os.path.dirname(path), "holds.debug")
-    without_debug(path, debug)
-    subprocess.run(["objcopy", "--add-gnu-debuglink=" + debug, path], check=True)
-    check_seven(*ask(path))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may put files there")
-def test_debug_file_by_build_id(compiled, ask, tmp_path):
-    path = compiled()
-    notes = subprocess.run(["readelf", "-n", path], capture_output=True, text=True,
-                           check=True).stdout
-    build_id = re.search(r"Build ID: (\w+)", notes).group(1)
-    folder = os.path.join(DEBUG_FOLDER, build_id[:2])
-    there = os.path.exists(folder)
-    os.makedirs(folder, exist_ok=True)
-    target = os.path.join(folder, build_id[2:] + ".debug")
-    without_debug(path, tmp_path / "debug")
-    shutil.copy(tmp_path / "debug", target)
-    try:
-        check_seven(*ask(path))
-    finally:
-        os.remove(target)
-        if not there:
-            os.rmdir(folder)
-
-
-def functions(said):
-    return Counter(p["frames"][0].get("function") for p in said.places)
-
-
-def test_without_debug_information_the_symbols(compiled, ask):
-    path = compiled()
-    subprocess.run(["strip", "--strip-debug", path], check=True)
-    said, _ = ask(path)
-    assert functions(said) == Counter(["four_times", "twice", "once"])
-    assert not any("file" in f for p in said.places for f in p["frames"] if "holds" in f["module"])
-
-
-def test_without_symbols_nothing_is_made_up(compiled, ask):
-    """Some function always stands before: that does not make it the one."""
-    path = compiled("-rdynamic")
-    subprocess.run(["strip", "--strip-all", path], check=True)
-    said, _ = ask(path)
-    assert functions(said) == Counter([None] * 3)
-    assert said.document["leaked"] == 7
-
-
-def test_rebuilt_program_is_not_believed(compiled, ask):
-    path = compiled()
-    said, _ = ask(path, after=lambda: compiled("-O0"))
-    assert said.document["leaked"] == 7 and functions(said) == Counter([None] * 3)
-    assert {f["module_state"] for p in said.places for f in p["frames"]
-            if "holds" in f["module"]} == {"rebuilt"}
-    assert b"is not the file that ran" in said.stderr and said.stderr.count(b"\n") == 1
-
-
-def test_program_without_build_id(compiled, ask):
-    path = compiled("-Wl,--build-id=none")
-    check_seven(*ask(path))
-    said, _ = ask(path, after=lambda: compiled("-Wl,--build-id=none", "-O0"))
-    assert functions(said) == Counter([None] * 3)
-
-
-def test_program_that_is_gone(compiled, ask):
-    path = compiled()
-    said, _ = ask(path, after=lambda: os.remove(path))
-    assert said.document["leaked"] == 7 and functions(said) == Counter([None] * 3)
-
-
-def fake_addr2line(folder, script):
-    """An environment in which addr2line is this."""
-    folder.mkdir()
-    if script is not None:
-        (folder / "addr2line").write_text("#!/bin/sh\n" + script)
-        (folder / "addr2line").chmod(0o755)
-    return {"PATH": str(folder)}
-
-
-@pytest.mark.parametrize("script, told", [
-    (None, b"addr2line (of binutils) cannot be run"),
-    ("exit 1\n", b""),
-    ("kill -9 $$\n", b""),
-    ("echo 0x0; echo x; echo y:1\n", b""),
-    ("exec /usr/bin/yes\n", b"addr2line has failed"),
-], ids=["absent", "fails", "killed", "nonsense", "endless"])
-def test_addr2line_that_does_not_do_its_part(program, ask, tmp_path, script, told):
-    said, _ = ask(program("holds"), env=fake_addr2line(tmp_path / "bin", script))
-    assert said.document["leaked"] == 7 and told in said.stderr
-    assert functions(said) == Counter(["four_times", "twice", "once"])  # from .symtab
-
-
-@pytest.mark.limit(120)
-def test_addr2line_that_hangs(program, ask, tmp_path):
-    env = fake_addr2line(tmp_path / "bin", "while :; do :; done\n")
-    said, _ = ask(program("holds"), env=env)
-    assert said.document["leaked"] == 7 and b"taken too long" in said.stderr
-    assert functions(said) == Counter(["four_times", "twice", "once"])
 
 
 # ---- the command line ----------------------------------------------------------------------

@@ -51,3 +51,21 @@ def test_too_old_a_c_library(tmp_path):
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"Makefile:\d+: \*\*\* pqpool needs glibc 2\.35 or newer, to be built and"
                         r" to run\.  Stop\.\n", done.stderr)
+
+
+def test_missing_headers(tmp_path):
+    """One line with the packages that have them, and what for."""
+    compiler = tmp_path / "cc"
+    compiler.write_text("""#!/bin/sh
+case " $* " in
+*" -E "*" - "*) ! grep -qE 'elfutils|uthash';;
+*) exec gcc "$@";;
+esac
+""")
+    compiler.chmod(0o755)
+    for target, missing in [("headers", r"uthash-dev \(.*\)"), ("headers.tool", r"libdw-dev \(.*\)")]:
+        done = subprocess.run(["make", "--no-print-directory", "CC=%s" % compiler, "BUILD=%s" % tmp_path,
+                               str(tmp_path / target)],
+                              cwd=house.ROOT, text=True, capture_output=True, check=False)
+        assert done.returncode == 2 and done.stdout == ""
+        assert re.fullmatch(r"pqpool needs " + missing, done.stderr.splitlines()[0]), done.stderr

@@ -19,7 +19,7 @@
 
 #define SYMBOL_BYTES 512
 
-static struct module *find_module(struct source_lookup *symbols, const struct frame *frame,
+static struct module *find_module(struct source_lookup *lookup, const struct frame *frame,
                                   uint64_t ran_us)
 {
 	size_t path = strlen(frame->module);
@@ -29,7 +29,7 @@ static struct module *find_module(struct source_lookup *symbols, const struct fr
 
 	memcpy(key, frame->module, path);
 	memcpy(key + path + 1, frame->build_id, whole - path - 1);
-	HASH_FIND(hh, symbols->modules, key, whole, module);
+	HASH_FIND(hh, lookup->modules, key, whole, module);
 	if (module != NULL) {
 		free(key);
 		/* The file must be older than each of its uses. */
@@ -40,15 +40,15 @@ static struct module *find_module(struct source_lookup *symbols, const struct fr
 	module->path = key;
 	module->build_id = key + path + 1;
 	module->ran_us = ran_us;
-	HASH_ADD_KEYPTR(hh, symbols->modules, key, whole, module);
+	HASH_ADD_KEYPTR(hh, lookup->modules, key, whole, module);
 	xalloc_added(module->hh.tbl);
 	return module;
 }
 
-struct spot *source_lookup_want(struct source_lookup *symbols, const struct frame *frame,
+struct spot *source_lookup_want(struct source_lookup *lookup, const struct frame *frame,
                                 uint64_t ran_us)
 {
-	struct module *module = find_module(symbols, frame, ran_us);
+	struct module *module = find_module(lookup, frame, ran_us);
 	struct spot *spot;
 
 	HASH_FIND(hh, module->spots, &frame->offset, sizeof(frame->offset), spot);
@@ -85,18 +85,18 @@ static enum module_state judge(const struct module *module)
 	return is_older(module->path, module->ran_us) ? MODULE_THE_SAME : MODULE_CHANGED;
 }
 
-static enum addr2line_outcome ask(struct module *module, int timeout_ms)
+static enum source_lines_outcome ask(struct module *module, int timeout_ms)
 {
 	size_t count = HASH_COUNT(module->spots);
 	uint64_t *offsets = xalloc_new(count, sizeof(*offsets));
 	struct sources *found = xalloc_new(count, sizeof(*found));
-	enum addr2line_outcome outcome;
+	enum source_lines_outcome outcome;
 	size_t i = 0;
 
 	for (struct spot *spot = module->spots; spot != NULL; spot = spot->hh.next) {
 		offsets[i++] = spot->offset;
 	}
-	outcome = addr2line_ask(module->path, offsets, count, found, timeout_ms);
+	outcome = source_lines_read(module->path, offsets, count, found, timeout_ms);
 	i = 0;
 	for (struct spot *spot = module->spots; spot != NULL; spot = spot->hh.next) {
 		spot->sources = found[i++];
@@ -106,18 +106,14 @@ static enum addr2line_outcome ask(struct module *module, int timeout_ms)
 	return outcome;
 }
 
-/*
- * Without a line, addr2line's function is only the nearest one before the spot, however
- * far away: the symbol tables know how long a function is.
- */
+/* Without debug information: the name of the function, from the symbol tables. */
 static void name_by_symbols(struct spot *spot)
 {
 	char name[SYMBOL_BYTES];
 
-	if (spot->sources.count > 0 && spot->sources.all[0].file != NULL) {
+	if (spot->sources.count > 0) {
 		return;
 	}
-	addr2line_free(&spot->sources);
 	symbol_nearest(spot->module->path, (uintptr_t)spot->offset, name, sizeof(name));
 	if (name[0] != '\0') {
 		spot->sources.all = xalloc_new(1, sizeof(*spot->sources.all));
@@ -134,36 +130,27 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* What `outcome` means for the modules to come; true if they are to be tried. */
-static bool go_on_after(enum addr2line_outcome outcome, const struct module *module)
+/* Warns of what went wrong; true if the modules to come are to be tried. */
+static bool go_on_after(enum source_lines_outcome outcome, const struct module *module)
 {
 	char *path;
 
-	switch (outcome) {
-	case ADDR2LINE_DONE:
+	if (outcome == SOURCE_LINES_DONE) {
 		return true;
-	case ADDR2LINE_ABSENT:
-		warnx("addr2line (of binutils) cannot be run: no files and lines");
-		return false;
-	case ADDR2LINE_LATE:
-	case ADDR2LINE_FAILED:
-		break;
 	}
 	path = terminal_text(module->path);
-	warnx("addr2line has %s %s: no files and lines of it",
-	      outcome == ADDR2LINE_LATE ? "taken too long for" : "failed on", path);
+	warnx("reading the debug information of %s has %s: no files and lines of it", path,
+	      outcome == SOURCE_LINES_LATE ? "taken too long" : "failed");
 	free(path);
-	return outcome == ADDR2LINE_FAILED;
+	return outcome == SOURCE_LINES_FAILED;
 }
 
-void source_lookup_resolve(struct source_lookup *symbols)
+void source_lookup_resolve(struct source_lookup *lookup)
 {
 	int64_t deadline_ms = now_ms() + TIMEOUT_MS;
 	bool go_on = true;
 
-	/* Its answers are to be in no language. */
-	setenv("LC_ALL", "C", 1);
-	for (struct module *m = symbols->modules; m != NULL; m = m->hh.next) {
+	for (struct module *m = lookup->modules; m != NULL; m = m->hh.next) {
 		m->state = judge(m);
 		if (m->state == MODULE_CHANGED) {
 			char *path = terminal_text(m->path);

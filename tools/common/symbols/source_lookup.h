@@ -2,10 +2,9 @@
 /*
  * From module and offset to function, file and line.
  *
- * First all spots are asked for, then all are looked up, one addr2line(1) a module. A
- * module is looked into only if it is the one that ran: the file's build id is the log's,
- * or, where the log has none, the file is older than the log. What a rebuilt one says
- * would be wrong.
+ * First all spots are asked for, then all are looked up, module by module. A module is read
+ * only if it is the one that ran: its build id is the log's, or, where the log has none, the
+ * file is older than the log. The lines of another build would be wrong.
  */
 #ifndef PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
 #define PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
@@ -14,8 +13,8 @@
 #include <stdint.h>
 
 #include "base/text/hash.h"
-#include "common/symbols/addr2line.h"
 #include "common/symbols/call_frames.h"
+#include "common/symbols/source_lines.h"
 
 enum module_state {
 	MODULE_THE_SAME,
@@ -29,14 +28,14 @@ struct module {
 	uint64_t ran_us;      /* it was in use then, wall clock */
 	enum module_state state;
 	struct spot *spots;
-	UT_hash_handle hh; /* symbols.c's */
+	UT_hash_handle hh; /* source_lookup.c's */
 };
 
 struct spot {
 	uint64_t offset;
 	const struct module *module;
 	struct sources sources; /* after source_lookup_resolve; none = nothing known */
-	UT_hash_handle hh;      /* symbols.c's */
+	UT_hash_handle hh;      /* source_lookup.c's */
 };
 
 /* Begins zeroed. Nothing is ever given back: it lives as long as the tool. */
@@ -45,10 +44,10 @@ struct source_lookup {
 };
 
 /* The spot of a frame that ran at `ran_us`, to be looked up. */
-struct spot *source_lookup_want(struct source_lookup *symbols, const struct frame *frame,
+struct spot *source_lookup_want(struct source_lookup *lookup, const struct frame *frame,
                                 uint64_t ran_us);
 
-/* Looks all of them up; once. Warns of modules that are not what ran, and of no addr2line. */
-void source_lookup_resolve(struct source_lookup *symbols);
+/* Looks all of them up; once. Warns of modules that are not what ran, or cannot be read. */
+void source_lookup_resolve(struct source_lookup *lookup);
 
 #endif
