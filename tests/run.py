@@ -39,8 +39,11 @@ def interrupt(_signum, _frame):
 
 
 def main():
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    # Also where a shell that runs us in the background has them ignored: what is tested is not to
+    # find it so.
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, interrupt)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     tally = Tally()
     status = int(pytest.main(sys.argv[1:], plugins=[tally]))
     failed = len(tally.failed)

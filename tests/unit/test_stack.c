@@ -189,9 +189,10 @@ static void finds_exported_symbols(void **state)
 
 static void notices_an_unloaded_module(void **state)
 {
-	static const char module[] = "libthread_db.so.1"; /* of libc's, and used by nobody */
+	static const char module[] = "libBrokenLocale.so.1"; /* of libc's, and used by nobody */
+	static const char function[] = "__ctype_get_mb_cur_max";
 	void *handle = dlopen(module, RTLD_LAZY);
-	const char *address = handle != NULL ? dlsym(handle, "td_init") : NULL;
+	const char *address = handle != NULL ? dlsym(handle, function) : NULL;
 	const struct stack *stack;
 	uint32_t loaded;
 	uint32_t unloaded;
@@ -203,17 +204,17 @@ static void notices_an_unloaded_module(void **state)
 	loaded = stack_capture(address + 1, 0);
 	stack = stack_get(loaded);
 	assert_non_null(strstr(stack->frames[0].module->path, module));
-	assert_string_equal(stack->frames[0].symbol, "td_init");
+	assert_string_equal(stack->frames[0].symbol, function);
 	assert_int_equal(dlclose(handle), 0);
 	unloaded = stack_capture(address + 1, 0);
 	assert_int_not_equal(unloaded, loaded);
 	assert_null(stack_get(unloaded)->frames[0].module);
 	/* What was kept still means what it meant. */
 	assert_non_null(strstr(stack->frames[0].module->path, module));
-	assert_string_equal(stack->frames[0].symbol, "td_init");
+	assert_string_equal(stack->frames[0].symbol, function);
 
 	handle = dlopen(module, RTLD_LAZY);
-	address = dlsym(handle, "td_init");
+	address = dlsym(handle, function);
 	assert_int_equal(stack_capture(address + 1, 0), loaded);
 	dlclose(handle);
 }
