@@ -134,6 +134,8 @@ need_clients() {
 	need php-cli test -x /usr/bin/php
 	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
 	need libfcgi-bin has_program cgi-fcgi
+	# The module alone: without the package apache2 there is no service.
+	need libapache2-mod-perl2 test -e /usr/lib/apache2/modules/mod_perl.so
 	need libapparmor1 has_library libapparmor.so.1
 	need gunicorn test -x /usr/bin/gunicorn
 	need python3-setproctitle has_module setproctitle
@@ -206,6 +208,23 @@ fetch_fpm() {
 	rm -f "$into"/php*-fpm_*.deb
 }
 
+# The package pdns-server would start a service, so it is only unpacked, with the libraries that
+# are missing. Without it the test that wants it says so.
+fetch_pdns() {
+	local into=${BUILD:-build}/tests/pdns schema=usr/share/pdns-backend-pgsql
+	if [ -e "/$schema" ] || [ -e "$into/$schema" ] || ! has_program apt-get; then
+		return 0
+	fi
+	mkdir -p "$into/partial"
+	(
+		cd "$into"
+		apt-get install --download-only -y -qq --no-install-recommends -o Debug::NoLocking=1 \
+			-o "Dir::Cache::archives=$PWD" pdns-backend-pgsql &&
+			find . -name '*.deb' -exec dpkg-deb --extract {} . \;
+	) >"$into/log" 2>&1 || rm -rf "$into/usr"
+	rm -f "$into"/*.deb
+}
+
 install_packages() { # install_packages PREFIX-COMMAND...
 	echo "setup: installing$missing"
 	"$@" apt-get update -qq
@@ -255,6 +274,7 @@ main() {
 	fi
 	if [ "$level" = check ] || [ "$level" = clients ]; then
 		fetch_fpm
+		fetch_pdns
 	fi
 }
 

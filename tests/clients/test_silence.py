@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """Programs that keep their connection for life end with nothing of ours on stderr."""
+import glob
 import os
 import pty
 import pwd
@@ -12,12 +13,14 @@ import time
 
 import pytest
 
+from conftest import BUILD
 from running import process_state, read_log, run_to_end
 from server import REPLICATION_HBA, free_port, wait_until
 
 PGCLI = "/usr/bin/pgcli"
-PDNS = "/usr/sbin/pdns_server"
-SCHEMA = "/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql"
+# Where setup.sh unpacks PowerDNS, if the machine has none.
+PDNS = "" if os.path.exists("/usr/share/pdns-backend-pgsql") else os.path.join(BUILD, "tests/pdns")
+SCHEMA = PDNS + "/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql"
 ZONE = """
 INSERT INTO domains (name, type) VALUES ('example.com', 'NATIVE');
 INSERT INTO records (domain_id, name, type, content, ttl) VALUES
@@ -103,16 +106,19 @@ def ask(port):
     return answers
 
 
-@pytest.mark.skipif(not os.path.exists(PDNS), reason="no PowerDNS here, whose package starts one")
+@pytest.mark.skipif(not os.path.exists(SCHEMA), reason="no PowerDNS; see build/tests/pdns/log")
 def test_powerdns(run, new_server, tmp_path):
     """A connection for each of its threads."""
     own = new_server()
     with open(SCHEMA, encoding="ascii") as f:
         own.sql(f.read() + ZONE, database="app", user="app")
     port = free_port()
-    env = run._environ(True, {}, own)
+    [libraries] = glob.glob(PDNS + "/usr/lib/*/pdns")
+    env = run._environ(True, {"LD_LIBRARY_PATH": os.path.dirname(libraries)} if PDNS else {}, own)
     folders = ["--config-dir=%s" % tmp_path, "--socket-dir=%s" % tmp_path]
-    argv = [PDNS, *folders, "--daemon=no", "--guardian=no", "--disable-syslog", "--launch=gpgsql",
+    quit_it = [PDNS + "/usr/bin/pdns_control", *folders, "quit"]
+    argv = [PDNS + "/usr/sbin/pdns_server", *folders, "--module-dir=" + libraries,
+            "--daemon=no", "--guardian=no", "--disable-syslog", "--launch=gpgsql",
             "--gpgsql-host=" + env["PGHOST"], "--gpgsql-port=" + env["PGPORT"],
             "--gpgsql-user=app", "--gpgsql-dbname=app", "--local-address=127.0.0.1",
             "--local-port=%d" % port, "--zone-cache-refresh-interval=0", "--cache-ttl=0",
@@ -122,7 +128,7 @@ def test_powerdns(run, new_server, tmp_path):
         try:
             assert ask(port) == 30
             assert wait_until(lambda: process_state(process.pid) == "S")
-            status, out, _ = run_to_end(["/usr/bin/pdns_control", *folders, "quit"], env, DEADLINE)
+            status, out, _ = run_to_end(quit_it, env, DEADLINE)
             assert status == 0, out
             said, _ = process.communicate(timeout=DEADLINE)
         finally:
@@ -155,8 +161,6 @@ PerlRequire {folder}/startup.pl
 """
 
 
-@pytest.mark.skipif(not os.path.exists(MODULES + "/mod_perl.so"),
-                    reason="no mod_perl here, whose package starts an Apache")
 def test_mod_perl(run, server, tmp_path):
     """Apache makes its Perl anew at the start and at a restart, and that a connection of its own,
     which the end of the one before has finished."""
