@@ -54,7 +54,7 @@ LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
 COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
-.PHONY: all demo bench check check-matrix lint format asan tsan valgrind clean setup install uninstall
+.PHONY: all demo bench check check-matrix check-debian lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start

@@ -6,6 +6,8 @@
 #                         T=PATHS by file or folder (T=tests/unit)
 #   make check-matrix     the integration tests against other servers and libpqs, and the
 #                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
+#   make check-debian     `make check`, whole, in a Debian 13 root (tests/debian.sh); K and T
+#                         as there
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
@@ -142,14 +144,20 @@ check-matrix:
 	@$(REMAKE) -s WERROR=1 all programs
 	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/matrix.py $(CELLS)
 
+check-debian:
+	@PQPOOL_BUILD='$(BUILD)' tests/debian.sh --whole K='$(K)' T='$(T)'
+
 lint:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all
 	@$(RUNNER) $(if $(K),-k '$(K)') tests/lint
 
+format: CLANG_FORMAT = $(or $(shell command -v clang-format-14),clang-format)
 format:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	clang-format -i $(wildcard shim/*/*.[ch] shim/*/*/*.[ch] tools/*.[ch] tools/*/*.[ch] tools/*/*/*.[ch] tests/*/*.[ch] \
+	@$(CLANG_FORMAT) --version | grep -q 'version 14\.' || \
+		{ echo 'make format needs clang-format 14: others format a little differently'; exit 1; }
+	$(CLANG_FORMAT) -i $(wildcard shim/*/*.[ch] shim/*/*/*.[ch] tools/*.[ch] tools/*/*.[ch] tools/*/*/*.[ch] tests/*/*.[ch] \
 		tests/clients/programs/*.c tests/clients/programs/*.cpp)
 
 demo:
