@@ -76,7 +76,8 @@ $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 
 # One line with Debian's packages that are missing, in place of the compiler's errors.
 $(BUILD)/headers: NEEDED := 'libpq-fe.h libpq-dev for libpq' 'uthash.h uthash-dev for hash tables'
-$(BUILD)/headers.tool: NEEDED := 'elfutils/libdwfl.h libdw-dev for source lines of leaks'
+$(BUILD)/headers.tool: NEEDED := 'elfutils/libdwfl.h libdw-dev for source lines of leaks' \
+	'gelf.h libelf-dev for pqpool doctor'
 $(BUILD)/headers $(BUILD)/headers.tool: Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' $(NEEDED) | { missing=; while read -r header package purpose; do \

@@ -72,6 +72,7 @@ need_demo() {
 	need libpq-dev has_libpq
 	need uthash-dev has_header uthash.h
 	need libdw-dev has_header elfutils/libdwfl.h
+	need libelf-dev has_header gelf.h
 	need postgresql has_server
 	need python3 test -x "$python"
 }

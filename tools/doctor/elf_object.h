@@ -1,33 +1,21 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A program or shared library as its ELF file tells about itself.
- *
- * Nothing in the file is believed: every offset and count is checked against its size.
+ * A program or shared library as its ELF file describes itself, read by libelf.
  */
 #ifndef PQPOOL_TOOLS_DOCTOR_ELF_OBJECT_H
 #define PQPOOL_TOOLS_DOCTOR_ELF_OBJECT_H
 
-#include <elf.h>
-#include <link.h>
+#include <gelf.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct elf_object {
 	char *path;
-	const unsigned char *bytes; /* the file, mapped */
-	size_t size;
-
-	/* Strings lie in the mapping; NULL = none. */
+	Elf *elf;
+	/* These are the file's; NULL = none. */
 	const char *soname;
 	const char *rpath;
 	const char *runpath;
-
-	/* object.c's */
-	const ElfW(Dyn) * dynamic;
-	size_t dynamic_count;
-	const char *strings;
-	size_t strings_size;
 };
 
 /*
