@@ -37,7 +37,7 @@
 #define QUIET_WAIT_NS NS_PER_MS
 
 /* The message of a connection that the program has finished. */
-static const char finished_before[] = "pqpool: the connection was finished before\n";
+static const char finished_before[] = "pqpool: the connection was already finished\n";
 
 /* Lines in the log about the stale pointer to one lease. */
 #define MISUSES_TOLD 8

@@ -14,7 +14,7 @@ ONE = {"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}
 TWO = {"PQPOOL_SIZE": "2", "PQPOOL_MAX_OVERFLOW": "0"}
 PATIENT = {"PQPOOL_TIMEOUT": "30"}
 BRIEF = {"PQPOOL_TIMEOUT": "300ms"}
-NEVER = "a session would never become free: self-deadlock"
+NEVER = "no session can become free: self-deadlock"
 
 
 def failures(done):
@@ -38,7 +38,8 @@ def test_the_only_thread_is_refused_at_once(run, program):
     assert len(told) == 5 and min(seconds for seconds, _ in told) < 0.1, told
     assert max(seconds for seconds, _ in told) < 10, told
     for _, message in told:
-        assert NEVER in message and "limit of 2 (PQPOOL_SIZE 2 + PQPOOL_MAX_OVERFLOW 0)" in message
+        assert NEVER in message and "limit of 2 sessions is reached " \
+            "(PQPOOL_SIZE 2 + PQPOOL_MAX_OVERFLOW 0)" in message
         assert re.search(r"lease 1 for [^,]*, taken at deadlock\+0x\w+ \(open_orders\)", message)
         assert re.search(r"lease 2 for [^,]*, taken at deadlock\+0x\w+ \(open_invoices\)", message)
     assert "then OK" in done.stdout
@@ -186,7 +187,7 @@ def test_suspicion_is_the_verdict_at_last(fed):
     p = fed("bystander", {**ONE, "PQPOOL_TIMEOUT": "300ms"})
     assert wait_until(lambda: p.events("timeout"), 20)
     out = p.feed()
-    assert "within 3" in out and "verdict: self-deadlock, all were taken by threads that wait" in out
+    assert "within 3" in out and "likely cause: self-deadlock (1 of 1 session taken by" in out
     timeout, = p.events("timeout")
     assert timeout["verdict"] == "self_deadlock" and "proven" not in timeout
 
@@ -236,7 +237,7 @@ def test_verdict_leak(script):
         assert s.join(name)[1].isdigit()
     verdict, error = refusal(s)
     assert verdict == "leak"
-    assert "verdict: leak, 2 of them lie idle for long or since their thread ended" in error
+    assert "likely cause: leak (2 of 2 sessions idle for long, or taken by a thread that" in error
     assert [e["thread_state"] for e in s.events("holder")] == ["ended", "ended"]
     s.finish("a", "b")
 
@@ -248,7 +249,7 @@ def test_verdict_slow(script, server):
         s.do("send", name, LONG_WORK)
     verdict, error = refusal(s)
     assert verdict == "slow"
-    assert "verdict: slow, 2 of them are kept for longer than this wait" in error
+    assert "likely cause: slow work (2 of 2 sessions held longer than this wait)" in error
     for holder in s.events("holder"):
         assert holder["transaction"] == "active" and "thread_state" not in holder
         assert holder["statement"].startswith("SELECT pg_sleep(")
@@ -269,7 +270,7 @@ def test_verdict_too_small(run, program):
     done = run([program("deadlock"), "queue"], env={**ONE, "PQPOOL_TIMEOUT": "1500ms"})
     told = failures(done)
     assert told and len(done.events("timeout", verdict="too_small")) == len(told), done
-    assert "verdict: too small, 1 of them were given back and taken by others" in told[0][1]
+    assert "likely cause: pool too small (1 of 1 session returned and taken by others" in told[0][1]
 
 
 def test_verdict_where_nobody_waits(script):

@@ -40,7 +40,7 @@ def test_thirty_get_in_and_the_next_is_refused(script, server):
     assert seconds >= 0.5
     assert error.startswith("BAD ") and s.state("late")["status"] == "1"
     assert re.search(r"no session became free within (\d{3}\.\d ms|\d+\.\d+ s)", error), error
-    assert "limit of 30 (PQPOOL_SIZE 10 + PQPOOL_MAX_OVERFLOW 20)" in error
+    assert "limit of 30 sessions is reached (PQPOOL_SIZE 10 + PQPOOL_MAX_OVERFLOW 20)" in error
     assert len(pids(server)) == 30
     assert len(s.events("timeout")) == 1
     s.finish("late", *names)

@@ -96,7 +96,7 @@ def test_profile_limits_the_pool(script):
     names = ["c%d" % i for i in range(15)]
     for name in names:
         s.connect(name)
-    assert "limit of 15 (PQPOOL_SIZE 5 + PQPOOL_MAX_OVERFLOW 10)" in s.refused("x")
+    assert "limit of 15 sessions is reached (PQPOOL_SIZE 5 + PQPOOL_MAX_OVERFLOW 10)" in s.refused("x")
     s.finish("x", *names)
 
 

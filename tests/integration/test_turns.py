@@ -178,7 +178,7 @@ def test_it_is_named(stepwise, new_server):
         assert s.ready("x") and s.step("x") == "READING"
         s.start("n")
         told = s.do("drive", "n")
-    assert "held longest: a connect in steps, not finished for " in told
+    assert "held longest: an asynchronous connect, not finished for " in told
     holder, = s.events("holder")
     assert holder["state"] == "connecting" and holder["stack"] != "0"
     s.drive("x")

@@ -16,8 +16,9 @@
 
 static void put_limit(struct strbuf *t, const struct pool_limits *limits)
 {
-	strbuf_u64(t, limits->total);
-	strbuf_str(t, " (PQPOOL_SIZE ");
+	strbuf_str(t, "the limit of ");
+	strbuf_count(t, limits->total, "session");
+	strbuf_str(t, " is reached (PQPOOL_SIZE ");
 	strbuf_u64(t, limits->size);
 	strbuf_str(t, " + PQPOOL_MAX_OVERFLOW ");
 	strbuf_u64(t, limits->total - limits->size);
@@ -34,7 +35,7 @@ static void put_holders(struct strbuf *t, const struct exhaustion_report *p)
 			strbuf_str(t, "lease ");
 			strbuf_u64(t, lease->id);
 		} else {
-			strbuf_str(t, "a connect in steps, not finished");
+			strbuf_str(t, "an asynchronous connect, not finished");
 		}
 		strbuf_str(t, " for ");
 		strbuf_span(t, p->known.now_ns - lease->began_ns);
@@ -45,51 +46,50 @@ static void put_holders(struct strbuf *t, const struct exhaustion_report *p)
 	}
 }
 
-/* Nothing was waited for: all threads of the program wait, or its only one would. */
+/* There was no wait: every thread of the program waits, or its only one would. */
 static void put_doom(struct strbuf *t, const struct exhaustion_report *p)
 {
-	strbuf_str(t, "a session would never become free: self-deadlock, all of the limit of ");
+	strbuf_str(t, "no session can become free: self-deadlock; ");
 	put_limit(t, &p->lender->pool.limits);
-	strbuf_str(
-		t,
-		" are in use while every thread of the program that uses libpq waits for one");
+	strbuf_str(t, ", and every thread of the program that uses libpq waits for one");
 }
 
-static void put_verdict(struct strbuf *t, const struct exhaustion_report *p)
+static void put_cause(struct strbuf *t, const struct exhaustion_report *p)
 {
-	strbuf_str(t, "; verdict: ");
-	switch (p->verdict) {
-	case CAUSE_SELF_DEADLOCK:
-		strbuf_str(
-			t,
-			"self-deadlock, all were taken by threads that wait here themselves");
-		break;
-	case CAUSE_LEAK:
-		strbuf_str(t, "leak, ");
-		strbuf_u64(t, p->known.forgotten);
-		strbuf_str(t, " of them lie idle for long or since their thread ended");
-		break;
-	case CAUSE_TOO_SMALL:
-		strbuf_str(t, "too small, ");
-		strbuf_u64(t, p->known.young);
-		strbuf_str(t, " of them were given back and taken by others meanwhile");
-		break;
-	case CAUSE_SLOW:
-		strbuf_str(t, "slow, ");
-		strbuf_u64(t, p->known.in_use - p->known.young);
-		strbuf_str(t, " of them are kept for longer than this wait");
-		break;
-	}
+	static const struct {
+		char name[16];
+		char finding[64]; /* after the number of sessions for which it is true */
+	} causes[] = {
+		[CAUSE_SELF_DEADLOCK] = {"self-deadlock",
+	                                 " taken by threads that wait for one themselves)"},
+		[CAUSE_LEAK] = {"leak", " idle for long, or taken by a thread that has ended)"},
+		[CAUSE_TOO_SMALL] = {"pool too small",
+	                             " returned and taken by others during this wait)"},
+		[CAUSE_SLOW] = {"slow work", " held longer than this wait)"},
+	};
+	const uint64_t found[] = {
+		[CAUSE_SELF_DEADLOCK] = p->known.in_use,
+		[CAUSE_LEAK] = p->known.forgotten,
+		[CAUSE_TOO_SMALL] = p->known.young,
+		[CAUSE_SLOW] = p->known.in_use - p->known.young,
+	};
+
+	strbuf_str(t, "; likely cause: ");
+	strbuf_str(t, causes[p->verdict].name);
+	strbuf_str(t, " (");
+	strbuf_u64(t, found[p->verdict]);
+	strbuf_str(t, " of ");
+	strbuf_count(t, p->known.in_use, "session");
+	strbuf_str(t, causes[p->verdict].finding);
 }
 
 static void put_timeout(struct strbuf *t, const struct exhaustion_report *p)
 {
 	strbuf_str(t, "no session became free within ");
 	strbuf_span(t, p->known.waited_ns);
-	strbuf_str(t, ", all of the limit of ");
+	strbuf_str(t, "; ");
 	put_limit(t, &p->lender->pool.limits);
-	strbuf_str(t, " are in use");
-	put_verdict(t, p);
+	put_cause(t, p);
 }
 
 char *refusal_message(const struct exhaustion_report *p)

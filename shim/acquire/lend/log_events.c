@@ -144,11 +144,10 @@ void log_event_check_failed(const struct session *session, enum drop_reason why)
 
 static const char *const explanations[DROP_REASONS] = {
 	[DROP_CUSTOM_SETTING] =
-		"a customised setting is named in its statements, which no reset "
-		"makes NULL again",
-	[DROP_CONNECT_NOTICE] = "the server says something at each connect, which would not be "
-				"heard where a session is lent again",
-	[DROP_LOGIN_TRIGGER] = "the database has event triggers that run at each login",
+		"a statement names a customised setting, which no reset makes NULL again",
+	[DROP_CONNECT_NOTICE] = "the server sends a notice at each connect, which a pooled "
+				"connect would not repeat",
+	[DROP_LOGIN_TRIGGER] = "the database has login event triggers",
 };
 
 bool log_event_can_explain(enum drop_reason why)
@@ -258,9 +257,9 @@ void log_event_turn_lost(struct lender *lender, pid_t tid, uint64_t begun_ns, ui
 	put_counts(&r, lender, pool_count(&lender->pool));
 	record_i64(&r, "thread", tid);
 	record_us(&r, "begun_us", now_ns - begun_ns);
-	record_str(
-		&r, "msg",
-		"a connect in steps was not gone on with: its turn went to the next in line");
+	record_str(&r, "msg",
+	           "an asynchronous connect was not polled in time; its turn went to the next "
+	           "in line");
 	record_stack(&r, "stack", stack);
 	record_end(&r);
 }
@@ -275,8 +274,7 @@ void log_event_suspected_deadlock(const struct lender *lender, struct pool_count
 	}
 	put_counts(&r, lender, counts);
 	record_us(&r, "wait_us", waited_ns);
-	record_str(&r, "msg",
-	           "all sessions were taken by threads that wait for one themselves");
+	record_str(&r, "msg", "all sessions are held by threads that wait for one themselves");
 	record_end(&r);
 }
 
@@ -304,7 +302,7 @@ void log_event_long_hold_ended(const struct lease *ended, uint64_t now_ns)
 	}
 	put_lease(&r, ended);
 	record_us(&r, "hold_us", held_ns(ended, now_ns));
-	record_str(&r, "msg", "returned after all");
+	record_str(&r, "msg", "the lease has ended");
 	record_end(&r);
 }
 
@@ -332,7 +330,7 @@ void log_event_misuse(const struct lease *last, const char *function, uint32_t s
 	}
 	strbuf_init(&msg, buf, sizeof(buf));
 	strbuf_str(&msg, function);
-	strbuf_str(&msg, " on a connection that was finished before");
+	strbuf_str(&msg, " on a finished connection");
 	put_lease(&r, last);
 	record_str(&r, "msg", buf);
 	record_stack(&r, "stack", stack);
