@@ -25,6 +25,7 @@
 #include "base/thread/pid.h"
 #include "session/cancel/cancel_scope.h"
 #include "session/check_return.h"
+#include "session/own_query.h"
 #include "session/reset.h"
 #include "sql/effects.h"
 #include "trace/log/record.h"
@@ -147,7 +148,7 @@ static enum drop_reason await_reset(struct session *session, const struct lease 
 	    pool_count(&session->lender->pool).waiting > 0) {
 		return DROP_NONE;
 	}
-	return reset_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
+	return own_query_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
 }
 
 static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
@@ -162,7 +163,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		lending_invalidate_all();
 	}
 	alterations = lending_alterations();
-	why = check_returned(session, ended);
+	why = check_returned(session, ended, &lending_settings.care);
 	if (why == DROP_NONE && lending_is_closing()) {
 		why = DROP_EXIT;
 	}
@@ -298,24 +299,11 @@ bool acquire_misuse(const PGconn *conn, const char *function, const void *caller
 
 void acquire_heed(PGconn *conn, unsigned effects)
 {
-	static const struct {
-		enum statement_effect effect;
-		enum drop_reason why;
-	} left[] = {
-		{STATEMENT_CUSTOM, DROP_CUSTOM_SETTING},
-		{STATEMENT_LOADS, DROP_LOADED},
-		{STATEMENT_MAKES_SLOT, DROP_REPLICATION_SLOT},
-		{STATEMENT_SEEDS, DROP_SEEDED},
-		{STATEMENT_ORIGIN, DROP_REPLICATION_ORIGIN},
-		{STATEMENT_EXTENDS, DROP_EXTENSION_STATE},
-	};
+	enum drop_reason why = check_effects(effects, &lending_settings.care);
 	struct lease *lease;
 
-	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
-		if ((effects & left[i].effect) != 0 &&
-		    (left[i].effect != STATEMENT_CUSTOM || lending_resets_settings())) {
-			acquire_taint(conn, left[i].why);
-		}
+	if (why != DROP_NONE) {
+		acquire_taint(conn, why);
 	}
 	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
 		session_of_lease(lease)->altered = true;

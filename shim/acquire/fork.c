@@ -13,6 +13,7 @@
 #include "base/scratch.h"
 #include "pool/deadlock.h"
 #include "pool/thread_cache.h"
+#include "session/own_query.h"
 
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
@@ -62,7 +63,7 @@ void acquire_leave(void)
 	/* What has lost its answer must not be lent any more. */
 	lending_set_closing(true);
 	for (size_t i = 0; i < count; i++) {
-		session_swallow_answer(session_of_lease(idle[i]), deadline_ns);
+		own_query_swallow(session_of_lease(idle[i]), deadline_ns);
 	}
 	scratch_give(idle);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What a program may have done to a connection that it gives back. */
+/* May a session that the program gives back be kept, and why not. */
 #include "session/check_return.h"
 
 #include <fcntl.h>
@@ -8,8 +8,26 @@
 #include "session/cancel/cancel_scope.h"
 #include "session/query_call.h"
 #include "session/socket/epoll_registrations.h"
+#include "sql/effects.h"
 
-/* The program may have changed how the descriptor behaves; libpq sets both flags. */
+enum drop_reason check_effects(unsigned effects, const struct session_care *care)
+{
+	return (effects & STATEMENT_EXTENDS) != 0      ? DROP_EXTENSION_STATE
+	       : (effects & STATEMENT_ORIGIN) != 0     ? DROP_REPLICATION_ORIGIN
+	       : (effects & STATEMENT_SEEDS) != 0      ? DROP_SEEDED
+	       : (effects & STATEMENT_MAKES_SLOT) != 0 ? DROP_REPLICATION_SLOT
+	       : (effects & STATEMENT_LOADS) != 0      ? DROP_LOADED
+	       : (effects & STATEMENT_CUSTOM) != 0 && reset_is_whole(care) ? DROP_CUSTOM_SETTING
+	                                                                   : DROP_NONE;
+}
+
+/* Left in the middle, or under way in another thread, or in a signal handler. */
+static bool is_in_use(const struct session *session)
+{
+	return query_call_is_inside(session) || session->unseen != query_call_unseen();
+}
+
+/* libpq sets these flags; an idle session may be inherited by exec, and raise signals. */
 static bool flags_are_libpqs(int fd)
 {
 	int status = fcntl(fd, F_GETFL);
@@ -19,56 +37,62 @@ static bool flags_are_libpqs(int fd)
 	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
-static bool socket_is_as_before(struct session *session)
+/*
+ * The same backend behind the same socket, with its options. That the socket is the same costs
+ * a system call, and is asked only where something is done to it now, be it sent or set; else
+ * the check before the next lease asks.
+ */
+static bool has_its_socket(struct session *session, bool sends)
 {
-	int fd = session->libpq->PQsocket(session->conn);
+	const struct libpq *pq = session->libpq;
+	int fd = pq->PQsocket(session->conn);
 	bool shown = session->socket_shown;
 
 	session->socket_shown = false;
-	return !shown ||
-	       (session_is_ours(session) && session->options_ino == session->socket_ino &&
-	        socket_options_put_back(session->options, fd));
+	return pq->PQbackendPID(session->conn) == session->backend_pid &&
+	       flags_are_libpqs(fd) &&
+	       (!(sends || shown || epoll_noted(fd)) || session_is_ours(session)) &&
+	       (!shown || (session->options_ino == session->socket_ino &&
+	                   socket_options_put_back(session->options, fd)));
 }
 
-enum drop_reason check_returned(struct session *session, const struct lease *ended)
+enum drop_reason check_returned(struct session *session, const struct lease *ended,
+                                const struct session_care *care)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
+	PGTransactionStatusType transaction = pq->PQtransactionStatus(conn);
+	bool in_transaction = transaction != PQTRANS_IDLE;
 
 	lock_assert_none();
 	if (!cancel_scope_close(&session->cancels)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
+	/* Found while it was opened, or while the program used it: see check_effects() and
+	 * acquire_taint(). */
 	if (session->taint != DROP_NONE) {
 		return session->taint;
 	}
-	/* Left in the middle, or under way in another thread: its state is not known. */
-	if (query_call_is_inside(session) || session->unseen != query_call_unseen()) {
+	if (is_in_use(session)) {
 		return DROP_BUSY;
 	}
 	if (ended->crossed_fork) {
 		return DROP_FORKED;
 	}
-	if (pq->PQstatus(conn) != CONNECTION_OK) {
+	if (pq->PQstatus(conn) != CONNECTION_OK || transaction == PQTRANS_UNKNOWN) {
 		return DROP_BROKEN;
 	}
-	/* Registrations are ended by its number, which must not be another's. */
-	if (pq->PQbackendPID(conn) != session->backend_pid ||
-	    !flags_are_libpqs(pq->PQsocket(conn)) ||
-	    (epoll_noted(pq->PQsocket(conn)) && !session_is_ours(session)) ||
-	    !socket_is_as_before(session)) {
+	if (!has_its_socket(session, reset_sends(session, care, in_transaction))) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {
 		return DROP_PIPELINE;
 	}
-	switch (pq->PQtransactionStatus(conn)) {
-	case PQTRANS_ACTIVE:
+	if (transaction == PQTRANS_ACTIVE) {
 		return DROP_BUSY;
-	case PQTRANS_UNKNOWN:
-		return DROP_BROKEN;
-	default:
-		break;
+	}
+	if (in_transaction && !reset_can_roll_back(session, care)) {
+		return DROP_OPEN_TRANSACTION;
 	}
 	/* A blocking connection leaves nothing unsent, and asking it could block. */
 	if (pq->PQisnonblocking(conn) && pq->PQflush(conn) != 0) {

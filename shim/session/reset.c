@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Making a returned session new, and proving that it lives.
+ * Resetting a returned session, and checking it before it is lent.
  *
  * Tried and dropped: pinging with PQconsumeInput alone (it succeeds on a session that the
  * server has ended), and waiting for the answer at release (a wake-up of the client that
@@ -9,7 +9,6 @@
 #include "session/reset.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -17,6 +16,7 @@
 #include "base/cold.h"
 #include "base/config/program.h"
 #include "base/lock.h"
+#include "session/own_query.h"
 #include "session/socket/socket_options.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
@@ -24,6 +24,8 @@
 
 static const char reset_statement[] = "DISCARD ALL";
 static const char rollback_statement[] = "ROLLBACK";
+
+/* ---- in our care, and out of it ---- */
 
 static void quiet_receiver(void *arg, const PGresult *result)
 {
@@ -38,7 +40,7 @@ static void quiet_receiver(void *arg, const PGresult *result)
 	}
 }
 
-static void take_into_care(struct session *session)
+void reset_park(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
@@ -74,11 +76,6 @@ static bool learn_escaping(struct session *session)
 	return !session->libpq->can_pipeline;
 }
 
-void reset_park(struct session *session)
-{
-	take_into_care(session);
-}
-
 void reset_hand_out(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
@@ -88,47 +85,27 @@ void reset_hand_out(struct session *session)
 	}
 }
 
-static bool send_statement(struct session *session, const char *statement)
-{
-	if (session->libpq->PQsendQuery(session->conn, statement) != 1) {
-		return false;
-	}
-	session->flight = FLIGHT_STATEMENT;
-	return true;
-}
-
-static bool send_in_pipeline(struct session *session, const char *statement)
-{
-	const struct libpq *pq = session->libpq;
-
-	return pq->PQsendQueryParams(session->conn, statement, 0, NULL, NULL, NULL, NULL, 0) ==
-	               1 &&
-	       pq->PQpipelineSync(session->conn) == 1;
-}
-
-static bool send_rollback_and_reset(struct session *session)
-{
-	if (session->libpq->PQenterPipelineMode(session->conn) != 1) {
-		return false;
-	}
-	session->flight = FLIGHT_PIPELINE;
-	session->check.syncs_due = 2;
-	return send_in_pipeline(session, rollback_statement) &&
-	       send_in_pipeline(session, reset_statement);
-}
-
-static bool resets_wholly(const struct session_care *care)
-{
-	return care->reset == RESET_DISCARD || care->reset == RESET_AUTO;
-}
+/* ---- the reset ---- */
 
 static bool has_left(const struct session *session, const struct session_care *care)
 {
 	return care->reset == RESET_AUTO ? session->leaves : session->sent;
 }
 
-/* What the next lease will find has been sent by others. */
-static void begin_anew(struct session *session)
+bool reset_sends(const struct session *session, const struct session_care *care,
+                 bool in_transaction)
+{
+	return in_transaction || (reset_is_whole(care) && has_left(session, care));
+}
+
+bool reset_can_roll_back(const struct session *session, const struct session_care *care)
+{
+	return care->reset != RESET_OFF &&
+	       (!reset_is_whole(care) || session->libpq->can_pipeline);
+}
+
+/* The next lease finds what others have sent. */
+static void forget_sent(struct session *session)
 {
 	session->sent = false;
 	session->leaves = false;
@@ -139,170 +116,33 @@ static void begin_anew(struct session *session)
 
 enum drop_reason reset_send(struct session *session, const struct session_care *care)
 {
-	const struct libpq *pq = session->libpq;
-	bool in_transaction = pq->PQtransactionStatus(session->conn) != PQTRANS_IDLE;
-	bool wholly = resets_wholly(care) && (in_transaction || has_left(session, care));
+	bool in_transaction =
+		session->libpq->PQtransactionStatus(session->conn) != PQTRANS_IDLE;
 	bool sent = true;
 
 	lock_assert_none();
-	if (in_transaction &&
-	    (care->reset == RESET_OFF || (resets_wholly(care) && !pq->can_pipeline))) {
-		return DROP_OPEN_TRANSACTION;
-	}
-	if ((wholly || in_transaction) && !session_is_ours(session)) {
-		return DROP_DESCRIPTOR;
-	}
 	session->check.failed = false;
-	take_into_care(session);
-	if (wholly) {
+	reset_park(session);
+	if (reset_is_whole(care) && (in_transaction || has_left(session, care))) {
 		/* What it leaves is cleared by the reset. */
 		if (!session->escaping.known) {
 			learn_escaping(session);
 		}
-		sent = in_transaction ? send_rollback_and_reset(session)
-		                      : send_statement(session, reset_statement);
+		sent = in_transaction ? own_query_send_both(session, rollback_statement,
+		                                            reset_statement)
+		                      : own_query_send(session, reset_statement);
 		session->unnamed = UNNAMED_NONE;
 		login_state_was_reset(&session->login);
 	} else if (in_transaction) {
-		sent = send_statement(session, rollback_statement);
+		sent = own_query_send(session, rollback_statement);
 	}
-	begin_anew(session);
+	forget_sent(session);
 	return sent ? DROP_NONE : DROP_BROKEN;
 }
 
-/* Until the socket is ready or the deadline came; false if that. */
-static bool wait_for_socket(struct session *session, bool unsent)
-{
-	struct pollfd p = {.fd = session->libpq->PQsocket(session->conn),
-	                   .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
-	uint64_t deadline_ns = session->check.deadline_ns;
+/* ---- the check ---- */
 
-	lock_assert_none();
-	for (;;) {
-		int ready = poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns));
-
-		if (ready > 0) {
-			return true;
-		}
-		if (ready == 0 || errno != EINTR) {
-			return false;
-		}
-	}
-}
-
-/* Takes one result in; true if it was the last of what is in flight. */
-static bool take_result(struct session *session, PGresult *result)
-{
-	const struct libpq *pq = session->libpq;
-	ExecStatusType status;
-
-	if (result == NULL) {
-		return session->flight != FLIGHT_PIPELINE ||
-		       pq->PQstatus(session->conn) != CONNECTION_OK;
-	}
-	status = pq->PQresultStatus(result);
-	if (session->check.asking) {
-		login_state_answer(&session->login, pq, result);
-	}
-	pq->PQclear(result);
-	if (status == PGRES_PIPELINE_SYNC) {
-		return --session->check.syncs_due == 0;
-	}
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK &&
-	    status != PGRES_EMPTY_QUERY) {
-		session->check.failed = true;
-	}
-	return false;
-}
-
-/* What came of the flight, all of which is in. */
-static enum drop_reason land(struct session *session)
-{
-	const struct libpq *pq = session->libpq;
-	bool piped = session->flight == FLIGHT_PIPELINE;
-
-	session->flight = FLIGHT_NONE;
-	if (pq->PQstatus(session->conn) != CONNECTION_OK) {
-		return DROP_PING_FAILED;
-	}
-	if (piped && pq->PQexitPipelineMode(session->conn) != 1) {
-		session->check.failed = true;
-	}
-	return session->check.failed ? DROP_RESET_FAILED : DROP_NONE;
-}
-
-/*
- * Takes in what has arrived of the flight, and not more: CHECK_PENDING if something is
- * still on its way, CHECK_FIT when all is in and good.
- */
-static enum check_step collect_some(struct session *session, enum drop_reason *why)
-{
-	const struct libpq *pq = session->libpq;
-	PGresult *result;
-	bool ended = false;
-
-	do {
-		if (pq->PQflush(session->conn) < 0) {
-			*why = DROP_PING_FAILED;
-			return CHECK_UNFIT;
-		}
-		if (pq->PQisBusy(session->conn)) {
-			return CHECK_PENDING;
-		}
-		result = pq->PQgetResult(session->conn);
-		/* Two ends in a row: somebody has read past us what is to come. */
-		if (result == NULL && ended) {
-			session->flight = FLIGHT_NONE;
-			*why = DROP_RESET_FAILED;
-			return CHECK_UNFIT;
-		}
-		ended = result == NULL;
-	} while (!take_result(session, result));
-	*why = land(session);
-	return *why == DROP_NONE ? CHECK_FIT : CHECK_UNFIT;
-}
-
-/* Until all of the flight is in, or the deadline. */
-static enum drop_reason collect(struct session *session)
-{
-	const struct libpq *pq = session->libpq;
-	enum drop_reason why = DROP_NONE;
-
-	while (collect_some(session, &why) == CHECK_PENDING) {
-		if (!wait_for_socket(session, reset_check_unsent(session)) ||
-		    pq->PQconsumeInput(session->conn) != 1) {
-			return DROP_PING_FAILED;
-		}
-	}
-	return why;
-}
-
-enum drop_reason reset_await(struct session *session, uint64_t deadline_ns)
-{
-	enum drop_reason why = DROP_NONE;
-
-	session->check.deadline_ns = deadline_ns;
-	/* What it reports would be how the process escapes, though nobody has connected. */
-	if (!escaping_holds(&session->opened, session->libpq, session->conn)) {
-		return DROP_NONE;
-	}
-	while (collect_some(session, &why) == CHECK_PENDING) {
-		if (!wait_for_socket(session, reset_check_unsent(session))) {
-			return DROP_NONE;
-		}
-		if (session->libpq->PQconsumeInput(session->conn) != 1) {
-			return DROP_PING_FAILED;
-		}
-	}
-	return why;
-}
-
-bool reset_check_unsent(struct session *session)
-{
-	return session->libpq->PQflush(session->conn) > 0;
-}
-
-/* Notifications of the lease before; and whatever else the server said meanwhile. */
+/* Drops the notifications of the lease before; judges what else the server said meanwhile. */
 static enum drop_reason drain(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
@@ -317,8 +157,7 @@ static enum drop_reason drain(struct session *session)
 	return session->notices > 0 ? DROP_RESET_FAILED : DROP_NONE;
 }
 
-/* Bytes have come, or an end or error. By a look at the queue, which costs less than poll(2).
- */
+/* Bytes, an end or an error have come. This costs less than poll(2). */
 static bool readable(const struct session *session)
 {
 	char byte;
@@ -339,19 +178,13 @@ static bool needs_ping(const struct session *session, const struct session_care 
 	case PRE_PING_ON:
 		return true;
 	case PRE_PING_AUTO:
-		/* Bytes nobody asked for, or a hang-up: let the ping find out. */
+		/* Unexpected bytes, or a hang-up: the ping finds out. */
 		return readable(session) ||
 		       (!session->local && now_ns - session->proven_ns > RECENT_PROOF_NS);
 	case PRE_PING_OFF:
 		break;
 	}
 	return false;
-}
-
-/* A ping that the server refuses proves nothing about this session. */
-static enum drop_reason reason_of(const struct session *session, enum drop_reason why)
-{
-	return session->check.pinging ? DROP_PING_FAILED : why;
 }
 
 /* The server has answered, which the question proves as well unless a ping asks for more. */
@@ -375,8 +208,8 @@ static const char *question_of(struct session *session, const struct session_car
 }
 
 /*
- * The flight is in: drains, and sends a ping, or what a login leaves to ask, where one is
- * needed. CHECK_PENDING: it is on its way.
+ * Nothing is in flight any more: decides, or sends a ping, or a question of login_state.h,
+ * where one is needed. CHECK_PENDING: it is in flight.
  */
 static enum check_step settle_step(struct session *session, const struct session_care *care,
                                    uint64_t now_ns, enum drop_reason *why)
@@ -390,7 +223,8 @@ static enum check_step settle_step(struct session *session, const struct session
 		*why = DROP_LOGIN_TRIGGER;
 	}
 	if (*why != DROP_NONE) {
-		*why = reason_of(session, *why);
+		/* A ping that the server refuses proves nothing about this session. */
+		*why = session->check.pinging ? DROP_PING_FAILED : *why;
 		return CHECK_UNFIT;
 	}
 	note_answer(session, care);
@@ -405,7 +239,7 @@ static enum check_step settle_step(struct session *session, const struct session
 	}
 	session->check.asking = question != NULL;
 	session->check.pinging = question == NULL;
-	if (!send_statement(session, question != NULL ? question : care->ping_query)) {
+	if (!own_query_send(session, question != NULL ? question : care->ping_query)) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
@@ -422,8 +256,8 @@ uint64_t reset_patience_ns(const struct session *session, const struct session_c
 }
 
 /*
- * What a check begins with. If nothing of the answer to a reset had arrived by now, what
- * arrives later was sent by a server alive since: it proves as much as a ping.
+ * If nothing of the answer to a reset has arrived by now, what arrives later was sent by a
+ * server alive since: it proves as much as a ping.
  */
 static void begin_check(struct session *session, const struct session_care *care,
                         uint64_t now_ns)
@@ -437,33 +271,34 @@ static void begin_check(struct session *session, const struct session_care *care
 	                        session->libpq->PQisBusy(session->conn) && !readable(session);
 }
 
-/* Has the server report both settings, by making them others and then what they were. */
+/* Has the server report both settings, by changing them and changing them back. */
 static bool report_again(struct session *session)
 {
 	const char *statements[2];
 
 	escaping_detour(&session->escaping, statements);
 	for (size_t i = 0; i < 2; i++) {
-		if (!send_statement(session, statements[i]) || collect(session) != DROP_NONE) {
+		if (!own_query_send(session, statements[i]) ||
+		    own_query_collect(session) != DROP_NONE) {
 			return false;
 		}
 	}
 	return drain(session) == DROP_NONE;
 }
 
-/* The session's own settings are known: learn_escaping has been here. */
+/* After learn_escaping. */
 static bool escapes_as_process(const struct session *session)
 {
 	return escaping_is_of_process(&session->escaping, session->libpq);
 }
 
 /*
- * Makes it so. No other thread may see the detour. And without DISCARD ALL the settings
- * may be what a lease before has made of them.
+ * Makes it so, while no other thread can see the detour. Without DISCARD ALL the settings may
+ * be what a lease before has made of them.
  */
 static COLD bool make_process_escape(struct session *session, const struct session_care *care)
 {
-	return program_is_single_threaded() && resets_wholly(care) && report_again(session) &&
+	return program_is_single_threaded() && reset_is_whole(care) && report_again(session) &&
 	       escaping_holds(&session->escaping, session->libpq, session->conn) &&
 	       escapes_as_process(session);
 }
@@ -493,52 +328,46 @@ static void passed(struct session *session)
 	reset_hand_out(session);
 }
 
+/*
+ * Goes on until the session is fit or unfit; or, unless it `waits`, until it would have to wait
+ * for the server.
+ */
+static enum check_step advance(struct session *session, const struct session_care *care,
+                               uint64_t now_ns, bool waits, enum drop_reason *why)
+{
+	enum check_step step;
+
+	*why = DROP_NONE;
+	do {
+		if (session->flight != FLIGHT_NONE && waits) {
+			*why = own_query_collect(session);
+		} else if (session->flight != FLIGHT_NONE && !own_query_take(session, why)) {
+			return CHECK_PENDING;
+		}
+		step = settle_step(session, care, now_ns, why);
+	} while (step == CHECK_PENDING);
+	if (step == CHECK_FIT && !escapes_as_process(session) &&
+	    !(waits && make_process_escape(session, care))) {
+		*why = DROP_ESCAPING;
+		return CHECK_UNFIT;
+	}
+	return step;
+}
+
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
                              uint64_t now_ns)
 {
-	enum drop_reason why = DROP_NONE;
-	enum check_step step;
+	enum drop_reason why;
 
 	lock_assert_none();
 	if (!session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
 	begin_check(session, care, now_ns);
-	do {
-		if (session->flight != FLIGHT_NONE) {
-			why = collect(session);
-		}
-		step = settle_step(session, care, now_ns, &why);
-	} while (step == CHECK_PENDING);
-	if (step == CHECK_FIT && !escapes_as_process(session) &&
-	    !make_process_escape(session, care)) {
-		return DROP_ESCAPING;
-	}
-	if (step == CHECK_FIT) {
+	if (advance(session, care, now_ns, true, &why) == CHECK_FIT) {
 		passed(session);
 	}
 	return why;
-}
-
-static enum check_step advance(struct session *session, const struct session_care *care,
-                               uint64_t now_ns, enum drop_reason *why)
-{
-	enum check_step step;
-
-	*why = DROP_NONE;
-	do {
-		if (session->flight != FLIGHT_NONE &&
-		    collect_some(session, why) == CHECK_PENDING) {
-			return CHECK_PENDING;
-		}
-		step = settle_step(session, care, now_ns, why);
-	} while (step == CHECK_PENDING);
-	if (step == CHECK_FIT && !escapes_as_process(session)) {
-		/* What it would take to make it so would have to be waited for. */
-		*why = DROP_ESCAPING;
-		return CHECK_UNFIT;
-	}
-	return step;
 }
 
 enum check_step reset_check_begin(struct session *session, const struct session_care *care,
@@ -557,7 +386,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 			(unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
 			&session->check.silence_before_ms);
 	give_mode_back(session);
-	return advance(session, care, now_ns, why);
+	return advance(session, care, now_ns, false, why);
 }
 
 enum check_step reset_check_more(struct session *session, const struct session_care *care,
@@ -572,28 +401,18 @@ enum check_step reset_check_more(struct session *session, const struct session_c
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
-	step = advance(session, care, now_ns, why);
+	step = advance(session, care, now_ns, false, why);
 	if (step == CHECK_FIT) {
 		passed(session);
 	}
 	if (step != CHECK_PENDING || now_ns < session->check.deadline_ns) {
 		return step;
 	}
-	/* The program may have come late, not the server's answer: the ping has its time. */
+	/* The program may have been late, not the server: a ping sent now has its own time. */
 	if ((!pinging && session->check.pinging) || (!asking && session->check.asking)) {
 		session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 		return CHECK_PENDING;
 	}
 	*why = DROP_PING_FAILED;
 	return CHECK_UNFIT;
-}
-
-void reset_settle(struct session *session, uint64_t deadline_ns)
-{
-	if (session->conn != NULL && session->flight != FLIGHT_NONE &&
-	    session_is_ours(session) &&
-	    escaping_holds(&session->opened, session->libpq, session->conn)) {
-		session->check.deadline_ns = deadline_ns;
-		collect(session);
-	}
 }

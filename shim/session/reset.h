@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Making a returned session new, and proving that it lives; what can be: check_return.h.
+ * Resetting a returned session, and checking it before it is lent. Whether it may be kept at
+ * all is check_return.h's.
  *
  * Reset in flight: at release, unless nothing was sent that it could undo, `DISCARD ALL`,
- * behind `ROLLBACK` if a transaction is open, is sent and not waited for (reset_send); the
- * next acquire collects the answer (reset_check). DISCARD ALL cannot run inside a transaction
- * block, so the two travel in a pipeline, each with its own Sync; without pipelines (libpq
- * before 14) a session with an open transaction is dropped.
+ * behind `ROLLBACK` if a transaction is open, is sent and not waited for; the next acquire
+ * collects the answer. DISCARD ALL cannot run inside a transaction block, so the two travel in
+ * a pipeline; without pipelines (libpq before 14) a session with an open transaction is
+ * dropped.
  *
- * While a session is ours it is non-blocking and has a silent receiver that counts
- * notices: libpq would hand a FATAL that comes in idle state to the notice processor,
- * by default the program's stderr.
- *
- * A check goes in steps, so that it can be driven by a thread that waits (reset_check) or
- * by a program's event loop (reset_check_begin, reset_check_more).
+ * While a session is ours it is non-blocking and has a silent receiver that counts notices:
+ * libpq would hand a FATAL that comes in idle state to the notice processor, by default the
+ * program's stderr.
  */
 #ifndef PQPOOL_SESSION_RESET_H
 #define PQPOOL_SESSION_RESET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/cold.h"
 #include "base/config/config.h"
 #include "pool/drop_reason.h"
 #include "session/session.h"
-#include "trace/lease/lease.h"
 
 /* How sessions are looked after; constant. */
 struct session_care {
@@ -34,54 +32,54 @@ struct session_care {
 	uint64_t ping_timeout_ns;
 };
 
+/* Whether a reset puts everything back, settings included. */
+static inline bool reset_is_whole(const struct session_care *care)
+{
+	return care->reset == RESET_DISCARD || care->reset == RESET_AUTO;
+}
+
+/* Whether reset_send is going to send anything. */
+bool reset_sends(const struct session *session, const struct session_care *care,
+                 bool in_transaction);
+
+/* Whether it can end an open transaction. */
+bool reset_can_roll_back(const struct session *session, const struct session_care *care);
+
 /*
- * Takes it into our care: client state as on a fresh connection but for the hooks and the
- * blocking mode, reset on its way. Never waits for the server.
+ * Takes a session that may be kept into our care: client state as on a fresh connection but for
+ * the hooks and the blocking mode, reset on its way. Never waits for the server.
  */
 enum drop_reason reset_send(struct session *session, const struct session_care *care);
 
-/*
- * Waits for the answer to a reset in flight until `deadline_ns`; DROP_NONE also if it has not
- * come by then, and stays in flight. Else as reset_check says.
- */
-enum drop_reason reset_await(struct session *session, uint64_t deadline_ns);
-
-/* Takes a session that was just opened, and that nobody used, into our care. */
-COLD void reset_park(struct session *session);
+/* Takes a session into our care that is as it was opened. */
+void reset_park(struct session *session);
 
 /* How long a check of it may take: care->ping_timeout_ns, or session->check_limit_ns. */
 uint64_t reset_patience_ns(const struct session *session, const struct session_care *care);
 
 /*
- * To be lent: collects a reset in flight, proves that the server is there as `care`
- * wants, puts hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the
- * way to it, is gone; other sessions are suspect, too, as with DROP_ATTRIBUTES: the server
- * has another role now than its program asked for. Waits for reset_patience_ns() at most.
+ * To be lent: collects a reset in flight, proves that the server is there as `care` wants, puts
+ * hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the way to it, is gone,
+ * and other sessions are suspect; so they are with DROP_ATTRIBUTES: the server has another role
+ * now than its program asked for. Waits for reset_patience_ns() at most.
  */
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
                              uint64_t now_ns);
 
 /*
- * The same in steps. CHECK_PENDING: go on with reset_check_more when the socket is
- * readable, or writable if `*unsent`; after reset_check_begin also with CHECK_FIT, as it is
- * for the last step to hand the session out. CHECK_UNFIT: `*why` says why. Blocking mode is put
- * back at the beginning and the hooks only if they are still ours at the end, because
- * the program has the connection in hand meanwhile and may set its own.
+ * The same in steps, for a program's event loop. CHECK_PENDING: go on with reset_check_more
+ * when the socket is readable, or writable if own_query_is_unsent(). After reset_check_begin
+ * also with CHECK_FIT, as the last step hands the session out. CHECK_UNFIT: `*why` says why.
+ * The blocking mode is put back at the beginning, and the hooks at the end only if they are
+ * still ours, because the program has the connection in hand meanwhile and may set its own.
  */
 enum check_step { CHECK_FIT, CHECK_UNFIT, CHECK_PENDING };
 enum check_step reset_check_begin(struct session *session, const struct session_care *care,
                                   uint64_t now_ns, enum drop_reason *why);
 enum check_step reset_check_more(struct session *session, const struct session_care *care,
                                  uint64_t now_ns, enum drop_reason *why);
-bool reset_check_unsent(struct session *session);
 
 /* Puts libpq's own receiver back, unless the program has set its own meanwhile. */
 void reset_hand_out(struct session *session);
-
-/*
- * Collects a reset in flight from a session that is to be closed, so that the server does
- * not find its answer unread.
- */
-void reset_settle(struct session *session, uint64_t deadline_ns);
 
 #endif

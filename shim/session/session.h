@@ -187,13 +187,6 @@ void session_finish(struct session *session);
  */
 void session_close(struct session *session);
 
-/*
- * Takes the answer to a reset in flight off the socket, past libpq, until `deadline_ns`:
- * for a process that is about to end without closing anything. The server would log an
- * answer that nobody read as a connection reset. No malloc.
- */
-void session_swallow_answer(const struct session *session, uint64_t deadline_ns);
-
 /* Child of a fork: closes its copy of an idle session's socket, without a word. */
 void session_close_copy(const struct session *session);
 

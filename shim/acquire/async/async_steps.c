@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/thread/pid.h"
 #include "session/cancel/cancel_scope.h"
+#include "session/own_query.h"
 #include "session/reset.h"
 #include "trace/lease/counters.h"
 #include "trace/status/status.h"
@@ -441,8 +442,8 @@ static PostgresPollingStatusType replace(struct session *session, enum drop_reas
  */
 static PostgresPollingStatusType await_answer(struct session *session)
 {
-	return steps_rest(session, reset_check_unsent(session) ? PGRES_POLLING_WRITING
-	                                                       : PGRES_POLLING_READING);
+	return steps_rest(session, own_query_is_unsent(session) ? PGRES_POLLING_WRITING
+	                                                        : PGRES_POLLING_READING);
 }
 
 static PostgresPollingStatusType go_on_checking(struct session *session)

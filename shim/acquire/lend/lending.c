@@ -19,6 +19,7 @@
 #include "base/thread/thread_block.h"
 #include "key/home_folder.h"
 #include "pool/thread_cache.h"
+#include "session/own_query.h"
 #include "session/query_call.h"
 #include "session/socket/epoll_registrations.h"
 #include "trace/lease/counters.h"
@@ -130,7 +131,7 @@ void lending_close(struct session *session, enum drop_reason why, uint64_t deadl
 {
 	lease_forget(&session->lease);
 	log_event_session_close(session, why);
-	reset_settle(session, deadline_ns);
+	own_query_settle(session, deadline_ns);
 	session_close(session);
 }
 

@@ -108,13 +108,6 @@ COLD void lending_close(struct session *session, enum drop_reason why, uint64_t 
  */
 COLD void lending_unfit(struct session *session, enum drop_reason why);
 
-/* False: settings are to stay as a lease leaves them. */
-static inline bool lending_resets_settings(void)
-{
-	return lending_settings.care.reset == RESET_DISCARD ||
-	       lending_settings.care.reset == RESET_AUTO;
-}
-
 /* Why the pool keeps no session for now; DROP_NONE: it does. */
 enum drop_reason lending_keeps_none(struct lender *lender, uint64_t now_ns);
 
