@@ -81,7 +81,7 @@ void acquire_fork_parent(void)
 	lease_fork_parent();
 	deadlock_fork_parent();
 	registry_fork_parent();
-	identity_fork_parent();
+	identity_fork_done();
 }
 
 /* A connect in progress is not ours to close: the child, too, has the PGconn. */
@@ -104,5 +104,5 @@ void acquire_fork_child(void)
 	registry_fork_child();
 	blocked_call_fork_child();
 	thread_cache_fork_child();
-	identity_fork_child();
+	identity_fork_done();
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Arguments and environment into a pool key. */
+/* From a connect call to the identity that is its pool's key. */
 #include "key/identity.h"
 
-#include <langinfo.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +12,14 @@
 #include "base/text/keybuf.h"
 #include "base/text/logfmt.h"
 #include "base/text/strbuf.h"
+#include "key/connect_files.h"
 #include "key/effective_options.h"
-#include "key/environment.h"
 #include "key/home_folder.h"
-#include "key/inputs.h"
+#include "key/pool_key.h"
 #include "key/service_file.h"
 
-/* A program that never spells a connect the same way twice must not grow for ever. */
+/* The oldest is forgotten beyond these: a program may never spell a connect the same way twice.
+ */
 #define SPELLINGS_MAX 1024
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
@@ -30,39 +30,6 @@ static struct identity_settings settings;
 void identity_configure(const struct identity_settings *wanted)
 {
 	settings = *wanted;
-}
-
-/* Everything one call depends on, but for files, in a form that is cheap to compare. */
-static inline void put_inputs(struct keybuf *b, const struct libpq *libpq,
-                              const struct connect_call *call)
-{
-	char how[2] = {(char)call->function, (char)(call->expand_dbname != 0)};
-
-	keybuf_bytes(b, how, sizeof(how));
-	inputs_put_process(b, libpq);
-	if (call->function == CONNECT_STRING) {
-		keybuf_field(b, call->conninfo);
-	}
-	if (call->function == CONNECT_LOGIN) {
-		for (size_t i = 0; i < LOGIN_ARGUMENTS; i++) {
-			keybuf_field(b, call->login[i]);
-		}
-	}
-	if (call->function == CONNECT_PARAMS && call->keywords != NULL &&
-	    call->values != NULL) {
-		for (size_t i = 0; call->keywords[i] != NULL; i++) {
-			keybuf_field(b, call->keywords[i]);
-			keybuf_field(b, call->values[i]);
-		}
-	}
-	keybuf_bytes(b, "", 1);
-	/* Another call, or no memory: the environment changes nothing of that. */
-	if (b->failed) {
-		return;
-	}
-	/* What client_encoding=auto stands for follows the program's locale. */
-	keybuf_field(b, nl_langinfo(CODESET));
-	environment_put(b);
 }
 
 static COLD void free_identity(struct identity *identity)
@@ -90,7 +57,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	struct identity *fresh;
 
 	strbuf_init(&t, label, sizeof(label));
-	inputs_label(&t, ci);
+	pool_key_label(&t, ci);
 	label_size = t.len + 1;
 	fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
 	if (fresh == NULL) {
@@ -100,7 +67,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	fresh->libpq = ci->libpq;
 	fresh->home_unknown = ci->home_unknown;
 	fresh->connect_timeout_ns = connect_timeout_ns(ci);
-	fresh->follows_locale = inputs_follows_locale(ci);
+	fresh->follows_locale = pool_key_follows_locale(ci);
 	fresh->watches = *watches;
 	fresh->key_len = key->len;
 	fresh->surroundings_at = surroundings_at;
@@ -110,7 +77,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	return fresh;
 }
 
-/* The one with the same key, counted once more, which may be `fresh`; that is consumed. */
+/* The identity with the key of `fresh`, or `fresh` itself, counted once more; consumes it. */
 static struct identity *intern(struct identity *fresh)
 {
 	struct identity *identity;
@@ -143,10 +110,10 @@ static struct identity *identity_of(const struct conninfo *ci, struct file_stamp
 	struct identity *fresh = NULL;
 
 	keybuf_init(&key, buf, sizeof(buf));
-	inputs_put(&key, ci);
+	pool_key_put_options(&key, ci);
 	file_stamp_describe(watches, &key);
 	surroundings_at = key.len;
-	inputs_put_surroundings(&key, ci->libpq, ci->options, inputs_follows_locale(ci));
+	pool_key_put_surroundings(&key, ci->libpq, ci->options, pool_key_follows_locale(ci));
 	if (!key.failed) {
 		fresh = make(ci, &key, surroundings_at, watches);
 	} else {
@@ -166,8 +133,8 @@ bool identity_holds(const struct identity *identity)
 	}
 	keybuf_hold_against(&surroundings, identity->key + identity->surroundings_at,
 	                    identity->key_len - identity->surroundings_at);
-	inputs_put_surroundings(&surroundings, identity->libpq, options,
-	                        identity->follows_locale);
+	pool_key_put_surroundings(&surroundings, identity->libpq, options,
+	                          identity->follows_locale);
 	identity->libpq->PQconninfoFree(options);
 	return keybuf_is_alike(&surroundings) && file_stamp_unchanged(&identity->watches);
 }
@@ -185,7 +152,7 @@ static COLD void free_spelling(struct spelling *spelling)
 	free(spelling);
 }
 
-/* What libpq makes of the call; false if it is not to be pooled. */
+/* What libpq makes of the call; false if it is not to be pooled, and nothing to free then. */
 static bool read_call(struct conninfo *ci, const struct libpq *libpq,
                       const struct connect_call *call, struct file_stamp_list *watches)
 {
@@ -193,39 +160,30 @@ static bool read_call(struct conninfo *ci, const struct libpq *libpq,
 		return false;
 	}
 	if (!service_file_watch(watches, ci) || !effective_options_merge(ci) ||
-	    !inputs_is_shared(ci) || !effective_options_rest(ci)) {
+	    !pool_key_is_shared(ci) || !effective_options_rest(ci)) {
 		conninfo_free(ci);
 		return false;
 	}
-	inputs_watch(watches, ci);
+	connect_files_watch(watches, ci);
 	return true;
 }
 
-static struct spelling *understand_by(struct file_stamp_list *watches,
-                                      const struct libpq *libpq,
-                                      const struct connect_call *call,
-                                      const struct keybuf *inputs)
+/* Takes over the watches. NULL: out of memory. */
+static struct spelling *make_spelling(const struct conninfo *ci, const struct keybuf *inputs,
+                                      struct file_stamp_list *watches)
 {
-	struct conninfo ci;
-	struct spelling *spelling;
+	struct spelling *spelling = calloc(1, sizeof(*spelling) + inputs->len);
 
-	if (!read_call(&ci, libpq, call, watches)) {
-		file_stamp_free(watches);
-		return NULL;
-	}
-	spelling = calloc(1, sizeof(*spelling) + inputs->len);
 	if (spelling == NULL || watches->failed) {
 		free(spelling);
 		file_stamp_free(watches);
-		conninfo_free(&ci);
 		return NULL;
 	}
 	atomic_init(&spelling->refs, 1);
 	spelling->inputs_len = inputs->len;
 	memcpy(spelling->inputs, inputs->data, inputs->len);
-	spelling->conninfo = conninfo_text(&ci, settings.connect_timeout_s);
-	spelling->identity = identity_of(&ci, watches);
-	conninfo_free(&ci);
+	spelling->conninfo = conninfo_text(ci, settings.connect_timeout_s);
+	spelling->identity = identity_of(ci, watches);
 	if (spelling->identity == NULL || spelling->conninfo == NULL) {
 		free_spelling(spelling);
 		return NULL;
@@ -235,16 +193,23 @@ static struct spelling *understand_by(struct file_stamp_list *watches,
 
 _Static_assert(sizeof(struct file_stamp_list) <= SCRATCH_BYTES, "it fits into scratch");
 
-/* Understands a call that was not seen before; not in the table yet, counted once. */
+/* A call that was not seen before; not in the table yet, counted once. */
 static struct spelling *understand(const struct libpq *libpq, const struct connect_call *call,
                                    const struct keybuf *inputs)
 {
 	struct file_stamp_list *watches = scratch_take();
 	struct spelling *spelling = NULL;
+	struct conninfo ci;
 
-	if (watches != NULL) {
-		memset(watches, 0, sizeof(*watches));
-		spelling = understand_by(watches, libpq, call, inputs);
+	if (watches == NULL) {
+		return NULL;
+	}
+	memset(watches, 0, sizeof(*watches));
+	if (read_call(&ci, libpq, call, watches)) {
+		spelling = make_spelling(&ci, inputs, watches);
+		conninfo_free(&ci);
+	} else {
+		file_stamp_free(watches);
 	}
 	scratch_give(watches);
 	return spelling;
@@ -256,7 +221,7 @@ static bool let_go(struct spelling *spelling)
 	return atomic_fetch_sub_explicit(&spelling->refs, 1, memory_order_acq_rel) == 1;
 }
 
-/* Takes a spelling out of the table, which holds one reference; returns it to free. */
+/* Takes a spelling out of the table; returns it if that had the last reference, to be freed. */
 static struct spelling *unlist_locked(struct spelling *spelling)
 {
 	HASH_DEL(spellings, spelling);
@@ -264,14 +229,14 @@ static struct spelling *unlist_locked(struct spelling *spelling)
 	return let_go(spelling) ? spelling : NULL;
 }
 
-/* What it says is read without the lock: it never changes. */
+/* Without the lock: the inputs never change. */
 static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call)
 {
 	struct keybuf inputs;
 
 	keybuf_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
-	put_inputs(&inputs, libpq, call);
+	pool_key_put_call(&inputs, libpq, call);
 	return keybuf_is_alike(&inputs);
 }
 
@@ -288,9 +253,7 @@ static struct spelling *recall(const struct keybuf *inputs)
 	return spelling;
 }
 
-/*
- * Lists a new spelling in place of an outdated one of the same inputs; uthash keeps
- * the order of addition, so the head is the oldest.
+/* In place of an outdated one of the same inputs. The head of a uthash is its oldest element.
  */
 static COLD void remember(struct spelling *spelling)
 {
@@ -317,21 +280,11 @@ static COLD void remember(struct spelling *spelling)
 	}
 }
 
-/* Its files are as they were, and it does not lack what is known by now. */
+/* Its files are as they were, and the home folder that it lacks is still unknown. */
 static bool is_current(const struct identity *identity)
 {
 	return file_stamp_unchanged(&identity->watches) &&
 	       !(identity->home_unknown && home_folder_is_known(identity->libpq));
-}
-
-/* NULL if it is outdated, which gives the reference back. */
-static struct spelling *if_current(struct spelling *spelling)
-{
-	if (spelling != NULL && !is_current(spelling->identity)) {
-		spelling_release(spelling);
-		return NULL;
-	}
-	return spelling;
 }
 
 bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
@@ -341,29 +294,33 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
 	       is_spelled(spelling, libpq, call) && is_current(spelling->identity);
 }
 
+/* A remembered one, counted; NULL if there is none that is current. */
+static struct spelling *recall_current(const struct keybuf *inputs)
+{
+	struct spelling *spelling = recall(inputs);
+
+	if (spelling != NULL && !is_current(spelling->identity)) {
+		spelling_release(spelling);
+		return NULL;
+	}
+	return spelling;
+}
+
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
 {
 	struct keybuf inputs;
 	struct spelling *spelling = NULL;
 	char *buf;
 
-	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed)) {
-		return NULL;
-	}
-	buf = scratch_take();
-	if (buf == NULL) {
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) ||
+	    (buf = scratch_take()) == NULL) {
 		return NULL;
 	}
 	keybuf_init(&inputs, buf, SCRATCH_BYTES);
-	put_inputs(&inputs, libpq, call);
-	if (!inputs.failed) {
-		spelling = if_current(recall(&inputs));
-	}
-	if (spelling == NULL && !inputs.failed) {
-		spelling = understand(libpq, call, &inputs);
-		if (spelling != NULL) {
-			remember(spelling);
-		}
+	pool_key_put_call(&inputs, libpq, call);
+	if (!inputs.failed && (spelling = recall_current(&inputs)) == NULL &&
+	    (spelling = understand(libpq, call, &inputs)) != NULL) {
+		remember(spelling);
 	}
 	keybuf_wipe(&inputs);
 	scratch_give(buf);
@@ -409,12 +366,7 @@ void identity_fork_prepare(void)
 	lock_take(&lock);
 }
 
-void identity_fork_parent(void)
-{
-	lock_drop(&lock);
-}
-
-void identity_fork_child(void)
+void identity_fork_done(void)
 {
 	lock_drop(&lock);
 }

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Identity: everything that makes two connects interchangeable, as a pool key.
+ * What makes two connects interchangeable, as the key of a pool.
  *
- *   spelling   how one call said it: its arguments byte for byte and the environment
- *              it was made in. Remembered, so that the same call again costs a
- *              look-up and a stat of each file it depends on, and no parsing.
- *   identity   what it means: every option's value as libpq merges them (effective_options.h),
- * the variables that go to the server or steer the connection without being options, the files
- * behind it (service file, passfile, certificates, credential cache), effective uid and gid,
- * and which libpq. Different spellings of one meaning share an identity.
+ *   spelling   how one call says it: its arguments byte for byte and the environment.
+ *              Remembered, so that the same call again costs a look-up and a stat of each file
+ *              it depends on, and no parsing.
+ *   identity   what it means (pool_key.h). Different spellings of one meaning share an
+ * identity.
  *
- * Equal identities imply interchangeable connections. The opposite is not claimed:
- * on any doubt two identities are different, and a miss is always correct.
+ * Equal identities imply interchangeable connections. The opposite is not claimed: on any doubt
+ * two identities are different, and a miss is always correct.
  *
  * An identity holds passwords in its key and shows none in its label.
  *
- * Locks: LOCK_IDENTITY, for look-ups and an identity's references. Both kinds of object
- * are counted; a spelling is forgotten when there are too many or a file changed.
+ * Locks: LOCK_IDENTITY, for look-ups and an identity's references. Both kinds of object are
+ * counted; a spelling is forgotten when there are too many or a file changed.
  */
 #ifndef PQPOOL_KEY_IDENTITY_H
 #define PQPOOL_KEY_IDENTITY_H
@@ -77,30 +75,27 @@ void identity_configure(const struct identity_settings *settings);
  */
 struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call);
 
-/*
- * True if `call` is said in the words of `spelling`, which the caller holds, and means what it
- * did: identity_resolve() would return it. No lock is taken.
- */
+/* True if identity_resolve would return `spelling`, which the caller holds. Takes no lock. */
 bool identity_is_still(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call);
 
 /*
- * True if what is read while a session is opened, and cannot be said in its options, is as it
- * was when the call was made: variables such as PGTZ, files, the effective user. To be asked
- * once a session was opened: another thread may have changed it meanwhile.
+ * To be asked once a session was opened: true if what libpq has read meanwhile, and the
+ * conninfo does not say, is as it was when the call was made: variables such as PGTZ, files,
+ * the effective user. Another thread may have changed it.
  */
 bool identity_holds(const struct identity *identity);
 
-/* A further reference, for who has one. */
+/* A further reference, for a holder of one. */
 void spelling_hold(struct spelling *spelling);
 void spelling_release(struct spelling *spelling);
 
-/* Further references to an identity by itself, for those who outlive the spelling. */
+/* Further references to an identity alone. */
 void identity_hold(struct identity *identity);
 void identity_release(struct identity *identity);
 
+/* Around a fork, in the parent and, at the end, in the child. */
 void identity_fork_prepare(void);
-void identity_fork_parent(void);
-void identity_fork_child(void);
+void identity_fork_done(void);
 
 #endif
