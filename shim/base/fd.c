@@ -2,11 +2,15 @@
 /* Descriptors of ours in somebody else's process. */
 #include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /*
  * Where our descriptors go: out of the way of programs that expect the next low number,
@@ -49,6 +53,17 @@ void fd_identify(int fd, struct fd_id *id, struct stat *st)
 	id->known = look(fd, st);
 	id->dev = id->known ? st->st_dev : 0;
 	id->ino = id->known ? st->st_ino : 0;
+}
+
+bool fd_wait(int fd, short events, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	int ready;
+
+	do {
+		ready = poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns));
+	} while (ready < 0 && errno == EINTR);
+	return ready > 0;
 }
 
 int fd_move_up(int fd)

@@ -8,6 +8,7 @@
 #define PQPOOL_BASE_FD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -27,6 +28,12 @@ void fd_identify(int fd, struct fd_id *id, struct stat *st);
 
 /* True if `fd` is that file still; `*st` gets how it is now, with the same exceptions. */
 bool fd_is(int fd, const struct fd_id *id, struct stat *st);
+
+/*
+ * Waits until `fd` is ready for these events of poll(2), or has an error or a hang-up; false at
+ * the deadline. Goes on after a signal.
+ */
+bool fd_wait(int fd, short events, uint64_t deadline_ns);
 
 /*
  * Moves `fd` up and out of the program's way, close-on-exec; -1, and it is closed, if only

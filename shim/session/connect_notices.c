@@ -2,7 +2,6 @@
 /* Seeing what the server says while a connection is made. */
 #include "session/connect_notices.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/lock.h"
+#include "base/fd.h"
 #include "base/text/strbuf.h"
 
 /* Of what is looked at: a few small messages, and an error's first fields. */
@@ -214,24 +213,6 @@ void notices_detach(struct notices *opening)
 
 /* ---- connecting ---- */
 
-/* False at the deadline. A signal does not make the socket ready. */
-static bool wait_for(int fd, short events, uint64_t deadline_ns)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-	uint64_t now_ns = clock_monotonic_ns();
-	int ready = -1;
-
-	lock_assert_none();
-	while (ready < 0 && now_ns < deadline_ns) {
-		ready = poll(&p, 1, clock_ms_until(now_ns, deadline_ns));
-		if (ready < 0 && errno != EINTR) {
-			return false;
-		}
-		now_ns = clock_monotonic_ns();
-	}
-	return ready > 0;
-}
-
 /*
  * How long to wait for which host, and what to say of one that never answers, libpq alone
  * knows, and tells by its PQreset: that connects as PQconnectdb does, and leaves the receiver.
@@ -252,8 +233,8 @@ static PGconn *connect_in_steps(struct notices *opening, const struct libpq *lib
 	notices_attach(opening, libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
-		if (!wait_for(libpq->PQsocket(conn),
-		              wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
+		if (!fd_wait(libpq->PQsocket(conn),
+		             wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
 			notices_again(opening);
 			libpq->PQreset(conn);
 			break;

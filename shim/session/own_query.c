@@ -2,11 +2,10 @@
 /* Queries of our own on a session. */
 #include "session/own_query.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
+#include "base/fd.h"
 #include "base/lock.h"
 
 /* ---- sending ---- */
@@ -49,18 +48,11 @@ bool own_query_is_unsent(struct session *session)
 /* Until the socket is ready; false at the deadline. */
 static bool wait_for_socket(struct session *session)
 {
-	struct pollfd p = {.fd = session->libpq->PQsocket(session->conn), .events = POLLIN};
-	int ready;
+	short events = own_query_is_unsent(session) ? POLLIN | POLLOUT : POLLIN;
 
 	lock_assert_none();
-	if (own_query_is_unsent(session)) {
-		p.events |= POLLOUT;
-	}
-	do {
-		ready = poll(&p, 1,
-		             clock_ms_until(clock_monotonic_ns(), session->check.deadline_ns));
-	} while (ready < 0 && errno == EINTR);
-	return ready > 0;
+	return fd_wait(session->libpq->PQsocket(session->conn), events,
+	               session->check.deadline_ns);
 }
 
 /* Takes one result in; true if it was the last of what is in flight. */
@@ -214,13 +206,11 @@ static void read_message_byte(struct answer *a, unsigned char byte)
 /* Of an encrypted answer the end cannot be told: only what comes first is read. */
 static void read_answer(int fd, struct answer *a, bool readable, uint64_t deadline_ns)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
 	unsigned char bytes[1024];
 	ssize_t n = 1;
 
 	/* The last message has a body. */
-	while (n > 0 && (a->due > 0 || a->left > 0) &&
-	       poll(&p, 1, clock_ms_until(clock_monotonic_ns(), deadline_ns)) > 0) {
+	while (n > 0 && (a->due > 0 || a->left > 0) && fd_wait(fd, POLLIN, deadline_ns)) {
 		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		for (ssize_t i = 0; i < n && readable; i++) {
 			read_message_byte(a, bytes[i]);

@@ -108,13 +108,18 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo, in
 	return session;
 }
 
-bool session_is_ours(const struct session *session)
+static bool is_socket_of(const struct session *session, int fd)
 {
 	struct stat st;
 
+	return fstat(fd, &st) == 0 && st.st_dev == session->socket_dev &&
+	       st.st_ino == session->socket_ino;
+}
+
+bool session_is_ours(const struct session *session)
+{
 	return session->owner == pid_self() &&
-	       fstat(session->libpq->PQsocket(session->conn), &st) == 0 &&
-	       st.st_dev == session->socket_dev && st.st_ino == session->socket_ino;
+	       is_socket_of(session, session->libpq->PQsocket(session->conn));
 }
 
 /* A program that wanted signals of its socket gets none of a copy it knows nothing of. */
@@ -176,34 +181,11 @@ void session_close(struct session *session)
 
 void session_close_copy(const struct session *session)
 {
-	struct stat st;
 	int fd = session->conn == NULL ? session->end_fd
 	                               : session->libpq->PQsocket(session->conn);
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == session->socket_dev &&
-	    st.st_ino == session->socket_ino) {
+	if (fd >= 0 && is_socket_of(session, fd)) {
 		close(fd);
-	}
-}
-
-/* A hang-up on what is left of the connection, waited for until the deadline. */
-static bool end_seen(struct session *session, uint64_t deadline_ns)
-{
-	struct pollfd p = {.fd = session->end_fd, .events = POLLRDHUP};
-
-	if (session->end_fd < 0) {
-		return true;
-	}
-	for (;;) {
-		int ready = poll(&p, 1,
-		                 deadline_ns == 0
-		                         ? 0
-		                         : clock_ms_until(clock_monotonic_ns(), deadline_ns));
-
-		if (ready < 0 && errno == EINTR) {
-			continue;
-		}
-		return ready != 0;
 	}
 }
 
@@ -217,7 +199,7 @@ static void forget_end(struct session *session)
 
 bool session_gone(struct session *session)
 {
-	if (!end_seen(session, 0)) {
+	if (session->end_fd >= 0 && !fd_wait(session->end_fd, POLLRDHUP, 0)) {
 		return false;
 	}
 	forget_end(session);
@@ -227,7 +209,9 @@ bool session_gone(struct session *session)
 void session_await_end(struct session *session, uint64_t deadline_ns)
 {
 	lock_assert_none();
-	end_seen(session, deadline_ns);
+	if (session->end_fd >= 0) {
+		fd_wait(session->end_fd, POLLRDHUP, deadline_ns);
+	}
 	forget_end(session);
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What SQL text does that outlasts DISCARD ALL, or reaches beyond its own session.
- *
- * A scanner as PostgreSQL's own (scan.l), reduced to what tells words from everything in
- * which words do not count.
+ * What SQL text does that outlasts DISCARD ALL, or reaches beyond its own session: a scanner as
+ * PostgreSQL's own (scan.l), reduced to telling words from everything else.
  */
 #include "sql/effects.h"
 
@@ -114,7 +112,7 @@ static inline bool is(const struct word *word, const char *keyword)
 #define LONGEST_FUNCTION              35
 #define OF_A_LENGTH                   3
 #define FUNCTION(place, name, effect) [sizeof(#name) - 1][place] = {#name, effect}
-/* Told by their names, qualified or not; of some the schema's name has to do. By length. */
+/* By length; known by their names, qualified or not, and some by their schema's name. */
 static const struct {
 	const char *name;
 	unsigned effect;
@@ -150,7 +148,7 @@ static bool names_seed(const char *name, size_t len)
 	return sql_is(name, len, "seed");
 }
 
-/* Of set_config(), which goes on at `at`. A setting that is not plainly told may be any. */
+/* Of set_config(), which goes on at `at`. A setting that is not a constant may be any. */
 static unsigned effect_of_set_config(const char *at)
 {
 	const char *name;
@@ -204,7 +202,7 @@ static enum verb verb_of(const struct word *word)
 	                              : VERB_OTHER;
 }
 
-/* What it is done to, where that is all one has to know. An event is that of a trigger. */
+/* The kinds of object that matter whatever is done to them; "event" is an event trigger. */
 static bool alters(enum verb verb, const struct word *object)
 {
 	switch (verb) {
@@ -215,7 +213,7 @@ static bool alters(enum verb verb, const struct word *object)
 		return is(object, "database") || is(object, "role") || is(object, "group") ||
 		       is(object, "system") || is(object, "event");
 	case VERB_CREATE:
-		/* Its template must have no session; a new role is no matter to anybody. */
+		/* Its template must have no session. A new role changes no session. */
 		return is(object, "database") || is(object, "event");
 	case VERB_REASSIGN:
 		return is(object, "owned");
@@ -224,22 +222,16 @@ static bool alters(enum verb verb, const struct word *object)
 	}
 }
 
-static void note_second_word(struct scan *scan, const struct word *word)
+static void note_object(struct scan *scan, const struct word *word)
 {
 	bool drops_or_alters = scan->verb == VERB_DROP || scan->verb == VERB_ALTER;
 
-	if (alters(scan->verb, word)) {
-		scan->effects |= STATEMENT_ALTERS;
-	}
-	scan->of_user = drops_or_alters && is(word, "user");
-}
-
-static void note_third_word(struct scan *scan, const struct word *word)
-{
 	/* DROP USER MAPPING is about foreign servers. */
-	if (scan->of_user && !is(word, "mapping")) {
+	if (scan->words == 2 ? alters(scan->verb, word)
+	                     : scan->of_user && !is(word, "mapping")) {
 		scan->effects |= STATEMENT_ALTERS;
 	}
+	scan->of_user = scan->words == 2 && drops_or_alters && is(word, "user");
 }
 
 /* app.user, "app"."user" or "app.user" */
@@ -291,12 +283,10 @@ static void note_head(struct scan *scan, const struct word *word)
 		note_setting(scan, word);
 	} else if (scan->verb == VERB_GRANT) {
 		note_granted(scan, word);
-	} else if (scan->words == 2) {
-		note_second_word(scan, word);
-	} else if (scan->words == 3) {
-		note_third_word(scan, word);
+	} else if (scan->words <= 3) {
+		note_object(scan, word);
 	}
-	/* CREATE FUNCTION and ALTER FUNCTION, which try the settings out. */
+	/* CREATE FUNCTION and ALTER FUNCTION try the settings out. */
 	if ((scan->verb == VERB_CREATE || scan->verb == VERB_ALTER) && is(word, "set")) {
 		scan->sets = true;
 	}
@@ -341,30 +331,9 @@ static void read_block(struct scan *scan, const char *at, const char *end)
 
 /* ---- the text: these return what is behind what begins at `at` ---- */
 
-static const char *read_string(struct scan *scan, const char *at)
+/* A string constant, whose contents begin at `at`. */
+static const char *read_string(struct scan *scan, const char *at, const char *end)
 {
-	const char *end = sql_skip_quoted(at + 1, '\'');
-
-	if (scan->verb == VERB_DO) {
-		read_block(scan, at + 1, end);
-	}
-	return end;
-}
-
-static const char *read_escape_string(struct scan *scan, const char *at)
-{
-	const char *end = skip_escape_string(at);
-
-	if (scan->verb == VERB_DO) {
-		read_block(scan, at, end);
-	}
-	return end;
-}
-
-static const char *read_dollar_quoted(struct scan *scan, const char *at)
-{
-	const char *end = skip_dollar_quoted(at);
-
 	if (scan->verb == VERB_DO) {
 		read_block(scan, at, end);
 	}
@@ -377,9 +346,7 @@ static const char *read_quoted_word(struct scan *scan, const char *at)
 	const char *end = sql_skip_quoted(text, '"');
 	size_t len = (size_t)(end - text);
 
-	if (len > 0 && end[-1] == '"') {
-		len--;
-	}
+	len -= len > 0 && end[-1] == '"';
 	if (len > 0) {
 		note_word(scan, text, len, end, true);
 	}
@@ -392,7 +359,7 @@ static const char *read_word(struct scan *scan, const char *at)
 	size_t len = (size_t)(end - at);
 
 	if (*end == '\'' && sql_is(at, len, "e")) {
-		return read_escape_string(scan, end + 1);
+		return read_string(scan, end + 1, skip_escape_string(end + 1));
 	}
 	note_word(scan, at, len, end, false);
 	return end;
@@ -416,13 +383,13 @@ static void read_all(struct scan *scan, const char *at)
 			at = sql_skip_word(at);
 			break;
 		case '\'':
-			at = read_string(scan, at);
+			at = read_string(scan, at + 1, sql_skip_quoted(at + 1, '\''));
 			break;
 		case '"':
 			at = read_quoted_word(scan, at);
 			break;
 		case '$':
-			at = read_dollar_quoted(scan, at);
+			at = read_string(scan, at, skip_dollar_quoted(at));
 			break;
 		case ';':
 			scan->verb = VERB_DUE;

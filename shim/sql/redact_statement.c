@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * The first words of a statement, fit to be shown.
- *
- * A scanner that knows no more of SQL than what a literal, a name and a comment begin with.
- */
+/* The first words of a statement, fit to be shown. */
 #include "sql/redact_statement.h"
 
 #include <string.h>
 
-static const char more[] = "...";
+#include "sql/lexer.h"
 
-enum kind {
-	END,     /* of the text */
-	BLANK,   /* and control characters */
-	LETTER,  /* and whatever is not ASCII */
-	DIGIT,   /* of a number, unless a word has begun */
-	STRING,  /* ' */
-	NAME,    /* " */
-	DOLLAR,  /* a quote or a parameter */
-	COMMENT, /* - and /, perhaps */
-	EQUALS,
-	SEMICOLON,
-	OTHER
-};
+static const char more[] = "...";
 
 struct writer {
 	const char *at; /* in the text */
@@ -34,34 +18,9 @@ struct writer {
 	bool ended; /* there is more, not to be shown */
 };
 
-static enum kind kind_of(char c)
+static bool is_blank(char c)
 {
-	switch (c) {
-	case '\0':
-		return END;
-	case '\'':
-		return STRING;
-	case '"':
-		return NAME;
-	case '$':
-		return DOLLAR;
-	case '-':
-	case '/':
-		return COMMENT;
-	case '=':
-		return EQUALS;
-	case ';':
-		return SEMICOLON;
-	default:
-		break;
-	}
-	if (c >= '0' && c <= '9') {
-		return DIGIT;
-	}
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0) {
-		return LETTER;
-	}
-	return c > ' ' && c < 127 ? OTHER : BLANK;
+	return (unsigned char)c <= ' ' || c == 127;
 }
 
 static void put(struct writer *w, char c)
@@ -77,34 +36,23 @@ static void put(struct writer *w, char c)
 	}
 }
 
-static bool is_word(const char *word, size_t len, const char *keyword)
-{
-	size_t i = 0;
-
-	while (i < len && keyword[i] != '\0' && (word[i] | 0x20) == keyword[i]) {
-		i++;
-	}
-	return i == len && keyword[i] == '\0';
-}
-
 static void put_word(struct writer *w)
 {
 	const char *word = w->at;
-	const size_t before = w->len;
-	const bool blank = w->blank;
-	size_t len;
+	const char *end = sql_skip_word(word);
+	size_t len = (size_t)(end - word);
 
-	while (kind_of(*w->at) == LETTER || kind_of(*w->at) == DIGIT || *w->at == '$') {
+	if (*end == '\'') {
+		/* E'...', B'...', X'...', N'...' */
+		w->at = end;
+		return;
+	}
+	while (w->at < end) {
 		put(w, *w->at++);
 	}
-	len = (size_t)(w->at - word);
-	if (*w->at == '\'') {
-		/* E'...', B'...', X'...', N'...' */
-		w->len = before;
-		w->blank = blank;
-	} else if (is_word(word, len, "set")) {
+	if (sql_is(word, len, "set")) {
 		w->sets = true;
-	} else if (w->sets && is_word(word, len, "to")) {
+	} else if (w->sets && sql_is(word, len, "to")) {
 		w->ended = true;
 	}
 }
@@ -113,7 +61,7 @@ static void put_word(struct writer *w)
 static void put_name(struct writer *w)
 {
 	do {
-		put(w, kind_of(*w->at) == BLANK ? ' ' : *w->at);
+		put(w, is_blank(*w->at) ? ' ' : *w->at);
 		w->at++;
 	} while (*w->at != '"' && *w->at != '\0' && !w->ended);
 	if (*w->at == '"') {
@@ -121,83 +69,39 @@ static void put_name(struct writer *w)
 	}
 }
 
+/* $1; anything else that begins with a dollar is a quote. */
 static void put_parameter(struct writer *w)
 {
-	if (kind_of(w->at[1]) != DIGIT) {
+	if (!sql_is_digit(w->at[1])) {
 		w->ended = true;
 		return;
 	}
 	do {
 		put(w, *w->at++);
-	} while (kind_of(*w->at) == DIGIT);
-}
-
-/* Comments nest. */
-static void skip_block(struct writer *w)
-{
-	unsigned depth = 0;
-
-	do {
-		if (w->at[0] == '/' && w->at[1] == '*') {
-			depth++;
-			w->at += 2;
-		} else if (w->at[0] == '*' && w->at[1] == '/') {
-			depth--;
-			w->at += 2;
-		} else {
-			w->at++;
-		}
-	} while (depth > 0 && *w->at != '\0');
-}
-
-static void skip_comment(struct writer *w)
-{
-	if (w->at[0] == '-' && w->at[1] == '-') {
-		w->at += strcspn(w->at, "\r\n");
-		w->blank = true;
-	} else if (w->at[0] == '/' && w->at[1] == '*') {
-		skip_block(w);
-		w->blank = true;
-	} else {
-		put(w, *w->at++);
-	}
+	} while (sql_is_digit(*w->at));
 }
 
 static void put_next(struct writer *w)
 {
-	switch (kind_of(*w->at)) {
-	case BLANK:
+	if (sql_begins_word(*w->at)) {
+		put_word(w);
+	} else if (is_blank(*w->at)) {
 		w->blank = true;
 		w->at++;
-		break;
-	case LETTER:
-		put_word(w);
-		break;
-	case NAME:
+	} else if (sql_is_comment(w->at)) {
+		w->blank = true;
+		w->at = sql_skip_comment(w->at);
+	} else if (*w->at == '"') {
 		put_name(w);
-		break;
-	case DOLLAR:
+	} else if (*w->at == '$') {
 		put_parameter(w);
-		break;
-	case COMMENT:
-		skip_comment(w);
-		break;
-	case EQUALS:
-		put(w, *w->at++);
-		w->ended = w->ended || w->sets;
-		break;
-	case SEMICOLON:
-		w->sets = false;
-		put(w, *w->at++);
-		break;
-	case OTHER:
-		put(w, *w->at++);
-		break;
-	case DIGIT:
-	case STRING:
-	case END:
+	} else if (*w->at == '\'' || sql_is_digit(*w->at)) {
 		w->ended = true;
-		break;
+	} else {
+		w->sets = w->sets && *w->at != ';';
+		put(w, *w->at);
+		w->ended = w->ended || (w->sets && *w->at == '=');
+		w->at++;
 	}
 }
 
