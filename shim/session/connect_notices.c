@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Seeing what the server says while a connection is made. */
+/* What the server says while a connection is made. */
 #include "session/connect_notices.h"
 
 #include <poll.h>
@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/text/strbuf.h"
 
-/* Of what is looked at: a few small messages, and an error's first fields. */
+/* Enough for a few small messages, and an error's first fields. */
 #define PEEK_BYTES 512
 
 static const char too_many_connections[] = "53300";
@@ -54,7 +54,7 @@ void notices_stand_by(struct notices *opening, const struct libpq *libpq, PGconn
 	opening->receiver = libpq->default_receiver;
 }
 
-/* False: something is there that came past us, and is left. */
+/* False: a receiver was set past us, and is left. */
 static bool put(struct notices *opening, PQnoticeReceiver receiver, void *arg)
 {
 	const struct libpq *libpq = opening->libpq;
@@ -215,8 +215,8 @@ void notices_detach(struct notices *opening)
 
 /*
  * How long to wait for which host, and what to say of one that never answers, libpq alone
- * knows, and tells by its PQreset: that connects as PQconnectdb does, and leaves the receiver.
- * Only what answers soon is connected in steps, so that there is no second connection.
+ * knows: a slow server is left to its PQreset, which connects as PQconnectdb does, and keeps
+ * the receiver.
  */
 static PGconn *connect_in_steps(struct notices *opening, const struct libpq *libpq,
                                 const char *conninfo, PGconn **noted)

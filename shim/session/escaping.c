@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Keeping PQescapeString and PQescapeBytea right. */
+/* Keeping PQescapeString and PQescapeBytea, which take no connection, right. */
 #include "session/escaping.h"
 
 #include <string.h>
 
 /*
- * For each two encodings that libpq treats differently a character that it does, and a
- * backslash for the other setting. Newer libpqs replace what is no character: the first
- * line tells all encodings apart for them. Older ones only go by the length that a first
- * byte announces, and swallow the quotes that it covers.
+ * A backslash for the one setting; for the other, a character for each two encodings that libpq
+ * treats differently. Newer libpqs replace what is no character: the first line tells all
+ * encodings apart for them. Older ones skip as many bytes as the first one announces, quotes
+ * included.
  */
 static const char probe[] = "\\\xa0\x80\xa1~\x80\x8e\xa1~\xe3\x81\x82~"
 			    "\x81\x30''~\x8f''~\x8e'''~\xa1'~\xe0''~";
 
 /*
- * Enough to tell UTF-8 from all others: newer libpqs replace what is no character by bytes
- * that they use for UTF-8 alone, and to older ones only there three are announced by the
- * first.
+ * Tells UTF-8 from all others: newer libpqs replace what is no character by bytes that they use
+ * for UTF-8 alone, and to older ones only there the first byte announces three.
  */
 static const char probe_of_utf8[] = "\\\xe0''";
 

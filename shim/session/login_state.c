@@ -6,15 +6,15 @@
 
 #include "base/clock.h"
 
-/* How long it is believed that a database has no login event triggers. */
+/* How long the answer holds that a database has no login event triggers. */
 #define BELIEVED_NS NS_PER_SEC
 
 #define TRIGGERS_FROM 170000
 
-/* As PQserverVersion() has them: the first that keep the role, of those major versions. */
+/* The first releases that keep the role, as PQserverVersion() numbers them. */
 static const int keeping[] = {120022, 130018, 140015, 150010, 160006, 170002};
 
-/* By names that nothing in the search path can stand for. */
+/* By names that no object in the search path can shadow. */
 #define ASK_ROLE "RESET ROLE; SHOW role"
 #define ASK_TRIGGERS                                                                           \
 	"SELECT dathasloginevt FROM pg_catalog.pg_database"                                    \
@@ -65,7 +65,7 @@ void login_state_answer(struct login_state *login, const struct libpq *libpq,
 	if (libpq->PQresultStatus(result) != PGRES_TUPLES_OK) {
 		return;
 	}
-	/* No row says as little as a refusal, and more than "no". */
+	/* Without a row the answer counts as yes. */
 	value = libpq->PQntuples(result) == 1 ? libpq->PQgetvalue(result, 0, 0) : NULL;
 	if (libpq->PQfnumber(result, "role") == 0) {
 		login->role_lost = false;

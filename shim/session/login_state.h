@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a login does to a session that DISCARD ALL does not do again.
+ * What a login does to a session that DISCARD ALL does not do again: the role and login
+ * triggers.
  *
  * The role. ALTER ROLE ... SET role, ALTER DATABASE ... SET role and options=-c role=... give
  * a session another role than its user's. DISCARD ALL loses it, and the session goes on as
  * its user, on servers before 12.22, 13.18, 14.15, 15.10, 16.6 and 17.2 (seen on 11.22, 13.16,
  * 14.11, 15.8, 16.4 and 17.0; the minors right before those do not give the role to begin
  * with). RESET ROLE brings it back, on all of them. So on such a server RESET ROLE follows the
- * reset, with a SHOW that tells whether there is such a role: if there is none, no more is
- * asked of this session.
+ * reset, with a SHOW that tells whether there is such a role; if not, it is not asked again.
  *
  * Triggers. From version 17 on a login runs the event triggers ON login of its database. What
  * they set is gone after DISCARD ALL, and they may log, warn and refuse. So there a session is
- * asked before it is lent whether its database has any, and is not lent if it has. Somebody
- * else may create one at any time: the question is put again after a second, unless sessions
- * are lent unseen (PRE_PING_OFF).
+ * asked before it is lent whether its database has any, and is not lent if it has. One may be
+ * created at any time: the question is put again after a second, unless PRE_PING_OFF.
  *
- * Both questions are one statement, which proves as much as an empty ping. What is said of
- * the version is the server's own report, which a proxy may pass on from elsewhere.
+ * Both questions are one statement, which proves as much as an empty ping. The version is the
+ * server's own report, which a proxy may pass on from elsewhere.
  *
  * Not here: settings of the role, the database and the connection string, which DISCARD ALL
  * puts back.
@@ -39,7 +38,7 @@ struct login_state {
 	uint64_t asked_ns; /* when the triggers were asked for; 0 = never */
 };
 
-/* A new connection; one that is not up yet is to be noted again once it is. */
+/* For a new connection, once it is up. */
 void login_state_note(struct login_state *login, const struct libpq *libpq, const PGconn *conn);
 
 /* DISCARD ALL was sent. */
@@ -49,10 +48,9 @@ static inline void login_state_was_reset(struct login_state *login)
 }
 
 /*
- * What is to be sent before the session is lent at `now_ns`; NULL: nothing. `again`: what was
- * answered before is to be asked again after a while. Each result of it
- * goes to login_state_answer(). A question that the server refuses says nothing of a session
- * that is to be lent, which is then better closed.
+ * The statement to send before the session is lent at `now_ns`; NULL: none. `again`: an older
+ * answer expires. Each of its results goes to login_state_answer(). If the server refuses it
+ * the session must be closed.
  */
 const char *login_state_question(struct login_state *login, uint64_t now_ns, bool again);
 void login_state_answer(struct login_state *login, const struct libpq *libpq,

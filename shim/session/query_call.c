@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* One call of the program's that sends work on a connection. */
+/* A libpq call of the program's on a connection. */
 #include "session/query_call.h"
 
 #include <stdatomic.h>
@@ -14,7 +14,7 @@
 #include "trace/lease/lease.h"
 #include "trace/status/status.h"
 
-/* Calls in signal handlers that could not be told whose connection it is. */
+/* Calls in signal handlers, where the connection could not be looked up. */
 static atomic_uint unseen;
 
 /* Constant once configured. */
@@ -53,10 +53,7 @@ static void note_sent(struct session *session, const char *text)
 	session->noted_name = 0;
 }
 
-/*
- * The text of a prepared statement says more than its name, and stays as long as it is
- * that one which is executed.
- */
+/* The text of a prepared statement stays in the activity while that one is executed. */
 void query_call_by_name(struct query_call *work, const char *name, const char *text)
 {
 	struct session *session = work->entered ? work->session : NULL;
@@ -81,7 +78,7 @@ void query_call_by_name(struct query_call *work, const char *name, const char *t
 	session->noted_name = folded;
 }
 
-/* What `text` does, for the reset and for who is to heed it. */
+/* What `text` does: to the next lease, for the reset, and beyond. */
 static unsigned effects_of(struct session *session, const char *text)
 {
 	session->sent = true;
@@ -123,13 +120,13 @@ static COLD const struct libpq *libpq_of_unleased(struct query_call *work, const
 		}
 		return libpq_of_caller(caller).libpq;
 	}
-	/* Asked again under the lock: a session that is idle may go at any moment. */
+	/* Asked again under the lock: an idle session may be closed at any moment. */
 	work->stale = lease_is_stale(conn);
 	work->unready = !work->stale && session_of_lease(lease)->unready;
 	return work->stale || work->unready ? NULL : session_of_lease(lease)->libpq;
 }
 
-/* Apart from the calls without a text, which are most, so that these come by few lines. */
+/* Kept out of the path of calls without a text, which are most. */
 static __attribute__((noinline)) void note_text(struct query_call *work, const char *text)
 {
 	thread_block_take();
@@ -139,7 +136,7 @@ static __attribute__((noinline)) void note_text(struct query_call *work, const c
 	note_sent(work->session, text);
 }
 
-/* How many calls on it have begun and not ended; by one thread at a time, as libpq wants it. */
+/* Calls that have begun and not ended; changed by one thread at a time, as libpq demands. */
 static unsigned inside(const struct session *session)
 {
 	return atomic_load_explicit(&session->inside, memory_order_relaxed);
@@ -163,7 +160,7 @@ bool query_call_is_within(struct query_call *work, const PGconn *conn, const voi
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 	}
-	/* Else libpq makes it for a function of its that did not come by here. */
+	/* Else libpq makes it for a function that is not interposed. */
 	return work->session == NULL || inside(work->session) > 0;
 }
 
@@ -174,7 +171,7 @@ bool query_call_is_whole_within(struct query_call *work, const PGconn *conn, con
 	if (!query_call_is_within(work, conn, caller)) {
 		return false;
 	}
-	/* What is finished, or not up yet, is refused for these functions, too. */
+	/* These functions, too, are refused for a connection that is finished or not up yet. */
 	return lease_find(conn, &lease) != LEASE_IDLE ||
 	       (!lease_is_stale(conn) && !session_of_lease(lease)->unready);
 }
@@ -252,7 +249,7 @@ void query_call_end(struct query_call *work)
 
 	if (session != NULL) {
 		note_transaction(session, transaction_of(session));
-		/* It may have taken its time. */
+		/* It may have taken long. */
 		if (work->sends) {
 			lease_note_use(&session->activity);
 		}

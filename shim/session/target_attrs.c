@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which server a session is on, and whether that is one that its program asked for. */
+/* target_session_attrs of a session. */
 #include "session/target_attrs.h"
 
 #include <string.h>
@@ -68,7 +68,7 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
 	return "";
 }
 
-/* False: a word that is not known here. */
+/* False: a value that is not known here. */
 static bool read_attributes(struct target_attrs *standing, const char *word)
 {
 	standing->attributes = TARGET_ATTRS_ANY;
@@ -109,7 +109,7 @@ bool target_attrs_satisfied(const struct target_attrs *standing, const struct li
 	bool standby;
 	bool read_only;
 
-	/* Nearly always, and what the server reports takes long to look up. */
+	/* Nearly always, and the look-up of what the server reports is slow. */
 	if (standing->attributes == TARGET_ATTRS_ANY) {
 		return true;
 	}
