@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The arguments of a connect function as one list of options.
- *
- * Every function is turned into a connection string in the end, because only there
- * an empty value can be said: the array functions skip empty values, so they could
- * not repeat what a string or URI with "host=''" means.
+ * The arguments of a connect function as one list of options, and as a connection string: the
+ * functions that take arrays skip empty values, and could not repeat "host=''".
  */
 #include "key/conninfo.h"
 
@@ -16,14 +13,14 @@
 #include "base/text/strbuf.h"
 
 /*
- * What a number of ours begins with, as nobody else would write it: it means the same, and
- * is known again on any connection, also on one that failed and is none of ours.
+ * Marks a number of ours, without changing it: it is recognised on any connection, also on one
+ * that failed and that we do not know.
  */
 static const char our_sign[] = " +";
 
 static const char uri_prefixes[][16] = {"postgresql://", "postgres://"};
 
-/* libpq's own rule for a dbname that is more than a name. */
+/* By libpq's own rule, for a dbname. */
 static bool is_connection_string(const char *dbname)
 {
 	for (size_t i = 0; i < sizeof(uri_prefixes) / sizeof(uri_prefixes[0]); i++) {
@@ -60,7 +57,7 @@ static bool give_if_set(struct conninfo *ci, const char *keyword, const char *va
 	return value == NULL || value[0] == '\0' || give(ci, keyword, value);
 }
 
-/* Lays the options of a connection string over what was given before. */
+/* The options of a connection string win over what was given before. */
 static bool give_parsed(struct conninfo *ci, const char *conninfo, PQconninfoOption **parsed)
 {
 	char *error = NULL;
@@ -144,7 +141,7 @@ static bool read_call(struct conninfo *ci, const struct connect_call *call)
 	return false;
 }
 
-/* Written as a connection string, so that host and port are kept as libpq keeps them. */
+/* By a connection string, so that libpq reads host and port itself. */
 static bool apply_route(struct conninfo *ci, const char *route)
 {
 	const char *colon = strrchr(route, ':');
@@ -179,7 +176,6 @@ static bool read_all(struct conninfo *ci, const struct connect_call *call, const
 	       (route == NULL || apply_route(ci, route));
 }
 
-/* An empty string says nothing; the answer names every option, and its variable. */
 PQconninfoOption *conninfo_template(const struct libpq *libpq)
 {
 	char *error = NULL;
@@ -205,7 +201,7 @@ bool conninfo_read(struct conninfo *ci, const struct libpq *libpq,
 	return true;
 }
 
-/* libpq frees what it made; it may hold a password, which libpq leaves as it is. */
+/* There may be a password in them, which libpq does not wipe. */
 static void free_options(const struct libpq *libpq, PQconninfoOption *options)
 {
 	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The arguments of a connect function, whichever it was, as one list of options.
+ * The arguments of any of libpq's connect functions as one list of options.
  *
  * `given` is what the program said, exactly as libpq would have read it from that function.
  * `values` is what libpq makes of it, merged with a service file, the PG* environment and its
  * own defaults; effective_options.h asks libpq for them. The list of options is libpq's own, so
- * that an option of a version we have not heard of is treated as any other.
+ * that an option of an unknown version is treated as any other.
  *
- * No locks; every call is libpq's own parser's, and none asks a name service.
+ * No locks. libpq's own parser is called, which asks no name service.
  */
 #ifndef PQPOOL_KEY_CONNINFO_H
 #define PQPOOL_KEY_CONNINFO_H
@@ -20,7 +20,7 @@
 
 enum connect_function { CONNECT_STRING, CONNECT_PARAMS, CONNECT_LOGIN };
 
-/* Places in `login`, PQsetdbLogin's arguments. */
+/* Indices of `login`, PQsetdbLogin's arguments. */
 enum login_argument {
 	LOGIN_HOST,
 	LOGIN_PORT,
@@ -90,19 +90,19 @@ char *conninfo_given_text(const struct conninfo *ci, const char *more);
 /*
  * The effective values as one connection string for PQconnectdb, malloc'ed: it gives the
  * connection that the call itself would have given when it was read, whatever the environment
- * says later. libpq does not tell a value that was merged in from one that was given.
- * `connect_timeout_s` is put in, unless 0, where there is no timeout; so that conninfo_hide
- * knows it again. It may hold a password: wipe it. NULL: out of memory.
+ * says later. Unless 0, `connect_timeout_s` is put in where there is no timeout, marked for
+ * conninfo_hide. It may hold a password: wipe it. NULL: out of memory.
  */
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s);
 
-/* Takes out of what PQconninfo says what was put in by conninfo_text. NULL is allowed. */
+/* Takes the timeout that conninfo_text put in out of what PQconninfo says, which may be NULL.
+ */
 void conninfo_hide(const struct libpq *libpq, PQconninfoOption *options);
-
-/* The same without the waits: PQconnectStart or PQconnectStartParams. */
-PGconn *conninfo_start(const struct libpq *libpq, const struct connect_call *call);
 
 /* Makes the call as the program made it: libpq's own connect, with all its waits. */
 PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *call);
+
+/* The same without the waits: PQconnectStart or PQconnectStartParams. */
+PGconn *conninfo_start(const struct libpq *libpq, const struct connect_call *call);
 
 #endif

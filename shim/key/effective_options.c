@@ -12,7 +12,7 @@
 /* libpq counts hosts and their addresses before it does anything else. */
 static const char spoilt_hosts[] = "host=a hostaddr='0.0.0.1,0.0.0.2'";
 
-/* It would look for the user's name in the password database, which can wait. */
+/* With a user it does not yet look into the password database for the name. */
 static const char spoilt_hosts_and_user[] = "host=a hostaddr='0.0.0.1,0.0.0.2' user=''";
 
 /* With a password it does not look into a file for one. */
@@ -34,7 +34,7 @@ static PQconninfoOption *ask(const struct conninfo *ci, const char *spoilt)
 	explicit_bzero(text, strlen(text));
 	free(text);
 	if (conn != NULL) {
-		/* Where it has begun to connect it is no libpq as we know it. */
+		/* An unknown libpq may have begun to connect. */
 		if (libpq->PQstatus(conn) == CONNECTION_BAD) {
 			options = libpq->PQconninfo(conn);
 		}
@@ -49,8 +49,8 @@ static bool is_empty(const char *value)
 }
 
 /*
- * Whether it is a list of the same options, as it is of a libpq as we know it, and libpq has
- * merged them: else no option has a value, and even sslmode has a default.
+ * Whether it is a list of the same options, and libpq has merged them: else none has a value,
+ * while even sslmode has a default.
  */
 static bool is_merged(const struct conninfo *ci, const PQconninfoOption *answer)
 {
@@ -75,7 +75,7 @@ bool effective_options_merge(struct conninfo *ci)
 		return false;
 	}
 	for (size_t row = 0; row < ci->count; row++) {
-		/* One that PQconninfo does not tell is as it was given. */
+		/* PQconninfo leaves some out: they are as given. */
 		ci->values[row] =
 			ci->merged[row].val != NULL ? ci->merged[row].val : ci->given[row];
 	}
@@ -91,7 +91,7 @@ static void locate(struct conninfo *ci, const char *keyword)
 	}
 }
 
-/* The service, so that the environment's cannot change before a session is opened. */
+/* Else the environment's may change before a session is opened. */
 static void keep_service(struct conninfo *ci)
 {
 	size_t row = conninfo_row(ci, "service");
@@ -102,8 +102,8 @@ static void keep_service(struct conninfo *ci)
 }
 
 /*
- * libpq looks into the one in the home folder if nobody gives a password. Where it would ask
- * the password database for that folder we have done it in its place, and say the file.
+ * libpq looks into the one in the home folder if there is no password. Where it would ask the
+ * password database for that folder, we have asked instead, and name the file.
  */
 static bool find_passfile(struct conninfo *ci)
 {

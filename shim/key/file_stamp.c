@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The files that a connection's identity depends on, and whether they changed. */
+/* The files that an identity depends on, with a stamp of each. */
 #include "key/file_stamp.h"
 
 #include <dirent.h>
@@ -65,7 +65,7 @@ static DIR *open_folder(const char *path)
 	return folder;
 }
 
-/* Whether there are few enough to look at each, each time. */
+/* Whether there are few enough entries to look at each. */
 static enum file_stamp_depth depth_of(const char *path)
 {
 	DIR *folder = open_folder(path);
@@ -139,8 +139,8 @@ static void add_print(struct file_stamp_list *list, const char *path,
 }
 
 /*
- * Shortens the path of a file that does not exist to that of the first folder on the way to
- * it that does not: one look at that is enough for all the files that might be in it.
+ * Shortens the path of a file that does not exist to the first folder on the way that does not:
+ * one look at that is enough for all the files that might be in it.
  */
 static void find_gap(char *path, struct file_stamp_print *print)
 {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The files that a connection's identity depends on, and whether they changed.
+ * The files that an identity depends on, with a stamp of each, to see whether they changed.
  *
- * A file is known by device, inode, size, times, mode and owner, or by the error
- * that stat(2) gives for it; a folder by device and inode, where what matters of it
- * is only which one it is (the working directory that relative paths start from). Where its
- * contents matter its times count, too, and, up to FILE_STAMP_ENTRIES_MAX of them, the files in
- * it.
+ * A file's stamp is its device, inode, size, times, mode and owner, or the error that stat(2)
+ * gives; a folder's is its device and inode, if only its place matters (the working directory
+ * that relative paths start from), else also its times and, up to FILE_STAMP_ENTRIES_MAX of
+ * them, the files in it.
  */
 #ifndef PQPOOL_KEY_FILE_STAMP_H
 #define PQPOOL_KEY_FILE_STAMP_H
@@ -50,12 +49,12 @@ struct file_stamp_list {
 };
 
 /*
- * Adds a file, taking its print now; twice the same is once. In place of one that does not
- * exist the first folder that is missing on the way to it.
+ * Adds a file, stamped now, once. In place of one that does not exist: the first folder that is
+ * missing on the way to it.
  */
 void file_stamp_add(struct file_stamp_list *list, const char *path);
 
-/* The same for a folder and what is in it. */
+/* The same for a folder with its contents. */
 void file_stamp_add_contents(struct file_stamp_list *list, const char *path);
 
 /* True if every file is as it was when it was added. errno is kept. */

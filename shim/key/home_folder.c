@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Where libpq looks for the files of the user. */
+/* The home folder in which libpq looks for files. */
 #include "key/home_folder.h"
 
 #include <pwd.h>
@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The first libpq that goes by HOME. */
+/* The first libpq that uses HOME. */
 #define VERSION_OF_HOME 150000
 
-/* As large as libpq's own: an entry that does not fit has no folder for it either. */
+/* As large as libpq's own: one that does not fit has no folder for libpq either. */
 #define ENTRY_MAX 8192
 
 /* What the password database said of a user. */
@@ -41,7 +41,7 @@ static const struct entry *recall(uid_t uid)
 	return entry;
 }
 
-/* Out of memory only means that it will be asked again. */
+/* Without memory it is asked again. */
 static void remember(uid_t uid, const char *folder)
 {
 	size_t size = strlen(folder) + 1;
@@ -57,7 +57,7 @@ static void remember(uid_t uid, const char *folder)
 	}
 }
 
-/* NULL: nobody knows the user, or memory is short. */
+/* NULL: the user is unknown, or memory is short. */
 static char *ask(uid_t uid)
 {
 	struct passwd pw;

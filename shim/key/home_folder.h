@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The home folder that a libpq looks into: the one of HOME since version 15, of the password
- * database before and where HOME is empty.
+ * The home folder in which libpq looks for files: HOME since version 15; before, and where HOME
+ * is empty, the one in the password database.
  *
- * The password database may be slow, or be in PostgreSQL itself, behind a module that
- * connects with its lock held. So it is asked only where libpq would ask it at this very
- * point, and once per user; what it said is kept for good.
+ * The password database may be slow, or be in PostgreSQL itself, behind a module that connects
+ * with its lock held. So it is asked only where libpq would ask it at this very point, and once
+ * per user.
  *
  * Locks: none; an atomic list that only grows.
  */
@@ -22,7 +22,7 @@ char *home_folder_find(const struct libpq *libpq);
 /* The same without asking the password database: NULL if it has not been asked before. */
 char *home_folder_recall(const struct libpq *libpq);
 
-/* Whether the environment names it, so that the password database is not asked. */
+/* Whether the environment names it. */
 bool home_folder_by_variable(const struct libpq *libpq);
 
 /* Whether home_folder_recall would find one. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The files that a service depends on. */
+/* The service files that a connect depends on. */
 #include "key/service_file.h"
 
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "base/text/path.h"
 #include "key/home_folder.h"
 
-/* Far more than anybody writes into a service file. */
+/* A larger one is not read, nor its service pooled. */
 #define FILE_MAX ((off_t)16 << 20)
 
 /* Absolute paths among the constants of a libpq: Debian's has three. */
@@ -23,7 +23,7 @@ enum finding {
 	ABSENT,  /* there is no such file */
 	WITHOUT, /* the service is not in it */
 	FOUND,
-	BARRED, /* what it says is not to be relied upon */
+	BARRED, /* not to be relied upon */
 };
 
 /* ---- a service file ---------------------------------------------------------------- */

@@ -2,8 +2,7 @@
 /*
  * Which statements leave nothing behind in a session.
  *
- * A statement is read once, token by token; each token says what may not come next. Of most
- * words no more is asked than whether they may be in a harmless statement at all.
+ * A statement is read once, token by token; each token says what may not come next.
  */
 #include "sql/harmless.h"
 
@@ -74,7 +73,7 @@ static unsigned flags_of(const char *word, size_t len)
 	return 0;
 }
 
-/* In any case even of a quoted name: one may be doubted for nothing. */
+/* Quoted names are compared without regard to case, too. */
 static bool is_never(const char *name, size_t len)
 {
 	return len <= LONGEST_WORD &&
@@ -200,7 +199,7 @@ static unsigned judge_word(struct judge *judge, unsigned said)
 		return DOUBTED;
 	}
 	if ((said & TYPE_DUE) != 0) {
-		/* Not a schema's name before that of somebody's own. */
+		/* Not a schema's name before a user-defined type's. */
 		says |= (flags_of(word, len) & TYPE) != 0 ? DOT : DOUBTED;
 	}
 	if ((judge->casts >> judge->depth & 1) != 0 && sql_is(word, len, "as")) {
@@ -212,7 +211,7 @@ static unsigned judge_word(struct judge *judge, unsigned said)
 	return says;
 }
 
-/* It may be the name of anything, and is neither called nor taken for a type. */
+/* It may be neither called nor used as a type. */
 static unsigned judge_quoted(struct judge *judge, unsigned said)
 {
 	const char *name = judge->at + 1;

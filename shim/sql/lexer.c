@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What PostgreSQL's scanner takes SQL text apart by. */
+/* The lexical elements of SQL text. */
 #include "sql/lexer.h"
 
 #include <stddef.h>

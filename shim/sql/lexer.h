@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What PostgreSQL's scanner (scan.l) takes SQL text apart by: letters, spaces, comments,
- * quotes. Every function reads up to the NUL at most.
+ * The lexical elements of SQL text as PostgreSQL's scanner (scan.l) reads them: words, spaces,
+ * comments, quotes. Every function reads up to the NUL at most.
  */
 #ifndef PQPOOL_SQL_LEXER_H
 #define PQPOOL_SQL_LEXER_H
@@ -52,7 +52,7 @@ static inline bool sql_same(const char *text, const char *name, size_t len)
 	return true;
 }
 
-/* True if the word is `name`. Of most words the length tells that they are not. */
+/* True if the word is `name`, in any case. */
 static inline bool sql_is(const char *word, size_t len, const char *name)
 {
 	return len == strlen(name) && sql_same(word, name, len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The first words of a statement, fit to be shown. */
+/* The first words of a statement for logs and reports. */
 #include "sql/redact_statement.h"
 
 #include <string.h>

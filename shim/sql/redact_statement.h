@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The first words of a statement, fit to be shown: enough to recognise it by, and nothing
- * in it that may be a secret.
+ * The first words of a statement for logs and reports: enough to recognise it by, without
+ * anything that may be a secret.
  *
  *   UPDATE "accounts" SET balance = $1 WHERE owner = 'Ann'   UPDATE "accounts" SET balance =...
  *   /+ request 71 +/ select * from t where id = 4711         select * from t where id = ...
  *
- * It ends before the first literal of any kind, string, dollar quote or number, and behind
- * the name of what a SET sets, for a value may stand there without quotes. Comments are
- * left out, white space is one blank, and a byte that is not plain ASCII is a question
- * mark: it is to stand in logs and on terminals. Names in double quotes are kept. "..." at
- * the end tells that there is more.
+ * It ends before the first literal, be it string, dollar quote or number, and behind the name
+ * that a SET sets, whose value may stand there without quotes. Comments are left out, white
+ * space becomes one blank, a byte that is not plain ASCII a question mark. Names in double
+ * quotes are kept. "..." at the end says that there is more.
  */
 #ifndef PQPOOL_SQL_REDACT_STATEMENT_H
 #define PQPOOL_SQL_REDACT_STATEMENT_H
