@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """What the lint tests share: the tree's files, its build, and running tools."""
+import functools
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ def output(*argv):
     return done.stdout
 
 
+@functools.cache
 def tracked():
     """Every file that is, or is about to be, under version control."""
     names = output("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -61,6 +63,7 @@ def objects():
     return found
 
 
+@functools.cache
 def flags():
     """The compiler flags of the build, warnings being errors."""
     return output("make", "-s", "--no-print-directory", "WERROR=1", "print-flags").split()
