@@ -40,7 +40,7 @@ enum drop_reason own_query_await(struct session *session, uint64_t deadline_ns);
 
 /*
  * Collects the answer from a session that is to be closed, if there is one in flight: the
- * server would log an answer that nobody read as a connection reset.
+ * server would log an answer that is not read as a connection reset.
  */
 void own_query_settle(struct session *session, uint64_t deadline_ns);
 

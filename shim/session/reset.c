@@ -171,7 +171,7 @@ static bool needs_ping(const struct session *session, const struct session_care 
                        uint64_t now_ns)
 {
 	/* What the server reports of itself is not fresher than the last round trip. */
-	if (session->standing.attributes != TARGET_ATTRS_ANY) {
+	if (session->attrs.attributes != TARGET_ATTRS_ANY) {
 		return true;
 	}
 	switch (care->pre_ping) {
@@ -231,7 +231,7 @@ static enum check_step settle_step(struct session *session, const struct session
 	question = question_of(session, care, now_ns);
 	if (question == NULL && !learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
-		if (target_attrs_satisfied(&session->standing, session->libpq, session->conn)) {
+		if (target_attrs_satisfied(&session->attrs, session->libpq, session->conn)) {
 			return CHECK_FIT;
 		}
 		*why = DROP_ATTRIBUTES;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* One session: opening and closing it. */
+/* One session: how it is opened and closed. */
 #include "session/session.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "session/connect_notices.h"
 #include "session/socket/epoll_registrations.h"
 
-/* Descriptors of ours keep out of the low numbers, which select() and people use. */
+/* Out of the low numbers, which programs expect and select(2) can take. */
 #define END_FD_MIN 200
 
 static struct session *make(const struct libpq *libpq)
@@ -55,7 +55,7 @@ void session_note_connection(struct session *session)
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
 	login_state_note(&session->login, session->libpq, session->conn);
-	unfit = target_attrs_note(&session->standing, session->libpq, session->conn);
+	unfit = target_attrs_note(&session->attrs, session->libpq, session->conn);
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
@@ -122,7 +122,7 @@ bool session_is_ours(const struct session *session)
 	       is_socket_of(session, session->libpq->PQsocket(session->conn));
 }
 
-/* A program that wanted signals of its socket gets none of a copy it knows nothing of. */
+/* A program that wants signals of its socket gets none of our copy. */
 static void silence(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -157,7 +157,7 @@ void session_finish(struct session *session)
 	int fd = session->libpq->PQsocket(session->conn);
 
 	lock_assert_none();
-	/* What is registered with the program's epoll instances ends with the last copy. */
+	/* A registration with an epoll instance lasts as long as there is a copy. */
 	if (fd >= 0 && is_heard(session) && session_is_ours(session) && epoll_forget(fd)) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 		silence(session->end_fd);
@@ -171,7 +171,7 @@ void session_close(struct session *session)
 	if (session->conn == NULL) {
 		return;
 	}
-	/* One that libpq found broken has no descriptor: there is only memory to free. */
+	/* Without a descriptor, as after an error, there is only memory to free. */
 	if (session->libpq->PQsocket(session->conn) >= 0 && !session_is_ours(session)) {
 		session->conn = NULL;
 		return;

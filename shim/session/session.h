@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * One session: a PGconn with its backend. Opening and closing it; everything through
- * libpq's public functions and always through the libpq that made it. Making it as new
- * and proving that it lives is reset.c's.
+ * One session: a PGconn with its backend; how it is opened and closed. Everything goes through
+ * libpq's public functions, of the libpq that made it.
  *
- * A session belongs to one thread at a time: to the caller of its lease, or, between
- * leases, to whoever the pool gave its slot to. So there is no lock here, and every
- * function that talks to libpq asserts that none is held.
+ * A session belongs to one thread at a time: to the user of its lease, or, between leases, to
+ * the holder of its slot. So there is no lock here, and every function that waits for libpq
+ * asserts that none is held.
  *
- * Before any I/O between leases the socket is compared by device and inode with what it
- * was: programs close descriptors they do not know, and the number is given out again.
+ * Before any I/O between leases the socket is compared by device and inode with what it was:
+ * programs close descriptors they do not know, and the number is given out again.
  */
 #ifndef PQPOOL_SESSION_SESSION_H
 #define PQPOOL_SESSION_SESSION_H
@@ -36,18 +35,18 @@ struct lender;
 struct cancel_scope;
 struct async_connect;
 
-/* What is on its way to the server while a session is idle. */
+/* The query of ours that is in flight while a session is idle, see own_query.h. */
 enum session_flight {
 	FLIGHT_NONE,
 	FLIGHT_STATEMENT, /* one simple query */
-	FLIGHT_PIPELINE   /* ROLLBACK and DISCARD ALL with a Sync each */
+	FLIGHT_PIPELINE   /* two statements with a Sync each */
 };
 
-/* Of the unnamed prepared statement, which outlives whoever parsed it. */
+/* The lease that parsed the unnamed prepared statement, which outlives it. */
 enum session_unnamed {
 	UNNAMED_NONE,
-	UNNAMED_OWN, /* parsed by the lease, or there was none to begin with */
-	UNNAMED_LEFT /* by a lease before it */
+	UNNAMED_OWN, /* this one */
+	UNNAMED_LEFT /* one before */
 };
 
 /* How far a check has come; reset.c's. */
@@ -57,24 +56,23 @@ struct session_check {
 	bool failed;        /* the server refused a statement of ours since the lease's end */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
-	bool asking;          /* what is on its way is login_state.c's question */
+	bool asking;          /* login_state.h's question is in flight */
 	bool asked;           /* it has been sent, or there was none */
 	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
-	bool mode_is_ours; /* non-blocking because we want it so, not the program */
+	bool mode_is_ours; /* non-blocking for us, not for the program */
 };
 
 struct session {
 	struct lease lease;
 	struct lease_activity activity; /* noted by query_call.c */
-	uint64_t noted_name; /* query_call.c's: of the prepared statement in it, folded; 0 =
-	                        none */
+	uint64_t noted_name; /* query_call.c's: hash of the prepared statement's name in it */
 	struct pool_slot slot;
-	struct lender *lender; /* broker's; NULL = passed through, only tracked */
+	struct lender *lender; /* its pool; NULL = passed through, only tracked */
 
 	const struct libpq *libpq;
 	PGconn *conn; /* NULL once finished */
-	int error;    /* errno as a connect of libpq's that failed has left it */
+	int error;    /* errno after a failed connect of libpq's */
 	uint64_t id;
 	int backend_pid;
 	pid_t owner; /* the process that connected */
@@ -85,29 +83,28 @@ struct session {
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 
-	/* What the lease has sent so far; query_call.c's, and reset.c's to begin anew. */
+	/* What the lease has sent so far; query_call.c sets it, and reset.c clears it. */
 	bool sent;   /* anything at all */
-	bool leaves; /* what is not known to leave nothing behind */
+	bool leaves; /* what may leave something behind */
 	enum session_unnamed unnamed;
 
 	enum session_flight flight;
-	uint64_t check_limit_ns; /* how long a check may take, beside what is set; 0 = no limit
-	                          */
+	uint64_t check_limit_ns; /* of its pool, for a check; 0 = none */
 	struct session_check check;
-	enum drop_reason taint; /* must not be kept, found before the release */
-	unsigned notices;       /* that came while it was ours */
+	enum drop_reason taint; /* why it must not be kept, as found before the release */
+	unsigned notices;       /* that came between leases */
 	bool ended;             /* one of them said that the server ends the session */
-	bool altered;           /* its lease changed what sessions are made of */
+	bool altered;           /* its lease changed what new sessions start with */
 	atomic_uint inside;     /* query_call.c's: calls on it that have begun and not ended */
 	unsigned unseen;        /* query_call_unseen() when its lease began */
 	const char *text;       /* query_call.c's: what the last of them sends; only compared */
 	uint64_t proven_ns;
 
-	struct target_attrs standing;
+	struct target_attrs attrs;
 	struct login_state login;
 	struct notices_seen seen; /* while it was opened, or failed to be */
 	struct escaping opened;   /* how it escaped when it was opened; no print */
-	struct escaping escaping; /* and when it was asked last */
+	struct escaping escaping; /* and when it was learnt last */
 
 	struct cancel_scope *cancels; /* cancel objects taken during this lease; NULL = none */
 	int end_fd; /* after the finish: shows when the backend is gone; -1 = nothing to see */
@@ -120,23 +117,20 @@ struct session {
 	struct async_connect *handshake; /* a connect in steps, not yet a lease; else NULL */
 	struct async_connect *spare;     /* memory of the one before, for the next; or NULL */
 	char *refusal;                   /* a connect that we failed: its message, else NULL */
-	/* Its PGconn was freed past us: gives up what its state has; NULL = the slot's room. */
+	/* Its PGconn was freed past us: gives up what it holds; NULL = the slot's room. */
 	void (*vanished)(struct session *session);
 };
 
 /*
- * Connects with `conninfo`, as PQconnectdb does and with all its waits. Returns a session
- * whose connection may be bad: then its PGconn, libpq's own, is for the program and the
- * rest for session_free. NULL: out of memory, nothing was opened. `error` is the errno that
- * libpq begins with, and session->error the one that it leaves; `noted` is notices_connect's.
+ * Connects with `conninfo`, as PQconnectdb does and with all its waits. The connection may be
+ * bad: then its PGconn is for the program and the rest for session_free. NULL: out of memory,
+ * nothing was opened. `error` is the errno that libpq begins with, and session->error the one
+ * that it leaves; `noted` is notices_connect's.
  */
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
                              PGconn **noted);
 
-/*
- * Makes a session of a connection that somebody else opened, so that it can be tracked.
- * NULL: out of memory.
- */
+/* A session for a connection that is open already, to be tracked. NULL: out of memory. */
 COLD struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
 
 /* The session that a lease is embedded in. */
@@ -153,10 +147,10 @@ static inline struct session *session_of_slot(struct pool_slot *slot)
 /* The same socket as when it was opened, and opened by this process. */
 bool session_is_ours(const struct session *session);
 
-/* Notes socket and backend anew: the program reset the connection under its lease. */
+/* Notes socket and backend of a connection that was made, or reset under its lease. */
 void session_note_connection(struct session *session);
 
-/* Notes the options of its socket; without memory, not. */
+/* Notes the options of its socket, if there is memory. */
 COLD void session_note_options(struct session *session);
 
 /* The program is about to learn the descriptor, and may set options on it. */
@@ -172,22 +166,18 @@ static inline void session_show_socket(struct session *session)
  * Really finishes it for the program, whatever state it is in, sending Terminate; without
  * waiting.
  *
- * While its backend reads what is sent to it, a copy of the descriptor is kept to see the
- * backend's end by, until session_gone, session_await_end or session_free closes it: for a
- * caller that waits for that end now, or has the session freed at once. It must not outlive
- * that: libpq's own close is not the connection's end as long as there is a copy. Where the
- * server may be blocked in sending (a result left unread, COPY) there is none: it would
- * never be told of the end, and keep its locks (seen with servers 13 to 18).
+ * A copy of the descriptor is kept to see the backend's end by, until session_gone,
+ * session_await_end or session_free closes it; one of these must follow at once, for the
+ * connection does not end while there is a copy. Where the server may be blocked in sending (a
+ * result left unread, COPY) there is none: it would not see the end, and keep its locks (seen
+ * with servers 13 to 18).
  */
 void session_finish(struct session *session);
 
-/*
- * The same of our own accord: if its descriptor is not ours any more nothing is sent and
- * its memory is given up.
- */
+/* The same on our own account. If its descriptor is not ours any more it is left as it is. */
 void session_close(struct session *session);
 
-/* Child of a fork: closes its copy of an idle session's socket, without a word. */
+/* Child of a fork: closes its copy of an idle session's socket; sends nothing. */
 void session_close_copy(const struct session *session);
 
 /* True if the backend of a closed session has ended, or cannot be seen. Never blocks. */
@@ -207,15 +197,12 @@ bool session_cancel_scope(const PGconn *conn, struct cancel_scope **scope);
 void session_free(struct session *session);
 
 /*
- * Child of a fork: exchanges the copy of the socket for a dead one, so that nothing that
- * is done to the PGconn reaches the server. False: it could not. Does not allocate.
+ * Child of a fork: replaces its copy of the socket by a dead one, so that nothing done to the
+ * PGconn reaches the server. False: it could not. Does not allocate.
  */
 bool session_deaden(struct session *session);
 
-/*
- * Child of a fork: the inherited PGconn is freed without a word to the server, whose
- * session is the parent's. Its socket is exchanged for a dead one first.
- */
+/* Child of a fork: the same, and the PGconn is freed; the server's session is the parent's. */
 void session_finish_inherited(struct session *session);
 
 #endif

@@ -69,53 +69,53 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
 }
 
 /* False: a value that is not known here. */
-static bool read_attributes(struct target_attrs *standing, const char *word)
+static bool read_attributes(struct target_attrs *attrs, const char *word)
 {
-	standing->attributes = TARGET_ATTRS_ANY;
+	attrs->attributes = TARGET_ATTRS_ANY;
 	if (word[0] == '\0') {
 		return true;
 	}
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(words[i].word, word) == 0) {
-			standing->attributes = words[i].attributes;
+			attrs->attributes = words[i].attributes;
 			return true;
 		}
 	}
 	return false;
 }
 
-enum drop_reason target_attrs_note(struct target_attrs *standing, const struct libpq *libpq,
+enum drop_reason target_attrs_note(struct target_attrs *attrs, const struct libpq *libpq,
                                    PGconn *conn)
 {
 	PQconninfoOption *options = libpq->PQconninfo(conn);
 	const char *balance = option(options, "load_balance_hosts");
 	enum drop_reason why = DROP_NONE;
 
-	standing->was_standby = is_on(libpq, conn, standby_parameter);
-	standing->place = place_of(libpq, conn, option(options, "hostaddr")[0] != '\0');
+	attrs->was_standby = is_on(libpq, conn, standby_parameter);
+	attrs->place = place_of(libpq, conn, option(options, "hostaddr")[0] != '\0');
 	if (options == NULL || (balance[0] != '\0' && strcmp(balance, "disable") != 0)) {
 		why = DROP_NOT_POOLED;
-	} else if (!read_attributes(standing, option(options, "target_session_attrs")) ||
-	           (standing->attributes != TARGET_ATTRS_ANY && !is_reported(libpq, conn))) {
+	} else if (!read_attributes(attrs, option(options, "target_session_attrs")) ||
+	           (attrs->attributes != TARGET_ATTRS_ANY && !is_reported(libpq, conn))) {
 		why = DROP_ATTRIBUTES;
 	}
 	libpq->PQconninfoFree(options);
 	return why;
 }
 
-bool target_attrs_satisfied(const struct target_attrs *standing, const struct libpq *libpq,
+bool target_attrs_satisfied(const struct target_attrs *attrs, const struct libpq *libpq,
                             const PGconn *conn)
 {
 	bool standby;
 	bool read_only;
 
 	/* Nearly always, and the look-up of what the server reports is slow. */
-	if (standing->attributes == TARGET_ATTRS_ANY) {
+	if (attrs->attributes == TARGET_ATTRS_ANY) {
 		return true;
 	}
 	standby = is_on(libpq, conn, standby_parameter);
 	read_only = standby || is_on(libpq, conn, read_only_parameter);
-	switch (standing->attributes) {
+	switch (attrs->attributes) {
 	case TARGET_ATTRS_ANY:
 		return true;
 	case TARGET_ATTRS_READ_WRITE:
@@ -127,7 +127,7 @@ bool target_attrs_satisfied(const struct target_attrs *standing, const struct li
 	case TARGET_ATTRS_STANDBY:
 		return standby;
 	case TARGET_ATTRS_AS_OPENED:
-		return standby == standing->was_standby;
+		return standby == attrs->was_standby;
 	}
 	return false;
 }

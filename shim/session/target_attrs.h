@@ -45,11 +45,11 @@ struct target_attrs {
  * the server (before version 14) does not report its role, or each connect is to go to another
  * host.
  */
-enum drop_reason target_attrs_note(struct target_attrs *standing, const struct libpq *libpq,
+enum drop_reason target_attrs_note(struct target_attrs *attrs, const struct libpq *libpq,
                                    PGconn *conn);
 
 /* After a round trip: is the server still one that the program asked for? */
-bool target_attrs_satisfied(const struct target_attrs *standing, const struct libpq *libpq,
+bool target_attrs_satisfied(const struct target_attrs *attrs, const struct libpq *libpq,
                             const PGconn *conn);
 
 #endif

@@ -420,7 +420,7 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	struct pool *pool = &session->lender->pool;
 	uint64_t now_ns = clock_monotonic_ns();
 
-	if (!pool_landed(pool, session->standing.place, now_ns - took_ns, now_ns)) {
+	if (!pool_landed(pool, session->attrs.place, now_ns - took_ns, now_ns)) {
 		session->taint = DROP_INVALIDATED;
 	}
 	if (session->taint == DROP_NONE && !is_as_asked(session)) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Cancel requests: the cancel objects of libpq 17. */
+/* Cancel objects of libpq 17. */
 #include "session/cancel/cancel_conn.h"
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 enum cancel_conn_state {
 	READY,
-	FLYING, /* libpq's from now on, until it is reset; counted as being sent */
-	LANDED, /* libpq's, too, and the server has done with it */
+	SENDING, /* libpq's from now on, until it is reset; counted by the scope */
+	SENT,    /* libpq's, too, and the server has received it */
 	INERT_STARTED,
 	INERT_DONE,
 	INERT_FAILED
@@ -25,13 +25,13 @@ struct request {
 	const struct libpq *libpq;
 	struct cancel_scope *scope;
 	enum cancel_conn_state state;
-	int socket;        /* what an inert one shows; -1 = none */
-	const char *error; /* what an inert one says */
+	int socket;        /* of an inert one; -1 = none */
+	const char *error; /* of an inert one */
 };
 
 static struct address_table requests;
 
-/* ---- who is known ------------------------------------------------------------------ */
+/* ---- those that are known ----------------------------------------------------------- */
 
 static struct request *find(const struct libpq_caller *from, const PGcancelConn *conn)
 {
@@ -59,7 +59,7 @@ static COLD void forget(struct request *request)
 	free(request);
 }
 
-/* One of the same address was finished past us. False: out of memory. */
+/* An older one of the same address was finished past us. False: out of memory. */
 static bool enter(struct request *request)
 {
 	void *old;
@@ -73,7 +73,7 @@ static bool enter(struct request *request)
 	return true;
 }
 
-/* ---- the inert --------------------------------------------------------------------- */
+/* ---- those that are inert ------------------------------------------------------------ */
 
 static bool is_inert(const struct request *request)
 {
@@ -117,23 +117,23 @@ static int start_inert(struct request *request)
 
 /* ---- sending ----------------------------------------------------------------------- */
 
-/* True if it is libpq's to send it; else it is to be inert. */
-static bool take_off(struct request *request)
+/* True if libpq is to send it; else it is inert. */
+static bool begin_sending(struct request *request)
 {
 	if (request != NULL && request->state == READY) {
 		if (!cancel_scope_send(request->scope)) {
 			return false;
 		}
-		request->state = FLYING;
+		request->state = SENDING;
 	}
 	return true;
 }
 
-static void land(struct request *request)
+static void note_sent(struct request *request)
 {
-	if (request != NULL && request->state == FLYING) {
+	if (request != NULL && request->state == SENDING) {
 		cancel_scope_sent(request->scope);
-		request->state = LANDED;
+		request->state = SENT;
 	}
 }
 
@@ -171,7 +171,7 @@ int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 	if (is_inert(request)) {
 		return start_again(request);
 	}
-	if (!take_off(request)) {
+	if (!begin_sending(request)) {
 		return start_inert(request);
 	}
 	tailcall_enter(libpq);
@@ -189,7 +189,7 @@ int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 	if (is_inert(request)) {
 		return start_again(request);
 	}
-	if (!take_off(request)) {
+	if (!begin_sending(request)) {
 		be_done(request);
 		return 1;
 	}
@@ -197,7 +197,7 @@ int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 	sent = libpq->PQcancelBlocking(conn);
 	tailcall_leave();
 	if (sent) {
-		land(request);
+		note_sent(request);
 	}
 	return sent;
 }
@@ -219,12 +219,12 @@ PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGca
 	wants = libpq->PQcancelPoll(conn);
 	tailcall_leave();
 	if (wants == PGRES_POLLING_OK) {
-		land(request);
+		note_sent(request);
 	}
 	return wants;
 }
 
-/* ---- what a request says of itself --------------------------------------------------- */
+/* ---- its state ----------------------------------------------------------------------- */
 
 ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcancelConn *conn)
 {
@@ -280,7 +280,7 @@ void cancel_conn_reset(const struct libpq_caller *from, PGcancelConn *conn)
 	struct request *request = find(from, conn);
 	const struct libpq *libpq = libpq_of(from, request);
 
-	/* One that was flying may have arrived: it stays counted. */
+	/* One that was being sent may have arrived: it stays counted. */
 	if (request != NULL) {
 		show_no_socket(request);
 		request->state = READY;

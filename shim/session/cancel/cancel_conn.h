@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Cancel requests: the cancel objects of libpq 17, which are sent at once or in steps.
+ * Cancel objects of libpq 17 (PGcancelConn), which are sent at once or in steps.
  *
- *   ready ──start──► flying ──poll says OK──► landed
+ *   ready ──start──► sending ──poll says OK──► sent
  *     │                └─ anything else: it may have arrived, or arrive yet
- *     └──start, and the lease is over──► inert: succeeds, and reaches nobody
+ *     └──start, and the lease is over──► inert: succeeds without any effect
  *
- * PQcancelReset makes it ready again. Whether it is inert is decided when it is started; what
- * started while the lease was open goes on when that ends, and costs the session
+ * PQcancelReset makes it ready again. Whether it is inert is decided when it is started; one
+ * that started while the lease was open goes on when that ends, and the session is not kept
  * (cancel_scope.h). An inert one shows a socket that can be written and read at once, so that a
- * program which waits for it comes by to be told that all is done.
+ * program which waits for it calls PQcancelPoll.
  *
- * The object is libpq's own, and known by its address: such an object is a PGconn in libpq's
- * eyes, and a later libpq may have functions for it that we do not know. One that was not
- * taken on a lease is not known, and libpq's alone.
+ * The program has libpq's own object, known here by its address: a later libpq may have
+ * functions for it that we do not know. One that was not taken on a lease is not known, and
+ * libpq's alone.
  *
- * In libpq these functions are made of PQconnectPoll, PQstatus, PQfinish and the like, which
- * come by us then: see base/libpq/tailcall.h.
+ * libpq implements these functions by PQconnectPoll, PQstatus, PQfinish and the like, which are
+ * interposed: see base/libpq/tailcall.h.
  *
- * `from` is who calls; within libpq itself everything is passed through. Locks: none. An object
- * belongs to one thread at a time, as a connection. Fork: the child's are as they were.
+ * `from` is the caller; calls of libpq itself are passed through. Locks: none. An object
+ * belongs to one thread at a time, as a connection does. Fork: the child's are as they were.
  */
 #ifndef PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 #define PQPOOL_SESSION_CANCEL_CANCEL_CONN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Cancel objects that may be used in a signal handler. */
+/* Cancel objects of PQgetCancel. */
 #include "session/cancel/cancel_object.h"
 
 #include <stdint.h>
@@ -10,9 +10,9 @@
 #include "session/cancel/cancel_scope.h"
 
 /*
- * What every libpq's object has: the server's address in a sockaddr_storage with its length,
- * the backend's pid and, up to libpq 17, its key. (struct pg_cancel in fe-connect.c, later
- * fe-cancel.c)
+ * The least that every libpq's object has: the server's address in a sockaddr_storage with its
+ * length, the backend's pid and, up to libpq 17, its key (struct pg_cancel in fe-connect.c,
+ * later fe-cancel.c).
  */
 #define CONTENT_BYTES 144
 
@@ -29,7 +29,7 @@ static unsigned content_of(const PGcancel *cancel)
 	return table_hash(cancel, CONTENT_BYTES);
 }
 
-/* NULL: not listed, or of one that lay there before. */
+/* NULL: not listed, or listed for an older one at the same address. */
 static struct cancel_object *find(const PGcancel *cancel)
 {
 	struct cancel_object *object = address_table_find(&objects, cancel);
@@ -90,7 +90,7 @@ bool cancel_object_send(PGcancel *cancel, char *errbuf, int errbufsize, int *don
 	*done = 1;
 	if (cancel_scope_send(object->scope)) {
 		*done = object->libpq->PQcancel(cancel, errbuf, errbufsize);
-		/* One that failed may arrive yet, and stays counted. */
+		/* A failed one may have arrived, and stays counted. */
 		if (*done) {
 			cancel_scope_sent(object->scope);
 		}

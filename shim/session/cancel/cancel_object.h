@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Cancel objects that may be used in a signal handler: PQgetCancel's. Those of libpq 17,
- * which may not, are cancel_conn.c's.
+ * Cancel objects of PQgetCancel (PGcancel), which may be used in a signal handler.
  *
  * The program gets libpq's own object, for there are clients that read the backend's pid and
- * key out of it (ruby-pg up to 1.6, at offsets of their own). The lease that it was taken on,
- * which the objects of one lease share (cancel_scope.h), is found by the object's address. An
- * object that was not taken on a lease, or that libpq made past us, is not listed, and is
- * libpq's alone.
+ * key out of it (ruby-pg up to 1.6, at offsets of their own). Its scope (cancel_scope.h) is
+ * found by the object's address. An object that was not taken on a lease, or that libpq made
+ * past us, is not listed, and libpq's alone.
  *
- * malloc may give the address of an object that was freed past us to another one, made past us,
- * too: so what is listed goes only for an object of the same content.
+ * malloc may give the address of an object that was freed past us to one that was made past us:
+ * so an entry is valid only for an object of the same content.
  *
  * PQcancel is documented as safe in a signal handler: it takes no lock and allocates nothing.
  */

@@ -2,9 +2,9 @@
 /*
  * The program's epoll registrations of our sockets.
  *
- * A slot of `instances` is the descriptor of one, plus one, in the lower half and a count
- * in the upper, which grows with every note: so a slot found to be out of date is emptied
- * only if nobody has noted the same number again meanwhile.
+ * An element of `instances` is a descriptor plus one in the lower half, and in the upper a
+ * count that grows with every note: an outdated one is cleared only if the number was not noted
+ * again meanwhile.
  */
 #include "session/socket/epoll_registrations.h"
 
@@ -64,7 +64,7 @@ int epoll_control(int epfd, int op, int fd, struct epoll_event *event)
 
 void epoll_arm(void)
 {
-	/* Found now, so that a signal handler's first call has nothing to look up. */
+	/* Found now, not by the first call, which may be in a signal handler. */
 	real_control();
 	atomic_store(&armed, true);
 }
@@ -157,7 +157,7 @@ bool epoll_forget(int fd)
 	for (size_t i = 0; i < INSTANCES_MAX; i++) {
 		delete_from(&instances[i], fd);
 	}
-	/* Still noted, so that whoever closes the session is told the same. */
+	/* Still noted: the same is true when the session is closed. */
 	if (atomic_load(&more_instances)) {
 		return false;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What a program may set on the socket of its connection. */
+/* The socket options that a program may set on its connection. */
 #include "session/socket/socket_options.h"
 
 #include <fcntl.h>

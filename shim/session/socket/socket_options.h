@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a program may set on the socket of its connection, and the next lease must not have:
- * options, and the process that gets the socket's signals.
+ * The socket options that a program may set on its connection, and the next lease must not
+ * have; and the process that gets the socket's signals.
  *
- * A program learns the descriptor by PQsocket, so a lease that never asked for it need not be
- * looked at. Each value is compared with what it was when the session was opened, and put
- * back. Not seen: buffer sizes on kernels before 5.14, which do not tell that they were set.
+ * A program learns the descriptor by PQsocket, so a lease that never called that needs no look.
+ * Each value is compared with what it was when the session was opened, and put back. Not seen:
+ * buffer sizes on kernels before 5.14, which do not tell that they were set.
  *
- * Locks: none. Neither function blocks or allocates; errno is not kept.
+ * Locks: none. No function blocks or allocates; errno is not kept.
  */
 #ifndef PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
 #define PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
@@ -31,10 +31,10 @@ struct socket_options {
 	union socket_option values[SOCKET_OPTIONS];
 };
 
-/* Notes how `fd`, a socket that libpq has set up, behaves. */
+/* Notes the options of `fd`, a socket that libpq has set up. */
 void socket_options_note(struct socket_options *options, int fd);
 
-/* Makes it so again. False: something could not be put back. */
+/* Puts them back. False: one could not be. */
 bool socket_options_put_back(const struct socket_options *options, int fd);
 
 /*
