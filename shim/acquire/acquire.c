@@ -174,7 +174,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);
 	}
 	if (why == DROP_NONE) {
-		why = reset_send(session, &lending_settings.care);
+		why = reset_send(session);
 	}
 	if (why == DROP_NONE) {
 		why = await_reset(session, ended);

@@ -82,7 +82,7 @@ enum drop_reason check_returned(struct session *session, const struct lease *end
 	if (pq->PQstatus(conn) != CONNECTION_OK || transaction == PQTRANS_UNKNOWN) {
 		return DROP_BROKEN;
 	}
-	if (!has_its_socket(session, reset_sends(session, care, in_transaction))) {
+	if (!has_its_socket(session, reset_plan(session, care, in_transaction))) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {

@@ -92,10 +92,12 @@ static bool has_left(const struct session *session, const struct session_care *c
 	return care->reset == RESET_AUTO ? session->leaves : session->sent;
 }
 
-bool reset_sends(const struct session *session, const struct session_care *care,
-                 bool in_transaction)
+bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction)
 {
-	return in_transaction || (reset_is_whole(care) && has_left(session, care));
+	session->check.rolls_back = in_transaction;
+	session->check.discards =
+		reset_is_whole(care) && (in_transaction || has_left(session, care));
+	return in_transaction || session->check.discards;
 }
 
 bool reset_can_roll_back(const struct session *session, const struct session_care *care)
@@ -114,26 +116,25 @@ static void forget_sent(struct session *session)
 	}
 }
 
-enum drop_reason reset_send(struct session *session, const struct session_care *care)
+enum drop_reason reset_send(struct session *session)
 {
-	bool in_transaction =
-		session->libpq->PQtransactionStatus(session->conn) != PQTRANS_IDLE;
+	bool rolls_back = session->check.rolls_back;
 	bool sent = true;
 
 	lock_assert_none();
 	session->check.failed = false;
 	reset_park(session);
-	if (reset_is_whole(care) && (in_transaction || has_left(session, care))) {
+	if (session->check.discards) {
 		/* What it leaves is cleared by the reset. */
 		if (!session->escaping.known) {
 			learn_escaping(session);
 		}
-		sent = in_transaction ? own_query_send_both(session, rollback_statement,
-		                                            reset_statement)
-		                      : own_query_send(session, reset_statement);
+		sent = rolls_back ? own_query_send_both(session, rollback_statement,
+		                                        reset_statement)
+		                  : own_query_send(session, reset_statement);
 		session->unnamed = UNNAMED_NONE;
 		login_state_was_reset(&session->login);
-	} else if (in_transaction) {
+	} else if (rolls_back) {
 		sent = own_query_send(session, rollback_statement);
 	}
 	forget_sent(session);

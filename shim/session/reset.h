@@ -38,18 +38,18 @@ static inline bool reset_is_whole(const struct session_care *care)
 	return care->reset == RESET_DISCARD || care->reset == RESET_AUTO;
 }
 
-/* Whether reset_send is going to send anything. */
-bool reset_sends(const struct session *session, const struct session_care *care,
-                 bool in_transaction);
+/* Plans the reset of a returned session. True if it sends anything. */
+bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction);
 
-/* Whether it can end an open transaction. */
+/* Whether a reset can end an open transaction. */
 bool reset_can_roll_back(const struct session *session, const struct session_care *care);
 
 /*
- * Takes a session that may be kept into our care: client state as on a fresh connection but for
- * the hooks and the blocking mode, reset on its way. Never waits for the server.
+ * Takes a session that check_returned() allows to be kept into our care: client state as on a
+ * fresh connection but for the hooks and the blocking mode, planned reset in flight. Never
+ * waits for the server.
  */
-enum drop_reason reset_send(struct session *session, const struct session_care *care);
+enum drop_reason reset_send(struct session *session);
 
 /* Takes a session into our care that is as it was opened. */
 void reset_park(struct session *session);

@@ -60,6 +60,8 @@ struct session_check {
 	bool asked;           /* it has been sent, or there was none */
 	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
+	bool rolls_back;   /* the reset to come sends ROLLBACK */
+	bool discards;     /* it sends DISCARD ALL */
 	bool mode_is_ours; /* non-blocking for us, not for the program */
 };
 

@@ -38,10 +38,14 @@ static struct request *find(const struct libpq_caller *from, const PGcancelConn 
 	return from->inside ? NULL : address_table_find(&requests, conn);
 }
 
-static const struct libpq *libpq_of(const struct libpq_caller *from,
-                                    const struct request *request)
+/* The libpq to call; tailcall_leave() has to follow. */
+static const struct libpq *enter_libpq(const struct libpq_caller *from,
+                                       const struct request *request)
 {
-	return request != NULL ? request->libpq : from->libpq;
+	const struct libpq *libpq = request != NULL ? request->libpq : from->libpq;
+
+	tailcall_enter(libpq);
+	return libpq;
 }
 
 static void show_no_socket(struct request *request)
@@ -165,7 +169,6 @@ PGcancelConn *cancel_conn_create(const struct libpq_caller *from, PGconn *conn,
 int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	int started;
 
 	if (is_inert(request)) {
@@ -174,8 +177,7 @@ int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 	if (!begin_sending(request)) {
 		return start_inert(request);
 	}
-	tailcall_enter(libpq);
-	started = libpq->PQcancelStart(conn);
+	started = enter_libpq(from, request)->PQcancelStart(conn);
 	tailcall_leave();
 	return started;
 }
@@ -183,7 +185,6 @@ int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	int sent;
 
 	if (is_inert(request)) {
@@ -193,8 +194,7 @@ int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 		be_done(request);
 		return 1;
 	}
-	tailcall_enter(libpq);
-	sent = libpq->PQcancelBlocking(conn);
+	sent = enter_libpq(from, request)->PQcancelBlocking(conn);
 	tailcall_leave();
 	if (sent) {
 		note_sent(request);
@@ -205,7 +205,6 @@ int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	PostgresPollingStatusType wants;
 
 	if (is_inert(request)) {
@@ -215,8 +214,7 @@ PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGca
 		be_done(request);
 		return PGRES_POLLING_OK;
 	}
-	tailcall_enter(libpq);
-	wants = libpq->PQcancelPoll(conn);
+	wants = enter_libpq(from, request)->PQcancelPoll(conn);
 	tailcall_leave();
 	if (wants == PGRES_POLLING_OK) {
 		note_sent(request);
@@ -229,7 +227,6 @@ PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGca
 ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	ConnStatusType status;
 
 	if (is_inert(request)) {
@@ -237,8 +234,7 @@ ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcance
 		       : request->state == INERT_DONE  ? CONNECTION_OK
 		                                       : CONNECTION_BAD;
 	}
-	tailcall_enter(libpq);
-	status = libpq->PQcancelStatus(conn);
+	status = enter_libpq(from, request)->PQcancelStatus(conn);
 	tailcall_leave();
 	return status;
 }
@@ -246,14 +242,12 @@ ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcance
 int cancel_conn_socket(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	int fd;
 
 	if (is_inert(request)) {
 		return request->socket;
 	}
-	tailcall_enter(libpq);
-	fd = libpq->PQcancelSocket(conn);
+	fd = enter_libpq(from, request)->PQcancelSocket(conn);
 	tailcall_leave();
 	return fd;
 }
@@ -261,14 +255,12 @@ int cancel_conn_socket(const struct libpq_caller *from, const PGcancelConn *conn
 char *cancel_conn_error(const struct libpq_caller *from, const PGcancelConn *conn)
 {
 	const struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 	char *error;
 
 	if (is_inert(request)) {
 		return (char *)request->error;
 	}
-	tailcall_enter(libpq);
-	error = libpq->PQcancelErrorMessage(conn);
+	error = enter_libpq(from, request)->PQcancelErrorMessage(conn);
 	tailcall_leave();
 	return error;
 }
@@ -278,29 +270,26 @@ char *cancel_conn_error(const struct libpq_caller *from, const PGcancelConn *con
 void cancel_conn_reset(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
 
 	/* One that was being sent may have arrived: it stays counted. */
 	if (request != NULL) {
 		show_no_socket(request);
 		request->state = READY;
 	}
-	tailcall_enter(libpq);
-	libpq->PQcancelReset(conn);
+	enter_libpq(from, request)->PQcancelReset(conn);
 	tailcall_leave();
 }
 
 void cancel_conn_finish(const struct libpq_caller *from, PGcancelConn *conn)
 {
 	struct request *request = find(from, conn);
-	const struct libpq *libpq = libpq_of(from, request);
+	const struct libpq *libpq = enter_libpq(from, request);
 
 	/* Its address is free for another as soon as it is finished. */
 	if (request != NULL) {
 		address_table_take(&requests, conn);
 		forget(request);
 	}
-	tailcall_enter(libpq);
 	libpq->PQcancelFinish(conn);
 	tailcall_leave();
 }
