@@ -82,12 +82,12 @@ void query_call_by_name(struct query_call *work, const char *name, const char *t
 static unsigned effects_of(struct session *session, const char *text)
 {
 	session->sent = true;
-	if (!session->leaves) {
-		bool utf8 = judging &&
-		            session->libpq->PQclientEncoding(session->conn) == LIBPQ_UTF8;
-
-		session->leaves = !judging || !statement_is_harmless(text, utf8);
+	if (judging && !session->leaves &&
+	    statement_is_harmless(text, session->libpq->PQclientEncoding(session->conn) ==
+	                                        LIBPQ_UTF8)) {
+		return 0;
 	}
+	session->leaves = true;
 	return statement_effects(text);
 }
 

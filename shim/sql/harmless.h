@@ -19,9 +19,9 @@
 #include <stdbool.h>
 
 /*
- * True if `text` is known to leave nothing behind. `utf8`: that is its encoding; in others a
- * byte of a letter may look like a quote, so that only plain ASCII is judged. Allocates
- * nothing.
+ * True if `text` is known to leave nothing behind: then it has no effects (effects.h). `utf8`:
+ * that is its encoding; in others a byte of a letter may look like a quote, so that only plain
+ * ASCII is judged. Allocates nothing.
  */
 bool statement_is_harmless(const char *text, bool utf8);
 

@@ -2,6 +2,8 @@
 /* What SQL text does, in many spellings; and that nothing is read behind its end. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +13,7 @@
 
 #include "base/clock.h"
 #include "sql/effects.h"
+#include "sql/harmless.h"
 
 #define LOADS  STATEMENT_LOADS
 #define SLOT   STATEMENT_MAKES_SLOT
@@ -56,6 +59,9 @@ static void check(const struct example *examples, size_t count)
 
 		if (effects != examples[i].effects) {
 			fail_msg("%s: %u instead of %u", text, effects, examples[i].effects);
+		}
+		if (effects != 0 && statement_is_harmless(text, true)) {
+			fail_msg("%s: harmless, with effects %u", text, effects);
 		}
 		for (size_t len = strlen(text); len-- > 0;) {
 			char *part = strndup(text, len);
@@ -150,6 +156,40 @@ static void tells_functions_by_their_name(void **state)
 
 	(void)state;
 	CHECK(examples);
+}
+
+/* Called like columns, which test_harmless.c's statements may have. */
+static void none_is_in_a_harmless_statement(void **state)
+{
+	static const char *const names[] = {
+		"setseed",
+		"pg_reload_conf",
+		"pg_create_physical_replication_slot",
+		"pg_create_logical_replication_slot",
+		"pg_copy_physical_replication_slot",
+		"pg_copy_logical_replication_slot",
+		"pg_replication_origin_session_setup",
+		"dblink_connect",
+		"dblink_connect_u",
+		"hypopg_create_index",
+		"hypopg_hide_index",
+		"set_user",
+		"set_session_auth",
+		"set_backend_priority",
+		"dbms_alert",
+		"dbms_output",
+		"dbms_random",
+	};
+	char text[100];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(text, sizeof(text), "SELECT t.%s FROM t", names[i]);
+		if (statement_effects(text) == 0 || statement_is_harmless(text, true)) {
+			fail_msg("%s", text);
+		}
+	}
+	assert_false(statement_is_harmless("SELECT t.set_config FROM t", true));
 }
 
 static void tells_customised_settings(void **state)
@@ -399,6 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_statements_by_their_first_words),
 		cmocka_unit_test(tells_functions_by_their_name),
+		cmocka_unit_test(none_is_in_a_harmless_statement),
 		cmocka_unit_test(tells_customised_settings),
 		cmocka_unit_test(tells_what_else_stays),
 		cmocka_unit_test(searches_blocks_for_the_words),
