@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 #include "session/reset.h"
 
 struct attempt {

@@ -21,7 +21,7 @@
 #include "base/libpq/libpq.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 
 #define CALLER __builtin_return_address(0)
 

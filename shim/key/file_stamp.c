@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,51 +55,32 @@ static uint64_t hash_entry(const char *folder, const char *name)
 	return hash_bytes(hash_bytes(HASH_START, &print, sizeof(print)), name, strlen(name));
 }
 
-static DIR *open_folder(const char *path)
+/* Up to `max` entries of a folder; `*digest` gets one number for all of them, in any order. */
+static unsigned read_folder(const char *path, unsigned max, uint64_t *digest)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-
-	if (folder == NULL && fd >= 0) {
-		close(fd);
-	}
-	return folder;
-}
-
-/* Whether there are few enough entries to look at each. */
-static enum file_stamp_depth depth_of(const char *path)
-{
-	DIR *folder = open_folder(path);
+	const struct dirent *entry;
 	unsigned count = 0;
 
-	while (folder != NULL && count <= FILE_STAMP_ENTRIES_MAX && readdir(folder) != NULL) {
+	while (folder != NULL && count < max && (entry = readdir(folder)) != NULL) {
 		count++;
+		if (digest != NULL) {
+			*digest += hash_entry(path, entry->d_name);
+		}
 	}
 	if (folder != NULL) {
 		closedir(folder);
+	} else if (fd >= 0) {
+		close(fd);
 	}
-	return count <= FILE_STAMP_ENTRIES_MAX ? FILE_STAMP_ENTRIES : FILE_STAMP_TIMES;
-}
-
-/* The files in a folder in one number, whatever their order. */
-static int64_t digest_of(const char *path)
-{
-	DIR *folder = open_folder(path);
-	const struct dirent *entry;
-	uint64_t sum = 0;
-
-	while (folder != NULL && (entry = readdir(folder)) != NULL) {
-		sum += hash_entry(path, entry->d_name);
-	}
-	if (folder != NULL) {
-		closedir(folder);
-	}
-	return (int64_t)sum;
+	return count;
 }
 
 static struct file_stamp_print take_print(const char *path, enum file_stamp_depth depth)
 {
 	struct file_stamp_print print = {0};
+	uint64_t digest = 0;
 	struct stat st;
 
 	if (stat(path, &st) != 0) {
@@ -111,7 +93,10 @@ static struct file_stamp_print take_print(const char *path, enum file_stamp_dept
 		print.size = st.st_size;
 		take_times(&print, &st);
 	} else if (depth != FILE_STAMP_WHICH) {
-		print.size = depth == FILE_STAMP_ENTRIES ? digest_of(path) : 0;
+		if (depth == FILE_STAMP_ENTRIES) {
+			read_folder(path, UINT_MAX, &digest);
+			print.size = (int64_t)digest;
+		}
 		take_times(&print, &st);
 	}
 	return print;
@@ -185,7 +170,10 @@ void file_stamp_add(struct file_stamp_list *list, const char *path)
 
 void file_stamp_add_contents(struct file_stamp_list *list, const char *path)
 {
-	add(list, path, depth_of(path));
+	unsigned count = read_folder(path, FILE_STAMP_ENTRIES_MAX + 1, NULL);
+
+	add(list, path,
+	    count <= FILE_STAMP_ENTRIES_MAX ? FILE_STAMP_ENTRIES : FILE_STAMP_TIMES);
 }
 
 bool file_stamp_unchanged(const struct file_stamp_list *list)

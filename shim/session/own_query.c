@@ -80,8 +80,8 @@ static bool take_result(struct session *session, PGresult *result)
 	return false;
 }
 
-/* What came of the flight, all of which is in. */
-static enum drop_reason land(struct session *session)
+/* All of the answer is in. */
+static enum drop_reason judge_answer(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 	bool piped = session->flight == FLIGHT_PIPELINE;
@@ -119,7 +119,7 @@ bool own_query_take(struct session *session, enum drop_reason *why)
 		}
 		ended = result == NULL;
 	} while (!take_result(session, result));
-	*why = land(session);
+	*why = judge_answer(session);
 	return true;
 }
 

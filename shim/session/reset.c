@@ -22,9 +22,6 @@
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
 #define RECENT_PROOF_NS (500 * NS_PER_MS)
 
-static const char reset_statement[] = "DISCARD ALL";
-static const char rollback_statement[] = "ROLLBACK";
-
 /* ---- in our care, and out of it ---- */
 
 static void quiet_receiver(void *arg, const PGresult *result)
@@ -54,26 +51,23 @@ void reset_park(struct session *session)
 	pq->PQsetnonblocking(conn, 1);
 }
 
-/* Clears the error message without any traffic; libpq does so from version 14 on. */
-static COLD void clear_message(struct session *session)
-{
-	const struct libpq *pq = session->libpq;
-	int nonblocking = pq->PQisnonblocking(session->conn);
-
-	pq->PQsetnonblocking(session->conn, !nonblocking);
-	pq->PQsetnonblocking(session->conn, nonblocking);
-}
-
 /* Sees to it that session->escaping is known. True if something must be sent after that. */
 static bool learn_escaping(struct session *session)
 {
-	if (!escaping_learn(&session->escaping, session->libpq, session->conn)) {
+	const struct libpq *pq = session->libpq;
+	int nonblocking;
+
+	if (!escaping_learn(&session->escaping, pq, session->conn)) {
 		return false;
 	}
-	if (session->libpq->can_pipeline) {
-		clear_message(session);
+	if (!pq->can_pipeline) {
+		return true;
 	}
-	return !session->libpq->can_pipeline;
+	/* From version 14 on this clears the error message. */
+	nonblocking = pq->PQisnonblocking(session->conn);
+	pq->PQsetnonblocking(session->conn, !nonblocking);
+	pq->PQsetnonblocking(session->conn, nonblocking);
+	return false;
 }
 
 void reset_hand_out(struct session *session)
@@ -129,13 +123,12 @@ enum drop_reason reset_send(struct session *session)
 		if (!session->escaping.known) {
 			learn_escaping(session);
 		}
-		sent = rolls_back ? own_query_send_both(session, rollback_statement,
-		                                        reset_statement)
-		                  : own_query_send(session, reset_statement);
+		sent = rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
+		                  : own_query_send(session, "DISCARD ALL");
 		session->unnamed = UNNAMED_NONE;
 		login_state_was_reset(&session->login);
 	} else if (rolls_back) {
-		sent = own_query_send(session, rollback_statement);
+		sent = own_query_send(session, "ROLLBACK");
 	}
 	forget_sent(session);
 	return sent ? DROP_NONE : DROP_BROKEN;
@@ -188,24 +181,13 @@ static bool needs_ping(const struct session *session, const struct session_care 
 	return false;
 }
 
-/* The server has answered, which the question proves as well unless a ping asks for more. */
+/* The server has answered: the question proves that it lives, unless a ping asks for more. */
 static void note_answer(struct session *session, const struct session_care *care)
 {
 	if (session->check.pinging || (session->check.asking && care->ping_query[0] == '\0')) {
 		session->check.proven = true;
 	}
 	session->check.asking = false;
-}
-
-/* Once a check. */
-static const char *question_of(struct session *session, const struct session_care *care,
-                               uint64_t now_ns)
-{
-	if (session->check.asked) {
-		return NULL;
-	}
-	session->check.asked = true;
-	return login_state_question(&session->login, now_ns, care->pre_ping != PRE_PING_OFF);
 }
 
 /*
@@ -215,7 +197,7 @@ static const char *question_of(struct session *session, const struct session_car
 static enum check_step settle_step(struct session *session, const struct session_care *care,
                                    uint64_t now_ns, enum drop_reason *why)
 {
-	const char *question;
+	const char *question = NULL;
 
 	if (*why == DROP_NONE) {
 		*why = drain(session);
@@ -229,7 +211,11 @@ static enum check_step settle_step(struct session *session, const struct session
 		return CHECK_UNFIT;
 	}
 	note_answer(session, care);
-	question = question_of(session, care, now_ns);
+	if (!session->check.asked) {
+		session->check.asked = true;
+		question = login_state_question(&session->login, now_ns,
+		                                care->pre_ping != PRE_PING_OFF);
+	}
 	if (question == NULL && !learn_escaping(session) &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
 		if (target_attrs_satisfied(&session->attrs, session->libpq, session->conn)) {

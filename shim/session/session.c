@@ -17,7 +17,7 @@
 #include "base/lock.h"
 #include "base/thread/pid.h"
 #include "session/cancel/cancel_scope.h"
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 #include "session/socket/epoll_registrations.h"
 
 /* Out of the low numbers, which programs expect and select(2) can take. */

@@ -24,11 +24,11 @@
 #include "base/libpq/libpq.h"
 #include "pool/drop_reason.h"
 #include "pool/pool.h"
-#include "session/connect_notices.h"
-#include "session/escaping.h"
-#include "session/login_state.h"
+#include "session/opened/connect_notices.h"
+#include "session/opened/escaping.h"
+#include "session/opened/login_state.h"
+#include "session/opened/target_attrs.h"
 #include "session/socket/socket_options.h"
-#include "session/target_attrs.h"
 #include "trace/lease/lease.h"
 
 struct lender;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "session/login_state.h"
+#include "session/opened/login_state.h"
 
 #define NOW (10000 * NS_PER_SEC)
 

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/libpq/libpq.h"
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 #include "session/session.h"
 
 struct async_conn {

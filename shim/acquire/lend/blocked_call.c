@@ -19,7 +19,7 @@
 #include "base/thread/pid.h"
 #include "base/thread/thread_block.h"
 #include "base/unwind/thread_stack.h"
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 
 /* How long a call that is overdue is waited for. */
 #define GRACE_NS   (2 * NS_PER_SEC)

@@ -19,8 +19,8 @@
  * interposed; an earlier one, such as "too many connections", is seen in the socket's queue
  * before libpq reads it, unless it is encrypted.
  */
-#ifndef PQPOOL_SESSION_CONNECT_NOTICES_H
-#define PQPOOL_SESSION_CONNECT_NOTICES_H
+#ifndef PQPOOL_SESSION_OPENED_CONNECT_NOTICES_H
+#define PQPOOL_SESSION_OPENED_CONNECT_NOTICES_H
 
 #include <stdbool.h>
 

@@ -21,8 +21,8 @@
  * Not here: settings of the role, the database and the connection string, which DISCARD ALL
  * puts back.
  */
-#ifndef PQPOOL_SESSION_LOGIN_STATE_H
-#define PQPOOL_SESSION_LOGIN_STATE_H
+#ifndef PQPOOL_SESSION_OPENED_LOGIN_STATE_H
+#define PQPOOL_SESSION_OPENED_LOGIN_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* What the server says while a connection is made. */
-#include "session/connect_notices.h"
+#include "session/opened/connect_notices.h"
 
 #include <poll.h>
 #include <stddef.h>

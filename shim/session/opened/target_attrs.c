@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* target_session_attrs of a session. */
-#include "session/target_attrs.h"
+#include "session/opened/target_attrs.h"
 
 #include <string.h>
 

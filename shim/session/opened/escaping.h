@@ -17,8 +17,8 @@
  *
  * No locks, no state.
  */
-#ifndef PQPOOL_SESSION_ESCAPING_H
-#define PQPOOL_SESSION_ESCAPING_H
+#ifndef PQPOOL_SESSION_OPENED_ESCAPING_H
+#define PQPOOL_SESSION_OPENED_ESCAPING_H
 
 #include <stdbool.h>
 #include <stdint.h>

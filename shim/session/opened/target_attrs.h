@@ -16,8 +16,8 @@
  *
  * The options are read from the connection itself, so that a service file counts, too.
  */
-#ifndef PQPOOL_SESSION_TARGET_ATTRS_H
-#define PQPOOL_SESSION_TARGET_ATTRS_H
+#ifndef PQPOOL_SESSION_OPENED_TARGET_ATTRS_H
+#define PQPOOL_SESSION_OPENED_TARGET_ATTRS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Keeping PQescapeString and PQescapeBytea, which take no connection, right. */
-#include "session/escaping.h"
+#include "session/opened/escaping.h"
 
 #include <string.h>
 

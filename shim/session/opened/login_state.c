@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* What a login does to a session that DISCARD ALL does not do again. */
-#include "session/login_state.h"
+#include "session/opened/login_state.h"
 
 #include <string.h>
 
