@@ -136,15 +136,12 @@ static __attribute__((noinline)) void note_text(struct query_call *work, const c
 	note_sent(work->session, text);
 }
 
-/* Calls that have begun and not ended; changed by one thread at a time, as libpq demands. */
-static unsigned inside(const struct session *session)
+/* By one thread at a time, as libpq demands. */
+static void count_inside(struct session *session, int change)
 {
-	return atomic_load_explicit(&session->inside, memory_order_relaxed);
-}
+	unsigned calls = atomic_load_explicit(&session->inside, memory_order_relaxed);
 
-static void set_inside(struct session *session, unsigned calls)
-{
-	atomic_store_explicit(&session->inside, calls, memory_order_relaxed);
+	atomic_store_explicit(&session->inside, calls + (unsigned)change, memory_order_relaxed);
 }
 
 bool query_call_is_within(struct query_call *work, const PGconn *conn, const void *caller)
@@ -161,7 +158,7 @@ bool query_call_is_within(struct query_call *work, const PGconn *conn, const voi
 		work->session = session_of_lease(lease);
 	}
 	/* Else libpq makes it for a function that is not interposed. */
-	return work->session == NULL || inside(work->session) > 0;
+	return work->session == NULL || query_call_is_inside(work->session);
 }
 
 bool query_call_is_whole_within(struct query_call *work, const PGconn *conn, const void *caller)
@@ -189,7 +186,7 @@ bool query_call_begin(struct query_call *work, PGconn *conn, const char *text,
 	if (lease_find(conn, &lease) == LEASE_OPEN) {
 		work->session = session_of_lease(lease);
 		work->libpq = work->session->libpq;
-		set_inside(work->session, inside(work->session) + 1);
+		count_inside(work->session, 1);
 		if (text != NULL) {
 			note_text(work, text);
 		}
@@ -253,16 +250,11 @@ void query_call_end(struct query_call *work)
 		if (work->sends) {
 			lease_note_use(&session->activity);
 		}
-		set_inside(session, inside(session) - 1);
+		count_inside(session, -1);
 	}
 }
 
 unsigned query_call_unseen(void)
 {
 	return atomic_load_explicit(&unseen, memory_order_relaxed);
-}
-
-bool query_call_is_inside(const struct session *session)
-{
-	return inside(session) > 0;
 }

@@ -23,6 +23,7 @@
 #ifndef PQPOOL_SESSION_QUERY_CALL_H
 #define PQPOOL_SESSION_QUERY_CALL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -98,6 +99,9 @@ void query_call_end(struct query_call *work);
 unsigned query_call_unseen(void);
 
 /* True if a call on the session has begun and not ended. */
-bool query_call_is_inside(const struct session *session);
+static inline bool query_call_is_inside(const struct session *session)
+{
+	return atomic_load_explicit(&session->inside, memory_order_relaxed) > 0;
+}
 
 #endif
