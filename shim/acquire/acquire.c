@@ -28,6 +28,7 @@
 #include "session/own_query.h"
 #include "session/reset.h"
 #include "sql/effects.h"
+#include "trace/lease/snapshot.h"
 #include "trace/log/record.h"
 #include "trace/script/program_end.h"
 #include "trace/stack/stack.h"

@@ -14,6 +14,7 @@
 #include "pool/deadlock.h"
 #include "pool/thread_cache.h"
 #include "session/own_query.h"
+#include "trace/lease/snapshot.h"
 
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC

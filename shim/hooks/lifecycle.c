@@ -30,7 +30,7 @@
 #include "base/unwind/in_signal.h"
 #include "hooks/interposed.h"
 #include "trace/lease/counters.h"
-#include "trace/lease/lease.h"
+#include "trace/lease/snapshot.h"
 #include "trace/log/record.h"
 #include "trace/log/rotate.h"
 #include "trace/report/report.h"

@@ -38,17 +38,24 @@ static uint64_t fold(const char *name)
 	return hash | 1;
 }
 
+_Static_assert((int)LEASE_TRANSACTION_UNKNOWN == STATUS_TRANSACTION_UNKNOWN &&
+                       (int)LEASE_TRANSACTION_IDLE == STATUS_TRANSACTION_IDLE &&
+                       (int)LEASE_TRANSACTION_ACTIVE == STATUS_TRANSACTION_ACTIVE &&
+                       (int)LEASE_TRANSACTION_OPEN == STATUS_TRANSACTION_OPEN &&
+                       (int)LEASE_TRANSACTION_FAILED == STATUS_TRANSACTION_FAILED,
+               "the status page has the same numbers");
+
 static void note_transaction(struct session *session, enum lease_transaction transaction)
 {
 	lease_note_transaction(&session->activity, transaction);
-	status_transaction(&session->lease, transaction);
+	status_transaction(session->lease.row, (enum status_transaction)transaction);
 }
 
 static void note_sent(struct session *session, const char *text)
 {
 	lease_note_use(&session->activity);
 	lease_note_statement(&session->activity, text);
-	status_statement(&session->lease, text);
+	status_statement(session->lease.row, text);
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = 0;
 }

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "trace/lease/lease.h"
+#include "trace/lease/snapshot.h"
 
 #define MANY 200
 
@@ -60,10 +61,25 @@ static size_t open_count(struct lease_totals *totals)
 {
 	size_t count;
 
-	struct lease *open = lease_snapshot(&count, totals);
+	struct lease *open = lease_holders(&count, totals);
 
 	lease_snapshot_free(open, count);
 	return count;
+}
+
+/* The oldest open lease, as a report shows it. */
+static struct lease oldest(void)
+{
+	struct lease_totals totals;
+	size_t count;
+	struct lease *copies = lease_holders(&count, &totals);
+	struct lease first = {0};
+
+	if (count > 0) {
+		first = copies[0];
+	}
+	lease_snapshot_free(copies, count);
+	return first;
 }
 
 static int forget_all(void **state)
@@ -146,34 +162,24 @@ static void snapshots_oldest_first(void **state)
 	struct lease_totals totals;
 	struct lease *entry;
 	struct lease *copies;
-	struct lease oldest[3];
 	uint64_t ids[6];
 	size_t count = 99;
 
 	(void)state;
-	assert_null(lease_snapshot(&count, &totals));
+	assert_null(lease_holders(&count, &totals));
 	assert_int_equal(count, 0);
 	for (size_t i = 6; i-- > 0;) {
 		ids[i] = begin(make(i, i % 2 == 0 ? pool_a : pool_b));
 	}
 	make(6, pool_a);
 	end(5, &entry, NULL);
-	copies = lease_snapshot(&count, &totals);
+	copies = lease_holders(&count, &totals);
 	assert_int_equal(count, 5);
 	for (size_t i = 0; i < count; i++) {
 		assert_int_equal(copies[i].id, ids[4 - i]);
 		assert_null(copies[i].hh.tbl);
 	}
 	lease_snapshot_free(copies, count);
-	assert_int_equal(lease_oldest(pool_a, oldest, 3), 3);
-	assert_int_equal(oldest[0].id, ids[4]);
-	assert_int_equal(oldest[1].id, ids[2]);
-	assert_int_equal(oldest[2].id, ids[0]);
-	assert_int_equal(lease_oldest(pool_a, oldest, 2), 2);
-	assert_int_equal(oldest[1].id, ids[2]);
-	assert_int_equal(lease_oldest(pool_a, oldest, 0), 0);
-	assert_int_equal(lease_oldest(pool_b, oldest, 3), 2);
-	assert_int_equal(lease_oldest("app@a:5432/x ", oldest, 3), 0);
 }
 
 static size_t seen_idle;
@@ -224,7 +230,7 @@ static int judge_child(uint64_t parent_id)
 	if (open_count(&totals) != 1 || totals.begun != 1 || totals.ended != 0) {
 		return 7;
 	}
-	return lease_oldest(pool_a, &ended, 1) == 1 && ended.conn == &fresh ? 0 : 8;
+	return oldest().conn == &fresh ? 0 : 8;
 }
 
 static void survives_a_fork(void **state)
@@ -358,18 +364,18 @@ static struct lease *make_noted(size_t i)
 static void tells_what_is_done(void **state)
 {
 	struct lease_totals totals;
-	struct lease oldest;
+	struct lease shown;
 	struct lease *copies;
 	size_t count;
 
 	(void)state;
 	make_noted(0);
-	lease_oldest(pool_a, &oldest, 1);
-	assert_int_equal(oldest.transaction, LEASE_TRANSACTION_IDLE);
-	assert_string_equal(oldest.statement, "");
+	shown = oldest();
+	assert_int_equal(shown.transaction, LEASE_TRANSACTION_IDLE);
+	assert_string_equal(shown.statement, "");
 	lease_note_statement(&activity, "SELECT a, 's3cret'");
 	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED);
-	copies = lease_snapshot(&count, &totals);
+	copies = lease_holders(&count, &totals);
 	assert_string_equal(copies[0].statement, "SELECT a, ...");
 	assert_int_equal(copies[0].transaction, LEASE_TRANSACTION_FAILED);
 	lease_snapshot_free(copies, count);
@@ -378,8 +384,8 @@ static void tells_what_is_done(void **state)
 
 		memset(text, 'b', len);
 		lease_note_statement(&activity, text);
-		lease_oldest(pool_a, &oldest, 1);
-		assert_memory_equal(oldest.statement, text,
+		shown = oldest();
+		assert_memory_equal(shown.statement, text,
 		                    len < LEASE_STATEMENT_MAX - 4 ? len
 		                                                  : LEASE_STATEMENT_MAX - 4);
 		free(text);
@@ -387,24 +393,24 @@ static void tells_what_is_done(void **state)
 	lease_note_statement(&activity, "SELECT 1");
 	lease_forget(&leases[0]);
 	make_noted(0);
-	lease_oldest(pool_a, &oldest, 1);
-	assert_string_equal(oldest.statement, "");
-	assert_int_equal(oldest.transaction, LEASE_TRANSACTION_IDLE);
+	shown = oldest();
+	assert_string_equal(shown.statement, "");
+	assert_int_equal(shown.transaction, LEASE_TRANSACTION_IDLE);
 }
 
 /* As a fork leaves it that came while another thread was writing. */
 static void bears_a_half_written_statement(void **state)
 {
-	struct lease oldest;
+	struct lease shown;
 
 	(void)state;
 	make_noted(0);
 	atomic_store(&activity.turn, 7);
-	lease_oldest(pool_a, &oldest, 1);
-	assert_string_equal(oldest.statement, "");
+	shown = oldest();
+	assert_string_equal(shown.statement, "");
 	lease_note_statement(&activity, "COMMIT");
-	lease_oldest(pool_a, &oldest, 1);
-	assert_string_equal(oldest.statement, "COMMIT");
+	shown = oldest();
+	assert_string_equal(shown.statement, "COMMIT");
 }
 
 static const char statement_a[] =
@@ -424,7 +430,7 @@ static void *write_statements(void *arg)
 
 static void shows_whole_statements_only(void **state)
 {
-	struct lease oldest;
+	struct lease shown;
 	pthread_t writer;
 	size_t seen = 0;
 
@@ -432,11 +438,11 @@ static void shows_whole_statements_only(void **state)
 	make_noted(0);
 	pthread_create(&writer, NULL, write_statements, NULL);
 	for (int i = 0; i < 20000 || seen == 0; i++) {
-		lease_oldest(pool_a, &oldest, 1);
-		if (oldest.statement[0] != '\0') {
+		shown = oldest();
+		if (shown.statement[0] != '\0') {
 			seen++;
-			assert_true(strcmp(oldest.statement, statement_a) == 0 ||
-			            strcmp(oldest.statement, statement_b) == 0);
+			assert_true(strcmp(shown.statement, statement_a) == 0 ||
+			            strcmp(shown.statement, statement_b) == 0);
 		}
 	}
 	atomic_store(&stop, true);
@@ -461,7 +467,7 @@ static void keeps_what_was_late(void **state)
 	lease_keep_late(&ended);
 	lease_forget(entry);
 	lease_note_statement(&activity, "another's");
-	copies = lease_snapshot(&count, &totals);
+	copies = lease_holders(&count, &totals);
 	assert_int_equal(count, 1);
 	lease_snapshot_free(copies, count);
 	copies = lease_leaks(&count, &totals);

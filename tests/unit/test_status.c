@@ -157,9 +157,9 @@ static struct status_head head_of(int fd)
 	return head;
 }
 
-static struct lease lease_in(uint32_t row, uint64_t id)
+static struct status_lease lease_of(uint64_t id)
 {
-	return (struct lease){.row = row, .id = id, .began_us = id, .began_ns = id, .tid = 5};
+	return (struct status_lease){.id = id, .began_us = id, .began_ns = id, .tid = 5};
 }
 
 /* ---- rows ---- */
@@ -169,7 +169,7 @@ static void tell_a_life(void)
 	uint64_t before_us = clock_wall_us();
 	uint32_t pool = status_take_pool("app@db:5432/shop", 30, 10);
 	uint32_t row = status_take_session(3, 4711, pool);
-	struct lease lease = lease_in(row, 12);
+	struct status_lease lease = lease_of(12);
 	struct status_session shown;
 	struct status_pool told;
 	struct status_head head;
@@ -178,14 +178,14 @@ static void tell_a_life(void)
 	MUST(pool != 0 && row != 0);
 	shown = session_at(fd, row);
 	MUST(shown.state == STATUS_SESSION_IDLE && shown.backend == 4711 && shown.id == 3);
-	lease.backend_pid = 4712;
+	lease.backend = 4712;
 	lease.began_us = 31;
 	lease.began_ns = 32;
 	lease.wait_ns = 33;
 	lease.stack = 34;
-	status_lease_begun(&lease);
-	status_statement(&lease, "SELECT 1 FROM t");
-	status_transaction(&lease, LEASE_TRANSACTION_FAILED);
+	status_lease_begun(row, &lease);
+	status_statement(row, "SELECT 1 FROM t");
+	status_transaction(row, STATUS_TRANSACTION_FAILED);
 	shown = session_at(fd, row);
 	MUST(shown.state == STATUS_SESSION_LEASED && shown.lease == 12 && shown.spoken == 1);
 	MUST(shown.backend == 4712 && shown.transaction == STATUS_TRANSACTION_FAILED);
@@ -200,7 +200,7 @@ static void tell_a_life(void)
 	status_closed(pool, 1);
 	status_waited(pool, 3000, true);
 	status_waited(pool, 2000, false);
-	status_lease_ended(&lease, lease.began_ns + 9 * NS_PER_US);
+	status_lease_ended(row, 9 * NS_PER_US);
 	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
 	told = pool_at(fd, pool);
 	MUST(strcmp(told.label, "app@db:5432/shop") == 0 && told.limit == 30);
@@ -258,23 +258,23 @@ static void speak(void)
 	static const char long_one[] =
 		"SELECT b, c FROM only_so_much_of_it_is_looked_at, there";
 	uint32_t row = status_take_session(1, 1, 0);
-	struct lease lease = lease_in(row, 1);
+	struct status_lease lease = lease_of(1);
 	int fd = open_page();
 
-	status_lease_begun(&lease);
+	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(&lease, secret);
+	status_statement(row, secret);
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
-	status_lease_ended(&lease, clock_monotonic_ns());
-	status_lease_begun(&lease);
+	status_lease_ended(row, 1);
+	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(&lease, secret); /* the same, told in another way */
+	status_statement(row, secret); /* the same, told in another way */
 	MUST(session_at(fd, row).spoken == 1);
-	status_statement(&lease, "ALTER ROLE app");
+	status_statement(row, "ALTER ROLE app");
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app") == 0);
-	status_statement(&lease, "");
+	status_statement(row, "");
 	MUST(session_at(fd, row).statement[0] == '\0');
-	status_statement(&lease, long_one);
+	status_statement(row, long_one);
 	MUST(strcmp(session_at(fd, row).statement,
 	            "SELECT b, c FROM only_so_much_of_it_is_looked_at...") == 0);
 }
@@ -289,14 +289,14 @@ static void take_all(void)
 {
 	uint32_t row = status_take_session(1, 0, 0);
 	uint32_t n = 0;
-	struct lease lease = {.row = 0};
+	struct status_lease lease = {0};
 	int fd = open_page();
 
 	for (; row != 0; row = status_take_session(1, 0, 0)) {
 		MUST(row == ++n && row <= head_of(fd).sessions);
 	}
 	MUST(n == STATUS_SESSIONS_MAX);
-	status_lease_begun(&lease); /* without a row it is counted all the same */
+	status_lease_begun(0, &lease); /* without a row it is counted all the same */
 	MUST(head_of(fd).acquired == 1 && head_of(fd).untold == 1 && head_of(fd).sessions == n);
 	status_free_session(77);
 	status_free_session(777); /* where it looks first the next time */
@@ -318,12 +318,13 @@ static void *churn(void *arg)
 	uint64_t id = (uint64_t)(uintptr_t)arg;
 
 	for (int i = 0; i < 3000 || atomic_load(&seen_whole) == 0; i++) {
-		struct lease lease = lease_in(status_take_session(id, 0, 0), id);
+		uint32_t row = status_take_session(id, 0, 0);
+		struct status_lease lease = lease_of(id);
 
-		MUST(lease.row != 0);
-		status_lease_begun(&lease);
-		status_lease_ended(&lease, clock_monotonic_ns());
-		status_free_session(lease.row);
+		MUST(row != 0);
+		status_lease_begun(row, &lease);
+		status_lease_ended(row, 1);
+		status_free_session(row);
 	}
 	return NULL;
 }
@@ -467,19 +468,19 @@ static void a_limit_on_files_is_heeded(void **state)
 static void fork_once(void)
 {
 	uint32_t row = status_take_session(1, 1, 0);
-	struct lease lease = lease_in(row, 1);
+	struct status_lease lease = lease_of(1);
 	char path[512];
 	int status = -1;
 	int fd = open_page();
 	pid_t child;
 
-	status_lease_begun(&lease);
+	status_lease_begun(row, &lease);
 	status_fork_prepare();
 	child = fork();
 	if (child == 0) {
 		pid_renew();
 		status_fork_child(true);
-		status_lease_ended(&lease, clock_monotonic_ns()); /* nothing happens */
+		status_lease_ended(row, 1); /* nothing happens */
 		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
 		MUST(status_take_session(2, 2, 0) != 0);
 		MUST(files(".page", path) == 2);
@@ -502,12 +503,13 @@ static void a_child_has_its_own(void **state)
 /* The numbers and the words of before are the parent's. */
 static void fork_with_rows(void)
 {
-	struct lease lease = lease_in(status_take_session(1, 1, 0), 1);
+	uint32_t row = status_take_session(1, 1, 0);
+	struct status_lease lease = lease_of(1);
 	int status = -1;
 	pid_t child;
 
-	status_lease_begun(&lease);
-	status_statement(&lease, "SELECT 1");
+	status_lease_begun(row, &lease);
+	status_statement(row, "SELECT 1");
 	for (int i = 0; i < 100; i++) {
 		MUST(status_take_session(2, 2, 0) != 0 && status_take_pool("one", 1, 1) != 0);
 	}
@@ -522,8 +524,8 @@ static void fork_with_rows(void)
 		MUST(files(".page", path) == 1 && unlink(path) == 0); /* the parent's */
 		MUST(status_take_session(3, 3, 0) == 1 && status_take_pool("two", 1, 1) == 1);
 		fd = open_page();
-		status_lease_begun(&lease);
-		status_statement(&lease, "SELECT 1");
+		status_lease_begun(row, &lease);
+		status_statement(row, "SELECT 1");
 		MUST(strcmp(session_at(fd, 1).statement, "SELECT ...") == 0);
 		status_remove();
 		_exit(0);
@@ -544,15 +546,16 @@ static void leave_page(int leases)
 	pid_t child = fork();
 
 	if (child == 0) {
-		struct lease lease;
+		struct status_lease lease = lease_of(1);
+		uint32_t row;
 
 		pid_renew();
 		status_fork_prepare();
 		status_fork_child(true);
-		lease = lease_in(status_take_session(1, 1, 0), 1);
+		row = status_take_session(1, 1, 0);
 
 		for (int i = 0; i < leases; i++) {
-			status_lease_begun(&lease);
+			status_lease_begun(row, &lease);
 		}
 		_exit(0);
 	}

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/thread/pid.h"
 #include "pool/deadlock.h"
+#include "trace/lease/snapshot.h"
 
 /* Lines on holders for one refusal, and how often at most. */
 #define HOLDERS_LOGGED   100

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "acquire/lend/log_events.h"
+#include "trace/lease/snapshot.h"
 
 #define LOOKS_APART_NS NS_PER_SEC
 #define BATCH          4

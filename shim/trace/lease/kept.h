@@ -22,7 +22,7 @@
 
 #include <stddef.h>
 
-#include "trace/lease/lease.h"
+#include "trace/lease/lease_entry.h"
 
 /* Sets `kept` in each of the leases, copies as from lease_leaks; sorts them in place. */
 void kept_judge(struct lease *leases, size_t count);

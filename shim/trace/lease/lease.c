@@ -1,37 +1,25 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Who holds what: the one table from a PGconn to the lease on it.
+ * Leases: which PGconn the program holds, from its connect to its finish.
  *
- * Locks: LOCK_LEASE, of the shard that the connection falls to, guards the guarded fields of
- * a registered lease, all of them together what is static here; the two clocks and the
- * thread's number are read before. Snapshots are copied under all and sorted after.
- *
- * At any time begun = ended + open, counting only leases this process began: a
- * lease whose PGconn vanished counts as ended, and one that came over a fork is
- * in neither total.
+ * At any time begun = ended + open, counting only leases that this process began: a lease
+ * whose PGconn vanished counts as ended, and one from before a fork is in neither total.
  */
 #include "trace/lease/lease.h"
 
 #include <stdatomic.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "base/text/sort.h"
 #include "base/thread/pid.h"
 #include "base/thread/thread_block.h"
-#include "trace/lease/lease_late.h"
 #include "trace/lease/lease_table.h"
+#include "trace/lease/snapshot.h"
 #include "trace/status/status.h"
 
-/* In a line of its own: every lease that begins writes it. */
-static _Alignas(CACHE_LINE) atomic_uint_fast64_t last_id;
-
 /*
- * What a thread was told last of the connections whose address falls to this place: a program
- * with an event loop goes from one to the other. `conn` NULL: nothing.
+ * The last answer of lease_find in this thread for the connections whose address falls into
+ * this place; `conn` NULL: none. A program with an event loop alternates between several.
  */
 struct told {
 	const void *conn;
@@ -64,8 +52,6 @@ static void remember(const struct told *answer)
 	}
 }
 
-/* ---- the table ---- */
-
 /* The shard of a connection, its lock taken. */
 static struct lease_shard *enter(const void *conn)
 {
@@ -80,13 +66,13 @@ static void leave(struct lease_shard *shard)
 	lock_drop(&shard->lock);
 }
 
-/* The answer to lease_find is another one from now on, for one of the shard's connections. */
+/* Makes the remembered answers for the shard's connections invalid. */
 static void note_change(struct lease_shard *shard)
 {
 	atomic_fetch_add_explicit(&shard->changes, 1, memory_order_release);
 }
 
-static void take_out(struct lease_shard *shard, struct lease *lease)
+static void remove_locked(struct lease_shard *shard, struct lease *lease)
 {
 	lease_shard_remove(shard, lease);
 	note_change(shard);
@@ -94,18 +80,20 @@ static void take_out(struct lease_shard *shard, struct lease *lease)
 	lease->row = 0;
 }
 
-static bool is_own_locked(const struct lease *lease)
+/* An open lease of this process ends: counts and shows it. */
+static void note_end_locked(struct lease_shard *shard, const struct lease *lease,
+                            uint64_t now_ns)
 {
-	return lease->open && lease->pid == pid_self();
+	if (lease->open && lease->pid == pid_self()) {
+		shard->sums.ended++;
+		status_lease_ended(lease->row, now_ns - lease->began_ns);
+	}
 }
 
 static void forget_locked(struct lease_shard *shard, struct lease *lease)
 {
-	if (is_own_locked(lease)) {
-		shard->sums.ended++;
-		status_lease_ended(lease, clock_monotonic_ns());
-	}
-	take_out(shard, lease);
+	note_end_locked(shard, lease, clock_monotonic_ns());
+	remove_locked(shard, lease);
 }
 
 bool lease_register(struct lease *lease, struct lease **vanished)
@@ -134,36 +122,38 @@ void lease_forget(struct lease *lease)
 	leave(shard);
 }
 
-struct moment {
-	uint64_t wall_us;
-	pid_t tid;
-};
-
-static struct moment look_around(void)
-{
-	return (struct moment){.wall_us = clock_wall_us(), .tid = tid_self()};
-}
-
-/* Who took it, where and when. */
+/* `wall_us` and `tid` were asked for before the lock was taken. */
 static void note_origin_locked(struct lease *lease, const struct lease_origin *origin,
-                               const struct moment *now)
+                               uint64_t wall_us, pid_t tid)
 {
 	lease->crossed_fork = false;
 	lease->backend_pid = origin->backend_pid;
 	lease->pid = pid_self();
-	lease->tid = now->tid;
+	lease->tid = tid;
 	lease->began_ns = origin->now_ns;
-	lease->began_us = now->wall_us;
+	lease->began_us = wall_us;
 	lease->wait_ns = origin->wait_ns;
 	lease->stack = origin->stack;
 	lease->begun_at_exit = origin->at_exit;
 	lease->finished = false;
 }
 
+static void show_locked(const struct lease *lease)
+{
+	status_lease_begun(lease->row, &(struct status_lease){.id = lease->id,
+	                                                      .began_us = lease->began_us,
+	                                                      .began_ns = lease->began_ns,
+	                                                      .wait_ns = lease->wait_ns,
+	                                                      .backend = lease->backend_pid,
+	                                                      .tid = lease->tid,
+	                                                      .stack = lease->stack});
+}
+
 uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 {
-	struct moment now = look_around();
-	uint64_t id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+	uint64_t wall_us = clock_wall_us();
+	pid_t tid = tid_self();
+	uint64_t id = lease_next_id();
 	struct lease_shard *shard;
 
 	if (lease->activity != NULL) {
@@ -177,32 +167,17 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin)
 	lease->open = true;
 	lease->pending = false;
 	lease->id = id;
-	note_origin_locked(lease, origin, &now);
+	note_origin_locked(lease, origin, wall_us, tid);
 	lease->named = false;
 	lease->end_stack = 0;
 	lease->misuses = 0;
-	status_lease_begun(lease);
+	show_locked(lease);
 	note_change(shard);
-	/* What the program does next is to use it. */
+	/* The program uses it next. */
 	remember(&(struct told){lease->conn, lease, LEASE_OPEN,
 	                        atomic_load_explicit(&shard->changes, memory_order_relaxed)});
 	leave(shard);
 	return id;
-}
-
-uint64_t lease_newest(void)
-{
-	return atomic_load_explicit(&last_id, memory_order_relaxed);
-}
-
-/*
- * A copy outlives the table it came from, so it carries no links into it; its activity is
- * to be asked while it is known that the lease is open.
- */
-static void copy_out(struct lease *to, const struct lease *from)
-{
-	*to = *from;
-	memset(&to->hh, 0, sizeof(to->hh));
 }
 
 enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack,
@@ -215,13 +190,10 @@ enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack
 	if (lease != NULL && lease->open) {
 		state = LEASE_OPEN;
 		if (ended != NULL) {
-			copy_out(ended, lease);
+			lease_copy(ended, lease);
 			ended->ended_ns = now_ns;
 		}
-		if (is_own_locked(lease)) {
-			shard->sums.ended++;
-			status_lease_ended(lease, now_ns);
-		}
+		note_end_locked(shard, lease, now_ns);
 		lease->open = false;
 		lease->finished = true;
 		lease->end_stack = end_stack;
@@ -234,10 +206,7 @@ enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack
 	return state;
 }
 
-/*
- * Asks the table, as of the count of changes that was read first. On its own, so that what is
- * remembered is answered without a frame.
- */
+/* Asks the table. Not inlined, so that lease_find needs no frame for a remembered answer. */
 static __attribute__((noinline)) enum lease_state ask(const void *conn, uint_fast64_t changes,
                                                       struct lease **entry)
 {
@@ -260,9 +229,9 @@ static __attribute__((noinline)) enum lease_state ask(const void *conn, uint_fas
 }
 
 /*
- * Every call that sends work comes by here, most of them for one of the connections that the
- * thread asked for last. That answer holds while nothing has changed: the count is read
- * before the table is, so an answer is never taken for newer than it is.
+ * Every call that sends work asks this, mostly for a connection that the thread asked for
+ * before. The count of changes is read before the table is, so that an answer is never taken
+ * for newer than it is.
  */
 enum lease_state lease_find(const void *conn, struct lease **entry)
 {
@@ -277,14 +246,38 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return last->state;
 }
 
+void lease_note_use(struct lease_activity *activity)
+{
+	atomic_store_explicit(&activity->used_ns, clock_coarse_ns(), memory_order_relaxed);
+	atomic_store_explicit(&activity->used_at, lease_newest(), memory_order_relaxed);
+	atomic_store_explicit(&activity->orphaned, false, memory_order_relaxed);
+}
+
+void lease_note_thread_end(void)
+{
+	pid_t tid = tid_self();
+
+	lease_table_lock();
+	for (struct lease *lease = lease_table_first(); lease != NULL;
+	     lease = lease_table_next(lease)) {
+		if (lease->open && lease->pid == pid_self() && lease->tid == tid &&
+		    lease->activity != NULL) {
+			atomic_store_explicit(&lease->activity->orphaned, true,
+			                      memory_order_relaxed);
+		}
+	}
+	lease_table_unlock();
+}
+
 void lease_pend(struct lease *lease, const struct lease_origin *origin, bool placed)
 {
-	struct moment now = look_around();
+	uint64_t wall_us = clock_wall_us();
+	pid_t tid = tid_self();
 	struct lease_shard *shard = enter(lease->conn);
 
 	lease->pending = true;
 	lease->placed = placed;
-	note_origin_locked(lease, origin, &now);
+	note_origin_locked(lease, origin, wall_us, tid);
 	leave(shard);
 }
 
@@ -304,43 +297,35 @@ void lease_fail(struct lease *lease)
 	leave(shard);
 }
 
-static struct lease *find_stale_locked(const struct lease_shard *shard, const void *conn)
-{
-	struct lease *lease = lease_shard_find(shard, conn);
-
-	return lease != NULL && !lease->open && lease->finished ? lease : NULL;
-}
-
-bool lease_misused(const void *conn, struct lease *last)
+/* `last` NULL: does not count the misuse. */
+static bool find_stale(const void *conn, struct lease *last)
 {
 	struct lease_shard *shard;
 	struct lease *lease;
-
-	if (lock_barred()) {
-		return false;
-	}
-	shard = enter(conn);
-	lease = find_stale_locked(shard, conn);
-	if (lease != NULL) {
-		lease->misuses++;
-		copy_out(last, lease);
-	}
-	leave(shard);
-	return lease != NULL;
-}
-
-bool lease_is_stale(const void *conn)
-{
-	struct lease_shard *shard;
 	bool stale;
 
 	if (lock_barred()) {
 		return false;
 	}
 	shard = enter(conn);
-	stale = find_stale_locked(shard, conn) != NULL;
+	lease = lease_shard_find(shard, conn);
+	stale = lease != NULL && !lease->open && lease->finished;
+	if (stale && last != NULL) {
+		lease->misuses++;
+		lease_copy(last, lease);
+	}
 	leave(shard);
 	return stale;
+}
+
+bool lease_misused(const void *conn, struct lease *last)
+{
+	return find_stale(conn, last);
+}
+
+bool lease_is_stale(const void *conn)
+{
+	return find_stale(conn, NULL);
 }
 
 void lease_set_backend(struct lease *lease, int backend_pid)
@@ -350,192 +335,6 @@ void lease_set_backend(struct lease *lease, int backend_pid)
 	lease->backend_pid = backend_pid;
 	status_backend(lease->row, backend_pid);
 	leave(shard);
-}
-
-static int by_age(const void *left, const void *right)
-{
-	const struct lease *a = left;
-	const struct lease *b = right;
-
-	if (a->began_ns != b->began_ns) {
-		return a->began_ns < b->began_ns ? -1 : 1;
-	}
-	return a->id < b->id ? -1 : a->id > b->id;
-}
-
-/* What else counts beside the leases that are open. */
-enum taken { OPEN_ALONE, OR_PLACED, OR_PENDING };
-
-static bool is_taken_locked(const struct lease *lease, enum taken taken)
-{
-	if (is_own_locked(lease)) {
-		return true;
-	}
-	return lease->pending && lease->pid == pid_self() &&
-	       (taken == OR_PENDING || (taken == OR_PLACED && lease->placed));
-}
-
-static size_t count_taken_locked(enum taken taken)
-{
-	size_t n = 0;
-
-	for (const struct lease *lease = lease_table_first(); lease != NULL;
-	     lease = lease_table_next(lease)) {
-		n += is_taken_locked(lease, taken);
-	}
-	return n;
-}
-
-static struct lease *map(size_t count)
-{
-	void *memory = MAP_FAILED;
-
-	if (count > 0) {
-		memory = mmap(NULL, count * sizeof(struct lease), PROT_READ | PROT_WRITE,
-		              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	}
-	return memory != MAP_FAILED ? memory : NULL;
-}
-
-static size_t copy_taken_locked(struct lease *copies, enum taken taken)
-{
-	size_t n = 0;
-
-	for (const struct lease *lease = lease_table_first(); lease != NULL;
-	     lease = lease_table_next(lease)) {
-		if (!is_taken_locked(lease, taken)) {
-			continue;
-		}
-		copy_out(&copies[n], lease);
-		if (!lease->open) {
-			copies[n].id =
-				taken == OR_PENDING ? atomic_fetch_add(&last_id, 1) + 1 : 0;
-			copies[n].activity = NULL; /* of the lease before */
-		}
-		lease_read_activity(&copies[n++]);
-	}
-	return n;
-}
-
-static struct lease *snapshot(enum taken taken, size_t *count, struct lease_totals *totals)
-{
-	struct lease *copies;
-	size_t kept;
-	size_t n = 0;
-
-	lease_table_lock();
-	*totals = lease_table_totals();
-	kept = taken == OR_PENDING ? lease_late_count() : 0;
-	*count = count_taken_locked(taken) + kept;
-	copies = map(*count);
-	if (copies != NULL) {
-		n = copy_taken_locked(copies, taken);
-		lease_late_copy(copies + n, kept);
-	}
-	lease_table_unlock();
-	if (copies != NULL) {
-		sort_items(copies, n, sizeof(*copies), by_age);
-	}
-	return copies;
-}
-
-struct lease *lease_snapshot(size_t *count, struct lease_totals *totals)
-{
-	return snapshot(OPEN_ALONE, count, totals);
-}
-
-struct lease *lease_holders(size_t *count, struct lease_totals *totals)
-{
-	return snapshot(OR_PLACED, count, totals);
-}
-
-struct lease *lease_leaks(size_t *count, struct lease_totals *totals)
-{
-	return snapshot(OR_PENDING, count, totals);
-}
-
-void lease_snapshot_free(struct lease *snapshot, size_t count)
-{
-	if (snapshot != NULL) {
-		munmap(snapshot, count * sizeof(*snapshot));
-	}
-}
-
-size_t lease_idle(struct lease **out, size_t max)
-{
-	size_t n = 0;
-
-	lease_table_lock();
-	for (struct lease *lease = lease_table_first(); lease != NULL && n < max;
-	     lease = lease_table_next(lease)) {
-		if (!lease->open) {
-			out[n++] = lease;
-		}
-	}
-	lease_table_unlock();
-	return n;
-}
-
-/* Puts `lease` in its place among the `n` oldest so far; returns how many there are now. */
-static size_t insert_by_age(struct lease *out, size_t n, size_t max, const struct lease *lease)
-{
-	size_t at = n;
-
-	while (at > 0 && by_age(lease, &out[at - 1]) < 0) {
-		at--;
-	}
-	if (at == max) {
-		return n;
-	}
-	if (n < max) {
-		n++;
-	}
-	memmove(&out[at + 1], &out[at], (n - at - 1) * sizeof(*out));
-	copy_out(&out[at], lease);
-	lease_read_activity(&out[at]);
-	return n;
-}
-
-size_t lease_oldest(const char *pool, struct lease *out, size_t max)
-{
-	size_t n = 0;
-
-	lease_table_lock();
-	for (const struct lease *lease = lease_table_first(); lease != NULL;
-	     lease = lease_table_next(lease)) {
-		if (lease->pool == pool && is_own_locked(lease)) {
-			n = insert_by_age(out, n, max, lease);
-		}
-	}
-	lease_table_unlock();
-	return n;
-}
-
-size_t lease_name_overdue(uint64_t before_ns, struct lease *out, size_t max,
-                          uint64_t *oldest_ns)
-{
-	size_t n = 0;
-
-	*oldest_ns = LEASE_NONE;
-	lease_table_lock();
-	for (struct lease *lease = lease_table_first(); lease != NULL;
-	     lease = lease_table_next(lease)) {
-		uint64_t used_ns;
-
-		if (lease->named || !is_own_locked(lease)) {
-			continue;
-		}
-		used_ns = lease_last_used(lease);
-		if (used_ns <= before_ns && n < max) {
-			lease->named = true;
-			copy_out(&out[n], lease);
-			lease_read_activity(&out[n++]);
-		} else if (used_ns < *oldest_ns) {
-			*oldest_ns = used_ns;
-		}
-	}
-	lease_table_unlock();
-	return n;
 }
 
 static void mark_crossed(void)
@@ -560,8 +359,8 @@ void lease_fork_parent(void)
 }
 
 /*
- * Lease numbers go on from the parent's, because a cancel object that came over the
- * fork remembers one and must never find it again on another lease.
+ * Lease numbers continue from the parent's: a cancel object that crossed the fork remembers
+ * one, and must never find it on another lease.
  */
 void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lease *lease))
 {
@@ -569,13 +368,13 @@ void lease_fork_child(bool (*keep)(struct lease *lease), void (*each)(struct lea
 
 	pid_renew();
 	lease_table_clear_totals();
-	lease_late_clear();
+	lease_late_fork_child();
 	mark_crossed();
 	for (struct lease *lease = lease_table_first(); lease != NULL; lease = next) {
 		next = lease_table_next(lease);
 		lease->row = 0;
 		if (!lease->open && !keep(lease)) {
-			take_out(lease_shard_of(lease->conn), lease);
+			remove_locked(lease_shard_of(lease->conn), lease);
 			each(lease);
 		}
 	}

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The shards. */
+/* The table that finds a lease by its PGconn. */
 #include "trace/lease/lease_table.h"
 
 #include <string.h>
 
 /*
- * Many, so that two threads seldom meet in one, and not too many: fork takes them all, and
- * ThreadSanitizer ends a program that holds more than 64 locks. uthash makes its tables with
- * the first lease.
+ * Many, so that two threads seldom share one, but not too many: fork takes all their locks, and
+ * ThreadSanitizer ends a program that holds more than 64.
  */
 #define SHARD_BITS 4
 #define SHARDS     (1 << SHARD_BITS)
 
-/* Each holds few leases: uthash is to begin with eight chains, not with 32. */
+/* Each holds few leases: uthash starts with 8 chains, not with 32. */
 #undef HASH_INITIAL_NUM_BUCKETS
 #undef HASH_INITIAL_NUM_BUCKETS_LOG2
 #define HASH_INITIAL_NUM_BUCKETS      8U
@@ -25,6 +24,9 @@
 #define SHARDS_4 SHARD, SHARD, SHARD, SHARD
 
 static struct lease_shard shards[SHARDS] = {SHARDS_4, SHARDS_4, SHARDS_4, SHARDS_4};
+
+/* In a cache line of its own: each lease that begins writes it. */
+static _Alignas(CACHE_LINE) atomic_uint_fast64_t last_id;
 
 struct lease_shard *lease_shard_of(const void *conn)
 {
@@ -69,7 +71,7 @@ void lease_table_unlock(void)
 	}
 }
 
-/* The first one of this shard or of one behind it. */
+/* The first lease of this shard or of a later one. */
 static struct lease *first_from(const struct lease_shard *shard)
 {
 	for (; shard < shards + SHARDS; shard++) {
@@ -109,4 +111,14 @@ void lease_table_clear_totals(void)
 	for (size_t i = 0; i < SHARDS; i++) {
 		shards[i].sums = (struct lease_totals){0};
 	}
+}
+
+uint64_t lease_next_id(void)
+{
+	return atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+}
+
+uint64_t lease_newest(void)
+{
+	return atomic_load_explicit(&last_id, memory_order_relaxed);
 }

@@ -22,7 +22,7 @@
 
 #include "base/config/config.h"
 #include "base/text/strbuf.h"
-#include "trace/lease/lease.h"
+#include "trace/lease/lease_entry.h"
 
 /*
  * Writes the report on `leaks` (count > 0, as from lease_leaks; sorted in place) to stderr, as

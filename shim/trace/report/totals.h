@@ -7,7 +7,7 @@
 #define PQPOOL_TRACE_REPORT_TOTALS_H
 
 #include "base/text/strbuf.h"
-#include "trace/lease/lease.h"
+#include "trace/lease/lease_entry.h"
 
 /*
  * "3 sessions opened, 2 closed (surplus 2); at most 3 of 30 in use at once; 1 wait, the

@@ -82,12 +82,6 @@ void status_configure(const struct config *config, const char *program,
 	reason_count = reasons < STATUS_REASONS ? reasons : STATUS_REASONS;
 }
 
-_Static_assert((int)LEASE_TRANSACTION_IDLE == STATUS_TRANSACTION_IDLE &&
-                       (int)LEASE_TRANSACTION_ACTIVE == STATUS_TRANSACTION_ACTIVE &&
-                       (int)LEASE_TRANSACTION_OPEN == STATUS_TRANSACTION_OPEN &&
-                       (int)LEASE_TRANSACTION_FAILED == STATUS_TRANSACTION_FAILED,
-               "the page has the same numbers");
-
 static char *page_now(void)
 {
 	return atomic_load_explicit(&page, memory_order_acquire);
@@ -389,7 +383,7 @@ void status_free_session(uint32_t row)
 	}
 }
 
-void status_lease_begun(const struct lease *lease)
+void status_lease_begun(uint32_t row, const struct status_lease *lease)
 {
 	char *base = page_now();
 	struct status_session *shown;
@@ -399,13 +393,13 @@ void status_lease_begun(const struct lease *lease)
 		return;
 	}
 	count(&head_of(base)->acquired, 1);
-	if (lease->row == 0) {
+	if (row == 0) {
 		count(&head_of(base)->untold, 1);
 		return;
 	}
-	shown = session_row(base, lease->row);
+	shown = session_row(base, row);
 	odd = page_rows_begin(&shown->generation);
-	shown->backend = lease->backend_pid;
+	shown->backend = lease->backend;
 	shown->lease = lease->id;
 	shown->began_us = lease->began_us;
 	shown->began_ns = lease->began_ns;
@@ -416,12 +410,12 @@ void status_lease_begun(const struct lease *lease)
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
 	page_rows_end(&shown->generation, odd);
-	if (pool_of[lease->row - 1] != 0) {
-		count(&pool_row(base, pool_of[lease->row - 1])->acquired, 1);
+	if (pool_of[row - 1] != 0) {
+		count(&pool_row(base, pool_of[row - 1])->acquired, 1);
 	}
 }
 
-void status_lease_ended(const struct lease *lease, uint64_t now_ns)
+void status_lease_ended(uint32_t row, uint64_t held_ns)
 {
 	char *base = page_now();
 	uint32_t pool;
@@ -430,18 +424,18 @@ void status_lease_ended(const struct lease *lease, uint64_t now_ns)
 		return;
 	}
 	count(&head_of(base)->released, 1);
-	if (lease->row == 0) {
+	if (row == 0) {
 		return;
 	}
-	set_state(session_row(base, lease->row), STATUS_SESSION_IDLE);
-	pool = pool_of[lease->row - 1];
+	set_state(session_row(base, row), STATUS_SESSION_IDLE);
+	pool = pool_of[row - 1];
 	if (pool != 0) {
 		count(&pool_row(base, pool)->released, 1);
-		count(&pool_row(base, pool)->held_us, (now_ns - lease->began_ns) / NS_PER_US);
+		count(&pool_row(base, pool)->held_us, held_ns / NS_PER_US);
 	}
 }
 
-void status_statement(const struct lease *lease, const char *text)
+void status_statement(uint32_t row, const char *text)
 {
 	char *base = page_now();
 	struct status_session *shown;
@@ -450,11 +444,11 @@ void status_statement(const struct lease *lease, const char *text)
 	size_t n;
 	uint32_t odd;
 
-	if (lease->row == 0 || base == NULL) {
+	if (row == 0 || base == NULL) {
 		return;
 	}
-	shown = session_row(base, lease->row);
-	known = said[lease->row - 1];
+	shown = session_row(base, row);
+	known = said[row - 1];
 	n = strnlen(text, SAID_BYTES);
 	if (memcmp(known, text, n) == 0 && (n == SAID_BYTES || known[n] == '\0')) {
 		__atomic_store_n(&shown->spoken, 1, __ATOMIC_RELAXED);
@@ -469,13 +463,13 @@ void status_statement(const struct lease *lease, const char *text)
 	page_rows_end(&shown->generation, odd);
 }
 
-void status_transaction(const struct lease *lease, enum lease_transaction transaction)
+void status_transaction(uint32_t row, enum status_transaction transaction)
 {
 	char *base = page_now();
 
-	if (lease->row != 0 && base != NULL) {
-		__atomic_store_n(&session_row(base, lease->row)->transaction,
-		                 (uint32_t)transaction, __ATOMIC_RELAXED);
+	if (row != 0 && base != NULL) {
+		__atomic_store_n(&session_row(base, row)->transaction, (uint32_t)transaction,
+		                 __ATOMIC_RELAXED);
 	}
 }
 

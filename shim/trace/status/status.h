@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #include "base/config/config.h"
-#include "trace/lease/lease.h"
+#include "trace/status/status_format.h"
 
 /*
  * What the head of a page says. `reason` gives the words for the numbers below `reasons`
@@ -53,10 +53,20 @@ void status_waited(uint32_t pool, uint64_t ns, bool served);
 uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool);
 void status_free_session(uint32_t row);
 
-/* The lease has begun, as it tells itself. */
-void status_lease_begun(const struct lease *lease);
-/* And ended: the row tells of an idle session. */
-void status_lease_ended(const struct lease *lease, uint64_t now_ns);
+/* What a row shows of a lease; see struct status_session. */
+struct status_lease {
+	uint64_t id;
+	uint64_t began_us;
+	uint64_t began_ns;
+	uint64_t wait_ns;
+	int backend;
+	int tid;
+	uint32_t stack;
+};
+
+/* A lease has begun on the row's session; or ended, held for so long. Counted without a row. */
+void status_lease_begun(uint32_t row, const struct status_lease *lease);
+void status_lease_ended(uint32_t row, uint64_t held_ns);
 void status_backend(uint32_t row, int backend_pid);
 
 /*
@@ -64,8 +74,8 @@ void status_backend(uint32_t row, int backend_pid);
  * first words are shown (sql/redact_statement.h), and the transaction's state. The same again
  * costs some 10 ns, another statement half a microsecond.
  */
-void status_statement(const struct lease *lease, const char *text);
-void status_transaction(const struct lease *lease, enum lease_transaction transaction);
+void status_statement(uint32_t row, const char *text);
+void status_transaction(uint32_t row, enum status_transaction transaction);
 
 /* ---- the page ---- */
 
