@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
@@ -94,4 +96,46 @@ int fd_dead_socket(void)
 	}
 	close(pair[1]);
 	return pair[0];
+}
+
+static char *read_text(int fd, size_t max)
+{
+	struct stat st;
+	size_t len = 0;
+	ssize_t n = 1;
+	char *text;
+
+	if (fstat(fd, &st) != 0) {
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > max) {
+		errno = EFBIG;
+		return NULL;
+	}
+	text = malloc((size_t)st.st_size + 1);
+	while (text != NULL && n > 0) {
+		n = read(fd, text + len, (size_t)st.st_size - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0) {
+		free(text);
+		return NULL;
+	}
+	if (text != NULL) {
+		text[len] = '\0';
+	}
+	return text;
+}
+
+char *fd_read_text(const char *path, size_t max)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char *text = fd >= 0 ? read_text(fd, max) : NULL;
+	int saved_errno = errno;
+
+	if (fd >= 0) {
+		close(fd);
+	}
+	errno = saved_errno;
+	return text;
 }

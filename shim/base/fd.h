@@ -8,6 +8,7 @@
 #define PQPOOL_BASE_FD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -46,5 +47,11 @@ int fd_move_up(int fd);
  * that the other end is closed. Close-on-exec; -1: see errno.
  */
 int fd_dead_socket(void);
+
+/*
+ * The text of a regular file of at most `max` bytes, malloc'ed, with a NUL behind it. NULL: see
+ * errno, EFBIG if it is larger or no regular file. Never waits for the writer of a fifo.
+ */
+char *fd_read_text(const char *path, size_t max);
 
 #endif

@@ -2,7 +2,6 @@
 /* The service files that a connect depends on. */
 #include "key/service_file.h"
 
-#include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +9,12 @@
 #include <unistd.h>
 
 #include "base/dl.h"
+#include "base/fd.h"
 #include "base/text/path.h"
 #include "key/home_folder.h"
 
 /* A larger one is not read, nor its service pooled. */
-#define FILE_MAX ((off_t)16 << 20)
+#define FILE_MAX ((size_t)16 << 20)
 
 /* Absolute paths among the constants of a libpq: Debian's has three. */
 #define FOLDERS_MAX 12
@@ -27,47 +27,6 @@ enum finding {
 };
 
 /* ---- a service file ---------------------------------------------------------------- */
-
-static ssize_t read_whole(int fd, char *text, size_t size)
-{
-	size_t len = 0;
-
-	while (len < size) {
-		ssize_t n = read(fd, text + len, size - len);
-
-		if (n <= 0) {
-			return n < 0 ? -1 : (ssize_t)len;
-		}
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
-/* The text of a regular file, malloc'ed; NULL if it is none, or cannot be read. */
-static char *text_of(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	char *text = NULL;
-	ssize_t len = -1;
-
-	if (fd < 0) {
-		return NULL;
-	}
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < FILE_MAX) {
-		text = malloc((size_t)st.st_size + 1);
-	}
-	if (text != NULL) {
-		len = read_whole(fd, text, (size_t)st.st_size);
-	}
-	close(fd);
-	if (len < 0) {
-		free(text);
-		return NULL;
-	}
-	text[len] = '\0';
-	return text;
-}
 
 /* "[name]", whatever follows. */
 static bool is_heading_of(const char *line, const char *name)
@@ -106,7 +65,7 @@ static enum finding look_into(const char *path, const char *name)
 	if (stat(path, &st) != 0) {
 		return ABSENT;
 	}
-	text = text_of(path);
+	text = fd_read_text(path, FILE_MAX);
 	if (text != NULL) {
 		finding = find_group(text, name);
 		/* There may be passwords in it. */

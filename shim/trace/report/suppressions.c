@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Leaks that are known and not to be reported. */
+/* The leaks that PQPOOL_SUPPRESS excludes from the report. */
 #include "trace/report/suppressions.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/text/glob.h"
 #include "base/text/logfmt.h"
 #include "base/text/strbuf.h"
@@ -40,7 +38,7 @@ static const struct {
 	enum subject subject;
 } subjects[] = {{"function:", FUNCTION}, {"module:", MODULE}, {"script:", SCRIPT}};
 
-/* All that is wrong goes by here. `line` 0: with the file as a whole. */
+/* `line` 0: the file as a whole is wrong. */
 static void complain_about(const char *path, unsigned line, const char *what,
                            config_complain *complain, void *arg)
 {
@@ -61,60 +59,7 @@ static void complain_about(const char *path, unsigned line, const char *what,
 	complain(arg, buf);
 }
 
-/* The whole file with a NUL behind it; NULL and errno, or a word of our own in `*what`. */
-static char *read_whole(int fd, const char **what)
-{
-	struct stat st;
-	char *text;
-	ssize_t n = 0;
-	size_t len = 0;
-
-	if (fstat(fd, &st) != 0) {
-		return NULL;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-		*what = "must be a file of at most 1 MB";
-		return NULL;
-	}
-	text = malloc((size_t)st.st_size + 1);
-	if (text == NULL) {
-		return NULL;
-	}
-	while (len < (size_t)st.st_size) {
-		n = read(fd, text + len, (size_t)st.st_size - len);
-		if (n <= 0) {
-			break;
-		}
-		len += (size_t)n;
-	}
-	if (n < 0) {
-		free(text);
-		return NULL;
-	}
-	text[len] = '\0';
-	return text;
-}
-
-static char *read_file(const char *path, const char **what)
-{
-	/* A fifo is not to be waited for. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *text = NULL;
-
-	*what = NULL;
-	if (fd >= 0) {
-		text = read_whole(fd, what);
-	}
-	if (text == NULL && *what == NULL) {
-		*what = strerrordesc_np(errno);
-	}
-	if (fd >= 0) {
-		close(fd);
-	}
-	return text;
-}
-
-/* Cuts the blanks around a line off. */
+/* Without the blanks around it. */
 static char *trim(char *line)
 {
 	size_t len;
@@ -128,7 +73,7 @@ static char *trim(char *line)
 	return line;
 }
 
-/* False: a word before a colon that is none of ours, or nothing behind it. */
+/* False: an unknown word before a colon, or nothing after a known one. */
 static bool understand(const char *line, struct pattern *pattern)
 {
 	size_t letters = 0;
@@ -160,7 +105,7 @@ static size_t count_lines(const char *text)
 	return lines;
 }
 
-/* The number of the first line that is not understood; 0 if all are. */
+/* The number of the first line that is wrong; 0 if none is. */
 static unsigned understand_all(char *text)
 {
 	unsigned number = 0;
@@ -183,21 +128,21 @@ static unsigned understand_all(char *text)
 
 void suppress_load(const char *path, config_complain *complain, void *arg)
 {
-	const char *what;
 	char *text;
 	unsigned bad;
 
 	if (path == NULL) {
 		return;
 	}
-	text = read_file(path, &what);
-	if (text == NULL) {
-		complain_about(path, 0, what, complain, arg);
-		return;
+	text = fd_read_text(path, FILE_MAX);
+	if (text != NULL) {
+		patterns = calloc(count_lines(text), sizeof(*patterns));
 	}
-	patterns = calloc(count_lines(text), sizeof(*patterns));
 	if (patterns == NULL) {
-		complain_about(path, 0, strerrordesc_np(ENOMEM), complain, arg);
+		complain_about(path, 0,
+		               errno == EFBIG ? "must be a file of at most 1 MB"
+		                              : strerrordesc_np(errno),
+		               complain, arg);
 		free(text);
 		return;
 	}
@@ -213,7 +158,7 @@ void suppress_load(const char *path, config_complain *complain, void *arg)
 		patterns = NULL;
 		return;
 	}
-	/* From now on the patterns are in the text. */
+	/* The text stays: the patterns point into it. */
 	file = count > 0 ? path : NULL;
 }
 
@@ -224,7 +169,7 @@ const char *suppress_file(void)
 
 /* ---- matching ---- */
 
-/* `name`, or the last part of it if it is a path and the pattern none. */
+/* A pattern without a slash may also match the last part of a path. */
 static bool fits(const char *glob, const char *name, size_t len)
 {
 	const char *slash = memrchr(name, '/', len);
@@ -257,7 +202,7 @@ static bool frame_matches(const struct stack_frame *frame)
 	       (module != NULL && any_fits(MODULE, module, strlen(module)));
 }
 
-/* A part of a script's frame, as people know it: a blank in a path is a blank. */
+/* A part of a script's frame, unescaped: a blank in a path is a blank. */
 static bool part_fits(enum subject subject, const char *part, size_t len)
 {
 	char buf[SCRIPT_FRAMES_MAX];

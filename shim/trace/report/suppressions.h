@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Leaks that are known and not to be reported: PQPOOL_SUPPRESS, a file with one pattern a
- * line.
+ * PQPOOL_SUPPRESS: a file of patterns, one a line, for leaks that are not reported.
  *
  *   # the plugin keeps its connection on purpose
  *   module:libplugin.so*
@@ -9,14 +8,13 @@
  *   script:nightly.py:12
  *   legacy_*
  *
- * A leak is suppressed if a pattern fits one frame of the stack that took it: its function,
- * its module, or, where a script runs, its file or file:line; a script's functions are
- * functions, too. Without a word before it a pattern may fit any of these. `*` stands for any
- * text and `?` for any character; a pattern without a slash may fit the last part of a path
- * alone.
+ * A leak is suppressed if a pattern matches one frame of the stack that took it: its function,
+ * its module, or in a script its function, file or file:line. A pattern without a word before
+ * it may match any of these. `*` stands for any text and `?` for any character; a pattern
+ * without a slash may match the last part of a path.
  *
- * The file is read when pooling starts, once; a matching needs no memory and no lock. A
- * forked child has what its parent had.
+ * The file is read once, when pooling starts; matching needs no memory and no lock. A forked
+ * child has its parent's patterns.
  */
 #ifndef PQPOOL_TRACE_REPORT_SUPPRESSIONS_H
 #define PQPOOL_TRACE_REPORT_SUPPRESSIONS_H
@@ -27,16 +25,15 @@
 #include "base/config/config.h"
 
 /*
- * Reads the patterns of `path`; NULL is none. What is wrong with them is told in one line, and
- * then there are none at all: nothing is hidden by mistake. Called once, before the other
- * functions here.
+ * Reads the patterns of `path`, NULL = none. If anything is wrong with them, complains in one
+ * line and keeps none at all, so that nothing is hidden by mistake. Called once, first.
  */
 void suppress_load(const char *path, config_complain *complain, void *arg);
 
-/* The file they are from; NULL if there are none. */
+/* The patterns' file; NULL if there are none. */
 const char *suppress_file(void);
 
-/* True if a leak of this stack (stack.h) is to be suppressed. */
+/* True if a leak of this stack (stack.h) is suppressed. */
 bool suppress_matches(uint32_t stack);
 
 #endif
