@@ -42,6 +42,13 @@ def includes_in(text):
             yield number, match.group(1) == '"', match.group(2)
 
 
+def includes():
+    """(file, line, quoted?, what) of every include of ours."""
+    for name in house.sources(r"(shim|tools)/.*\.(c|h|def)"):
+        for line, quoted, what in includes_in(house.read(name)):
+            yield name, line, quoted, what
+
+
 def is_allowed(name, quoted, what):
     if not quoted:
         if what in ("uthash.h", "utlist.h"):
@@ -54,24 +61,23 @@ def is_allowed(name, quoted, what):
         house.FLOORS.index(floor) <= house.FLOORS.index(own) or (name, what) in UPWARD)
 
 
-def upward(name, text):
+def upward(found):
     return ["%s:%d: %s" % (name, line, what)
-            for line, quoted, what in includes_in(text) if not is_allowed(name, quoted, what)]
+            for name, line, quoted, what in found if not is_allowed(name, quoted, what)]
 
 
 def test_includes_go_down():
-    wrong = [line for name in house.sources(r"(shim|tools)/.*\.(c|h|def)")
-             for line in upward(name, house.read(name))]
+    wrong = upward(includes())
     assert not wrong, "not for this floor:\n" + "\n".join(wrong)
 
 
-def test_a_planted_upward_include_is_found():
-    planted = ('#include "trace/status/status.h"\n'
-               '/* #include "hooks/lifecycle.h" */\n'
-               '#include <stdint.h>\n'
-               '# include "trace/lease/lease.h"\n'
-               '#include <libpq-int.h>\n')
-    name = "shim/trace/status/status.c"
-    assert upward(name, planted) == [name + ":4: trace/lease/lease.h", name + ":5: libpq-int.h"]
-    assert upward("shim/trace/lease/lease.c", planted) == [
-        "shim/trace/lease/lease.c:5: libpq-int.h"]
+def test_planted_upward_includes_are_found():
+    planted = list(includes_in('#include "trace/status/status.h"\n'
+                               '/* #include "hooks/lifecycle.h" */\n'
+                               '#include <stdint.h>\n'
+                               '# include "trace/lease/lease.h"\n'
+                               '#include <libpq-int.h>\n'))
+    for name, wrong in (("shim/trace/status/status.c", [":4: trace/lease/lease.h",
+                                                        ":5: libpq-int.h"]),
+                        ("shim/trace/lease/lease.c", [":5: libpq-int.h"])):
+        assert upward((name, *what) for what in planted) == [name + w for w in wrong]

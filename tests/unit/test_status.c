@@ -547,15 +547,13 @@ static void leave_page(int leases)
 
 	if (child == 0) {
 		struct status_lease lease = lease_of(1);
-		uint32_t row;
 
 		pid_renew();
 		status_fork_prepare();
 		status_fork_child(true);
-		row = status_take_session(1, 1, 0);
-
+		MUST(status_take_session(1, 1, 0) == 1);
 		for (int i = 0; i < leases; i++) {
-			status_lease_begun(row, &lease);
+			status_lease_begun(1, &lease);
 		}
 		_exit(0);
 	}

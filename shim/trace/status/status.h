@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The status page: what the process has in its pools at this moment, kept current by plain
- * stores in a file that is mapped, so that it can be read while the program runs and after
- * it was killed. status_format.h states the layout, page_file.h what becomes of the file.
+ * The status page: the state of the process's pools, sessions and leases, kept current by plain
+ * stores in a mapped file. It can be read while the program runs and after it was killed.
+ * status_format.h states the layout, page_file.h what happens to the file.
  *
- * A row is named by a number, 0 = none: no page, or no room in it. Every function takes 0
- * and then does nothing, so that nobody has to know whether there is a page. Whoever owns
- * a row is its only writer, under whatever lock guards what the row tells of; counters
- * may be moved by anybody at any time.
+ * A row is named by a number, 0 = none: no page, or no room in it. Every function takes 0 and
+ * then does nothing. A row has one writer at a time, its owner, under the lock that guards what
+ * the row shows; counters may be raised by any thread at any time.
  *
- * The page is made with the first row. If that cannot be, the process has none, which is
- * told in the log at LEVEL_DEBUG.
+ * The page is made with the first row. If that fails, the process has none, and the log says so
+ * at LEVEL_DEBUG.
  *
- * Locks: LOCK_STATUS, for making and growing the page and for its stacks. The functions
- * that write a row take none. Fork: a child has a page of its own, made with its first
- * row; the rows of before are its parent's, and whoever keeps their numbers forgets them.
+ * Locks: LOCK_STATUS, for making and growing the page and for its stacks. The functions that
+ * write a row take none. Fork: a child has its own page, made with its first row; the numbers
+ * of its parent's rows must be forgotten.
  */
 #ifndef PQPOOL_TRACE_STATUS_STATUS_H
 #define PQPOOL_TRACE_STATUS_STATUS_H
@@ -26,8 +25,8 @@
 #include "trace/status/status_format.h"
 
 /*
- * What the head of a page says. `reason` gives the words for the numbers below `reasons`
- * that status_closed takes. Called once, before any other function; makes nothing.
+ * What the head of a page says. `reason` names the numbers below `reasons` that status_closed
+ * takes. Called once, first; makes nothing.
  */
 void status_configure(const struct config *config, const char *program,
                       const char *(*reason)(unsigned number), unsigned reasons);
@@ -40,12 +39,12 @@ void status_free_pool(uint32_t row);
 
 void status_pool(uint32_t row, uint32_t in_use, uint32_t idle, uint32_t waiting);
 
-/* Anywhere: a session was opened; one was closed, for this reason. */
-void status_opened(uint32_t pool);
-void status_closed(uint32_t pool, unsigned reason);
+/* Without a lock: a session was opened; one was closed, for this reason. */
+void status_opened(uint32_t row);
+void status_closed(uint32_t row, unsigned reason);
 
-/* Anywhere: an acquire stood in line for so long, and `served` or not. */
-void status_waited(uint32_t pool, uint64_t ns, bool served);
+/* Without a lock: an acquire waited for so long, and got a session (`served`) or not. */
+void status_waited(uint32_t row, uint64_t ns, bool served);
 
 /* ---- sessions, each with the lease on it: under LOCK_LEASE ---- */
 
@@ -70,19 +69,19 @@ void status_lease_ended(uint32_t row, uint64_t held_ns);
 void status_backend(uint32_t row, int backend_pid);
 
 /*
- * By the thread that uses the connection, without a lock: what it sends, of which the
- * first words are shown (sql/redact_statement.h), and the transaction's state. The same again
- * costs some 10 ns, another statement half a microsecond.
+ * By the thread that uses the connection, without a lock: the statement that it sends, shown
+ * redacted (sql/redact_statement.h), and the transaction's state. The same statement again
+ * costs about 10 ns, another one half a microsecond.
  */
 void status_statement(uint32_t row, const char *text);
 void status_transaction(uint32_t row, enum status_transaction transaction);
 
-/* ---- the page ---- */
+/* ---- the page: status_page.c ---- */
 
 /* Puts a stack into the page, once. No lock may be held that ranks above LOCK_STATUS. */
 void status_stack(uint32_t stack);
 
-/* The same stack's leases are given back, or one was; the page says so if it has the stack. */
+/* A lease of this stack was given back: marks the stack if the page has it. */
 void status_given_back(uint32_t stack);
 
 /* The program ends: removes the page. Safe in a signal handler. */
@@ -90,7 +89,7 @@ void status_remove(void);
 
 void status_fork_prepare(void);
 void status_fork_parent(void);
-/* With `usable` false, because the locks were not taken, there is no page any more. */
+/* With `usable` false, because the locks were not taken, the child gets no page. */
 void status_fork_child(bool usable);
 
 #endif

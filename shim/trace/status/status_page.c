@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The status page in memory: made with its first row, grown, its rows and stacks. */
+#include "trace/status/status_page.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "base/scratch.h"
+#include "base/text/logfmt.h"
+#include "base/text/strbuf.h"
+#include "base/thread/pid.h"
+#include "trace/log/record.h"
+#include "trace/stack/stack.h"
+#include "trace/status/page_file.h"
+#include "trace/status/status.h"
+
+/* The areas grow by so much. */
+#define ROWS_BYTES   8192U
+#define STACKS_BYTES 16384U
+/* Room for the text of one stack; what does not fit is cut. */
+#define STACK_BYTES  4096U
+#define WORD_BITS    64
+
+static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
+static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
+static atomic_uint_fast64_t stacks_added[STACK_MAX / WORD_BITS + 1];
+
+static struct area {
+	uint32_t at; /* in the page */
+	uint32_t row_bytes;
+	uint32_t max;
+	_Atomic(uint32_t) count; /* rows that exist */
+	_Atomic(uint32_t) hint;  /* where one may be free */
+	atomic_uint_fast64_t *taken;
+} areas[STATUS_AREAS] = {
+	[STATUS_AREA_POOLS] = {.at = STATUS_POOLS_AT,
+                               .row_bytes = sizeof(struct status_pool),
+                               .max = STATUS_POOLS_MAX,
+                               .taken = pools_taken},
+	[STATUS_AREA_SESSIONS] = {.at = STATUS_SESSIONS_AT,
+                                  .row_bytes = sizeof(struct status_session),
+                                  .max = STATUS_SESSIONS_MAX,
+                                  .taken = sessions_taken},
+};
+
+_Atomic(char *) status_page_base;
+
+static struct lock page_lock = LOCK_INITIALIZER(LOCK_STATUS);
+static bool given_up;        /* there will be no page */
+static pid_t owner;          /* whose page it is */
+static uint32_t stacks_size; /* bytes that exist */
+static uint32_t stacks_used;
+
+/* Constant once configured. */
+static char program_name[sizeof(((struct status_head *)0)->program)];
+static char config_text[sizeof(((struct status_head *)0)->config)];
+static const char *(*reason_word)(unsigned number);
+static unsigned reason_count;
+
+void status_put_string(char *to, size_t size, const char *text)
+{
+	struct strbuf t;
+
+	strbuf_init(&t, to, size);
+	strbuf_str(&t, text);
+}
+
+void status_configure(const struct config *config, const char *program,
+                      const char *(*reason)(unsigned number), unsigned reasons)
+{
+	struct strbuf t;
+
+	status_put_string(program_name, sizeof(program_name), program);
+	strbuf_init(&t, config_text, sizeof(config_text));
+	config_describe(config, &t);
+	reason_word = reason;
+	reason_count = reasons < STATUS_REASONS ? reasons : STATUS_REASONS;
+}
+
+/* ---- making and growing ---- */
+
+/* For page_dir_tidy, which removes pages of ended processes. */
+static bool holds_leases(int fd)
+{
+	struct status_head *head = scratch_take();
+	bool holds = head != NULL &&
+	             pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
+	             status_is_page(head) && head->acquired > head->released;
+
+	scratch_give(head);
+	return holds;
+}
+
+static void fill_head(struct status_head *head)
+{
+	head->version = STATUS_VERSION;
+	head->pid = pid_self();
+	head->created_us = clock_wall_us();
+	head->created_ns = clock_monotonic_ns();
+	memcpy(head->program, program_name, sizeof(head->program));
+	memcpy(head->config, config_text, sizeof(head->config));
+	for (unsigned i = 0; i < reason_count; i++) {
+		status_put_string(head->reasons[i], sizeof(head->reasons[i]), reason_word(i));
+	}
+	memcpy(head->magic, STATUS_MAGIC, sizeof(head->magic));
+}
+
+static void set_rows(char *base, struct area *area, uint32_t rows)
+{
+	struct status_head *head = status_page_head(base);
+	bool pools = area == &areas[STATUS_AREA_POOLS];
+
+	atomic_store_explicit(&area->count, rows, memory_order_release);
+	__atomic_store_n(pools ? &head->pools : &head->sessions, rows, __ATOMIC_RELEASE);
+}
+
+/* Returns the errno of what failed, or 0. */
+static int make_locked(void)
+{
+	int why = 0;
+	char *base = page_file_make(&why);
+
+	if (base == NULL) {
+		return why;
+	}
+	if (!page_file_grow(0, STATUS_POOLS_AT + ROWS_BYTES) ||
+	    !page_file_grow(STATUS_SESSIONS_AT, ROWS_BYTES) ||
+	    !page_file_grow(STATUS_STACKS_AT, STACKS_BYTES)) {
+		why = errno;
+		page_file_undo();
+		return why;
+	}
+	fill_head(status_page_head(base));
+	for (struct area *area = areas; area < areas + STATUS_AREAS; area++) {
+		set_rows(base, area, ROWS_BYTES / area->row_bytes);
+	}
+	stacks_size = STACKS_BYTES;
+	stacks_used = 0;
+	if (!page_file_show(holds_leases)) {
+		why = errno;
+		page_file_undo();
+		return why;
+	}
+	owner = pid_self();
+	atomic_store_explicit(&status_page_base, base, memory_order_release);
+	return 0;
+}
+
+static void log_none(int why)
+{
+	struct record r;
+
+	if (record_begin(&r, LEVEL_DEBUG, "status")) {
+		record_str(&r, "msg", "there will be no status page");
+		record_str(&r, "error", strerrordesc_np(why));
+		record_end(&r);
+	}
+}
+
+/* The page, made if there is none yet; NULL: there will be none. */
+static char *page_wanted(void)
+{
+	char *base = status_page();
+	int why = 0;
+
+	if (base != NULL) {
+		return base;
+	}
+	lock_take(&page_lock);
+	if (status_page() == NULL && !given_up) {
+		why = make_locked();
+		given_up = why != 0;
+	}
+	base = status_page();
+	lock_drop(&page_lock);
+	if (why != 0) {
+		log_none(why);
+	}
+	return base;
+}
+
+/* True if there are more rows than `before`. */
+static bool grow(char *base, struct area *area, uint32_t before)
+{
+	uint32_t rows;
+	uint32_t more = ROWS_BYTES / area->row_bytes;
+
+	lock_take(&page_lock);
+	rows = atomic_load(&area->count);
+	if (rows == before && rows + more <= area->max &&
+	    page_file_grow(area->at + rows * area->row_bytes, ROWS_BYTES)) {
+		rows += more;
+		set_rows(base, area, rows);
+	}
+	lock_drop(&page_lock);
+	return rows > before;
+}
+
+/* ---- rows ---- */
+
+/* A free row of those between `from` and `count`; 0 if all are taken. */
+static uint32_t take_from(struct area *area, uint32_t from, uint32_t count)
+{
+	for (uint32_t word = from / WORD_BITS; word * WORD_BITS < count; word++) {
+		uint64_t taken = atomic_load_explicit(&area->taken[word], memory_order_relaxed);
+
+		while (taken != UINT64_MAX) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(~taken);
+			uint64_t mask = UINT64_C(1) << bit;
+
+			if (word * WORD_BITS + bit >= count) {
+				return 0;
+			}
+			taken = atomic_fetch_or_explicit(&area->taken[word], mask,
+			                                 memory_order_acquire);
+			if ((taken & mask) == 0) {
+				return word * WORD_BITS + bit + 1;
+			}
+		}
+	}
+	return 0;
+}
+
+uint32_t status_page_take(enum status_area which)
+{
+	struct area *area = &areas[which];
+	char *base = page_wanted();
+	uint32_t count;
+	uint32_t row = 0;
+
+	if (base == NULL) {
+		return 0;
+	}
+	do {
+		uint32_t hint = atomic_load_explicit(&area->hint, memory_order_relaxed);
+
+		count = atomic_load_explicit(&area->count, memory_order_acquire);
+		if (hint < count) {
+			row = take_from(area, hint, count);
+		}
+		if (row == 0) {
+			row = take_from(area, 0, count);
+		}
+	} while (row == 0 && grow(base, area, count));
+	if (row != 0) {
+		atomic_store_explicit(&area->hint, row, memory_order_relaxed);
+	}
+	return row;
+}
+
+void status_page_give(enum status_area which, uint32_t row)
+{
+	struct area *area = &areas[which];
+	uint64_t mask = UINT64_C(1) << ((row - 1) % WORD_BITS);
+
+	atomic_store_explicit(&area->hint, row - 1, memory_order_relaxed);
+	atomic_fetch_and_explicit(&area->taken[(row - 1) / WORD_BITS], ~mask,
+	                          memory_order_release);
+}
+
+/* ---- stacks ---- */
+
+static struct status_stack *stack_at(char *base, uint32_t at)
+{
+	return (struct status_stack *)(void *)(base + STATUS_STACKS_AT + at);
+}
+
+static uint32_t stack_bytes(const struct status_stack *entry)
+{
+	return (uint32_t)((sizeof(*entry) + entry->bytes + 7) & ~(size_t)7);
+}
+
+static bool has_room_locked(void)
+{
+	if (stacks_used + sizeof(struct status_stack) + STACK_BYTES <= stacks_size) {
+		return true;
+	}
+	if (stacks_size + STACKS_BYTES > STATUS_STACKS_BYTES ||
+	    !page_file_grow(STATUS_STACKS_AT + stacks_size, STACKS_BYTES)) {
+		return false;
+	}
+	stacks_size += STACKS_BYTES;
+	return true;
+}
+
+static void add_locked(char *base, const struct stack *stack)
+{
+	struct status_stack *entry = stack_at(base, stacks_used);
+	struct strbuf t;
+
+	strbuf_init(&t, entry->text, STACK_BYTES);
+	if (stack->script != NULL) {
+		strbuf_str(&t, "script=");
+		logfmt_value(&t, stack->script);
+	}
+	record_describe_stack(&t, stack);
+	entry->id = stack->id | (stack_gives_back(stack->id) ? STATUS_GIVEN_BACK : 0);
+	entry->bytes = (uint32_t)t.len;
+	stacks_used += stack_bytes(entry);
+	__atomic_store_n(&status_page_head(base)->stack_bytes, stacks_used, __ATOMIC_RELEASE);
+}
+
+void status_stack(uint32_t stack)
+{
+	char *base = status_page();
+	uint64_t mask = UINT64_C(1) << (stack % WORD_BITS);
+	atomic_uint_fast64_t *added;
+	const struct stack *known;
+
+	if (base == NULL || stack == 0 || stack > STACK_MAX) {
+		return;
+	}
+	added = &stacks_added[stack / WORD_BITS];
+	if ((atomic_load_explicit(added, memory_order_relaxed) & mask) != 0 ||
+	    (atomic_fetch_or(added, mask) & mask) != 0) {
+		return;
+	}
+	known = stack_get(stack);
+	lock_take(&page_lock);
+	if (known != NULL && has_room_locked()) {
+		add_locked(base, known);
+	}
+	lock_drop(&page_lock);
+}
+
+void status_given_back(uint32_t stack)
+{
+	char *base = status_page();
+
+	if (base == NULL) {
+		return;
+	}
+	lock_take(&page_lock);
+	for (uint32_t at = 0; at < stacks_used; at += stack_bytes(stack_at(base, at))) {
+		if (stack_at(base, at)->id == stack) {
+			__atomic_store_n(&stack_at(base, at)->id, stack | STATUS_GIVEN_BACK,
+			                 __ATOMIC_RELAXED);
+		}
+	}
+	lock_drop(&page_lock);
+}
+
+/* ---- the process ---- */
+
+void status_remove(void)
+{
+	int saved_errno = errno;
+
+	if (status_page() != NULL && owner == getpid()) {
+		page_file_unlink();
+	}
+	errno = saved_errno;
+}
+
+void status_fork_prepare(void)
+{
+	lock_take(&page_lock);
+}
+
+void status_fork_parent(void)
+{
+	lock_drop(&page_lock);
+}
+
+void status_fork_child(bool usable)
+{
+	int saved_errno = errno;
+
+	if (usable) {
+		lock_drop(&page_lock);
+	}
+	given_up = !usable;
+	if (status_page() != NULL) {
+		atomic_store(&status_page_base, NULL);
+		page_file_leave();
+		/* There is one thread. */
+		memset((void *)pools_taken, 0, sizeof(pools_taken));
+		memset((void *)sessions_taken, 0, sizeof(sessions_taken));
+		memset((void *)stacks_added, 0, sizeof(stacks_added));
+	}
+	errno = saved_errno;
+}
