@@ -42,15 +42,26 @@ def parse_line(line):
     return pairs
 
 
+def parse_torn(line):
+    """The same of one that may stand right behind the half of another process's."""
+    try:
+        return parse_line(line)
+    except ValueError:
+        begin = line.find(b"time=", 1)
+        if begin < 0:
+            raise
+        return parse_torn(line[begin:])
+
+
 def parse(data, torn=False):
     """A whole log, bytes, as a list of dicts; `torn` if there may be lines that a full disk
     cut off, which count as lost."""
     if torn:
         data = data[:data.rfind(b"\n") + 1]
+        return [parse_torn(line) for line in data.split(b"\n")[:-1] if not line.endswith(b" torn")]
     if data and not data.endswith(b"\n"):
         raise ValueError("the last line is not whole: %r" % data[-200:])
-    return [parse_line(line) for line in data.split(b"\n")[:-1]
-            if not (torn and line.endswith(b" torn"))]
+    return [parse_line(line) for line in data.split(b"\n")[:-1]]
 
 
 def parts(name):

@@ -4,8 +4,7 @@
  * says is lost is lost, to the line, and nothing else is.
  *
  * The disk is write(2) as this program has it: while it is full, what fits into the last
- * block is written, and no more. It has room again after every writer was refused twice, so
- * that none is left who has not seen what the others left behind.
+ * block is written, and no more. It has room again after every writer was refused twice.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,6 +145,15 @@ struct seen {
 	unsigned lost;
 };
 
+/* Where the last line begins up to `end`: it may stand right behind the half of another one. */
+static const char *last_beginning(const char *line, const char *end)
+{
+	for (const char *at = line; at != NULL && at < end; at = strstr(at + 1, "time=")) {
+		line = at;
+	}
+	return line;
+}
+
 /* One file of the log; false if it holds what no reader could understand. */
 static bool read_part(const char *name, struct seen *seen)
 {
@@ -159,7 +167,7 @@ static bool read_part(const char *name, struct seen *seen)
 			p = end != NULL ? end + 1 : "";
 			continue;
 		}
-		p = parse_line(p);
+		p = parse_line(last_beginning(p, end));
 		if (p == NULL) {
 			return false;
 		}

@@ -218,8 +218,8 @@ bool record_start(struct record *r, enum config_level level, const char *event, 
 		sink_count_lost();
 		return false;
 	}
-	at = r->buf + SINK_HEAD;
-	strbuf_init(&r->line, at, RECORD_MAX - SINK_HEAD - SINK_TAIL);
+	at = r->buf;
+	strbuf_init(&r->line, at, RECORD_MAX - SINK_TAIL);
 	r->level = level;
 	memcpy(at, "time=", 5);
 	at = timestamp_put(at + 5, clock_wall_us());

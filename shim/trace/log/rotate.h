@@ -25,7 +25,8 @@
  *   acquire, and a lease may be open of which no line is left.
  * - A line that ends in the word "torn" (no pair), or in no newline, was cut off by a disk
  *   that was full, or by a kill while it was written; it is to be skipped, for its last value
- *   may be half a value. What a full disk tore is counted in a later lost=N of its process.
+ *   may be half a value. Another process may have written a whole line, time=..., right behind
+ *   the half. What a full disk tore is counted in a later lost=N of its process.
  *
  * The name always leads to a file, so that nobody is ever without one: the full file gets
  * its second name (link) before the empty one is put over its first (rename). The empty one

@@ -226,7 +226,7 @@ static void take_sink_locked(int fd)
 
 	lock_assert_held(&sink_turn.lock);
 	if (!fd_is(fd, &sink.id, &st)) {
-		append_give_up();
+		append_begin();
 		fd_identify(fd, &sink.id, &st);
 		sink.regular = sink.id.known && S_ISREG(st.st_mode);
 		sink.size = 0;
@@ -268,7 +268,6 @@ static bool reopen_locked(struct stat *st)
 	if (fd < 0) {
 		return st->st_nlink > 0;
 	}
-	append_rest(sink.fd, st);
 	close(sink.fd);
 	take_sink_locked(fd);
 	return fd_is(sink.fd, &sink.id, st);
@@ -328,10 +327,9 @@ static bool follow_name_locked(struct stat *st, bool room)
 	       look_at_name_locked(st, due, now);
 }
 
-/* `lines` are lost if this one is. */
-static bool put_in_file_locked(const struct strbuf *line, struct stat *st, uint64_t lines)
+static bool put_in_file_locked(const struct strbuf *line, struct stat *st)
 {
-	size_t n = SINK_HEAD + line->len;
+	size_t n = line->len + APPEND_MORE;
 	off_t size = st->st_size;
 	bool room = append_has_room(st, n);
 
@@ -341,13 +339,10 @@ static bool put_in_file_locked(const struct strbuf *line, struct stat *st, uint6
 	if (!sink.regular) {
 		return strbuf_print(line, sink.fd, 0);
 	}
-	if (!append_rest(sink.fd, st)) {
-		return false;
-	}
 	if (!room || st->st_size > size) {
 		room = append_has_room(st, n);
 	}
-	return room && append_line(sink.fd, st, line, lines);
+	return room && append_line(sink.fd, line);
 }
 
 static bool send_locked(const struct strbuf *line, enum config_level level)
@@ -382,7 +377,7 @@ static bool put_in_syslog_locked(const struct strbuf *line, enum config_level le
 	return open_sink_locked() && send_locked(line, level);
 }
 
-static bool put_locked(const struct strbuf *line, enum config_level level, uint64_t lines)
+static bool put_locked(const struct strbuf *line, enum config_level level)
 {
 	struct stat st;
 
@@ -393,14 +388,12 @@ static bool put_locked(const struct strbuf *line, enum config_level level, uint6
 	if (atomic_load_explicit(&target, memory_order_relaxed) == TARGET_SYSLOG) {
 		return put_in_syslog_locked(line, level);
 	}
-	return sink.regular ? put_in_file_locked(line, &st, lines)
-	                    : strbuf_print(line, sink.fd, 0);
+	return sink.regular ? put_in_file_locked(line, &st) : strbuf_print(line, sink.fd, 0);
 }
 
-static bool put(const struct strbuf *line, enum config_level level, uint64_t lines)
+static bool put(const struct strbuf *line, enum config_level level)
 {
 	int cancelling;
-	uint64_t given_up;
 	bool written;
 
 	if (sink_is_stderr()) {
@@ -409,11 +402,7 @@ static bool put(const struct strbuf *line, enum config_level level, uint64_t lin
 	cancelling = defer_cancelling();
 	written = false;
 	if (take_turn_to_write(&sink_turn)) {
-		written = put_locked(line, level, lines);
-		given_up = append_take_given_up();
-		if (given_up > 0) {
-			atomic_fetch_add(&lost, given_up);
-		}
+		written = put_locked(line, level);
 		give_turn(&sink_turn);
 	}
 	pthread_setcancelstate(cancelling, NULL);
@@ -434,7 +423,7 @@ void sink_put(struct strbuf *line, enum config_level level)
 		strbuf_u64(line, untold);
 	}
 	strbuf_char(line, '\n');
-	if (!put(line, level, untold + 1)) {
+	if (!put(line, level)) {
 		atomic_fetch_add(&lost, untold + 1);
 	} else if (untold > 0) {
 		/* Among what was lost may be what lines refer to. */
@@ -531,8 +520,7 @@ void sink_fork_child(void)
 	free_turn(&stderr_turn);
 	free_turn(&sink_turn);
 	atomic_store(&lost, 0);
-	append_give_up();
-	append_take_given_up();
+	append_begin();
 	if (!fork_has_turn || (atomic_load(&target) == TARGET_FILE && log_name_has_pid())) {
 		if (fd_is(sink.fd, &sink.id, &st)) {
 			close(sink.fd);

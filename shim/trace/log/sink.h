@@ -26,10 +26,6 @@
 
 #include "base/config/config.h"
 #include "base/text/strbuf.h"
-#include "trace/log/append.h"
-
-/* Bytes that the caller leaves free, and its own, before the text of a line. */
-#define SINK_HEAD APPEND_HEAD
 
 /* The sink is the one that `log` names, as record.h describes it. Called once, first. */
 void sink_configure(const char *log, const char *program);
