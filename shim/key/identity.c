@@ -21,6 +21,8 @@
 /* The oldest is forgotten beyond these: a program may never spell a connect the same way twice.
  */
 #define SPELLINGS_MAX 1024
+/* Longer keys are put together in memory that is allocated. */
+#define KEY_BYTES     1024
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_IDENTITY);
 static struct spelling *spellings;
@@ -104,7 +106,7 @@ static struct identity *intern(struct identity *fresh)
 /* Takes over the watches. NULL: out of memory. */
 static struct identity *identity_of(const struct conninfo *ci, struct file_stamp_list *watches)
 {
-	char buf[1024];
+	char buf[KEY_BYTES];
 	struct keybuf key;
 	size_t surroundings_at;
 	struct identity *fresh = NULL;
@@ -123,20 +125,31 @@ static struct identity *identity_of(const struct conninfo *ci, struct file_stamp
 	return fresh != NULL ? intern(fresh) : NULL;
 }
 
+/* Whether these are the bytes that were put together, which are wiped. */
+static bool is_alike(struct keybuf *b, const char *bytes, size_t n)
+{
+	bool alike = !b->failed && b->len == n && memcmp(b->data, bytes, n) == 0;
+
+	keybuf_wipe(b);
+	return alike;
+}
+
 bool identity_holds(const struct identity *identity)
 {
 	PQconninfoOption *options = conninfo_template(identity->libpq);
+	char buf[KEY_BYTES];
 	struct keybuf surroundings;
 
 	if (options == NULL) {
 		return false;
 	}
-	keybuf_hold_against(&surroundings, identity->key + identity->surroundings_at,
-	                    identity->key_len - identity->surroundings_at);
+	keybuf_init(&surroundings, buf, sizeof(buf));
 	pool_key_put_surroundings(&surroundings, identity->libpq, options,
 	                          identity->follows_locale);
 	identity->libpq->PQconninfoFree(options);
-	return keybuf_is_alike(&surroundings) && file_stamp_unchanged(&identity->watches);
+	return is_alike(&surroundings, identity->key + identity->surroundings_at,
+	                identity->key_len - identity->surroundings_at) &&
+	       file_stamp_unchanged(&identity->watches);
 }
 
 static COLD void free_spelling(struct spelling *spelling)
@@ -233,11 +246,12 @@ static struct spelling *unlist_locked(struct spelling *spelling)
 static bool is_spelled(const struct spelling *spelling, const struct libpq *libpq,
                        const struct connect_call *call)
 {
+	char buf[KEY_BYTES];
 	struct keybuf inputs;
 
-	keybuf_hold_against(&inputs, spelling->inputs, spelling->inputs_len);
+	keybuf_init(&inputs, buf, sizeof(buf));
 	pool_key_put_call(&inputs, libpq, call);
-	return keybuf_is_alike(&inputs);
+	return is_alike(&inputs, spelling->inputs, spelling->inputs_len);
 }
 
 static struct spelling *recall(const struct keybuf *inputs)

@@ -149,10 +149,6 @@ void pool_key_put_call(struct keybuf *key, const struct libpq *libpq,
 		}
 	}
 	keybuf_bytes(key, "", 1);
-	/* Another call, or no memory. */
-	if (key->failed) {
-		return;
-	}
 	/* What client_encoding=auto stands for follows the program's locale. */
 	keybuf_field(key, nl_langinfo(CODESET));
 	put_environment(key);
