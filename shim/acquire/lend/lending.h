@@ -44,7 +44,7 @@ struct acquisition {
 	const struct libpq *libpq;
 	struct spelling *spelling; /* NULL: not to be pooled */
 	struct lender *lender;     /* NULL likewise */
-	bool counted;  /* both; else they are the thread's own, see callsite_cache.h */
+	bool counted;  /* both; else they are the thread's own, see thread_cache.h */
 	unsigned turn; /* thread_cache_turn() then */
 	int error;     /* errno as the program has it: libpq's calls begin with it */
 	uint64_t began_ns;

@@ -19,7 +19,6 @@
 
 #include "base/cold.h"
 #include "base/dl.h"
-#include "base/libpq/callsite_cache.h"
 #include "base/libpq/tailcall.h"
 #include "base/lock.h"
 #include "base/text/hash.h"
@@ -437,45 +436,33 @@ static void remember(const void *return_address, unsigned long long changes,
 	free(fresh);
 }
 
-/* Where no lock may be taken: what the place meant the last time, or the likeliest. */
-static COLD struct libpq_caller guess(const struct callsite_cache *recent,
-                                      const void *return_address)
+/* Where no lock may be taken: the likeliest. */
+static COLD struct libpq_caller guess(void)
 {
 	const struct libpq *likeliest = atomic_load(&common);
-	struct libpq_caller caller;
 
-	if (!callsite_cache_remembers(recent, return_address, &caller)) {
-		caller = (struct libpq_caller){
-			.libpq = likeliest != NULL ? likeliest : atomic_load(&libpqs)};
-	}
-	return caller;
+	return (struct libpq_caller){.libpq = likeliest != NULL ? likeliest
+	                                                        : atomic_load(&libpqs)};
 }
 
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
-	struct callsite_cache *recent = callsite_cache_of(return_address);
 	int saved_errno = errno;
 	unsigned long long changes = dl_changes();
 	struct libpq_caller caller;
 
 	dl_note_call(return_address, changes);
-	if (callsite_cache_recall(recent, return_address, changes, &caller)) {
-		return caller;
-	}
 	if (tailcall_has_jumped(return_address, &caller)) {
 		return caller;
 	}
 	if (lock_barred()) {
-		return guess(recent, return_address);
+		return guess();
 	}
 	if (!recall(return_address, changes, &caller)) {
 		caller = resolve(return_address);
 		if (caller.libpq != NULL) {
 			remember(return_address, changes, &caller);
 		}
-	}
-	if (caller.libpq != NULL) {
-		callsite_cache_note(recent, return_address, changes, &caller);
 	}
 	errno = saved_errno;
 	return caller;

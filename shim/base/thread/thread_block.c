@@ -10,7 +10,7 @@
 #include "base/cold.h"
 
 #define ENDS   3
-#define BLOCKS 27 /* of a chunk, which is as good as 16 pages */
+#define BLOCKS 30 /* of a chunk, which is as good as 16 pages */
 
 /* Chunks are added in front and never removed, so the list is read without a lock. */
 struct chunk {

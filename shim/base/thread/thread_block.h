@@ -23,7 +23,6 @@
 
 /* The floors above know what is in theirs, and check by _Static_assert that it fits. */
 struct thread_block {
-	alignas(16) unsigned char sites[256];     /* base/libpq/callsite_cache.h */
 	alignas(16) unsigned char leases[256];    /* trace/lease/lease.c */
 	alignas(16) unsigned char stacks[1744];   /* trace/stack/stack_cache.c */
 	alignas(16) unsigned char given[32];      /* base/unwind/own_stack.c */
