@@ -58,9 +58,10 @@ static void *connect_and_see(void *arg)
 {
 	PGconn *conn = PQconnectdb("");
 
-	printf("%s\n", PQstatus(conn) == CONNECTION_OK || strstr(PQerrorMessage(conn), "in use")
-	                       ? "answered"
-	                       : PQerrorMessage(conn));
+	printf("%s\n",
+	       PQstatus(conn) == CONNECTION_OK || strstr(PQerrorMessage(conn), "became free")
+	               ? "answered"
+	               : PQerrorMessage(conn));
 	PQfinish(conn);
 	return arg;
 }
