@@ -8,7 +8,9 @@ import pytest
 import house
 
 DOCUMENTS = house.sources(r"README\.md|(shim|tests|tools)/README\.md|\.github/\w+\.md")
-FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*\.(?:c|h|def|map|py|sh|mk|md|1)|[\w-]+(?:/[\w-]+)*/")
+KIND = r"\.(?:c|h|def|map|py|sh|mk|md)"
+# A file or a folder; short names without a folder are examples.
+FILE = re.compile(r"(?:[\w.-]+/)+[\w-]+%s|[\w-]{3,}%s|(?:[\w-]+/)+" % (KIND, KIND))
 
 
 def words(name):
@@ -17,18 +19,18 @@ def words(name):
     return re.findall(r"`([^`\n]+)`", text)
 
 
-def exists(name, path):
-    """Seen from the document, from the top, or from a folder of the line before."""
-    folder = os.path.dirname(name)
-    return any(os.path.exists(house.path(os.path.join(base, path)))
-               for base in (folder, "", "shim", "shim/hooks", "shim/acquire", "tests"))
+def exists(path):
+    """From the top or from any folder, so that a document may say the end of a path alone."""
+    if path.endswith("/"):
+        return any("/" + path in "/" + file for file in house.tracked())
+    return any(("/" + file).endswith("/" + path) for file in house.tracked())
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_files_are_there(name):
     named = {word for word in words(name) if FILE.fullmatch(word) and word != "build/"}
     links = set(re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", house.read(name)))
-    missing = {path for path in named if not exists(name, path)}
+    missing = {path for path in named if not exists(path)}
     missing |= {link for link in links
                 if not os.path.exists(house.path(os.path.join(os.path.dirname(name), link)))}
     assert not missing, "%s names what is not there: %s" % (name, missing)
