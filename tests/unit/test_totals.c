@@ -34,20 +34,20 @@ static bool says(const char *words)
 static void count_things(void)
 {
 	for (int i = 0; i < 9; i++) {
-		counters_opened();
+		counters_add(COUNTER_OPENED, 1);
 	}
 	for (int i = 0; i < 8; i++) {
-		counters_open_failed();
+		counters_add(COUNTER_OPEN_FAILED, 1);
 	}
 	for (int i = 0; i < 7; i++) {
 		counters_closed(1 + i / 4);
 	}
 	counters_closed(COUNTERS_REASONS); /* there is no such reason */
 	for (int i = 0; i < 3; i++) {
-		counters_wait();
+		counters_add(COUNTER_WAITS, 1);
 		counters_waited((uint64_t)(i == 1 ? 5 : 4) * NS_PER_MS);
 	}
-	counters_timeout();
+	counters_add(COUNTER_TIMEOUTS, 1);
 	counters_in_use(6, 20);
 	counters_in_use(6, 30); /* as many again is no new peak */
 }
@@ -104,7 +104,7 @@ static int begins_anew(void)
 	counters_fork_child();
 	totals_log(&none); /* it has done nothing: not a line */
 	CHECK(contents_of(log_name)[0] == '\0');
-	counters_open_failed();
+	counters_add(COUNTER_OPEN_FAILED, 1);
 	totals_log(&none);
 	CHECK(parse_last(log_name) && has("open_failed", "1") && has("opened", "0"));
 	CHECK(has("closed", "0") && has("peak", "0") && has("limit", "(none)"));

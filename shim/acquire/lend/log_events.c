@@ -54,7 +54,7 @@ void log_event_session_open(const struct session *session, uint64_t took_ns)
 	struct record r;
 
 	status_opened(row_of(session->lender));
-	counters_opened();
+	counters_add(COUNTER_OPENED, 1);
 	if (!record_begin(&r, LEVEL_INFO, "session_open")) {
 		return;
 	}
@@ -82,7 +82,7 @@ void log_event_open_failed(const struct lender *lender, const char *error, uint6
 {
 	struct record r;
 
-	counters_open_failed();
+	counters_add(COUNTER_OPEN_FAILED, 1);
 	if (!record_begin(&r, LEVEL_INFO, "session_open_failed")) {
 		return;
 	}
@@ -185,7 +185,7 @@ void log_event_wait(const struct lender *lender, struct pool_counts counts)
 {
 	struct record r;
 
-	counters_wait();
+	counters_add(COUNTER_WAITS, 1);
 	if (!record_begin(&r, LEVEL_INFO, "wait")) {
 		return;
 	}
@@ -198,7 +198,7 @@ void log_event_timeout(const struct lender *lender, struct pool_counts counts,
 {
 	struct record r;
 
-	counters_timeout();
+	counters_add(COUNTER_TIMEOUTS, 1);
 	if (!record_begin(&r, LEVEL_WARNING, "timeout")) {
 		return;
 	}

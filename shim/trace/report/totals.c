@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The totals of a process, in words and for the log. */
+/* The totals of a process, as text and as a line of the log. */
 #include "trace/report/totals.h"
 
 #include "trace/lease/counters.h"
@@ -7,9 +7,9 @@
 
 #define REASONS_BYTES 1024
 
-static uint64_t count_of(const atomic_uint_fast64_t *counter)
+static uint64_t closed_for(unsigned reason)
 {
-	return atomic_load_explicit(counter, memory_order_relaxed);
+	return counters_get((enum counter)(COUNTER_CLOSED + reason));
 }
 
 static uint64_t count_closed(void)
@@ -17,7 +17,7 @@ static uint64_t count_closed(void)
 	uint64_t all = 0;
 
 	for (unsigned i = 0; i < COUNTERS_REASONS; i++) {
-		all += count_of(&tally.closed[i]);
+		all += closed_for(i);
 	}
 	return all;
 }
@@ -29,7 +29,7 @@ static void put_reasons(struct strbuf *t)
 
 	for (unsigned i = 0; i < COUNTERS_REASONS; i++) {
 		const char *name = counters_reason_name(i);
-		uint64_t n = count_of(&tally.closed[i]);
+		uint64_t n = closed_for(i);
 
 		if (n > 0 && name != NULL) {
 			strbuf_str(t, separator);
@@ -44,11 +44,11 @@ static void put_reasons(struct strbuf *t)
 void totals_put(struct strbuf *t)
 {
 	uint64_t closed = count_closed();
-	uint64_t peak = count_of(&tally.peak);
-	uint64_t limit = count_of(&tally.limit);
-	uint64_t waits = count_of(&tally.waits);
+	uint64_t peak = counters_get(COUNTER_PEAK);
+	uint64_t limit = counters_get(COUNTER_LIMIT);
+	uint64_t waits = counters_get(COUNTER_WAITS);
 
-	strbuf_count(t, count_of(&tally.opened), "session");
+	strbuf_count(t, counters_get(COUNTER_OPENED), "session");
 	strbuf_str(t, " opened, ");
 	strbuf_u64(t, closed);
 	strbuf_str(t, " closed");
@@ -70,17 +70,17 @@ void totals_put(struct strbuf *t)
 	strbuf_count(t, waits, "wait");
 	if (waits > 0) {
 		strbuf_str(t, ", the longest ");
-		strbuf_span(t, count_of(&tally.longest_ns));
+		strbuf_span(t, counters_get(COUNTER_LONGEST_NS));
 	}
 	strbuf_str(t, ", ");
-	strbuf_count(t, count_of(&tally.timeouts), "timeout");
+	strbuf_count(t, counters_get(COUNTER_TIMEOUTS), "timeout");
 }
 
-/* A process that forks is not told of its children which never connected. */
+/* Children that never connected write no totals. */
 static bool is_idle(const struct lease_totals *leases)
 {
-	return leases->begun == 0 && count_of(&tally.opened) == 0 &&
-	       count_of(&tally.open_failed) == 0 && count_of(&tally.waits) == 0;
+	return leases->begun == 0 && counters_get(COUNTER_OPENED) == 0 &&
+	       counters_get(COUNTER_OPEN_FAILED) == 0 && counters_get(COUNTER_WAITS) == 0;
 }
 
 static void log_sessions(struct record *r)
@@ -90,15 +90,15 @@ static void log_sessions(struct record *r)
 
 	strbuf_init(&reasons, buf, sizeof(buf));
 	put_reasons(&reasons);
-	record_u64(r, "opened", count_of(&tally.opened));
-	record_u64(r, "open_failed", count_of(&tally.open_failed));
+	record_u64(r, "opened", counters_get(COUNTER_OPENED));
+	record_u64(r, "open_failed", counters_get(COUNTER_OPEN_FAILED));
 	record_u64(r, "closed", count_closed());
 	if (reasons.len > 0) {
 		record_str(r, "reasons", buf);
 	}
-	record_u64(r, "peak", count_of(&tally.peak));
-	if (count_of(&tally.limit) > 0) {
-		record_u64(r, "limit", count_of(&tally.limit));
+	record_u64(r, "peak", counters_get(COUNTER_PEAK));
+	if (counters_get(COUNTER_LIMIT) > 0) {
+		record_u64(r, "limit", counters_get(COUNTER_LIMIT));
 	}
 }
 
@@ -112,9 +112,9 @@ void totals_log(const struct lease_totals *leases)
 	record_u64(&r, "acquired", leases->begun);
 	record_u64(&r, "released", leases->ended);
 	log_sessions(&r);
-	record_u64(&r, "waits", count_of(&tally.waits));
-	record_us(&r, "waited_us", count_of(&tally.waited_ns));
-	record_us(&r, "longest_us", count_of(&tally.longest_ns));
-	record_u64(&r, "timeouts", count_of(&tally.timeouts));
+	record_u64(&r, "waits", counters_get(COUNTER_WAITS));
+	record_us(&r, "waited_us", counters_get(COUNTER_WAITED_NS));
+	record_us(&r, "longest_us", counters_get(COUNTER_LONGEST_NS));
+	record_u64(&r, "timeouts", counters_get(COUNTER_TIMEOUTS));
 	record_end(&r);
 }
