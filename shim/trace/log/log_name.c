@@ -22,7 +22,7 @@ static bool put_folder(struct strbuf *t)
 		scratch_give(folder);
 		return false;
 	}
-	/* A percent sign in it is no pattern of ours. */
+	/* A percent sign in it is not part of the pattern. */
 	for (const char *p = folder; *p != '\0'; p++) {
 		strbuf_str(t, *p == '%' ? "%" : NULL);
 		strbuf_char(t, *p);
@@ -96,13 +96,10 @@ bool log_name_is_descriptor(void)
 
 bool log_name_has_pid(void)
 {
-	for (const char *p = pattern; *p != '\0'; p++) {
-		if (*p == '%' && *++p == 'p') {
-			return true;
-		}
-		if (*p == '\0') {
-			break;
-		}
+	const char *percent = strchr(pattern, '%');
+
+	while (percent != NULL && percent[1] != '\0' && percent[1] != 'p') {
+		percent = strchr(percent + 2, '%');
 	}
-	return false;
+	return percent != NULL && percent[1] == 'p';
 }

@@ -13,20 +13,20 @@
 #include "base/text/strbuf.h"
 
 /*
- * Takes the pattern and the program's name. A relative pattern means the directory of
- * now, wherever the program goes later. Returns 0, or an errno: nothing is set.
+ * Sets the pattern and the program's name. A relative pattern is relative to the present
+ * directory, also after the program changes it. Returns 0, or an errno: then nothing is set.
  */
 int log_name_set(const char *pattern, const char *program);
 
 /* Puts the name for this process into `t`; false if it does not fit. */
 bool log_name_put(struct strbuf *t);
 
-/* True if the name holds the pid, so that a forked child's is another one. */
+/* True if the name holds the pid: a forked child has another name. */
 bool log_name_has_pid(void);
 
 /*
- * True if the name is that of a descriptor which the program has, whatever that is: the only
- * symbolic links that are followed.
+ * True if the name is that of a descriptor of the program's (/dev/stderr, /proc/self/fd/3): the
+ * only symbolic links that are followed.
  */
 bool log_name_is_descriptor(void);
 

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The log: lines of logfmt, each handed over whole to the sink.
+ * The log: lines of logfmt, each handed to the sink whole.
  *
- * What all lines of a level have in common is put together once for each process, and most
- * pairs are written in place (record.h): here is what takes longer, or has to be cut.
+ * What all lines of a level have in common is made once for each process, and most pairs are
+ * written in place (record.h): here are the rarer pairs, and those that have to be cut.
  *
- * A line is built in its struct record, of whose buffer the first bytes are the sink's
- * and the last SINK_TAIL are kept back for what the sink adds. What does not fit is
- * left out pair by pair; only a string is cut in the middle, and its quote is closed
- * all the same.
+ * A line is built in scratch, of which the last SINK_TAIL bytes are for what the sink adds.
  *
  * Locks: none of its own. Everything static is constant after record_open, but for the pid,
- * which a forked child puts right while it has one thread.
+ * which a forked child corrects while it has one thread.
  */
 #include "trace/log/record.h"
 
@@ -25,9 +22,14 @@
 #include "base/text/decimal.h"
 #include "base/text/logfmt.h"
 #include "base/thread/pid.h"
+#include "trace/log/log_file.h"
+#include "trace/log/pairs.h"
 #include "trace/log/sink.h"
-#include "trace/log/timestamp.h"
+#include "trace/log/stack_pairs.h"
 #include "trace/stack/stack.h"
+
+#define US_PER_SEC  1000000U
+#define SEC_PER_DAY 86400U
 
 static const char level_names[][8] = {
 	[LEVEL_OFF] = "off",   [LEVEL_ERROR] = "error", [LEVEL_WARNING] = "warning",
@@ -38,133 +40,78 @@ _Atomic(enum config_level) record_threshold = LEVEL_OFF;
 
 static const char *log_name; /* as it was given */
 
-/* " level=info pid=71 tid=", for each level: copied as a whole, whatever it uses of it. */
-static struct notices {
+/* " level=info pid=71 tid=", for each level; always copied as a whole. */
+static struct opening {
 	size_t len;
 	char text[48];
 } openings[LEVEL_DEBUG + 1];
 
-/* " program=app event=", each byte of the name up to four long in quotes. */
+/* " program=app event=", each byte of the name up to four long if quoted. */
 static struct {
 	size_t len;
 	char name[NAME_MAX + 1];
 	char text[4 * NAME_MAX + 32];
 } program;
 
-static void undo(struct strbuf *t, size_t len)
+/* Puts the date so many days after 1970-01-01, in years that begin in March: leap days come
+ * last. */
+static char *put_date(char *at, uint32_t days)
 {
-	t->len = len;
-	t->buf[len] = '\0';
+	uint32_t since_0000_03_01 = days + 719468;
+	uint32_t era = since_0000_03_01 / 146097;
+	uint32_t day_of_era = since_0000_03_01 % 146097;
+	uint32_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) /
+		365;
+	uint32_t day_of_year =
+		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	uint32_t month_from_march = (5 * day_of_year + 2) / 153;
+	uint32_t day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+	uint32_t month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
+	uint32_t year = era * 400 + year_of_era + (month <= 2);
+
+	at = decimal_pair(at, year / 100 % 100);
+	at = decimal_pair(at, year % 100);
+	*at++ = '-';
+	at = decimal_pair(at, month);
+	*at++ = '-';
+	return decimal_pair(at, day);
 }
 
-/* Once something did not fit, nothing follows it: a gap would look like the truth. */
-static bool pair_start(struct strbuf *t, const char *key)
+/* 2024-05-01T09:30:00.123456Z. Not by gmtime(3), which may take the lock of the time zone. */
+static char *put_time(char *at, uint64_t wall_us)
 {
-	if (t->cut) {
-		return false;
-	}
-	if (t->len > 0) {
-		strbuf_char(t, ' ');
-	}
-	strbuf_str(t, key);
-	strbuf_char(t, '=');
-	return true;
-}
+	uint64_t wall_s = wall_us / US_PER_SEC;
+	unsigned us = (unsigned)(wall_us % US_PER_SEC);
+	unsigned second = (unsigned)(wall_s % SEC_PER_DAY);
 
-/* Ends a pair that is worth nothing unless it is whole. */
-static void pair_end(struct strbuf *t, size_t start)
-{
-	if (t->cut) {
-		undo(t, start);
-	}
-}
-
-/* Starts key="; from here to quote_end the room for the closing quote is kept back. */
-static bool quote_start(struct strbuf *t, const char *key)
-{
-	size_t start = t->len;
-
-	if (!pair_start(t, key)) {
-		return false;
-	}
-	strbuf_char(t, '"');
-	if (t->cut || t->len + 1 > t->size - 1) {
-		t->cut = true;
-		undo(t, start);
-		return false;
-	}
-	t->size--;
-	return true;
-}
-
-static void quote_end(struct strbuf *t)
-{
-	t->size++;
-	t->buf[t->len++] = '"';
-	t->buf[t->len] = '\0';
-}
-
-static void quote_byte(struct strbuf *t, unsigned char c)
-{
-	size_t start = t->len;
-
-	logfmt_byte(t, c);
-	if (t->cut) {
-		undo(t, start);
-	}
-}
-
-static void quote_str(struct strbuf *t, const char *s)
-{
-	for (; *s != '\0' && !t->cut; s++) {
-		quote_byte(t, (unsigned char)*s);
-	}
-}
-
-static void put_str(struct strbuf *t, const char *key, const char *value)
-{
-	size_t start = t->len;
-
-	if (value == NULL) {
-		value = "";
-	}
-	if (logfmt_needs_quotes(value)) {
-		if (quote_start(t, key)) {
-			quote_str(t, value);
-			quote_end(t);
-		}
-		return;
-	}
-	if (pair_start(t, key)) {
-		if (t->cut) {
-			undo(t, start);
-			return;
-		}
-		strbuf_str(t, value);
-	}
+	at = put_date(at, (uint32_t)(wall_s / SEC_PER_DAY));
+	*at++ = 'T';
+	at = decimal_pair(at, second / 3600);
+	*at++ = ':';
+	at = decimal_pair(at, second / 60 % 60);
+	*at++ = ':';
+	at = decimal_pair(at, second % 60);
+	*at++ = '.';
+	at = decimal_pair(at, us / 10000);
+	at = decimal_pair(at, us / 100 % 100);
+	at = decimal_pair(at, us % 100);
+	*at++ = 'Z';
+	return at;
 }
 
 void record_str(struct record *r, const char *key, const char *value)
 {
-	put_str(&r->line, key, value);
+	pair_str(&r->line, key, value);
 }
 
-void record_tight_u64(struct record *r, const char *key, uint64_t value)
+void record_number(struct record *r, const char *key, uint64_t value, bool negative)
 {
 	size_t start = r->line.len;
 
 	if (pair_start(&r->line, key)) {
+		strbuf_str(&r->line, negative ? "-" : NULL);
 		strbuf_u64(&r->line, value);
-		pair_end(&r->line, start);
-	}
-}
-
-void record_negative(struct record *r, const char *key, int64_t value)
-{
-	size_t start = r->line.len;
-
-	if (pair_start(&r->line, key)) {
-		strbuf_i64(&r->line, value);
 		pair_end(&r->line, start);
 	}
 }
@@ -199,7 +146,7 @@ void record_pairs(struct record *r, const char *pairs)
 			pair_end(t, start);
 		}
 		for (size_t i = start; i < t->len; i++) {
-			/* Whatever they hold, it stays one line. */
+			/* Whatever they hold, the line stays one. */
 			if ((unsigned char)t->buf[i] < ' ') {
 				t->buf[i] = ' ';
 			}
@@ -210,7 +157,7 @@ void record_pairs(struct record *r, const char *pairs)
 
 bool record_start(struct record *r, enum config_level level, const char *event, size_t n)
 {
-	const struct notices *opening = &openings[level];
+	const struct opening *opening = &openings[level];
 	char *at;
 
 	r->buf = scratch_take();
@@ -222,101 +169,13 @@ bool record_start(struct record *r, enum config_level level, const char *event, 
 	strbuf_init(&r->line, at, RECORD_MAX - SINK_TAIL);
 	r->level = level;
 	memcpy(at, "time=", 5);
-	at = timestamp_put(at + 5, clock_wall_us());
+	at = put_time(at + 5, clock_wall_us());
 	memcpy(at, opening->text, sizeof(opening->text));
 	at = decimal_put(at + opening->len, (uint64_t)tid_self());
 	memcpy(at, program.text, program.len);
 	strbuf_until(&r->line, at + program.len);
 	strbuf_bytes(&r->line, event, n);
 	return true;
-}
-
-/* Frames are parted by spaces, so a space in a path is written \x20. */
-static void quote_path(struct strbuf *t, const char *path)
-{
-	for (; *path != '\0' && !t->cut; path++) {
-		if (*path == ' ') {
-			quote_str(t, "\\x20");
-		} else {
-			quote_byte(t, (unsigned char)*path);
-		}
-	}
-}
-
-static void quote_frame(struct strbuf *t, const struct stack_frame *frame)
-{
-	quote_path(t, frame->module != NULL ? frame->module->path : "?");
-	strbuf_char(t, '+');
-	strbuf_hex(t, frame->offset);
-	if (frame->symbol != NULL) {
-		strbuf_char(t, '(');
-		quote_path(t, frame->symbol);
-		strbuf_char(t, ')');
-	}
-}
-
-static void put_frames(struct strbuf *t, const struct stack *stack)
-{
-	if (!quote_start(t, "frames")) {
-		return;
-	}
-	for (uint32_t i = 0; i < stack->depth && !t->cut; i++) {
-		size_t start = t->len;
-
-		if (i > 0) {
-			strbuf_char(t, ' ');
-		}
-		quote_frame(t, &stack->frames[i]);
-		pair_end(t, start);
-	}
-	quote_end(t);
-}
-
-static bool seen_before(const struct stack *stack, uint32_t i)
-{
-	for (uint32_t j = 0; j < i; j++) {
-		if (stack->frames[j].module == stack->frames[i].module) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static void put_build_ids(struct strbuf *t, const struct stack *stack)
-{
-	size_t before = t->len;
-	bool any = false;
-
-	if (!quote_start(t, "build_ids")) {
-		return;
-	}
-	for (uint32_t i = 0; i < stack->depth && !t->cut; i++) {
-		const struct stack_module *module = stack->frames[i].module;
-		size_t start = t->len;
-
-		if (module == NULL || module->build_id[0] == '\0' || seen_before(stack, i)) {
-			continue;
-		}
-		strbuf_str(t, any ? " " : NULL);
-		quote_path(t, module->path);
-		strbuf_char(t, '=');
-		strbuf_str(t, module->build_id);
-		pair_end(t, start);
-		any = any || !t->cut;
-	}
-	quote_end(t);
-	if (!any) {
-		undo(t, before);
-	}
-}
-
-void record_describe_stack(struct strbuf *t, const struct stack *stack)
-{
-	if (stack->script_frames != NULL) {
-		put_str(t, "script_frames", stack->script_frames);
-	}
-	put_frames(t, stack);
-	put_build_ids(t, stack);
 }
 
 /* On its own, so that the record being built elsewhere is not touched. */
@@ -326,7 +185,7 @@ static void write_stack(enum config_level level, const struct stack *stack)
 
 	if (record_begin(&r, level, "stack")) {
 		record_u64(&r, "stack", stack->id);
-		record_describe_stack(&r.line, stack);
+		stack_pairs_put(&r.line, stack);
 		record_end(&r);
 	}
 }
@@ -371,7 +230,7 @@ static void put(struct record *r)
 
 _Static_assert(RECORD_MAX <= SCRATCH_BYTES, "a line fits into the room it is made in");
 
-static void tell_trouble(int error)
+static void log_trouble(int error)
 {
 	struct record r;
 
@@ -386,9 +245,9 @@ void record_end(struct record *r)
 	int error;
 
 	put(r);
-	error = sink_take_trouble();
+	error = log_file_take_trouble();
 	if (error != 0) {
-		tell_trouble(error);
+		log_trouble(error);
 	}
 }
 
@@ -427,7 +286,7 @@ static void complain(int error)
 static void make_openings(void)
 {
 	for (enum config_level level = LEVEL_OFF; level <= LEVEL_DEBUG; level++) {
-		struct notices *opening = &openings[level];
+		struct opening *opening = &openings[level];
 		struct strbuf t;
 
 		strbuf_init(&t, opening->text, sizeof(opening->text));

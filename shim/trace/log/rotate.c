@@ -43,7 +43,7 @@ bool rotate_is_named(const char *name, const struct stat *st)
 	       is_same(&there, st);
 }
 
-/* The name of a full file into `buf` of PATH_MAX bytes. rotate_file sees to it that it fits. */
+/* The name of a full file, in `buf` of PATH_MAX bytes; rotate_file ensures that it fits. */
 static const char *numbered(char *buf, const char *name, int64_t number)
 {
 	struct strbuf t;
@@ -62,7 +62,7 @@ static bool exists(const char *name)
 	return lstat(name, &st) == 0 || errno != ENOENT;
 }
 
-/* Never over a file that is there: then two rotations at once cannot take each other's. */
+/* Never over an existing file: two rotations at once must not replace each other's. */
 static int move(const char *from, const char *to)
 {
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
@@ -71,12 +71,12 @@ static int move(const char *from, const char *to)
 	if (errno != EINVAL && errno != ENOSYS) {
 		return errno;
 	}
-	return rename(from, to) == 0 ? 0 : errno; /* a file system that cannot say so */
+	return rename(from, to) == 0 ? 0 : errno; /* the file system has no RENAME_NOREPLACE */
 }
 
 /*
- * Makes the number 1 free. A free number further on, which a rotation that was killed may
- * have left, takes up the move: nothing is removed before all numbers are in use.
+ * Makes the number 1 free. Files move up only as far as the first free number, which a killed
+ * rotation may have left: none is removed before all numbers are in use.
  */
 static int make_room(const char *name, char *from, char *to)
 {
@@ -107,12 +107,12 @@ static int make_empty(const char *name, const struct stat *like)
 	int error = 0;
 	int fd;
 
-	unlink(name); /* of a process that was killed here */
+	unlink(name); /* left by a process that was killed here */
 	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
 	if (fd < 0) {
 		return errno;
 	}
-	/* With another owner it could lock somebody out who writes to the full one. */
+	/* With another owner, processes that write to the full one could not write to it. */
 	if (fstat(fd, &st) != 0 ||
 	    ((st.st_uid != like->st_uid || st.st_gid != like->st_gid) &&
 	     fchown(fd, like->st_uid, like->st_gid) != 0) ||
@@ -123,7 +123,7 @@ static int make_empty(const char *name, const struct stat *like)
 	return error;
 }
 
-/* The names that a rotation has to do with. */
+/* Names in a rotation. */
 struct names {
 	char empty[PATH_MAX];
 	char first[PATH_MAX];
@@ -133,38 +133,33 @@ struct names {
 
 _Static_assert(sizeof(struct names) <= SCRATCH_BYTES, "they fit into scratch");
 
-static int replace_by(struct names *names, const char *name, const struct stat *st)
-{
-	char *empty = names->empty;
-	char *first = names->first;
-	struct strbuf t;
-	int error;
-
-	strbuf_init(&t, empty, sizeof(names->empty));
-	strbuf_str(&t, name);
-	strbuf_str(&t, ".new");
-	error = make_empty(empty, st);
-	/* It may have its number already, from a rotation that was killed. */
-	if (error == 0 && keep > 0 && !rotate_is_named(numbered(first, name, 1), st)) {
-		error = make_room(name, names->from, names->to);
-		if (error == 0 && link(name, first) != 0) {
-			error = errno;
-		}
-	}
-	if (error == 0 && rename(empty, name) != 0) {
-		error = errno;
-	}
-	if (error != 0) {
-		unlink(empty);
-	}
-	return error;
-}
-
+/* Puts an empty file in the place of the full one, which gets the number 1. */
 static int replace(const char *name, const struct stat *st)
 {
 	struct names *names = scratch_take();
-	int error = names != NULL ? replace_by(names, name, st) : ENOMEM;
+	struct strbuf t;
+	int error;
 
+	if (names == NULL) {
+		return ENOMEM;
+	}
+	strbuf_init(&t, names->empty, sizeof(names->empty));
+	strbuf_str(&t, name);
+	strbuf_str(&t, ".new");
+	error = make_empty(names->empty, st);
+	/* The full one may have its number already, from a rotation that was killed. */
+	if (error == 0 && keep > 0 && !rotate_is_named(numbered(names->first, name, 1), st)) {
+		error = make_room(name, names->from, names->to);
+		if (error == 0 && link(name, names->first) != 0) {
+			error = errno;
+		}
+	}
+	if (error == 0 && rename(names->empty, name) != 0) {
+		error = errno;
+	}
+	if (error != 0) {
+		unlink(names->empty);
+	}
 	scratch_give(names);
 	return error;
 }
@@ -188,7 +183,8 @@ int rotate_file(const char *name, const struct stat *st)
 		} else if (rotate_is_named(name, st)) {
 			error = replace(name, st);
 		}
-		/* A child forked behind our back would keep the lock with its copy. */
+		/* A child that was forked past our handlers would keep the lock with its copy.
+		 */
 		if (error != EWOULDBLOCK) {
 			flock(fd, LOCK_UN);
 		}

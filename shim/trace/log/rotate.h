@@ -1,42 +1,40 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Rotation of a log file that several processes may be writing to.
+ * Rotation of a log file that several processes may write to.
  *
- *   log       the file that is written to; once it has reached PQPOOL_LOG_MAX_SIZE it is
+ *   log       the file that is written to; when it has reached PQPOOL_LOG_MAX_SIZE it becomes
  *   log.1     the newest of the full ones, and an empty file takes its place
  *   ...
  *   log.N     the oldest, N = PQPOOL_LOG_KEEP; the next rotation removes it
- *   log.new   the empty file that is about to become `log`, for an instant
+ *   log.new   the empty file before it becomes `log`
  *
- * What a reader of the whole log has to know:
+ * For readers of the whole log:
  *
- * - The order is log.N, ..., log.1, log: numbers from high to low, then the name. A
- *   number may be missing, and there may be higher ones than N, left by processes that
- *   keep more. Only digits count (log.new does not).
- * - In this order each process's lines are in order. Those of different processes overlap
- *   where one was late to notice a rotation: it writes its next line to what is log.1 by
- *   then. While a log is being read a rotation may give its files other names; device and
- *   inode tell which is which.
- * - A process that died within a rotation may leave `log` and `log.1` as two names of one
- *   file (equal device and inode), to be read once. The next rotation puts that right.
- * - A process that went over to another file writes the lines of the stacks anew which it
- *   refers to from then on. Its first line there may still refer to one in the file before.
- * - What happened before the oldest file is not there: a release may come without its
- *   acquire, and a lease may be open of which no line is left.
- * - A line that ends in the word "torn" (no pair), or in no newline, was cut off by a disk
- *   that was full, or by a kill while it was written; it is to be skipped, for its last value
- *   may be half a value. Another process may have written a whole line, time=..., right behind
- *   the half. What a full disk tore is counted in a later lost=N of its process.
+ * - The order is log.N, ..., log.1, log. A number may be missing, and there may be higher ones
+ *   than N, from processes that keep more. Only digits count (not log.new).
+ * - In this order the lines of each process are in order. Those of different processes overlap
+ *   where one noticed a rotation late: it writes its next line to what is log.1 by then. A
+ *   rotation may rename files while they are read; device and inode tell which is which.
+ * - A process that died during a rotation may leave `log` and `log.1` as two names of one file
+ *   (equal device and inode), to be read once. The next rotation mends that.
+ * - A process that changes to another file writes the stacks that it refers to there again. Its
+ *   first line there may still refer to a stack in the file before.
+ * - What happened before the oldest file is missing: there may be a release without its
+ * acquire, and an open lease without any line.
+ * - A line that ends in the word "torn" (no pair), or in no newline, was cut off by a full
+ * disk, or by a kill while it was written; skip it, for its last value may be half a value.
+ * Another process may have written a whole line, time=..., right behind the half. What a full
+ * disk tore is counted in a later lost=N of its process.
  *
- * The name always leads to a file, so that nobody is ever without one: the full file gets
- * its second name (link) before the empty one is put over its first (rename). The empty one
- * has the owner, group and mode of the full one. A process that is killed at any point of
- * this loses nothing, and holds nobody up: the lock is the kernel's (flock on the full file,
- * through a descriptor made for it, because the log's own is shared with forked children),
- * and nobody waits for it. Who does not get it goes on writing to what it has.
+ * The name always leads to a file: the full one gets its second name (link) before the empty
+ * one replaces its first (rename). The empty one gets the owner, group and mode of the full
+ * one. A process that is killed at any point loses nothing and blocks no other: the lock is the
+ * kernel's (flock on the full file, through a descriptor of its own, for the log's is shared
+ * with forked children), and is not waited for. A process that does not get it goes on writing
+ * to the file that it has.
  *
- * A log that is no regular file is not rotated, nor one that is named by a descriptor, nor
- * where the directory does not let us: then it goes on growing.
+ * A log is not rotated, and goes on growing, if it is no regular file, if its name is that of a
+ * descriptor, or if the directory does not permit it.
  *
  * Locks: none of its own; called with LOCK_RECORD held. errno is not kept.
  */
@@ -50,13 +48,13 @@
 /* A file of `max_bytes` is full (0: none ever is); of the full ones `keep` are kept. */
 void rotate_configure(int64_t max_bytes, int64_t keep);
 
-/* True if a log file in this state is full, or has no room as the process's limits go. */
+/* True if a log file in this state is full, or, no `room`, at the limit on file sizes. */
 bool rotate_is_due(const struct stat *st, bool room);
 
 /*
- * Rotates the file `name`, if it still is the one that `st` describes. Returns 0 if the
- * name leads to another file now, whoever did it; EWOULDBLOCK if somebody else is about
- * to; or the errno for which it cannot be.
+ * Rotates the file `name`, if it still is the one that `st` describes. Returns 0 if the name
+ * leads to another file now; EWOULDBLOCK if another process is rotating it; or the errno of the
+ * failure.
  */
 int rotate_file(const char *name, const struct stat *st);
 

@@ -2,19 +2,16 @@
 /*
  * Where the log's lines go: a file, syslog or stderr.
  *
- * Locks: LOCK_RECORD guards `sink` and all of append.c, from the check that the descriptor is
- * still ours to the end of the write, and is called the turn. Writing to stderr takes one of
- * its own where that is a regular file: it needs no state but what sink_configure left behind.
- * Everything else static is constant after sink_configure, atomic, or changes only in a forked
- * child, which has one thread.
+ * Locks: LOCK_RECORD, called the turn, guards log_file.c's state and the syslog socket, from
+ * the check that the descriptor is still ours to the end of the write. Writing to stderr takes
+ * one of its own where that is a regular file. Everything else static is constant after
+ * sink_configure, atomic, or changes only in a forked child, which has one thread.
  *
  * Not syslog(3): its connection, its ident and its descriptor belong to the program.
  */
 #include "trace/log/sink.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -28,19 +25,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/lock.h"
-#include "base/scratch.h"
 #include "base/thread/pid.h"
-#include "trace/log/append.h"
+#include "trace/log/log_file.h"
 #include "trace/log/log_name.h"
-#include "trace/log/rotate.h"
 
-/* How often the name is looked at, in case somebody moved the file away. */
-#define LOOK_NS  (100 * NS_PER_MS)
-/* When to try again what somebody else is about to do, and what could not be done. */
-#define BUSY_NS  (1 * NS_PER_MS)
-#define RETRY_NS (1 * NS_PER_SEC)
-/* Far longer than writing a line takes, on a busy machine, too. */
-#define TURN_NS  (250 * NS_PER_MS)
+/* How long a thread waits for its turn: far longer than writing a line takes. */
+#define TURN_NS (250 * NS_PER_MS)
 
 enum target { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -50,13 +40,12 @@ static const int priorities[] = {
 };
 
 static _Atomic(enum target) target = TARGET_STDERR;
-static int name_error; /* for which the log has no name */
+static int name_error; /* why the log has no name; 0 */
 static struct fd_id stderr_id;
 static atomic_uint_fast64_t lost; /* lines since the last one that was written */
-static atomic_uint part = 1;
-static atomic_int trouble; /* an errno nobody has been told */
+static atomic_uint part;          /* raised when lines were lost or syslog was restarted */
 
-/* Whose turn it is to write; `stuck` while the one who has it takes longer than a moment. */
+/* The turn to write; `stuck` while the thread that has it takes longer than TURN_NS. */
 struct turn {
 	struct lock lock;
 	atomic_bool stuck;
@@ -67,14 +56,9 @@ static struct turn sink_turn = {.lock = LOCK_INITIALIZER(LOCK_RECORD)};
 static struct {
 	int fd; /* -1: to be opened */
 	struct fd_id id;
-	bool regular;
-	off_t size;            /* when it was last looked at */
-	uint64_t look_at_ns;   /* when the name is to be looked at again */
-	uint64_t rotate_at_ns; /* not before, if it is due */
-	bool in_trouble;       /* it could not be rotated, and that was told */
-} sink = {.fd = -1};
+} syslog_socket = {.fd = -1};
 
-/* A thread cancelled in a write would leave with the lock: not before the line is out. */
+/* A thread that is cancelled in a write would keep the lock: cancelled only after the line. */
 static int defer_cancelling(void)
 {
 	int before;
@@ -106,7 +90,7 @@ static void give_turn(struct turn *turn)
 	lock_drop(&turn->lock);
 }
 
-/* In a child of one thread. The parent's may have had it, who is not here. */
+/* In a forked child: a thread that it does not have may have had the turn. */
 static void free_turn(struct turn *turn)
 {
 	lock_init(&turn->lock, LOCK_RECORD);
@@ -120,7 +104,7 @@ static bool put_in_regular_stderr(const struct strbuf *t, const struct stat *st)
 	if (!take_turn_to_write(&stderr_turn)) {
 		return false;
 	}
-	written = append_has_room(st, t->len) && strbuf_print(t, STDERR_FILENO, 0);
+	written = log_file_has_room(st, t->len) && strbuf_print(t, STDERR_FILENO, 0);
 	give_turn(&stderr_turn);
 	return written;
 }
@@ -147,202 +131,26 @@ bool sink_is_stderr(void)
 	return atomic_load_explicit(&target, memory_order_relaxed) == TARGET_STDERR;
 }
 
-/*
- * In a folder that others may write to, a file of that name may be theirs, or a link to one of
- * ours or theirs: only a regular file or a fifo of the effective user's own will do, and what
- * can be made by nobody else (a terminal, /dev/null).
- */
-static bool is_own(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) != 0) {
-		return false;
-	}
-	errno = EPERM;
-	return S_ISCHR(st.st_mode) ||
-	       ((S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode)) && st.st_uid == geteuid());
-}
-
-/* Not blocking: a fifo nobody reads must not stop the program, neither now nor later. */
-static int open_own(const char *name)
-{
-	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	int fd;
-
-	if (log_name_is_descriptor()) {
-		return open(name, flags);
-	}
-	fd = open(name, flags | O_CREAT | O_NOFOLLOW, 0600);
-	if (fd >= 0 && !is_own(fd)) {
-		int saved_errno = errno;
-
-		close(fd);
-		errno = saved_errno;
-		fd = -1;
-	}
-	return fd;
-}
-
-static int open_file(void)
-{
-	char *buf = scratch_take();
-	struct strbuf name;
-	int fd = -1;
-
-	if (buf == NULL) {
-		errno = ENOMEM;
-		return -1;
-	}
-	strbuf_init(&name, buf, PATH_MAX);
-	errno = ENAMETOOLONG;
-	if (log_name_put(&name)) {
-		fd = open_own(buf);
-	}
-	scratch_give(buf);
-	return fd;
-}
-
-static int open_syslog(void)
+static bool open_syslog_locked(void)
 {
 	static const struct sockaddr_un address = {.sun_family = AF_UNIX,
 	                                           .sun_path = "/dev/log"};
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct stat st;
 
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
 		int saved_errno = errno;
 
 		close(fd);
 		errno = saved_errno;
-		return -1;
+		fd = -1;
 	}
-	return fd;
-}
-
-/* From now on `fd` is the sink. It may be the same file on another descriptor. */
-static void take_sink_locked(int fd)
-{
-	struct stat st;
-
-	lock_assert_held(&sink_turn.lock);
-	if (!fd_is(fd, &sink.id, &st)) {
-		append_begin();
-		fd_identify(fd, &sink.id, &st);
-		sink.regular = sink.id.known && S_ISREG(st.st_mode);
-		sink.size = 0;
+	syslog_socket.fd = fd >= 0 ? fd_move_up(fd) : -1;
+	if (syslog_socket.fd >= 0) {
+		fd_identify(syslog_socket.fd, &syslog_socket.id, &st);
 		atomic_fetch_add(&part, 1);
 	}
-	sink.fd = fd;
-	sink.look_at_ns = clock_coarse_ns() + LOOK_NS;
-	sink.rotate_at_ns = 0;
-}
-
-static bool open_sink_locked(void)
-{
-	int fd = atomic_load(&target) == TARGET_FILE ? open_file() : open_syslog();
-
-	sink.fd = -1;
-	fd = fd >= 0 ? fd_move_up(fd) : -1;
-	if (fd < 0) {
-		return false;
-	}
-	take_sink_locked(fd);
-	return true;
-}
-
-/* Makes sure that sink.fd is ours. A number that is somebody else's now is not closed. */
-static bool check_sink_locked(struct stat *st)
-{
-	if (fd_is(sink.fd, &sink.id, st)) {
-		return true;
-	}
-	return open_sink_locked() && fd_is(sink.fd, &sink.id, st);
-}
-
-/* Opens what is under the name now; true if there is a file to write to, new or old. */
-static bool reopen_locked(struct stat *st)
-{
-	int fd = open_file();
-
-	fd = fd >= 0 ? fd_move_up(fd) : -1;
-	if (fd < 0) {
-		return st->st_nlink > 0;
-	}
-	close(sink.fd);
-	take_sink_locked(fd);
-	return fd_is(sink.fd, &sink.id, st);
-}
-
-static void rotate_locked(const char *name, const struct stat *st, uint64_t now)
-{
-	int error = rotate_file(name, st);
-
-	sink.rotate_at_ns = now + (error == EWOULDBLOCK ? BUSY_NS : RETRY_NS);
-	if (error == 0) {
-		sink.in_trouble = false;
-	} else if (error != EWOULDBLOCK && !sink.in_trouble) {
-		sink.in_trouble = true;
-		atomic_store(&trouble, error);
-	}
-}
-
-/* Whether the file is `due` to be rotated, and who the name leads to by now. */
-static bool look_at_name_locked(struct stat *st, bool due, uint64_t now)
-{
-	char *buf = scratch_take();
-	struct strbuf name;
-	bool there = true;
-
-	sink.look_at_ns = now + LOOK_NS;
-	if (buf == NULL) {
-		return true;
-	}
-	strbuf_init(&name, buf, PATH_MAX);
-	if (log_name_put(&name)) {
-		if (due) {
-			rotate_locked(buf, st, now);
-		}
-		there = rotate_is_named(buf, st) || reopen_locked(st);
-	}
-	scratch_give(buf);
-	return there;
-}
-
-/*
- * Rotates a full file, and goes over to the file that the name leads to if that is another:
- * somebody rotated it, moved it away or removed it. `st` then describes the new one. False
- * if the old one is removed and no new one is to be had.
- */
-static bool follow_name_locked(struct stat *st, bool room)
-{
-	uint64_t now = clock_coarse_ns();
-	bool due = rotate_is_due(st, room) && now >= sink.rotate_at_ns;
-
-	if (st->st_size < sink.size) {
-		/* Truncated: what was written so far is elsewhere, or nowhere. */
-		atomic_fetch_add(&part, 1);
-	}
-	sink.size = st->st_size;
-	return (!due && now < sink.look_at_ns && st->st_nlink > 0) ||
-	       look_at_name_locked(st, due, now);
-}
-
-static bool put_in_file_locked(const struct strbuf *line, struct stat *st)
-{
-	size_t n = line->len + APPEND_MORE;
-	off_t size = st->st_size;
-	bool room = append_has_room(st, n);
-
-	if (!follow_name_locked(st, room)) {
-		return false;
-	}
-	if (!sink.regular) {
-		return strbuf_print(line, sink.fd, 0);
-	}
-	if (!room || st->st_size > size) {
-		room = append_has_room(st, n);
-	}
-	return room && append_line(sink.fd, line);
+	return syslog_socket.fd >= 0;
 }
 
 static bool send_locked(const struct strbuf *line, enum config_level level)
@@ -360,35 +168,28 @@ static bool send_locked(const struct strbuf *line, enum config_level level)
 	strbuf_str(&tag, "]: ");
 	parts[0] = (struct iovec){.iov_base = tag.buf, .iov_len = tag.len};
 	parts[1] = (struct iovec){.iov_base = line->buf, .iov_len = line->len - 1};
-	return sendmsg(sink.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+	return sendmsg(syslog_socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
-/* A syslogd that was restarted listens on a new socket: then once more, connected anew. */
+/* A syslogd that was restarted listens on a new socket: then once more. */
 static bool put_in_syslog_locked(const struct strbuf *line, enum config_level level)
-{
-	if (send_locked(line, level)) {
-		return true;
-	}
-	if (errno == EAGAIN || errno == ENOBUFS) {
-		return false;
-	}
-	close(sink.fd);
-	sink.fd = -1;
-	return open_sink_locked() && send_locked(line, level);
-}
-
-static bool put_locked(const struct strbuf *line, enum config_level level)
 {
 	struct stat st;
 
-	lock_assert_held(&sink_turn.lock);
-	if (!check_sink_locked(&st)) {
-		return false;
+	for (int i = 0; i < 2; i++) {
+		if (!fd_is(syslog_socket.fd, &syslog_socket.id, &st) && !open_syslog_locked()) {
+			return false;
+		}
+		if (send_locked(line, level)) {
+			return true;
+		}
+		if (errno == EAGAIN || errno == ENOBUFS) {
+			return false;
+		}
+		close(syslog_socket.fd);
+		syslog_socket.fd = -1;
 	}
-	if (atomic_load_explicit(&target, memory_order_relaxed) == TARGET_SYSLOG) {
-		return put_in_syslog_locked(line, level);
-	}
-	return sink.regular ? put_in_file_locked(line, &st) : strbuf_print(line, sink.fd, 0);
+	return false;
 }
 
 static bool put(const struct strbuf *line, enum config_level level)
@@ -402,7 +203,9 @@ static bool put(const struct strbuf *line, enum config_level level)
 	cancelling = defer_cancelling();
 	written = false;
 	if (take_turn_to_write(&sink_turn)) {
-		written = put_locked(line, level);
+		written = atomic_load_explicit(&target, memory_order_relaxed) == TARGET_SYSLOG
+		                  ? put_in_syslog_locked(line, level)
+		                  : log_file_put(line);
 		give_turn(&sink_turn);
 	}
 	pthread_setcancelstate(cancelling, NULL);
@@ -426,7 +229,6 @@ void sink_put(struct strbuf *line, enum config_level level)
 	if (!put(line, level)) {
 		atomic_fetch_add(&lost, untold + 1);
 	} else if (untold > 0) {
-		/* Among what was lost may be what lines refer to. */
 		atomic_fetch_add(&part, 1);
 	}
 	errno = saved_errno;
@@ -439,14 +241,7 @@ void sink_count_lost(void)
 
 unsigned sink_part(void)
 {
-	return atomic_load_explicit(&part, memory_order_relaxed);
-}
-
-int sink_take_trouble(void)
-{
-	return atomic_load_explicit(&trouble, memory_order_relaxed) != 0
-	               ? atomic_exchange(&trouble, 0)
-	               : 0;
+	return log_file_number() + atomic_load_explicit(&part, memory_order_relaxed);
 }
 
 void sink_configure(const char *log, const char *program)
@@ -470,9 +265,11 @@ static int open_first(void)
 {
 	int error = name_error;
 
-	/* If another thread has its turn for so long, it is about to open it. */
+	/* A thread that has had the turn for so long is opening it. */
 	if (error == 0 && take_turn(&sink_turn)) {
-		if (sink.fd < 0 && !open_sink_locked()) {
+		if (!(atomic_load(&target) == TARGET_FILE
+		              ? log_file_open()
+		              : syslog_socket.fd >= 0 || open_syslog_locked())) {
 			error = errno;
 		}
 		give_turn(&sink_turn);
@@ -520,12 +317,10 @@ void sink_fork_child(void)
 	free_turn(&stderr_turn);
 	free_turn(&sink_turn);
 	atomic_store(&lost, 0);
-	append_begin();
-	if (!fork_has_turn || (atomic_load(&target) == TARGET_FILE && log_name_has_pid())) {
-		if (fd_is(sink.fd, &sink.id, &st)) {
-			close(sink.fd);
-		}
-		sink.fd = -1;
+	log_file_fork_child(fork_has_turn);
+	if (!fork_has_turn && fd_is(syslog_socket.fd, &syslog_socket.id, &st)) {
+		close(syslog_socket.fd);
+		syslog_socket.fd = -1;
 	}
 	errno = saved_errno;
 }

@@ -13,6 +13,7 @@
 #include "base/text/strbuf.h"
 #include "base/thread/pid.h"
 #include "trace/log/record.h"
+#include "trace/log/stack_pairs.h"
 #include "trace/stack/stack.h"
 #include "trace/status/page_file.h"
 #include "trace/status/status.h"
@@ -296,7 +297,7 @@ static void add_locked(char *base, const struct stack *stack)
 		strbuf_str(&t, "script=");
 		logfmt_value(&t, stack->script);
 	}
-	record_describe_stack(&t, stack);
+	stack_pairs_put(&t, stack);
 	entry->id = stack->id | (stack_gives_back(stack->id) ? STATUS_GIVEN_BACK : 0);
 	entry->bytes = (uint32_t)t.len;
 	stacks_used += stack_bytes(entry);
