@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which of the connections that a program holds to its end are leaks, and which it keeps. */
+/* Which of the leases that are open at the program's end are leaks, and which it keeps. */
 #include "trace/lease/kept.h"
 
 #include "base/text/sort.h"
 #include "trace/stack/stack.h"
 
-/* A stack that is not known is a place of its own, the same for all. */
+/* All unknown stacks are one place. */
 static int by_holder(const void *left, const void *right)
 {
 	const struct lease *a = left;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The totals of a process, in words and for the log. Read from counters.h, without a lock but
- * record.c's.
+ * The totals of a process (counters.h), as text and as a line of the log. Locks: record.c's.
  */
 #ifndef PQPOOL_TRACE_REPORT_TOTALS_H
 #define PQPOOL_TRACE_REPORT_TOTALS_H

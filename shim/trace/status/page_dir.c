@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The directories that hold this user's status pages, and the life of a page's file. */
+/* The directories of this user's status pages, and how long a page's file stays. */
 #include "trace/status/page_dir.h"
 
 #include <dirent.h>
@@ -53,36 +53,31 @@ static const char *xdg_directory(void)
 
 static bool name_place(enum page_dir_place place, struct strbuf *path)
 {
+	static const struct {
+		char before_uid[20];
+		char after_uid[8];
+	} places[PAGE_DIR_PLACES] = {
+		[PAGE_DIR_SHM] = {"/dev/shm/pqpool-", ""},
+		[PAGE_DIR_TMP] = {"/tmp/pqpool-", ""},
+		[PAGE_DIR_RUN_USER] = {"/run/user/", "/pqpool"},
+	};
 	const char *xdg;
 
-	switch (place) {
-	case PAGE_DIR_XDG:
+	if (place == PAGE_DIR_XDG) {
 		xdg = xdg_directory();
 		strbuf_str(path, xdg);
 		strbuf_str(path, "/pqpool");
 		return xdg != NULL && !path->cut;
-	case PAGE_DIR_SHM:
-		strbuf_str(path, "/dev/shm/pqpool-");
-		strbuf_u64(path, geteuid());
-		return true;
-	case PAGE_DIR_TMP:
-		strbuf_str(path, "/tmp/pqpool-");
-		strbuf_u64(path, geteuid());
-		return true;
-	case PAGE_DIR_RUN_USER:
-		strbuf_str(path, "/run/user/");
-		strbuf_u64(path, geteuid());
-		strbuf_str(path, "/pqpool");
-		return true;
-	case PAGE_DIR_PLACES:
-		break;
 	}
-	return false;
+	strbuf_str(path, places[place].before_uid);
+	strbuf_u64(path, geteuid());
+	strbuf_str(path, places[place].after_uid);
+	return true;
 }
 
 /*
- * A directory that we have just made lacks what the program's umask took away. By its
- * descriptor, as the name may be somebody else's by now.
+ * Gives back to a directory that we have just made what the program's umask took away. By its
+ * descriptor, for the name may lead to another user's directory by now.
  */
 static void open_to_owner(int handle)
 {
@@ -106,7 +101,7 @@ bool page_dir_is_memory(int dir)
 	return (unsigned long)fs.f_type == TMPFS_MAGIC;
 }
 
-/* Makes the directory if it is to be in memory. Looking at the one above it never waits. */
+/* Makes the directory if it would be in memory. To look at the one above it never blocks. */
 static bool make_in_memory(char *path)
 {
 	char *slash = strrchr(path, '/');
@@ -155,7 +150,6 @@ int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_
 
 /* ---- life ---- */
 
-/* The whole file, however long it gets. */
 static struct flock whole_file(void)
 {
 	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -177,7 +171,7 @@ bool page_dir_is_live(int fd)
 
 /* ---- tidying ---- */
 
-/* The dead pages met so far, the youngest PAGE_DIR_DEAD_KEPT of them. */
+/* The dead pages found so far, the youngest PAGE_DIR_DEAD_KEPT of them. */
 struct graveyard {
 	int dir;
 	size_t count;
@@ -187,7 +181,7 @@ struct graveyard {
 	} graves[PAGE_DIR_DEAD_KEPT];
 };
 
-/* Keeps one more; if that is one too many, the oldest is removed. */
+/* Keeps one more; if that is too many, removes the oldest. */
 static void bury(struct graveyard *yard, const char *name, time_t since)
 {
 	struct grave *oldest = &yard->graves[0];
@@ -206,10 +200,10 @@ static void bury(struct graveyard *yard, const char *name, time_t since)
 		unlinkat(yard->dir, oldest->name, 0);
 	}
 	oldest->since = since;
-	memcpy(oldest->name, name, strlen(name) + 1); /* ends_with() has seen to its length */
+	memcpy(oldest->name, name, strlen(name) + 1); /* ends_with() has checked its length */
 }
 
-/* Its process has ended with leases open: keeps the page under the name that says so. */
+/* Its process ended with leases open: keeps the page under a name that says so. */
 static void declare_dead(struct graveyard *yard, int fd, const char *name, time_t now)
 {
 	char dead[PAGE_DIR_NAME_BYTES];
@@ -233,10 +227,8 @@ static void tidy_file(struct graveyard *yard, const char *name, page_dir_holds *
 		return;
 	}
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return;
-	}
-	if (page_dir_is_dead(name)) {
+		/* Not ours. */
+	} else if (page_dir_is_dead(name)) {
 		if (now - st.st_mtime > DEAD_SECONDS) {
 			unlinkat(yard->dir, name, 0);
 		} else {

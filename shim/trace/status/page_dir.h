@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The directories that hold this user's status pages, and the life of a page's file.
+ * The directories of this user's status pages, and how long a page's file stays.
  *
  * Where: $XDG_RUNTIME_DIR/pqpool if that variable names a directory of this user's, else
- * /dev/shm/pqpool-UID, else /tmp/pqpool-UID. A directory counts only if it is a real one, the
- * effective user's own, and closed to everybody else; whatever else is found in its place is
- * left alone. Pages are made in memory only (tmpfs): on a disk the kernel writes them back and
- * protects them, and a store that comes while the file system stands still (frozen, or a
- * server's that does not answer) would wait for it.
+ * /dev/shm/pqpool-UID, else /tmp/pqpool-UID. Only a real directory counts that is the effective
+ * user's own and closed to all others; anything else in its place is left alone. Pages are made
+ * in memory only (tmpfs): on a disk the kernel writes them back and protects them meanwhile,
+ * and a store would wait for a file system that stands still (frozen, or a server's that does
+ * not answer).
  *
- *   RANDOM.new    being made: not locked yet
- *   RANDOM.page   of a process that lives, or of one whose end nobody has noticed
+ *   RANDOM.new    being made, not locked yet
+ *   RANDOM.page   of a process that lives, or whose end was not noticed yet
  *   RANDOM.dead   of a process that ended with leases open: kept for a post-mortem
  *
- * Who lives: the process holds a lock (F_OFD_SETLK) on its page from before it is called
- * .page until it ends or executes another program. Such a lock belongs to the open file,
- * which the mapping holds on to: a program that closes descriptors which it does not know
- * cannot lose it, and a forked child gives its copy up with the mapping.
+ * Who lives: the process holds a lock (F_OFD_SETLK) on its page, from before the page is called
+ * .page, until it ends or executes another program. Such a lock belongs to the open file, which
+ * the mapping keeps open: a program that closes descriptors cannot lose it, and a forked child
+ * gives up its copy with the mapping.
  *
- * Who removes: the process itself at a clean exit. What is left behind is removed by the
- * tools and by the next process that makes a page (page_dir_tidy): at once if no lease was
- * open, else it becomes .dead, the moment of which is its mtime, and goes 24 hours later, or
- * earlier when there are more than PAGE_DIR_DEAD_KEPT.
+ * Who removes: the process itself at a clean exit. What is left behind is removed by the tools
+ * and by the next process that makes a page (page_dir_tidy): at once if no lease was open; else
+ * it becomes .dead, its mtime being that moment, and goes after 24 hours, or earlier if there
+ * are more than PAGE_DIR_DEAD_KEPT.
  *
- * Locks: none. Nothing here waits for anybody. errno is the caller's concern.
+ * Locks: none. Nothing here blocks. errno is the caller's concern.
  */
 #ifndef PQPOOL_TRACE_STATUS_PAGE_DIR_H
 #define PQPOOL_TRACE_STATUS_PAGE_DIR_H
@@ -51,30 +51,30 @@ enum page_dir_place {
 };
 
 /*
- * Opens a place, making it first with `make`; its path goes into `path`. -1: it is not
- * there, or not to be trusted, or with `make` not in memory (EOPNOTSUPP).
+ * Opens a place, with `make` after making it; `path` gets its path. -1: it is missing, not to
+ * be trusted, or with `make` not in memory (EOPNOTSUPP).
  */
 int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES]);
 
-/* True if what this directory is on is in memory. */
+/* True if this directory is in memory. */
 bool page_dir_is_memory(int dir);
 
 /* True if `name` ends as a page's does: ".page", ".dead". */
 bool page_dir_is_page(const char *name);
 bool page_dir_is_dead(const char *name);
 
-/* Takes the lock on a page of one's own; false if that cannot be. */
+/* Takes the lock on the process's own page; false: it could not. */
 bool page_dir_lock(int fd);
 
-/* True if the process whose page `fd` is has it in use still. */
+/* True if the process of the page `fd` still lives. */
 bool page_dir_is_live(int fd);
 
 /* True if the page opened as `fd` says that leases are open. */
 typedef bool page_dir_holds(int fd);
 
 /*
- * Clears out what ended processes left in the directory `dir`, looking at no more than
- * `max` files. Allocates.
+ * Removes or renames what ended processes left in the directory `dir`, of `max` files at most.
+ * Allocates.
  */
 void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases);
 

@@ -19,9 +19,9 @@
 #include "base/thread/pid.h"
 #include "trace/status/status_format.h"
 
-/* How many files of others a program looks at on its way. */
+/* How many files of other processes it looks at. */
 #define TIDY_MAX   64
-/* A signal may interrupt the allocation of blocks each time. */
+/* A signal may interrupt the allocation of blocks. */
 #define GROW_TRIES 8
 
 static struct {
@@ -83,16 +83,15 @@ static bool make_in(enum page_dir_place place)
 {
 	int dir = page_dir_open(place, true, page.folder);
 	bool made = dir >= 0 && make_file(dir);
+	int saved_errno = errno;
 
 	if (dir >= 0) {
-		int saved_errno = errno;
-
 		close(dir);
-		errno = saved_errno;
 	}
 	if (!made) {
 		page_file_undo();
 	}
+	errno = saved_errno;
 	return made;
 }
 
@@ -118,9 +117,7 @@ char *page_file_make(int *why)
 	return page.base;
 }
 
-/*
- * Opens the file again if a program that closes descriptors has closed it; the number that
- * a stranger has by then is left alone.
+/* Opens the file again if the program has closed it. A number that it has reused is left alone.
  */
 static bool is_open(void)
 {
@@ -140,7 +137,7 @@ static bool is_open(void)
 	return page.fd >= 0;
 }
 
-/* A file longer than the limit on file sizes would end the program with a SIGXFSZ. */
+/* A file above the limit on file sizes would end the program by SIGXFSZ. */
 static bool is_within_limit(size_t end)
 {
 	struct rlimit limit;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The file behind the status page: made, grown, locked, mapped, removed. Only status.c
- * uses it; what is in the page is that one's.
+ * The file behind the status page: made, grown, locked, mapped, removed. Only status_page.c
+ * uses it.
  *
  * Touching a mapped block that the file does not have, or that a full file system cannot give
  * it, is a SIGBUS in the program. So blocks are allocated before they are touched
- * (posix_fallocate), and nobody but the user can reach the file to cut it short. It is in
- * memory (trace/status/page_dir.h), so that nothing here waits for a disk.
+ * (posix_fallocate), and only the user can reach the file to cut it short. It is in memory
+ * (page_dir.h), so that nothing here waits for a disk.
  *
- * Tried and dropped: MADV_DONTFORK, because a child that was forked past our handlers
- * would die of its first store; and sealing, which only memfd_create(2) has, whose files
+ * Tried and dropped: MADV_DONTFORK, because a child that was forked past our handlers would die
+ * of its first store; and sealing, for only files of memfd_create(2) can be sealed, and those
  * have no name for the tools to find.
  *
  * Locks: none of its own; every function but page_file_unlink is called with LOCK_STATUS held,
@@ -25,15 +25,15 @@
 
 /*
  * Makes the file and maps STATUS_BYTES of it, of which nothing may be touched before
- * page_file_grow said so. It has no name yet that a reader heeds: see page_file_show. NULL: it
- * could not be; `*why` gets the errno.
+ * page_file_grow allowed it. Readers ignore its name before page_file_show. NULL: `*why` gets
+ * the errno of the failure.
  */
 char *page_file_make(int *why);
 
-/* The blocks from `offset` on, `bytes` of them, may be touched; false: they may not. */
+/* Allocates the blocks of `bytes` from `offset` on; false: they must not be touched. */
 bool page_file_grow(size_t offset, size_t bytes);
 
-/* Gives the file its name, and clears out what others left beside it. */
+/* Gives the file its name, and removes what ended processes left beside it (page_dir_tidy). */
 bool page_file_show(page_dir_holds *holds_leases);
 
 /* Unmaps and removes what page_file_make began. */

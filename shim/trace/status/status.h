@@ -2,7 +2,8 @@
 /*
  * The status page: the state of the process's pools, sessions and leases, kept current by plain
  * stores in a mapped file. It can be read while the program runs and after it was killed.
- * status_format.h states the layout, page_file.h what happens to the file.
+ * status_format.h states the layout, status_page.h how the page is made, page_file.h
+ * what happens to the file.
  *
  * A row is named by a number, 0 = none: no page, or no room in it. Every function takes 0 and
  * then does nothing. A row has one writer at a time, its owner, under the lock that guards what
@@ -21,15 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/config/config.h"
 #include "trace/status/status_format.h"
-
-/*
- * What the head of a page says. `reason` names the numbers below `reasons` that status_closed
- * takes. Called once, first; makes nothing.
- */
-void status_configure(const struct config *config, const char *program,
-                      const char *(*reason)(unsigned number), unsigned reasons);
+#include "trace/status/status_page.h"
 
 /* ---- pools: under LOCK_POOL but where it says otherwise ---- */
 
@@ -75,21 +69,5 @@ void status_backend(uint32_t row, int backend_pid);
  */
 void status_statement(uint32_t row, const char *text);
 void status_transaction(uint32_t row, enum status_transaction transaction);
-
-/* ---- the page: status_page.c ---- */
-
-/* Puts a stack into the page, once. No lock may be held that ranks above LOCK_STATUS. */
-void status_stack(uint32_t stack);
-
-/* A lease of this stack was given back: marks the stack if the page has it. */
-void status_given_back(uint32_t stack);
-
-/* The program ends: removes the page. Safe in a signal handler. */
-void status_remove(void);
-
-void status_fork_prepare(void);
-void status_fork_parent(void);
-/* With `usable` false, because the locks were not taken, the child gets no page. */
-void status_fork_child(bool usable);
 
 #endif

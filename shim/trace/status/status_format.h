@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The status page as it lies in its file: written by status.c, read by the tools. This is
- * the only statement of the layout; trace/status/page_dir.h says where the files are, whose
- * they are, and how long they stay.
+ * The layout of the status page's file: written by status.c, read by the tools. page_dir.h says
+ * where the files are, whose they are, and how long they stay.
  *
  *   0                     struct status_head
  *   STATUS_POOLS_AT       struct status_pool    [STATUS_POOLS_MAX]
  *   STATUS_SESSIONS_AT    struct status_session [STATUS_SESSIONS_MAX]
  *   STATUS_STACKS_AT      struct status_stack, one behind the other
  *
- * The file is sparse: each area grows by blocks, which exist before the writer touches
- * them, and the head tells how far each one goes. What lies beyond reads as zeros or not
- * at all, and zeros are valid: a row that is free, the end of the stacks.
+ * The file is sparse: each area grows by blocks, which exist before the writer touches them;
+ * the head tells how far each one goes. What lies beyond reads as zeros or not at all, and
+ * zeros are valid: a free row, the end of the stacks.
  *
- * One writer, the process, by plain stores; any number of readers, who ask for nothing. A
- * row's `generation` is odd while it is being written and another one afterwards. A reader
- * takes a row for good if two readings of it agree and the generation is even. One that
- * stays odd was left half written by a death: it was on its way, not yet or no longer the
- * program's. Counters, of 8 bytes, and the state of a transaction are good by themselves at
- * any time and do not move the generation.
+ * One writer, the process, by plain stores; any number of readers, without a lock. A row's
+ * `generation` is odd while it is written, and has another value afterwards. A reader accepts a
+ * row if two readings agree and the generation is even. One that stays odd was left half
+ * written by a death: it was about to become the program's, or no longer was. Counters, of 8
+ * bytes, and the state of a transaction are valid by themselves at any time and do not change
+ * the generation.
  *
- * A reader trusts no number in here: indices, lengths and strings may be anything.
+ * A reader must trust nothing in here: indices, lengths and strings may be anything.
  */
 #ifndef PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
 #define PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
@@ -59,7 +58,7 @@ struct status_head {
 	/* Counters, since the page was made. */
 	uint64_t acquired; /* leases begun by this process */
 	uint64_t released; /* and ended; so acquired - released are open */
-	uint64_t untold;   /* leases begun for which there was no row */
+	uint64_t untold;   /* leases begun that had no row */
 
 	char program[64];
 	char config[1536]; /* effective values as logfmt pairs: size=10 max_overflow=20 ... */
@@ -73,20 +72,20 @@ struct status_pool {
 	uint32_t generation;
 	uint32_t state;
 	uint32_t limit; /* sessions at most; STATUS_NO_LIMIT */
-	uint32_t size;  /* of them kept when idle; STATUS_NO_LIMIT */
+	uint32_t size;  /* kept when idle, at most; STATUS_NO_LIMIT */
 	uint32_t in_use;
 	uint32_t idle;
-	uint32_t waiting; /* callers in line */
-	uint32_t peak;    /* the most that were ever in use */
+	uint32_t waiting; /* callers */
+	uint32_t peak;    /* most in use at once */
 
 	/* Counters. */
 	uint64_t acquired;
 	uint64_t released;
 	uint64_t held_us;     /* by the leases that were released */
-	uint64_t waits;       /* acquires that had to stand in line */
-	uint64_t wait_us;     /* how long, all together, those that are over */
+	uint64_t waits;       /* acquires that had to wait, and are over */
+	uint64_t wait_us;     /* how long, all together */
 	uint64_t wait_max_us; /* the longest */
-	uint64_t timeouts;    /* that waited in vain */
+	uint64_t timeouts;    /* that got no session */
 	uint64_t opened;      /* sessions */
 	uint64_t closed[STATUS_REASONS];
 	char label[544]; /* user@host:port/db */
@@ -119,11 +118,12 @@ struct status_session {
 	int32_t tid;
 	uint32_t stack;       /* number of a status_stack; 0 = unknown */
 	uint32_t transaction; /* enum status_transaction */
-	uint32_t spoken; /* 0: nothing was sent on this lease, `statement` is another one's */
-	char statement[184]; /* first words of the last one sent */
+	uint32_t
+		spoken; /* 0: nothing was sent on this lease, `statement` is an earlier one's */
+	char statement[184]; /* the last one sent, redacted */
 };
 
-/* In a stack's id: a lease that it took was given back. */
+/* In a stack's id: a lease of this stack was given back. */
 #define STATUS_GIVEN_BACK 0x80000000U
 
 /*
@@ -133,7 +133,7 @@ struct status_session {
  * bytes; `bytes` counts the text alone, which has no NUL.
  */
 struct status_stack {
-	uint32_t id; /* with STATUS_GIVEN_BACK, which may come later */
+	uint32_t id; /* STATUS_GIVEN_BACK may be added later */
 	uint32_t bytes;
 	char text[];
 };
@@ -147,7 +147,7 @@ static_assert(sizeof(struct status_head) <= STATUS_POOLS_AT, "the head fits");
 static_assert(sizeof(struct status_pool) == 1024, "the same for every compiler");
 static_assert(sizeof(struct status_session) == 256, "the same for every compiler");
 
-/* True if a head is that of a page as it is described here. */
+/* True if it is the head of a page of this version. */
 static inline bool status_is_page(const struct status_head *head)
 {
 	return memcmp(head->magic, STATUS_MAGIC, sizeof(head->magic)) == 0 &&

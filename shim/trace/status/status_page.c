@@ -16,7 +16,6 @@
 #include "trace/log/stack_pairs.h"
 #include "trace/stack/stack.h"
 #include "trace/status/page_file.h"
-#include "trace/status/status.h"
 
 /* The areas grow by so much. */
 #define ROWS_BYTES   8192U
@@ -34,7 +33,6 @@ static struct area {
 	uint32_t row_bytes;
 	uint32_t max;
 	_Atomic(uint32_t) count; /* rows that exist */
-	_Atomic(uint32_t) hint;  /* where one may be free */
 	atomic_uint_fast64_t *taken;
 } areas[STATUS_AREAS] = {
 	[STATUS_AREA_POOLS] = {.at = STATUS_POOLS_AT,
@@ -202,10 +200,10 @@ static bool grow(char *base, struct area *area, uint32_t before)
 
 /* ---- rows ---- */
 
-/* A free row of those between `from` and `count`; 0 if all are taken. */
-static uint32_t take_from(struct area *area, uint32_t from, uint32_t count)
+/* Takes one of the first `count` rows; 0 if all are taken. */
+static uint32_t take_one(struct area *area, uint32_t count)
 {
-	for (uint32_t word = from / WORD_BITS; word * WORD_BITS < count; word++) {
+	for (uint32_t word = 0; word * WORD_BITS < count; word++) {
 		uint64_t taken = atomic_load_explicit(&area->taken[word], memory_order_relaxed);
 
 		while (taken != UINT64_MAX) {
@@ -230,35 +228,23 @@ uint32_t status_page_take(enum status_area which)
 	struct area *area = &areas[which];
 	char *base = page_wanted();
 	uint32_t count;
-	uint32_t row = 0;
+	uint32_t row;
 
 	if (base == NULL) {
 		return 0;
 	}
 	do {
-		uint32_t hint = atomic_load_explicit(&area->hint, memory_order_relaxed);
-
 		count = atomic_load_explicit(&area->count, memory_order_acquire);
-		if (hint < count) {
-			row = take_from(area, hint, count);
-		}
-		if (row == 0) {
-			row = take_from(area, 0, count);
-		}
+		row = take_one(area, count);
 	} while (row == 0 && grow(base, area, count));
-	if (row != 0) {
-		atomic_store_explicit(&area->hint, row, memory_order_relaxed);
-	}
 	return row;
 }
 
 void status_page_give(enum status_area which, uint32_t row)
 {
-	struct area *area = &areas[which];
 	uint64_t mask = UINT64_C(1) << ((row - 1) % WORD_BITS);
 
-	atomic_store_explicit(&area->hint, row - 1, memory_order_relaxed);
-	atomic_fetch_and_explicit(&area->taken[(row - 1) / WORD_BITS], ~mask,
+	atomic_fetch_and_explicit(&areas[which].taken[(row - 1) / WORD_BITS], ~mask,
 	                          memory_order_release);
 }
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * The status page in memory: made with its first row, grown, which rows are taken, its stacks.
- * status.c fills the rows; the rest of status.h is implemented here.
  *
- * A page may be changed by whoever can write the file, so nothing that is read from it is used:
- * which rows are taken is noted in bits beside it. A bit hands a row from one owner to the
- * next.
+ * Any program that can write the file may change the page, so which rows are taken is noted in
+ * bits beside it and never read back. A bit hands a row from one owner to the next.
  *
  * Locks: LOCK_STATUS for making and growing the page, and for its stacks. Taking and giving
  * back a row that exists needs none.
@@ -18,7 +16,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/config/config.h"
 #include "trace/status/status_format.h"
+
+/*
+ * What the head of a page says. `reason` names the numbers below `reasons` that status_closed
+ * takes. Called once, first; makes nothing.
+ */
+void status_configure(const struct config *config, const char *program,
+                      const char *(*reason)(unsigned number), unsigned reasons);
+
+/* Puts a stack into the page, once. No lock may be held that ranks above LOCK_STATUS. */
+void status_stack(uint32_t stack);
+
+/* A lease of this stack was given back: marks the stack if the page has it. */
+void status_given_back(uint32_t stack);
+
+/* The program ends: removes the page. Safe in a signal handler. */
+void status_remove(void);
+
+void status_fork_prepare(void);
+void status_fork_parent(void);
+/* With `usable` false, because the locks were not taken, the child gets no page. */
+void status_fork_child(bool usable);
+
+/* ---- for status.c ---- */
 
 extern _Atomic(char *) status_page_base;
 
