@@ -39,8 +39,8 @@ enum lock_rank {
 	LOCK_BLOCKED,  /* deadlock.c: threads that wait in a line */
 	LOCK_LEASE,    /* lease_table.c: PGconn to lease; one per shard, all of them at once */
 	LOCK_STACK,    /* stack.c: interned call stacks */
-	LOCK_STATUS,   /* status.c: making and growing the status page */
-	LOCK_RECORD,   /* record.c: the log */
+	LOCK_STATUS,   /* status_page.c: making and growing the status page */
+	LOCK_RECORD,   /* sink.c: the log */
 	LOCK_LOADER,   /* dl.c: going through the loader's list */
 	LOCK_RANKS
 };

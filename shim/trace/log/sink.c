@@ -261,33 +261,23 @@ void sink_configure(const char *log, const char *program)
 	errno = saved_errno;
 }
 
-static int open_first(void)
-{
-	int error = name_error;
-
-	/* A thread that has had the turn for so long is opening it. */
-	if (error == 0 && take_turn(&sink_turn)) {
-		if (!(atomic_load(&target) == TARGET_FILE
-		              ? log_file_open()
-		              : syslog_socket.fd >= 0 || open_syslog_locked())) {
-			error = errno;
-		}
-		give_turn(&sink_turn);
-	}
-	return error;
-}
-
 int sink_open(void)
 {
 	int saved_errno = errno;
 	int cancelling = defer_cancelling();
-	int error = 0;
+	int error = name_error;
 
-	if (!sink_is_stderr()) {
-		error = open_first();
-		if (error != 0) {
-			atomic_store(&target, TARGET_STDERR);
-		}
+	/* A thread that has had the turn for so long is opening it. */
+	if (!sink_is_stderr() && error == 0 && take_turn(&sink_turn)) {
+		bool opened = atomic_load(&target) == TARGET_FILE
+		                      ? log_file_open()
+		                      : syslog_socket.fd >= 0 || open_syslog_locked();
+
+		error = opened ? 0 : errno;
+		give_turn(&sink_turn);
+	}
+	if (error != 0) {
+		atomic_store(&target, TARGET_STDERR);
 	}
 	pthread_setcancelstate(cancelling, NULL);
 	errno = saved_errno;
