@@ -332,7 +332,8 @@ static void read_block(struct scan *scan, const char *at, const char *end)
 /* ---- the text: these return what is behind what begins at `at` ---- */
 
 /* A string constant, whose contents begin at `at`. */
-static const char *read_string(struct scan *scan, const char *at, const char *end)
+static __attribute__((noinline)) const char *read_string(struct scan *scan, const char *at,
+                                                         const char *end)
 {
 	if (scan->verb == VERB_DO) {
 		read_block(scan, at, end);
