@@ -18,8 +18,7 @@
 #include "key/pool_key.h"
 #include "key/service_file.h"
 
-/* The oldest is forgotten beyond these: a program may never spell a connect the same way twice.
- */
+/* Beyond these the oldest is forgotten: a program may spell each connect differently. */
 #define SPELLINGS_MAX 1024
 /* Longer keys are put together in memory that is allocated. */
 #define KEY_BYTES     1024
@@ -267,8 +266,7 @@ static struct spelling *recall(const struct keybuf *inputs)
 	return spelling;
 }
 
-/* In place of an outdated one of the same inputs. The head of a uthash is its oldest element.
- */
+/* In place of an outdated one of the same inputs. The head of the table is its oldest. */
 static COLD void remember(struct spelling *spelling)
 {
 	struct spelling *old;

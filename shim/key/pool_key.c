@@ -158,7 +158,7 @@ void pool_key_put_call(struct keybuf *key, const struct libpq *libpq,
 
 /*
  * The value of an option; or what libpq fills in while it connects, and PQconninfo shows from
- * then on: programs that connect again with what that says (psql's \\c) mean the same.
+ * then on: programs that connect again with what that says (psql's \c) mean the same.
  */
 static const char *filled_in(const struct conninfo *ci, size_t row)
 {
