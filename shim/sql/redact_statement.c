@@ -105,7 +105,7 @@ static void put_next(struct writer *w)
 	}
 }
 
-void headline(const char *text, bool goes_on, char *line, size_t size)
+void redact_statement(const char *text, bool goes_on, char *line, size_t size)
 {
 	struct writer w = {.at = text, .line = line, .max = size - sizeof(more)};
 

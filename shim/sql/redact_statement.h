@@ -21,6 +21,6 @@
  * Writes it into `line`, with its NUL at most `size` bytes (16 or more). `goes_on` tells that
  * `text` is only the beginning. Allocates nothing.
  */
-void headline(const char *text, bool goes_on, char *line, size_t size);
+void redact_statement(const char *text, bool goes_on, char *line, size_t size);
 
 #endif

@@ -16,7 +16,7 @@ static void shows(const char *text, const char *wanted)
 {
 	char line[96];
 
-	headline(text, false, line, sizeof(line));
+	redact_statement(text, false, line, sizeof(line));
 	assert_string_equal(line, wanted);
 }
 
@@ -98,7 +98,7 @@ static void fits_into_its_room(void **state)
 				text[len - 2] = ' ';
 			}
 			text[len] = '\0';
-			headline(text, false, room, size);
+			redact_statement(text, false, room, size);
 			assert_true(strlen(room) < size);
 			if (len < size - 3) {
 				assert_string_equal(room, text);
@@ -116,11 +116,11 @@ static void tells_that_it_goes_on(void **state)
 	char line[96];
 
 	(void)state;
-	headline("/* a long comment", true, line, sizeof(line));
+	redact_statement("/* a long comment", true, line, sizeof(line));
 	assert_string_equal(line, "...");
-	headline("SELECT a, ", true, line, sizeof(line));
+	redact_statement("SELECT a, ", true, line, sizeof(line));
 	assert_string_equal(line, "SELECT a, ...");
-	headline("SELECT a", true, line, sizeof(line));
+	redact_statement("SELECT a", true, line, sizeof(line));
 	assert_string_equal(line, "SELECT a...");
 }
 
@@ -141,7 +141,7 @@ static void bears_any_text(void **state)
 			text[i] = bytes[(size_t)rand_r(&seed) % (sizeof(bytes) - 1)];
 		}
 		text[len] = '\0';
-		headline(text, round % 2, line, sizeof(line));
+		redact_statement(text, round % 2, line, sizeof(line));
 		assert_true(strlen(line) < sizeof(line));
 		for (const char *c = line; *c != '\0'; c++) {
 			assert_true(*c >= ' ' && *c < 127);

@@ -51,8 +51,9 @@ void lease_read_statement(const struct lease_activity *activity,
 		}
 		if (before % 2 == 0 &&
 		    before == atomic_load_explicit(&activity->turn, memory_order_relaxed)) {
-			headline(text, strnlen(text, sizeof(noted)) == sizeof(noted) - 1,
-			         statement, LEASE_STATEMENT_MAX);
+			redact_statement(text,
+			                 strnlen(text, sizeof(noted)) == sizeof(noted) - 1,
+			                 statement, LEASE_STATEMENT_MAX);
 			return;
 		}
 	}

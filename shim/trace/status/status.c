@@ -244,7 +244,8 @@ void status_statement(uint32_t row, const char *text)
 	memset(beginning + n, '\0', sizeof(beginning) - n);
 	memcpy(known, beginning, SAID_BYTES);
 	status_row_begin(&shown->generation);
-	headline(beginning, n == SAID_BYTES, shown->statement, sizeof(shown->statement));
+	redact_statement(beginning, n == SAID_BYTES, shown->statement,
+	                 sizeof(shown->statement));
 	shown->spoken = 1;
 	status_row_end(&shown->generation);
 }
