@@ -45,7 +45,7 @@ TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim
 	base/config/value.c base/elf/build_id.c base/elf/elf_needed.c base/elf/symbol.c \
 	base/text/decimal.c base/text/logfmt.c base/text/strbuf.c trace/status/page_dir.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
-TOOL_LIBRARIES := -ldw -lelf
+TOOL_LIBRARIES := -ldw -lelf -lncursesw -ltinfo
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -77,7 +77,7 @@ $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 # One line with Debian's packages that are missing, in place of the compiler's errors.
 $(BUILD)/headers: NEEDED := 'libpq-fe.h libpq-dev for libpq' 'uthash.h uthash-dev for hash tables'
 $(BUILD)/headers.tool: NEEDED := 'elfutils/libdwfl.h libdw-dev for source lines of leaks' \
-	'gelf.h libelf-dev for pqpool doctor'
+	'gelf.h libelf-dev for pqpool doctor' 'curses.h libncurses-dev for pqpool top'
 $(BUILD)/headers $(BUILD)/headers.tool: Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' $(NEEDED) | { missing=; while read -r header package purpose; do \

@@ -73,6 +73,7 @@ need_demo() {
 	need uthash-dev has_header uthash.h
 	need libdw-dev has_header elfutils/libdwfl.h
 	need libelf-dev has_header gelf.h
+	need libncurses-dev has_header curses.h
 	need postgresql has_server
 	need python3 test -x "$python"
 }

@@ -68,11 +68,12 @@ def test_bad_arguments(tool, arguments):
 class Terminal:
     """A shell in a tmux of its own."""
 
-    def __init__(self, folder, env):
+    def __init__(self, folder, env, more):
         self.argv = ["tmux", "-f", "/dev/null", "-S", os.path.join(folder, "tmux")]
         self.env = {**env, "SHELL": "/bin/sh", "PS1": "prompt$ ", "TERM": "xterm",
                     "LC_ALL": "C.UTF-8"}
-        self.tmux("new-session", "-d", "-x", "150", "-y", "24", "/bin/sh")
+        self.tmux("new-session", "-d", "-x", "150", "-y", "24",
+                  *(w for pair in more.items() for w in ("-e", "%s=%s" % pair)), "/bin/sh")
 
     def tmux(self, *arguments):
         return subprocess.run(self.argv + list(arguments), env=self.env, check=True,
@@ -106,8 +107,9 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(run):
-    shown = Terminal(run.folder, {**bare_environ(), "XDG_RUNTIME_DIR": run.folder})
+def terminal(run, request):
+    kind = getattr(request, "param", {})
+    shown = Terminal(run.folder, {**bare_environ(), "XDG_RUNTIME_DIR": run.folder}, kind)
     shown.shows(r"\$")
     yield shown
     shown.close()
@@ -164,7 +166,7 @@ def test_fits_whatever_the_size(live, script):
     assert len(lines) == 7 and all(len(line) <= 60 for line in lines)
     assert lines[0].startswith("pqpool ") and "IN USE" in lines[1]
     terminal.tmux("resize-window", "-x", "10", "-y", "2")
-    terminal.shows(r"^pqpool ..\n *PID P")  # where PIDs have 7 digits, no more fits
+    terminal.shows(r"^pqpool ...\n *PID P")  # where PIDs have 7 digits, no more fits
     terminal.tmux("resize-window", "-x", "150", "-y", "24")
     terminal.shows_times(8, " do_connect")
     terminal.type("q")
@@ -205,3 +207,26 @@ def test_once_on_a_terminal(live):
     terminal = live("--once")
     terminal.shows("status=0")
     assert left_as_found(terminal)
+
+
+@pytest.mark.parametrize("terminal", [
+    {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LINES": "5", "COLUMNS": "20"}, {"TERM": "vt100"},
+    {"TERM": "a-kind-in-no-terminfo"}], indirect=True, ids=str)
+def test_shows_the_same_whatever_the_environment(live, server, script):
+    server.sql('DROP DATABASE IF EXISTS "\u00e9\u6f22\u5b57"', "postgres")
+    server.sql('CREATE DATABASE "\u00e9\u6f22\u5b57"', "postgres")
+    program = script()
+    program.connect("a", "dbname=\u00e9\u6f22\u5b57")
+    terminal = live("-i", "100ms", str(program.process.pid))
+    terminal.shows("/\u00e9\u6f22\u5b57 +do_connect")
+    assert "1 in use, 0 waiting" in terminal.screen()
+    terminal.type("q")
+    terminal.shows("status=0")
+    assert terminal.modes() == terminal.before
+    program.end()
+
+
+def test_no_picture_where_the_terminal_cannot_show_one(terminal):
+    for kind in ("dumb", ""):
+        terminal.type("TERM=%s %s top; echo %sstatus=$?" % (kind, built("pqpool"), kind), "Enter")
+        terminal.shows(r"0 programs, 0 pools, 0 in use, 0 waiting\n%sstatus=0" % kind)

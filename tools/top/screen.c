@@ -1,35 +1,25 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A terminal that is drawn on again and again.
+ * A terminal that is drawn on repeatedly, by ncurses.
  *
- * The few control sequences in use are those of every terminal and emulator since the
- * VT100 and xterm: no terminfo is asked. Signals are blocked but for the time that is
- * spent waiting, so that none comes between a look at its flag and the wait.
+ * Signals are blocked except while we wait, so that none arrives between a look at its flag
+ * and the wait. Our handlers are there first: then ncurses installs none of its own, which
+ * would end the program with an exit status instead of by the signal.
  */
 #include "top/screen.h"
 
+#include <curses.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
-/* Alternate screen, no cursor, long lines do not wrap; and back. */
-#define TAKE      "\033[?1049h\033[?25l\033[?7l"
-#define GIVE_BACK "\033[?7h\033[?25h\033[?1049l"
-
-#define HOME        "\033[H"
-#define CLEAR_LINE  "\033[K"
-#define CLEAR_BELOW "\033[J"
-
-static struct termios before;
-static bool is_open;
+static SCREEN *terminal; /* NULL = not open */
 static sigset_t mask_before;
 
 static volatile sig_atomic_t ended_by; /* the signal; 0 = none */
@@ -71,47 +61,11 @@ bool screen_is_there(void)
 	       kind[0] != '\0' && strcmp(kind, "dumb") != 0;
 }
 
-static bool put(const char *s, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(STDOUT_FILENO, s, n);
-
-		if (done < 0 && errno != EINTR) {
-			return false;
-		}
-		if (done > 0) {
-			s += done;
-			n -= (size_t)done;
-		}
-	}
-	return true;
-}
-
-/* Ctrl-C and Ctrl-Z stay signals; keys come at once, and are not shown. */
-static bool take(void)
-{
-	struct termios raw = before;
-
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	raw.c_cc[VMIN] = 1;
-	raw.c_cc[VTIME] = 0;
-	return tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0 && put(TAKE, strlen(TAKE));
-}
-
-static void give_back(void)
-{
-	put(GIVE_BACK, strlen(GIVE_BACK));
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
-}
-
-bool screen_open(void)
+static void handle_signals(void)
 {
 	struct sigaction action = {0};
 	sigset_t mask;
 
-	if (tcgetattr(STDIN_FILENO, &before) != 0) {
-		return false;
-	}
 	sigemptyset(&mask);
 	for (size_t i = 0; i < HANDLED; i++) {
 		sigaddset(&mask, handled[i].number);
@@ -121,23 +75,38 @@ bool screen_open(void)
 		action.sa_handler = handled[i].handler;
 		sigaction(handled[i].number, &action, NULL);
 	}
-	is_open = take();
-	if (!is_open) {
-		int saved_errno = errno;
+}
 
-		give_back();
-		errno = saved_errno;
+bool screen_open(void)
+{
+	handle_signals();
+	/* The size is the terminal's own, whatever LINES and COLUMNS say. */
+	use_env(FALSE);
+	use_tioctl(TRUE);
+	terminal = newterm(NULL, stdout, stdin);
+	if (terminal == NULL) {
+		/* Most terminals understand xterm's sequences; a new one may be in no terminfo.
+		 */
+		terminal = newterm("xterm", stdout, stdin);
 	}
-	return is_open;
+	if (terminal == NULL) {
+		return false;
+	}
+	cbreak(); /* Ctrl-C and Ctrl-Z stay signals */
+	noecho();
+	curs_set(0);
+	typeahead(-1);
+	return true;
 }
 
 void screen_close(void)
 {
-	if (!is_open) {
+	if (terminal == NULL) {
 		return;
 	}
-	is_open = false;
-	give_back();
+	endwin();
+	delscreen(terminal);
+	terminal = NULL;
 	if (ended_by != 0) {
 		signal(ended_by, SIG_DFL);
 		raise(ended_by);
@@ -147,47 +116,42 @@ void screen_close(void)
 
 struct screen_size screen_size(void)
 {
-	struct winsize size;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 ||
-	    size.ws_col == 0) {
-		return (struct screen_size){.lines = 24, .columns = 80};
-	}
-	return (struct screen_size){.lines = size.ws_row, .columns = size.ws_col};
+	return (struct screen_size){.lines = (unsigned)getmaxy(stdscr),
+	                            .columns = (unsigned)getmaxx(stdscr)};
 }
 
-bool screen_draw(const char *text)
+void screen_draw(const char *text)
 {
-	char *frame = NULL;
-	size_t n = 0;
-	FILE *to = open_memstream(&frame, &n);
-	bool drawn;
+	int y = 0;
 
-	if (to == NULL) {
-		return false;
-	}
-	fputs(HOME, to);
-	for (const char *line = text; *line != '\0';) {
+	erase();
+	for (const char *line = text; *line != '\0'; y++) {
 		size_t len = strcspn(line, "\n");
 
-		/* No newline behind the last line, which would move the screen up. */
-		fprintf(to, "%s%.*s" CLEAR_LINE, line == text ? "" : "\r\n", (int)len, line);
+		mvaddnstr(y, 0, line, (int)len);
 		line += len + (line[len] == '\n');
 	}
-	fputs(CLEAR_BELOW, to);
-	drawn = fclose(to) == 0 && put(frame, n);
-	free(frame);
-	return drawn;
+	refresh();
 }
 
-/* Ctrl-Z: the shell gets its terminal as it was, and is asked for it again afterwards. */
+/* Ctrl-Z: the shell gets its terminal as it was; the next refresh takes it again. */
 static void stop(void)
 {
 	stopped = 0;
-	give_back();
+	endwin();
 	raise(SIGSTOP);
-	take();
 	resized = 1;
+}
+
+static void take_size(void)
+{
+	struct winsize size;
+
+	resized = 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 &&
+	    size.ws_col > 0) {
+		resizeterm(size.ws_row, size.ws_col);
+	}
 }
 
 enum screen_event screen_wait(uint64_t deadline_ns, char *key)
@@ -207,7 +171,7 @@ enum screen_event screen_wait(uint64_t deadline_ns, char *key)
 			stop();
 		}
 		if (resized) {
-			resized = 0;
+			take_size();
 			return SCREEN_RESIZED;
 		}
 		if (ready == 0) {

@@ -14,7 +14,7 @@
 /* True if there is a terminal to draw on, with somebody at it who can press a key. */
 bool screen_is_there(void);
 
-/* Takes the terminal over; false: it could not, and errno says why. */
+/* Takes the terminal over; false: its kind (TERM) is not known. */
 bool screen_open(void);
 
 /* Gives it back. If a signal asked the program to end, it ends of that signal here. */
@@ -28,9 +28,9 @@ struct screen_size screen_size(void);
 
 /*
  * Shows `text` from the top, in place of what was there. It has no more lines than there
- * are, and none is wider than the screen. False: the terminal is gone.
+ * are, and none is wider than the screen. UTF-8.
  */
-bool screen_draw(const char *text);
+void screen_draw(const char *text);
 
 enum screen_event {
 	SCREEN_TIME,    /* it is time to draw again */

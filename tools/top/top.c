@@ -152,16 +152,18 @@ static bool draw(const struct request *request)
 	struct screen_size size = screen_size();
 	struct pages pages;
 	char *text;
-	bool drawn;
 
 	if (!pages_read(&pages, 0, NULL)) {
 		return false;
 	}
 	text = pool_table_make(&pages, request->pids, request->count, size.lines, size.columns);
 	pages_free(&pages);
-	drawn = text != NULL && screen_draw(text);
+	if (text == NULL) {
+		return false;
+	}
+	screen_draw(text);
 	free(text);
-	return drawn;
+	return true;
 }
 
 static int show_live(const struct request *request)
@@ -170,7 +172,7 @@ static int show_live(const struct request *request)
 	bool going = screen_open();
 
 	if (!going) {
-		warn("top: the terminal");
+		warnx("top: this kind of terminal (TERM) is not known");
 		return EXIT_FAILED;
 	}
 	while (going) {
@@ -213,7 +215,10 @@ int top_main(int argc, char **argv)
 		print_help();
 		status = 0;
 	} else {
-		setlocale(LC_CTYPE, "");
+		/* What we write is UTF-8 in every locale. */
+		if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) {
+			setlocale(LC_CTYPE, "");
+		}
 		pages_tidy();
 		status = request.once || !screen_is_there() ? show_once(&request)
 		                                            : show_live(&request);
