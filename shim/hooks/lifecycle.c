@@ -20,6 +20,7 @@
 #include "base/cold.h"
 #include "base/config/config.h"
 #include "base/config/program.h"
+#include "base/config/version.h"
 #include "base/dl.h"
 #include "base/lock.h"
 #include "base/scratch.h"
@@ -150,6 +151,7 @@ static void tell_configuration(void)
 	if (buf != NULL && record_begin(&r, LEVEL_INFO, "config")) {
 		strbuf_init(&t, buf, SCRATCH_BYTES);
 		config_describe(&config, &t);
+		record_u64(&r, "format", LOG_VERSION);
 		record_pairs(&r, buf);
 		record_end(&r);
 	}

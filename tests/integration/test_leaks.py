@@ -345,6 +345,18 @@ def test_help_and_mistakes(leaks, tmp_path):
     assert said.returncode == 125 and b"Is a directory" in said.stderr
 
 
+def test_versions_of_log_and_json(run, program, leaks, tmp_path):
+    """Each says which; a log of a later one is read as far as it goes, and a line says so."""
+    log = tmp_path / "own"
+    run([program("leaks"), "none"], env={"PQPOOL_LOG": log})
+    first = log.read_bytes().splitlines()[0]
+    assert b" event=config format=1 " in first and leaks(log).stderr == b""
+    assert list(leaks(log).document.items())[0] == ("version", 1)
+    said = leaks(write_log(tmp_path, line("config", format=2, size=10), acquire(1)))
+    assert said.stderr == b"pqpool: log format 2 is newer than this pqpool, which knows 1\n"
+    assert leases(said) == [1] and said.document["version"] == 1
+
+
 def test_pipe(leaks, tmp_path):
     log = write_log(tmp_path, acquire(1), acquire(2), stack(1))
     done = subprocess.run(["bash", "-c", '"$0" leaks --json <(cat "$1")', built("pqpool"),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/config/version.h"
 #include "common/exit_status.h"
 #include "common/terminal_text.h"
 #include "leaks/findings_by_place.h"
@@ -94,6 +95,10 @@ static void tell_gaps(const struct lease_list *list, const struct log_reader *re
 	if (reader->skipped > 0) {
 		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or not of a log",
 		      reader->skipped, reader->lines);
+	}
+	if (reader->format > LOG_VERSION) {
+		warnx("log format %" PRIu64 " is newer than this pqpool, which knows %d",
+		      reader->format, LOG_VERSION);
 	}
 	DL_FOREACH (list->all, process) {
 		char *program;

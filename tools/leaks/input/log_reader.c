@@ -288,6 +288,16 @@ static bool take_line(struct lease_list *list, unsigned family, const struct log
 
 /* ---- lines ---- */
 
+static void note_format(struct log_reader *reader, const struct log_line *line)
+{
+	uint64_t format;
+
+	if (has_word(line, "event", "config") && log_line_u64(line, "format", &format) &&
+	    format > reader->format) {
+		reader->format = format;
+	}
+}
+
 static void take_text(struct log_reader *reader, unsigned family, char *text)
 {
 	char *at = strstr(text, LINE_BEGINS);
@@ -302,6 +312,7 @@ static void take_text(struct log_reader *reader, unsigned family, char *text)
 		/* Taking it apart spoils it, and there may be another beginning. */
 		if (log_line_parse(&line, copy != NULL ? copy : at) &&
 		    take_line(reader->list, family, &line)) {
+			note_format(reader, &line);
 			next = NULL;
 		} else {
 			torn = true;

@@ -14,6 +14,7 @@ struct log_reader {
 	struct lease_list *list;
 	uint64_t lines;
 	uint64_t skipped;
+	uint64_t format; /* the newest that a process says it writes (LOG_VERSION); 0 = none */
 };
 
 /* Reads all files in their order. False, after a warning, if one cannot be read. */

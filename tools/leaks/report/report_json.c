@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/config/version.h"
 #include "leaks/report/json_writer.h"
 #include "leaks/report/report.h"
 
@@ -180,6 +181,7 @@ void report_json(const struct findings *findings, const struct lease_list *list)
 	struct json json = {0};
 
 	json_open(&json, NULL, '{');
+	json_u64(&json, "version", JSON_VERSION);
 	json_u64(&json, "leaked", findings_leaked(findings));
 	json_u64(&json, "held", findings->leases[FINDING_HELD]);
 	json_open(&json, "processes", '[');
