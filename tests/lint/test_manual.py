@@ -60,12 +60,18 @@ def test_page_has_every_command_and_option():
         assert not missing, (command, missing)
 
 
-def test_page_has_every_event():
+def events():
+    """The log's, as the shim's source has them."""
     emitted = set()
     for name in house.sources(r"shim/.*\.c"):
-        emitted |= set(re.findall(r'record_begin\(&?\w+,[^,]*,\s*"(\w+)"',
+        emitted |= set(re.findall(r'(?:record_begin\(&?\w+,[^,]*,\s*|tell_exec\()"(\w+)"',
                                   house.without_comments(house.read(name))))
-    assert {"acquire", "release", "leak", "stack"} <= emitted
+    assert {"acquire", "release", "leak", "stack", "exec_failed"} <= emitted
+    return emitted
+
+
+def test_page_has_every_event():
+    emitted = events()
     log = re.search(r"^\.SH LOG\n(.*?)^\.SH", page(), re.M | re.S).group(1)
     missing = {event for event in emitted if not re.search(r"\b%s\b" % event, log)}
     assert not missing, "not in the LOG section of tools/man/pqpool.1: %s" % missing

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: PostgreSQL
 """tools/: a folder per command, over what they share; no command uses another."""
 import os
+import re
 
 import pytest
 
 import house
 import test_headers
+import test_manual
 
 COMMON = "common"
 MOST_FILES = 16
@@ -53,3 +55,23 @@ def test_folders_are_small():
         count.setdefault(os.path.dirname(name), []).append(name)
     large = {where: len(names) for where, names in count.items() if len(names) > MOST_FILES}
     assert not large, "more than %d files: %s" % (MOST_FILES, large)
+
+
+def test_readme_has_every_event_and_folder():
+    text = house.read("tools/README.md")
+    rows = re.findall(r"^\| ([^|]*) \|", text, re.M)
+    named = set(re.findall(r"\w+", " ".join(rows)))
+    assert not test_manual.events() - named
+    folders = {os.path.dirname(n) for n in house.sources(r"tools/[a-z]+/.*\.[ch]")}
+    top = {f for f in folders if f.count("/") == 1}
+    assert {"tools/" + row.rstrip("/") for row in rows if row.endswith("/")} >= top
+
+
+@pytest.mark.parametrize("title, where, number", [
+    ("The log", "shim/base/config/version.h", r"LOG_VERSION +(\d+)"),
+    ("`pqpool leaks --json`", "shim/base/config/version.h", r"JSON_VERSION +(\d+)"),
+    ("The status page", "shim/trace/status/status_format.h", r"STATUS_VERSION +(\d+)"),
+])
+def test_readme_has_the_versions(title, where, number):
+    version, = re.findall("#define " + number, house.read(where))
+    assert "### %s: version %s\n" % (title, version) in house.read("tools/README.md")

@@ -8,7 +8,7 @@
 
 void report_text(const struct findings *findings, const struct lease_list *list);
 
-/* One JSON document; README.md states its keys. */
+/* One JSON document; tools/README.md states its keys. */
 void report_json(const struct findings *findings, const struct lease_list *list);
 
 #endif
