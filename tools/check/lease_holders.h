@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Which of a server's connections are held by programs of ours, from their status pages.
+ * Which of a server's connections are held by this user's programs, from their status pages.
  *
- * A backend's pid says nothing across servers. A lease is taken for a connection to this
- * server only if pid, user and database agree, the port that the program connected to is
- * the one that we did, host or socket directory are the same or both on this machine, and
- * the backend is older than the lease. Where the server does not show us when the backend
- * began, nothing is claimed.
+ * A backend's pid is unique on one server only. A lease counts as a connection to this server
+ * only if pid, user and database agree, program and we connected to the same port, host or
+ * socket directory are the same or both on this machine, and the backend is older than the
+ * lease. If the server does not show when the backend began, the lease does not count.
  */
 #ifndef PQPOOL_TOOLS_CHECK_LEASE_HOLDERS_H
 #define PQPOOL_TOOLS_CHECK_LEASE_HOLDERS_H
@@ -16,7 +15,7 @@
 #include "check/server_conn.h"
 
 /*
- * Prints program, lease and place of each, and whom it keeps waiting (`waits` of
+ * Prints program, lease and place of each, and the sessions that wait for it (`waits` of
  * server_sessions_waits). False if the server failed, with server_conn_error.
  */
 bool lease_holders_print(struct server_conn *conn, const struct page_rows *waits);

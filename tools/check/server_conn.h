@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A connection to a server that only reads, and never waits longer than it was told.
+ * A read-only connection to a server, with a limit on each wait.
  *
- * libpq is loaded when it is first needed: the other subcommands must work where a
- * program brings a libpq of its own and the system has none.
+ * Loads libpq when it is first needed: the other subcommands must work where the system
+ * has no libpq.
  *
  * One thread; nothing here prints.
  */
@@ -23,7 +23,7 @@ enum server_conn_outcome {
 
 /*
  * Connects as `conninfo` and the environment say; each exchange with the server may take
- * `timeout_ms`. What the outcome, server_conn_error() tells. `*conn` gets the connection,
+ * `timeout_ms`. server_conn_error() explains the outcome. `*conn` gets the connection,
  * open or failed, which is the caller's to close; NULL if memory ran out.
  */
 enum server_conn_outcome server_conn_open(struct server_conn **conn, const char *conninfo,

@@ -2,12 +2,12 @@
 /*
  * What a server says of its connections, at one moment.
  *
- * The moment is a transaction (server_conn_begin): within one, the server shows all queries the
- * same sessions. Our own connection is left out everywhere: it will be gone.
+ * The moment is a transaction (server_conn_begin): within one, the server shows the same
+ * sessions to all queries. Our own connection is not counted.
  *
- * Everybody sees how many connections there are, whose, and who waits for whom; states of
- * other roles' sessions only members of pg_read_all_stats (pg_monitor) see. Those that are
- * not visible are counted as such.
+ * Every role sees the number of connections, their users, and which session waits for which;
+ * only members of pg_read_all_stats (pg_monitor) see the states of other roles' sessions.
+ * States that are not visible are counted as hidden.
  */
 #ifndef PQPOOL_TOOLS_CHECK_SERVER_SESSIONS_H
 #define PQPOOL_TOOLS_CHECK_SERVER_SESSIONS_H
@@ -41,8 +41,8 @@ struct page_rows *server_sessions_applications(struct server_conn *conn);
 /* Idle in transaction for longer than that, longest first: pid, user, database,
  * application, client's address, milliseconds. */
 struct page_rows *server_sessions_idlers(struct server_conn *conn, int64_t ms);
-/* Who waits for a lock: pid, whom it waits for (0 = a prepared transaction); user,
- * database and application of the one that is waited for. */
+/* Sessions that wait for a lock: pid, the pid that blocks it (0 = a prepared transaction);
+ * user, database and application of the blocking session. */
 struct page_rows *server_sessions_waits(struct server_conn *conn);
 /* All sessions: pid, user, database, state, milliseconds in it, age of the backend in
  * microseconds (null: not visible). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The tables of `pqpool check`: whose a server's connections are, and what they do. */
+/* The tables of `pqpool check`: a server's connections by state, user and application. */
 #ifndef PQPOOL_TOOLS_CHECK_SESSION_TABLES_H
 #define PQPOOL_TOOLS_CHECK_SESSION_TABLES_H
 

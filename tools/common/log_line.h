@@ -2,8 +2,8 @@
 /*
  * One line of the log, taken apart: key=value pairs as shim/trace/log/record.h has them.
  *
- * What is read may come from anywhere, a terminal's output or another program's: a line
- * is taken whole and in the grammar, or not at all.
+ * The text may be anything, another program's output too: a line that is not whole, or not
+ * in the grammar, is refused.
  */
 #ifndef PQPOOL_TOOLS_COMMON_LOG_LINE_H
 #define PQPOOL_TOOLS_COMMON_LOG_LINE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which file is run for a program's name. */
+/* The file that a program's name stands for. */
 #ifndef PQPOOL_TOOLS_COMMON_PROGRAM_PATH_H
 #define PQPOOL_TOOLS_COMMON_PROGRAM_PATH_H
 
@@ -7,7 +7,7 @@
 
 /*
  * The file that execvp(3) would run for `name`, in `buf`; NULL with errno if none. The
- * caller executes this very file, so that no other one than was inspected is run.
+ * caller executes this path, so that the file that runs is the one that was inspected.
  */
 const char *program_path_find(const char *name, char *buf, size_t size);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Text from somewhere else, made fit for a terminal. */
+/* Untrusted text, made safe for a terminal. */
 #include "common/terminal_text.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Text from somewhere else, made fit for a terminal: what is no printable UTF-8 stands as
- * \n, \t or \xNN, so that it neither moves the cursor nor pretends to be another line.
+ * Untrusted text, made safe for a terminal: what is no printable UTF-8 is written as \n, \t or
+ * \xNN, so that it neither moves the cursor nor looks like another line.
  */
 #ifndef PQPOOL_TOOLS_COMMON_TERMINAL_TEXT_H
 #define PQPOOL_TOOLS_COMMON_TERMINAL_TEXT_H

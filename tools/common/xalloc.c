@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Memory for a tool that has nothing to lose: where there is none, it ends with one line. */
+/* Memory allocation that does not fail: if there is none, the tool ends with one line. */
 #include "common/xalloc.h"
 
 #include <err.h>

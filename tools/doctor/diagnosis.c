@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the files of a program tell about its way to libpq. */
+/* Finds from a program's files how it gets its libpq. */
 #include "doctor/diagnosis.h"
 
 #include <stdarg.h>
@@ -10,14 +10,14 @@
 
 #include "base/elf/elf_needed.h"
 #include "common/terminal_text.h"
-#include "doctor/interpreter_modules.h"
+#include "doctor/interpreter_drivers.h"
 #include "doctor/interpreter_versions.h"
 
 #define LIBPQ        "libpq.so.5"
 #define LINE_BYTES   (4 * PATH_MAX)
 #define PRELOAD_FILE "/etc/ld.so.preload"
 
-/* In every libpq; whoever defines it has one inside. */
+/* In every libpq; an object that defines it has one inside. */
 #define CONNECT "PQconnectdb"
 
 /* ---- lines ---- */
@@ -68,7 +68,7 @@ void diagnosis_obstacle(struct diagnosis *diagnosis, const char *format, ...)
 	print_line("! ", format, arguments);
 	va_end(arguments);
 	diagnosis->troubles++;
-	diagnosis->roads = 0;
+	diagnosis->pooled = 0;
 }
 
 /* ---- libpqs ---- */
@@ -123,14 +123,14 @@ static void judge_libpq(struct diagnosis *diagnosis, const struct loaded *libpq)
 		                  missing);
 		return;
 	}
-	diagnosis->roads++;
+	diagnosis->pooled++;
 	diagnosis_ok("%s, which %s needs as %s, found by %s", real, libpq->by->object->path,
 	             libpq->object->soname != NULL ? libpq->object->soname
 	                                           : base_name(libpq->object->path),
-	             libpq->road);
+	             libpq->rule);
 	for (const struct loaded *each = libpq->by; each->by != NULL; each = each->by) {
 		printf("      %s is there for %s, by %s\n", base_name(each->object->path),
-		       base_name(each->by->object->path), each->road);
+		       base_name(each->by->object->path), each->rule);
 	}
 	if (elf_object_symbol(libpq->object, "PQenterPipelineMode") != SYMBOL_DEFINED) {
 		diagnosis_note("it is older than 14: connections given back inside a "
@@ -141,8 +141,8 @@ static void judge_libpq(struct diagnosis *diagnosis, const struct loaded *libpq)
 /* Those that came in since the process had `from` objects. */
 static void judge_objects(struct diagnosis *diagnosis, size_t from)
 {
-	for (size_t i = from; i < diagnosis->process.count; i++) {
-		const struct loaded *each = diagnosis->process.all[i];
+	for (size_t i = from; i < diagnosis->order.count; i++) {
+		const struct loaded *each = diagnosis->order.all[i];
 		enum elf_symbol inside;
 
 		if (each->by != NULL &&
@@ -177,41 +177,41 @@ static void report_missing(const char *name, const struct loaded *by, void *arg)
 static void judge_ctypes(struct diagnosis *diagnosis, const char *module)
 {
 	char path[PATH_MAX];
-	const char *road = search_library(LIBPQ, diagnosis->first, path);
-	size_t before = diagnosis->process.count;
+	const char *rule = search_library(LIBPQ, diagnosis->first, path);
+	size_t before = diagnosis->order.count;
 
 	diagnosis_note("%s looks up libpq's functions by dlsym, which pqpool also answers",
 	               module);
-	if (road == NULL) {
+	if (rule == NULL) {
 		diagnosis_trouble(diagnosis, "%s needs %s, which is not found", module, LIBPQ);
 		return;
 	}
-	load_order_add(&diagnosis->process, path, diagnosis->first, road, report_missing,
+	load_order_add(&diagnosis->order, path, diagnosis->first, rule, report_missing,
 	               diagnosis);
 	judge_objects(diagnosis, before);
 }
 
-static void judge_module(enum module_kind kind, const char *path, void *arg)
+static void judge_module(enum driver_kind kind, const char *path, void *arg)
 {
 	struct diagnosis *diagnosis = arg;
-	size_t before = diagnosis->process.count;
+	size_t before = diagnosis->order.count;
 
 	switch (kind) {
-	case MODULE_PROTOCOL:
+	case DRIVER_PROTOCOL:
 		diagnosis_note("%s speaks to the server without libpq: its connections are not "
 		               "pooled",
 		               path);
 		break;
-	case MODULE_CTYPES:
+	case DRIVER_CTYPES:
 		judge_ctypes(diagnosis, path);
 		break;
-	case MODULE_LINKED:
-		if (load_order_add(&diagnosis->process, path, diagnosis->first, "dlopen",
+	case DRIVER_LINKED:
+		if (load_order_add(&diagnosis->order, path, diagnosis->first, "dlopen",
 		                   report_missing, diagnosis) == NULL) {
 			diagnosis_note("%s cannot be read, or is of another machine", path);
 			break;
 		}
-		if (diagnosis->process.count > before) {
+		if (diagnosis->order.count > before) {
 			diagnosis_ok("%s, if the program uses it", path);
 			judge_objects(diagnosis, before);
 		}
@@ -221,37 +221,37 @@ static void judge_module(enum module_kind kind, const char *path, void *arg)
 
 static void judge_interpreter(struct diagnosis *diagnosis)
 {
-	int roads = diagnosis->roads;
+	int pooled = diagnosis->pooled;
 
-	modules_find(diagnosis->program, diagnosis->script, judge_module, diagnosis);
-	if (diagnosis->roads == roads) {
+	drivers_find(diagnosis->program, diagnosis->script, judge_module, diagnosis);
+	if (diagnosis->pooled == pooled) {
 		diagnosis_note("no module that needs libpq is where %s looks by default",
 		               base_name(diagnosis->program));
-	} else if (modules_is_deepbound(diagnosis->program)) {
+	} else if (drivers_is_deepbound(diagnosis->program)) {
 		diagnosis_note("PHP before 8.5 loads extensions with RTLD_DEEPBIND; pqpool "
 		               "removes that flag for those that need libpq");
 	}
 }
 
-void diagnosis_roads(struct diagnosis *diagnosis)
+void diagnosis_libpq(struct diagnosis *diagnosis)
 {
 	puts("libpq");
-	diagnosis->first = load_order_add(&diagnosis->process, diagnosis->program, NULL,
-	                                  "execve", report_missing, diagnosis);
+	diagnosis->first = load_order_add(&diagnosis->order, diagnosis->program, NULL, "execve",
+	                                  report_missing, diagnosis);
 	if (diagnosis->first == NULL) {
 		diagnosis_trouble(diagnosis, "%s cannot be read", diagnosis->program);
 		return;
 	}
 	judge_objects(diagnosis, 0);
-	for (size_t i = 0; i < diagnosis->process.count; i++) {
-		const struct elf_object *object = diagnosis->process.all[i]->object;
+	for (size_t i = 0; i < diagnosis->order.count; i++) {
+		const struct elf_object *object = diagnosis->order.all[i]->object;
 
 		interpreter_versions_print(object, object->path);
 	}
-	if (modules_is_interpreter(diagnosis->program)) {
+	if (drivers_is_interpreter(diagnosis->program)) {
 		judge_interpreter(diagnosis);
 	}
-	if (diagnosis->roads == 0 && diagnosis->troubles == 0) {
+	if (diagnosis->pooled == 0 && diagnosis->troubles == 0) {
 		diagnosis_trouble(
 			diagnosis,
 			"no libpq is found. If the program loads one at run time (dlopen), or "
@@ -261,13 +261,13 @@ void diagnosis_roads(struct diagnosis *diagnosis)
 
 /* ---- preloads and the C library ---- */
 
-static const struct loaded *find_soname(const struct load_order *process, const char *begin)
+static const struct loaded *find_soname(const struct load_order *order, const char *begin)
 {
-	for (size_t i = 0; i < process->count; i++) {
-		const char *soname = process->all[i]->object->soname;
+	for (size_t i = 0; i < order->count; i++) {
+		const char *soname = order->all[i]->object->soname;
 
 		if (soname != NULL && strncmp(soname, begin, strlen(begin)) == 0) {
-			return process->all[i];
+			return order->all[i];
 		}
 	}
 	return NULL;
@@ -292,7 +292,7 @@ static void check_version(const char *version, void *arg)
 
 static void judge_libc(struct diagnosis *diagnosis)
 {
-	const struct loaded *libc = find_soname(&diagnosis->process, "libc.so.6");
+	const struct loaded *libc = find_soname(&diagnosis->order, "libc.so.6");
 	struct elf_object *shim = elf_object_open(diagnosis->shim);
 	struct fit fit = {diagnosis, libc != NULL ? libc->object : NULL, 0};
 
@@ -333,8 +333,8 @@ static const char *answered(const struct elf_object *object)
 static void judge_preload(struct diagnosis *diagnosis, const char *name, const char *where)
 {
 	char path[PATH_MAX];
-	const char *road = search_library(name, diagnosis->first, path);
-	struct elf_object *object = road != NULL ? elf_object_open(path) : NULL;
+	const char *rule = search_library(name, diagnosis->first, path);
+	struct elf_object *object = rule != NULL ? elf_object_open(path) : NULL;
 	const char *function;
 
 	if (object == NULL) {
@@ -388,7 +388,7 @@ void diagnosis_preloads(struct diagnosis *diagnosis)
 {
 	const char *list = getenv("LD_PRELOAD");
 	char *copy = list != NULL ? strdup(list) : NULL;
-	const struct loaded *sanitizer = find_soname(&diagnosis->process, "libasan.so");
+	const struct loaded *sanitizer = find_soname(&diagnosis->order, "libasan.so");
 
 	puts("Preloading");
 	judge_libc(diagnosis);

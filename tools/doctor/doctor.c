@@ -173,7 +173,7 @@ static void print_verdict(const struct diagnosis *diagnosis, const char *name)
 		puts(" would be pooled");
 	} else {
 		printf(" would %s be pooled: %d reason%s above\n",
-		       diagnosis->roads > 0 ? "perhaps not, or only in part," : "not",
+		       diagnosis->pooled > 0 ? "perhaps not, or only in part," : "not",
 		       diagnosis->troubles, diagnosis->troubles > 1 ? "s" : "");
 	}
 }
@@ -187,13 +187,13 @@ static int examine(struct diagnosis *diagnosis, const char *path)
 		return status;
 	}
 	if (status == 0) {
-		diagnosis_roads(diagnosis);
+		diagnosis_libpq(diagnosis);
 	}
 	if (diagnosis->first != NULL) {
 		diagnosis_preloads(diagnosis);
 	}
 	examine_settings(diagnosis);
-	if (diagnosis->roads > 0) {
+	if (diagnosis->pooled > 0) {
 		print_limits();
 	}
 	print_verdict(diagnosis, path);
@@ -242,7 +242,7 @@ int doctor_main(int argc, char **argv)
 	diagnosis.shim = shim;
 	follow_scripts(&diagnosis, path);
 	status = examine(&diagnosis, path);
-	load_order_free(&diagnosis.process);
+	load_order_free(&diagnosis.order);
 	free(shim);
 	return status;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The effective configuration of a program: each variable, its value, and who says so. */
+/* The effective configuration of a program: each variable, its value, and the source of that
+ * value. */
 #ifndef PQPOOL_TOOLS_DOCTOR_EFFECTIVE_SETTINGS_H
 #define PQPOOL_TOOLS_DOCTOR_EFFECTIVE_SETTINGS_H
 

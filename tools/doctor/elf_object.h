@@ -34,9 +34,9 @@ bool elf_object_has_nodeflib(const struct elf_object *object);
 
 enum elf_symbol {
 	SYMBOL_ABSENT,
-	SYMBOL_WANTED,  /* it is to come from elsewhere */
+	SYMBOL_WANTED,  /* another object has to define it */
 	SYMBOL_DEFINED, /* for others, too */
-	SYMBOL_HIDDEN,  /* in here, for nobody else; only an unstripped file tells */
+	SYMBOL_HIDDEN,  /* for this object alone; only an unstripped file tells */
 };
 
 enum elf_symbol elf_object_symbol(const struct elf_object *object, const char *name);

@@ -254,65 +254,64 @@ const char *search_library(const char *name, const struct loaded *by, char path[
 
 /* ---- loading, as if ---- */
 
-static const struct loaded *find_loaded(const struct load_order *process, const char *name)
+static const struct loaded *find_loaded(const struct load_order *order, const char *name)
 {
-	for (size_t i = 0; i < process->count; i++) {
-		const struct elf_object *object = process->all[i]->object;
+	for (size_t i = 0; i < order->count; i++) {
+		const struct elf_object *object = order->all[i]->object;
 
 		if (strcmp(object->path, name) == 0 ||
 		    (object->soname != NULL && strcmp(object->soname, name) == 0)) {
-			return process->all[i];
+			return order->all[i];
 		}
 	}
 	return NULL;
 }
 
-static const struct loaded *add(struct load_order *process, const char *path,
-                                const struct loaded *by, const char *road)
+static const struct loaded *add(struct load_order *order, const char *path,
+                                const struct loaded *by, const char *rule)
 {
 	struct elf_object *object = elf_object_open(path);
 	struct loaded *loaded = calloc(1, sizeof(*loaded));
-	struct loaded **all =
-		realloc(process->all, (process->count + 1) * sizeof(*process->all));
+	struct loaded **all = realloc(order->all, (order->count + 1) * sizeof(*order->all));
 
 	if (all != NULL) {
-		process->all = all;
+		order->all = all;
 	}
 	if (object == NULL || loaded == NULL || all == NULL) {
 		elf_object_close(object);
 		free(loaded);
 		return NULL;
 	}
-	*loaded = (struct loaded){object, by, road};
-	process->all[process->count++] = loaded;
+	*loaded = (struct loaded){object, by, rule};
+	order->all[order->count++] = loaded;
 	return loaded;
 }
 
 const struct loaded *
-load_order_add(struct load_order *process, const char *path, const struct loaded *by,
-               const char *road, void (*missing)(const char *, const struct loaded *, void *),
+load_order_add(struct load_order *order, const char *path, const struct loaded *by,
+               const char *rule, void (*missing)(const char *, const struct loaded *, void *),
                void *arg)
 {
-	const struct loaded *own = find_loaded(process, path);
-	size_t next = process->count;
+	const struct loaded *own = find_loaded(order, path);
+	size_t next = order->count;
 
 	if (own != NULL) {
 		return own;
 	}
-	own = add(process, path, by, road);
-	for (; next < process->count; next++) {
-		const struct loaded *each = process->all[next];
+	own = add(order, path, by, rule);
+	for (; next < order->count; next++) {
+		const struct loaded *each = order->all[next];
 		const char *name;
 
 		for (size_t n = 0; (name = elf_object_needed(each->object, n)) != NULL; n++) {
 			char found[PATH_MAX];
 			const char *how;
 
-			if (find_loaded(process, name) != NULL) {
+			if (find_loaded(order, name) != NULL) {
 				continue;
 			}
 			how = search_library(name, each, found);
-			if (how == NULL || add(process, found, each, how) == NULL) {
+			if (how == NULL || add(order, found, each, how) == NULL) {
 				missing(name, each, arg);
 			}
 		}
@@ -320,11 +319,11 @@ load_order_add(struct load_order *process, const char *path, const struct loaded
 	return own;
 }
 
-void load_order_free(struct load_order *process)
+void load_order_free(struct load_order *order)
 {
-	for (size_t i = 0; i < process->count; i++) {
-		elf_object_close(process->all[i]->object);
-		free(process->all[i]);
+	for (size_t i = 0; i < order->count; i++) {
+		elf_object_close(order->all[i]->object);
+		free(order->all[i]);
 	}
-	free(process->all);
+	free(order->all);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a list amounts to: the leases that were never given back in time, those that a
- * running process still holds, grouped by the place that took them, with its source
- * lines. In the order of a report: the leaks first, of each kind the places with most
- * leases first, in each place the oldest lease first.
+ * The leases of a list that were not given back in time, or that a running process holds,
+ * grouped by the place that took them, with its source lines. In the order of the report:
+ * leaks first, then by kind, the places with most leases first, in each place the oldest lease
+ * first.
  */
 #ifndef PQPOOL_TOOLS_LEAKS_FINDINGS_BY_PLACE_H
 #define PQPOOL_TOOLS_LEAKS_FINDINGS_BY_PLACE_H
@@ -21,7 +21,7 @@ enum finding_kind {
 	FINDING_RELEASED_BY_EXIT,
 	FINDING_NEVER_FINISHED,
 	FINDING_KEPT, /* no leak: the one connection of its place and thread, to the end */
-	FINDING_SUPPRESSED, /* leaks that the program was told not to tell of */
+	FINDING_SUPPRESSED, /* leaks that PQPOOL_SUPPRESS names */
 	FINDING_HELD,       /* no leak: the process runs and may give it back */
 	FINDING_KINDS
 };
@@ -52,8 +52,8 @@ enum finding_kind finding_kind(const struct held *held);
 size_t findings_leaked(const struct findings *findings);
 
 /*
- * Groups what is in the list, which must stay, and looks the places up. It is never
- * given back: the tool ends with it.
+ * Groups the list's leases and looks the places up. The list must outlive the findings, which
+ * are never freed.
  */
 void findings_make(struct findings *findings, const struct lease_list *list);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Which of the connections that ended processes held were leaks, and which they kept: where the
- * process could not say so itself, by its own rule (shim/trace/lease/kept.h), as far as a log
- * or a status page tells. Of several at one place it is not known which were used, and whether
- * a thread lived: they are leaks, and it did.
+ * Tells kept connections of ended processes from leaks, where the process did not do so at its
+ * end: by the process' own rule (shim/trace/lease/kept.h), as far as a log or a status page has
+ * what it needs. They do not tell which of several connections of one place were used: these
+ * are leaks. Nor whether a thread had ended: it counts as alive.
  */
 #ifndef PQPOOL_TOOLS_LEAKS_KEPT_RULE_H
 #define PQPOOL_TOOLS_LEAKS_KEPT_RULE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* `pqpool leaks`: the leak report, made anew from logs or from a status page. */
+/* `pqpool leaks`: the leak report, from logs or from a status page. */
 #include "leaks/leaks.h"
 
 #include <err.h>

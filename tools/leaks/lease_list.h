@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a log or a status page tells of leases: who took which, and what became of them.
+ * The processes and leases that a log or a status page names, and what became of them.
  *
- * Its size goes by the processes, the distinct call stacks and the leases that are open
- * or leaked at one time, not by the length of the log: a lease that was given back in
- * time is forgotten.
+ * Its size depends on the number of processes, of distinct call stacks, and of leases that are
+ * open or leaked at one time, not on the length of the log: a lease that was given back in time
+ * is removed.
  *
- * No locks, no threads. Where memory runs out, the tool ends.
+ * No locks, no threads. If memory runs out, the tool ends.
  */
 #ifndef PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
 #define PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
@@ -24,7 +24,7 @@ enum holding {
 	HOLDING_RELEASED_BY_EXIT,
 	HOLDING_NEVER_FINISHED, /* a connect in steps, which never became a lease */
 	HOLDING_KEPT,           /* to the end, and no leak */
-	HOLDING_SUPPRESSED      /* a leak, but one that is known and not to be told of */
+	HOLDING_SUPPRESSED      /* a leak that PQPOOL_SUPPRESS names */
 };
 
 /* A call stack as the log spells it out; one for all processes that have it. */
@@ -94,7 +94,7 @@ struct held {
 	UT_hash_handle hh; /* lease_list.c's */
 };
 
-/* What processes said of themselves at their ends, added up. */
+/* The sums of what processes reported at their ends. */
 struct totals {
 	uint64_t processes; /* that did; those that were killed do not */
 	uint64_t opened;
@@ -147,10 +147,10 @@ struct held *lease_list_add(struct process *process, uint64_t lease);
 /* The lease with this number, open or leaked; NULL if there is none. */
 struct held *lease_list_find(const struct process *process, uint64_t lease);
 
-/* It is held no more: forgotten. */
+/* Removes a lease that is no longer held. */
 void lease_list_forget(struct process *process, struct held *held);
 
-/* Looks the stacks up that leases name; to be called when all is told. */
+/* Looks up the stacks that leases name; to be called after the last line. */
 void lease_list_settle(struct lease_list *list);
 
 #endif

@@ -9,7 +9,7 @@
 /*
  * True if process `pid` of this machine existed by `first_us` (wall clock), and has the
  * shim in its memory or, where that may not be seen, the name `program`. A pid alone
- * proves nothing: it may have been given away again, or be another machine's.
+ * proves nothing: it may have been used again, or be another machine's.
  */
 bool process_alive(int64_t pid, const char *program, uint64_t first_us);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The pools as Prometheus and OpenMetrics have it in text: families of samples.
+ * The pools in the text formats of Prometheus and OpenMetrics: families of samples.
  *
  * The two formats differ in the name of a counter's family, which here has its `_total`,
  * as Prometheus' own readers want it. `# EOF` at the end is OpenMetrics', and a comment

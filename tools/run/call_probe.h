@@ -2,10 +2,10 @@
 /*
  * Finds out whether a program, or any that it starts, ever calls a libpq that we see.
  *
- * An empty file in the folder for temporary files, as old as files can be: the shim
- * renews its time at the first call. Its name goes down by the environment
- * (CONFIG_WITNESS). What else was thought of: an inherited descriptor is there for the
- * program to see, and to close; the log may be off; a status page goes with its process.
+ * By the modification time of an empty marker file in the folder for temporary files, which the
+ * shim sets at the first call. The environment (CONFIG_WITNESS) passes its name on. Dropped
+ * alternatives: the program could see and close an inherited descriptor; the log may be off; a
+ * status page is removed with its process.
  */
 #ifndef PQPOOL_TOOLS_RUN_CALL_PROBE_H
 #define PQPOOL_TOOLS_RUN_CALL_PROBE_H
@@ -18,7 +18,7 @@ struct call_probe {
 	char *outer;         /* that of a `pqpool run` around this one; NULL = none */
 };
 
-/* Makes the file and names it in the environment. Without one, after a warning, no end. */
+/* Makes the file and names it in the environment. If it cannot be made, a line warns of it. */
 void call_probe_place(struct call_probe *probe);
 
 /* True if there was a call, or if that is not known. The file is removed. */

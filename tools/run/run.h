@@ -4,7 +4,7 @@
 #define PQPOOL_TOOLS_RUN_RUN_H
 
 /*
- * argv[0] is how messages name the command. Returns an exit status (status.h) if no
+ * argv[0] is how messages name the command. Returns an exit status (exit_status.h) if no
  * program was started; otherwise it does not return.
  */
 int run_main(int argc, char **argv);

@@ -2,10 +2,9 @@
 /*
  * Runs a program below this process as if it ran in its place.
  *
- * It stays in our process group, so that the terminal's signals and the shell's job
- * control reach it by themselves. Signals that are sent to us alone are passed on, and
- * when it stops, so do we. A signal sent to the whole group reaches it twice: nothing tells
- * that from one sent to us.
+ * It stays in our process group, so that it gets the terminal's signals and the shell's job
+ * control. Signals that are sent to us are passed on, and when it stops, we stop. A signal sent
+ * to the whole group reaches it twice: it looks to us like one that was sent to us alone.
  */
 #ifndef PQPOOL_TOOLS_RUN_SUPERVISE_H
 #define PQPOOL_TOOLS_RUN_SUPERVISE_H

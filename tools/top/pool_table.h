@@ -8,8 +8,8 @@
 #define POOL_TABLE_ENDLESS 0 /* no limit on lines, or on columns */
 
 /*
- * Adds what lives in `pages`, of those processes that `wanted` names (all if there are
- * none), cut to so many lines and columns. Owner of the text: the caller.
+ * The table of the live processes in `pages` that `wanted` names (all if it names none), cut to
+ * so many lines and columns. Owner of the text: the caller.
  */
 char *pool_table_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
                       unsigned lines, unsigned columns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A terminal that is drawn on again and again, and is left as it was found: also by
- * Ctrl-C, by a signal that ends the program, and while it is stopped by Ctrl-Z.
+ * A terminal that is drawn on repeatedly, and restored at the end: also after Ctrl-C or another
+ * signal that ends the program, and while it is stopped by Ctrl-Z.
  *
  * One screen a program, one thread.
  */
@@ -11,13 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True if there is a terminal to draw on, with somebody at it who can press a key. */
+/* True if standard input and output are a terminal that can be drawn on. */
 bool screen_is_there(void);
 
 /* Takes the terminal over; false: its kind (TERM) is not known. */
 bool screen_open(void);
 
-/* Gives it back. If a signal asked the program to end, it ends of that signal here. */
+/* Restores it. If a signal asked the program to end, that signal ends it here. */
 void screen_close(void);
 
 struct screen_size {

@@ -16,15 +16,15 @@
 #define NAME_BYTES 256
 
 /* Looking through a module's symbols takes long enough to be done once. */
-struct place {
+struct label {
 	char *shown;
 	UT_hash_handle hh;
 	char key[]; /* the stack's text */
 };
 
-static struct place *places;
+static struct label *labels;
 
-/* A module that was built anew since has other functions there. */
+/* A module that was rebuilt since has other functions there. */
 static bool is_same_build(const struct frame *frame)
 {
 	char buf[BUILD_ID_MAX];
@@ -75,20 +75,20 @@ static char *describe(const struct page_stack *stack)
 const char *taken_at(const struct page_session *session)
 {
 	const struct page_stack *stack = session->stack;
-	struct place *place;
+	struct label *label;
 	size_t n;
 
 	if (stack == NULL) {
 		return "?";
 	}
 	n = strlen(stack->text);
-	HASH_FIND(hh, places, stack->text, n, place);
-	if (place == NULL) {
-		place = xalloc_new(1, sizeof(*place) + n + 1);
-		memcpy(place->key, stack->text, n);
-		place->shown = describe(stack);
-		HASH_ADD_KEYPTR(hh, places, place->key, n, place);
-		xalloc_added(place->hh.tbl);
+	HASH_FIND(hh, labels, stack->text, n, label);
+	if (label == NULL) {
+		label = xalloc_new(1, sizeof(*label) + n + 1);
+		memcpy(label->key, stack->text, n);
+		label->shown = describe(stack);
+		HASH_ADD_KEYPTR(hh, labels, label->key, n, label);
+		xalloc_added(label->hh.tbl);
 	}
-	return place->shown;
+	return label->shown;
 }

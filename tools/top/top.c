@@ -146,7 +146,7 @@ static int show_once(const struct request *request)
 	return status;
 }
 
-/* Files that are no pages are told of beforehand, not in the middle of the picture. */
+/* Without warnings about files that are no pages, which would spoil the picture. */
 static bool draw(const struct request *request)
 {
 	struct screen_size size = screen_size();

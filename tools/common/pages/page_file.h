@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* One status page, read from its file. Only pages.c uses it. */
+/* One status page, read from its file. Only status_pages.c uses it. */
 #ifndef PQPOOL_TOOLS_COMMON_PAGES_PAGE_FILE_H
 #define PQPOOL_TOOLS_COMMON_PAGES_PAGE_FILE_H
 
 #include "common/pages/status_pages.h"
 
 /*
- * Fills all of a zeroed page that its file tells. `head` has been read from `fd` and found
- * to be a page's.
+ * Fills a zeroed page from its file. `head` has been read from `fd` and is that of a page.
  */
 void page_file_read(struct page *page, int fd, const struct status_head *head);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The status pages of this user's processes, as copies that hold still.
+ * The status pages of this user's processes, as consistent copies.
  *
  *   struct pages pages;
  *   if (pages_read(&pages, 0, pages_warn)) {
@@ -8,9 +8,9 @@
  *   }
  *   pages_free(&pages);
  *
- * Whatever the files hold, what is handed out is sound: strings end, pointers point, and
- * rows that never held still are left out and counted. A file that is no page is
- * complained of and skipped.
+ * Whatever the files hold, the copies are valid: strings end, pointers are not NULL unless
+ * said below, and rows that changed during every reading are left out and counted. A file that
+ * is no page is reported and skipped.
  */
 #ifndef PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
 #define PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
@@ -73,7 +73,7 @@ struct pages {
 	size_t count;
 };
 
-/* Told of each file that cannot be read, in words without a newline. */
+/* Called for each file that cannot be read; `what` is the reason, without a newline. */
 typedef void pages_complain(const char *path, const char *what);
 
 /* One that warns on stderr. */
@@ -81,13 +81,13 @@ void pages_warn(const char *path, const char *what);
 
 /*
  * Reads the pages of `pid`, or of all processes (0), ended ones included. `complain` may be
- * NULL. False: out of memory, of which stderr has been told. No page at all is true.
+ * NULL. False, after a line on stderr, if memory ran out. No page at all is true.
  * Owner: the caller; pages_free takes what either outcome left.
  */
 bool pages_read(struct pages *pages, pid_t pid, pages_complain *complain);
 void pages_free(struct pages *pages);
 
-/* Takes what ended processes left out of the way, as far as it is nobody's any more. */
+/* Removes the pages of ended processes that page_dir.h no longer keeps. */
 void pages_tidy(void);
 
 /*

@@ -38,7 +38,7 @@ struct spot {
 	UT_hash_handle hh;      /* source_lookup.c's */
 };
 
-/* Begins zeroed. Nothing is ever given back: it lives as long as the tool. */
+/* Begins zeroed. Never freed: it lives as long as the tool. */
 struct source_lookup {
 	struct module *modules;
 };

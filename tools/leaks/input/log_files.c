@@ -163,7 +163,7 @@ static bool add_family(struct log_files *files, const char *base, unsigned famil
 	int why = errno;
 	size_t rotated = rotated_of(base, numbers);
 
-	/* A log that was rotated and not begun anew. */
+	/* A log that was rotated and not begun again. */
 	if (!opened && (why != ENOENT || rotated == 0)) {
 		errno = why;
 		warn("%s", base);

@@ -3,8 +3,8 @@
  * The files of a log in the order they were written: those that rotation put aside
  * (name.3, name.2, name.1, the newest), then the one in use, name.
  *
- * All are opened before the first is read, and the newest first: a rotation meanwhile
- * only renames what is held open, and nothing can slip through in between.
+ * All are opened before the first is read, the newest first: a rotation in between renames
+ * open files only, so no line is missed.
  */
 #ifndef PQPOOL_TOOLS_LEAKS_INPUT_LOG_FILES_H
 #define PQPOOL_TOOLS_LEAKS_INPUT_LOG_FILES_H

@@ -9,7 +9,7 @@
 #include "leaks/input/log_files.h"
 #include "leaks/lease_list.h"
 
-/* What could not be taken for a line of a log: torn ones, and what others wrote there. */
+/* Counts the lines, and those skipped: torn ones, and lines of other programs. */
 struct log_reader {
 	struct lease_list *list;
 	uint64_t lines;

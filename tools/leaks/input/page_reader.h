@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the status page of a process, living or dead, tells of its leases. */
+/* Reads the leases of a process, living or dead, from its status page. */
 #ifndef PQPOOL_TOOLS_LEAKS_INPUT_PAGE_READER_H
 #define PQPOOL_TOOLS_LEAKS_INPUT_PAGE_READER_H
 

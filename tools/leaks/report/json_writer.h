@@ -7,8 +7,8 @@
  *   json_open(&json, "places", '[');  ...  json_close(&json, ']');
  *   json_close(&json, '}');
  *
- * Commas and line breaks come by themselves. In an array `key` is NULL. Strings may be any
- * bytes: what is no UTF-8 becomes U+FFFD.
+ * Commas and line breaks are added where needed. In an array `key` is NULL. Strings may be any
+ * bytes: those that are not UTF-8 become U+FFFD.
  */
 #ifndef PQPOOL_TOOLS_LEAKS_REPORT_JSON_WRITER_H
 #define PQPOOL_TOOLS_LEAKS_REPORT_JSON_WRITER_H

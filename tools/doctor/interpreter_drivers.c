@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The modules by which interpreters come to libpq. */
-#include "doctor/interpreter_modules.h"
+/* The database drivers of interpreters. */
+#include "doctor/interpreter_drivers.h"
 
 #include <glob.h>
 #include <limits.h>
@@ -21,12 +21,12 @@ enum base {
 };
 
 /* In a pattern %v is the interpreter's version, "3.11", and %t the same without its dot. */
-struct place {
+struct location {
 	const char *interpreter; /* how its name begins */
 	enum base base;
 	const char *variable;
 	const char *pattern;
-	enum module_kind kind;
+	enum driver_kind kind;
 };
 
 #define PYTHON_LINKED                                                                          \
@@ -35,41 +35,41 @@ struct place {
 #define PYTHON_PROTOCOL "{asyncpg,pg8000}/__init__.py"
 
 #define PYTHON(base, variable, directory)                                                      \
-	{"python", base, variable, directory PYTHON_LINKED, MODULE_LINKED},                    \
-		{"python", base, variable, directory PYTHON_CTYPES, MODULE_CTYPES},            \
+	{"python", base, variable, directory PYTHON_LINKED, DRIVER_LINKED},                    \
+		{"python", base, variable, directory PYTHON_CTYPES, DRIVER_CTYPES},            \
 	{                                                                                      \
-		"python", base, variable, directory PYTHON_PROTOCOL, MODULE_PROTOCOL           \
+		"python", base, variable, directory PYTHON_PROTOCOL, DRIVER_PROTOCOL           \
 	}
 
-static const struct place places[] = {
+static const struct location locations[] = {
 	PYTHON(VARIABLE, "PYTHONPATH", ""),
 	PYTHON(SCRIPT, NULL, ""),
 	PYTHON(PREFIX, NULL, "lib{,64}/python%v/{site,dist}-packages/"),
 	PYTHON(PREFIX, NULL, "local/lib/python%v/{site,dist}-packages/"),
 	PYTHON(PREFIX, NULL, "lib/python3/dist-packages/"),
 	PYTHON(HOME, NULL, ".local/lib/python%v/site-packages/"),
-	{"perl", VARIABLE, "PERL5LIB", "{,*/}auto/DBD/Pg/Pg.so", MODULE_LINKED},
+	{"perl", VARIABLE, "PERL5LIB", "{,*/}auto/DBD/Pg/Pg.so", DRIVER_LINKED},
 	{"perl", PREFIX, NULL,
          "{,local/}{lib,lib64,lib/*,share}/perl{,5}/{,*/}{,*/}auto/DBD/Pg/Pg.so",
-         MODULE_LINKED},
-	{"perl", PREFIX, NULL, "{,local/}share/perl{,5}/{,*/}DBD/PgPP.pm", MODULE_PROTOCOL},
-	{"php", PREFIX, NULL, "lib{,64}/php/{,*/}{,*/}{pgsql,pdo_pgsql}.so", MODULE_LINKED},
-	{"ruby", VARIABLE, "RUBYLIB", "pg_ext.so", MODULE_LINKED},
+         DRIVER_LINKED},
+	{"perl", PREFIX, NULL, "{,local/}share/perl{,5}/{,*/}DBD/PgPP.pm", DRIVER_PROTOCOL},
+	{"php", PREFIX, NULL, "lib{,64}/php/{,*/}{,*/}{pgsql,pdo_pgsql}.so", DRIVER_LINKED},
+	{"ruby", VARIABLE, "RUBYLIB", "pg_ext.so", DRIVER_LINKED},
 	{"ruby", VARIABLE, "GEM_HOME", "{gems/pg-*/lib,extensions/*/*/pg-*}/pg_ext.so",
-         MODULE_LINKED},
+         DRIVER_LINKED},
 	{"ruby", PREFIX, NULL, "{,local/}lib/{,*/}ruby/{vendor,site}_ruby/%v.0/{,*/}pg_ext.so",
-         MODULE_LINKED},
+         DRIVER_LINKED},
 	{"ruby", PREFIX, NULL, "lib/ruby/gems/*/{gems/pg-*/lib,extensions/*/*/pg-*}/pg_ext.so",
-         MODULE_LINKED},
+         DRIVER_LINKED},
 	{"ruby", ROOT, NULL, "var/lib/gems/*/{gems/pg-*/lib,extensions/*/*/pg-*}/pg_ext.so",
-         MODULE_LINKED},
-	{"node", VARIABLE, "NODE_PATH", "libpq/build/Release/addon.node", MODULE_LINKED},
+         DRIVER_LINKED},
+	{"node", VARIABLE, "NODE_PATH", "libpq/build/Release/addon.node", DRIVER_LINKED},
 	{"node", SCRIPT, NULL, "{,../}node_modules/libpq/build/Release/addon.node",
-         MODULE_LINKED},
-	{"node", SCRIPT, NULL, "{,../}node_modules/pg/package.json", MODULE_PROTOCOL},
+         DRIVER_LINKED},
+	{"node", SCRIPT, NULL, "{,../}node_modules/pg/package.json", DRIVER_PROTOCOL},
 };
 
-#define PLACES (sizeof(places) / sizeof(places[0]))
+#define LOCATIONS (sizeof(locations) / sizeof(locations[0]))
 
 static const char *base_name(const char *path)
 {
@@ -105,13 +105,13 @@ static bool is_named(const char *path, const char *name)
 	return strncmp(base_name(path), name, strlen(name)) == 0;
 }
 
-bool modules_is_interpreter(const char *interpreter)
+bool drivers_is_interpreter(const char *interpreter)
 {
 	char real[PATH_MAX];
 
 	real_path(interpreter, real);
-	for (size_t i = 0; i < PLACES; i++) {
-		if (is_named(real, places[i].interpreter)) {
+	for (size_t i = 0; i < LOCATIONS; i++) {
+		if (is_named(real, locations[i].interpreter)) {
 			return true;
 		}
 	}
@@ -132,7 +132,7 @@ static void version_of(const char *real, char version[VERSION_BYTES])
 	}
 }
 
-bool modules_is_deepbound(const char *interpreter)
+bool drivers_is_deepbound(const char *interpreter)
 {
 	char real[PATH_MAX];
 	char version[VERSION_BYTES];
@@ -146,24 +146,24 @@ bool modules_is_deepbound(const char *interpreter)
 	                                 major < 8 || (major == 8 && minor < 5));
 }
 
-struct finding {
-	const struct place *place;
+struct search {
+	const struct location *location;
 	const char *version;
-	modules_each *each;
+	drivers_each *each;
 	void *arg;
 };
 
 /* "%v" and "%t" put in; false if it does not fit. */
-static bool fill_in(const char *directory, size_t len, const struct finding *finding,
+static bool fill_in(const char *directory, size_t len, const struct search *search,
                     char pattern[PATH_MAX])
 {
 	int n = snprintf(pattern, PATH_MAX, "%.*s/", (int)len, directory);
-	const char *from = finding->place->pattern;
+	const char *from = search->location->pattern;
 	size_t at = (size_t)n;
 
 	while (n >= 0 && at + VERSION_BYTES < PATH_MAX && *from != '\0') {
 		if (from[0] == '%') {
-			for (const char *v = finding->version; *v != '\0'; v++) {
+			for (const char *v = search->version; *v != '\0'; v++) {
 				if (*v != '.' || from[1] == 'v') {
 					pattern[at++] = *v;
 				}
@@ -177,42 +177,42 @@ static bool fill_in(const char *directory, size_t len, const struct finding *fin
 	return *from == '\0';
 }
 
-static void look_in(const char *directory, size_t len, const struct finding *finding)
+static void look_in(const char *directory, size_t len, const struct search *search)
 {
 	char pattern[PATH_MAX];
 	glob_t found;
 
 	/* A directory whose own name is a pattern would be taken for one. */
 	if (memchr(directory, '*', len) != NULL || memchr(directory, '{', len) != NULL ||
-	    memchr(directory, '[', len) != NULL || !fill_in(directory, len, finding, pattern)) {
+	    memchr(directory, '[', len) != NULL || !fill_in(directory, len, search, pattern)) {
 		return;
 	}
 	/* "a{,b}" leaves what does not exist only with GLOB_NOMAGIC or GLOB_NOCHECK. */
 	if (glob(pattern, GLOB_BRACE, NULL, &found) == 0) {
 		for (size_t i = 0; i < found.gl_pathc; i++) {
 			if (access(found.gl_pathv[i], F_OK) == 0) {
-				finding->each(finding->place->kind, found.gl_pathv[i],
-				              finding->arg);
+				search->each(search->location->kind, found.gl_pathv[i],
+				             search->arg);
 			}
 		}
 	}
 	globfree(&found);
 }
 
-static void look_in_each(const char *list, const struct finding *finding)
+static void look_in_each(const char *list, const struct search *search)
 {
 	while (list != NULL && *list != '\0') {
 		size_t len = strcspn(list, ":");
 
 		if (len > 0) {
-			look_in(list, len, finding);
+			look_in(list, len, search);
 		}
 		list += len + (list[len] == ':');
 	}
 }
 
 /* The directory `levels` above a file. */
-static void look_above(const char *file, int levels, const struct finding *finding)
+static void look_above(const char *file, int levels, const struct search *search)
 {
 	size_t len = strlen(file);
 
@@ -224,7 +224,7 @@ static void look_above(const char *file, int levels, const struct finding *findi
 		}
 		len = (size_t)(slash - file);
 	}
-	look_in(file, len, finding);
+	look_in(file, len, search);
 }
 
 /* Whether two files are in one directory. */
@@ -235,34 +235,34 @@ static bool is_beside(const char *a, const char *b)
 	return a_len == (size_t)(base_name(b) - b) && strncmp(a, b, a_len) == 0;
 }
 
-static void look_at(const struct finding *finding, const char *called, const char *real,
+static void look_at(const struct search *search, const char *called, const char *real,
                     const char *script)
 {
-	switch (finding->place->base) {
+	switch (search->location->base) {
 	case ROOT:
-		look_in("", 0, finding);
+		look_in("", 0, search);
 		break;
 	case PREFIX:
-		look_above(real, 2, finding);
+		look_above(real, 2, search);
 		if (!is_beside(called, real)) {
-			look_above(called, 2, finding); /* a virtual environment */
+			look_above(called, 2, search); /* a virtual environment */
 		}
 		break;
 	case SCRIPT:
 		if (script != NULL) {
-			look_above(script, 1, finding);
+			look_above(script, 1, search);
 		}
 		break;
 	case HOME:
-		look_in_each(getenv("HOME"), finding);
+		look_in_each(getenv("HOME"), search);
 		break;
 	case VARIABLE:
-		look_in_each(getenv(finding->place->variable), finding);
+		look_in_each(getenv(search->location->variable), search);
 		break;
 	}
 }
 
-void modules_find(const char *interpreter, const char *script, modules_each *each, void *arg)
+void drivers_find(const char *interpreter, const char *script, drivers_each *each, void *arg)
 {
 	char called[PATH_MAX];
 	char real[PATH_MAX];
@@ -271,11 +271,11 @@ void modules_find(const char *interpreter, const char *script, modules_each *eac
 	whole_path(interpreter, called);
 	real_path(interpreter, real);
 	version_of(real, version);
-	for (size_t i = 0; i < PLACES; i++) {
-		struct finding finding = {&places[i], version, each, arg};
+	for (size_t i = 0; i < LOCATIONS; i++) {
+		struct search search = {&locations[i], version, each, arg};
 
-		if (is_named(real, places[i].interpreter)) {
-			look_at(&finding, called, real, script);
+		if (is_named(real, locations[i].interpreter)) {
+			look_at(&search, called, real, script);
 		}
 	}
 }
