@@ -205,18 +205,46 @@ def test_no_server_is_asked_for_debug_information(compiled, ask, tmp_path):
     assert functions(said) == Counter([None] * 3)
 
 
-def test_names_of_cpp(run, leaks, tmp_path):
-    """Demangled, those of inlined functions, too."""
+@pytest.fixture
+def frames_of(run, leaks, tmp_path):
+    """frames_of(compiler, flags, name=source, ...): compiles these in a folder, by their names
+    alone, runs that, and gives the frames of the one place that leaked."""
     include = subprocess.run(["pg_config", "--includedir"], capture_output=True, text=True,
                              check=True).stdout.strip()
-    program, log = str(tmp_path / "cpp"), tmp_path / "log"
-    subprocess.run(["g++", "-O2", "-g", "-I" + include, "-x", "c++", "-", "-o", program, "-lpq"],
-                   input=CPP, text=True, check=True)
-    run([program], check_leases=False, env={"PQPOOL_LOG": log})
-    [place] = leaks(log).places
-    assert [(f["function"], f.get("line"), f["inlined"]) for f in place["frames"][:3]] == [
-        ("shop::Pool::open(char const*)", 5, True), ("shop::Pool::Pool(int)", 6, True),
-        ("main", 9, False)]
+
+    def build(compiler, *flags, **sources):
+        names = [name.replace("_", ".") for name in sources]
+        for name, source in zip(names, sources.values()):
+            (tmp_path / name).write_text(source)
+        subprocess.run([compiler, "-O2", "-g", "-I" + include, *flags, *names, "-o", "built",
+                        "-lpq"], cwd=tmp_path, check=True)
+        run([str(tmp_path / "built")], check_leases=False, env={"PQPOOL_LOG": tmp_path / "log"})
+        [place] = leaks(tmp_path / "log").places
+        return [(f["function"], f.get("file"), f.get("line"), f["inlined"])
+                for f in place["frames"]]
+
+    return build
+
+
+def test_names_of_cpp(frames_of, tmp_path):
+    """Demangled, those of inlined functions, too; and files with their whole path."""
+    path = str(tmp_path / "a.cpp")
+    assert frames_of("g++", a_cpp=CPP)[:3] == [
+        ("shop::Pool::open(char const*)", path, 5, True),
+        ("shop::Pool::Pool(int)", path, 6, True), ("main", path, 9, False)]
+
+
+def test_functions_inlined_from_another_file(frames_of, tmp_path):
+    """By link-time optimisation."""
+    found = frames_of(
+        "gcc", "-flto", a_c="""#include <unistd.h>
+void other(const char *s);
+int main(void) { other(""); _exit(0); }
+""", b_c="""#include <libpq-fe.h>
+void other(const char *s) { PQconnectdb(s); __asm__(""); }
+""")
+    assert found[:2] == [("other", str(tmp_path / "b.c"), 2, True),
+                         ("main", str(tmp_path / "a.c"), 3, False)]
 
 
 CPP = """#include <libpq-fe.h>

@@ -21,7 +21,8 @@
 
 #include "common/xalloc.h"
 
-#define ANSWER_BYTES (64U << 20) /* more is no answer to a question of ours */
+#define ANSWER_BYTES  (64U << 20) /* more is no answer to a question of ours */
+#define FUNCTIONS_MAX 128         /* inlined into each other */
 
 /* ---- in the child: from an address to its lines ---- */
 
@@ -45,13 +46,35 @@ static char *demangle(const char *name)
 	return clear != NULL ? clear : strdup(name);
 }
 
+/* What one address is asked for, and where the answer goes. */
+struct question {
+	FILE *to;
+	size_t index;
+	Dwarf_Die *unit; /* NULL = the address has no debug information */
+};
+
+/* The folder that the file's name is relative to; "" = none, or not known. */
+static const char *folder_of(const struct question *question, const char *file)
+{
+	Dwarf_Attribute attribute;
+	const char *folder = NULL;
+
+	if (file != NULL && file[0] != '/') {
+		folder = dwarf_formstring(
+			dwarf_attr(question->unit, DW_AT_comp_dir, &attribute));
+	}
+	return folder != NULL ? folder : "";
+}
+
 /* Writes one line: four texts, each ended by a NUL. */
-static void put_line(FILE *to, size_t index, const char *function, const char *file,
+static void put_line(const struct question *question, const char *function, const char *file,
                      unsigned long line)
 {
 	char *clear = demangle(function != NULL ? function : "");
+	const char *folder = folder_of(question, file);
 
-	fprintf(to, "%zu%c%s%c%s%c%lu%c", index, '\0', clear != NULL ? clear : "", '\0',
+	fprintf(question->to, "%zu%c%s%c%s%s%s%c%lu%c", question->index, '\0',
+	        clear != NULL ? clear : "", '\0', folder, folder[0] != '\0' ? "/" : "",
 	        file != NULL ? file : "", '\0', line, '\0');
 	free(clear);
 }
@@ -90,51 +113,71 @@ static const char *calling_file(Dwarf_Die *unit, Dwarf_Die *inlined)
 	               : NULL;
 }
 
-/* The scopes around an address, innermost first, up to its function. Owner: the caller. */
-static int scopes_of(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
-{
-	Dwarf_Die innermost;
-	int count = dwarf_getscopes(unit, address, scopes);
+/* Functions around an address, each within the one before: all but the first are inlined. */
+struct functions {
+	Dwarf_Die all[FUNCTIONS_MAX];
+	size_t count;
+};
 
-	/* Those around an inlined function are where it is written, not where it is called. */
-	if (count > 0) {
-		innermost = (*scopes)[0];
-		free(*scopes);
-		*scopes = NULL;
-		count = dwarf_getscopes_die(&innermost, scopes);
+/*
+ * Adds those below `parent`. libdw's own dwarf_getscopes() does not find functions that were
+ * inlined from another compilation unit, as link-time optimisation does.
+ */
+static void find_functions(Dwarf_Die *parent, Dwarf_Addr address, struct functions *functions)
+{
+	size_t before = functions->count;
+	Dwarf_Die child;
+
+	for (int end = dwarf_child(parent, &child); end == 0 && functions->count == before;
+	     end = dwarf_siblingof(&child, &child)) {
+		switch (dwarf_tag(&child)) {
+		case DW_TAG_subprogram:
+		case DW_TAG_inlined_subroutine:
+			if (dwarf_haspc(&child, address) == 1 && before < FUNCTIONS_MAX) {
+				functions->all[functions->count++] = child;
+				find_functions(&child, address, functions);
+			}
+			break;
+		case DW_TAG_lexical_block:
+		case DW_TAG_try_block:
+		case DW_TAG_catch_block:
+		case DW_TAG_namespace:
+		case DW_TAG_module:
+		case DW_TAG_class_type:
+		case DW_TAG_structure_type:
+			find_functions(&child, address, functions);
+			break;
+		default:
+			break;
+		}
 	}
-	return count;
 }
 
 static void put_address(FILE *to, size_t index, Dwfl_Module *module, Dwarf_Addr address)
 {
 	Dwarf_Addr bias = 0;
 	Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias);
+	const struct question question = {to, index, unit};
 	Dwfl_Line *found = dwfl_module_getsrc(module, address);
 	int line = 0;
 	const char *file =
 		found != NULL ? dwfl_lineinfo(found, NULL, &line, NULL, NULL, NULL) : NULL;
-	Dwarf_Die *scopes = NULL;
-	int count = unit != NULL ? scopes_of(unit, address - bias, &scopes) : 0;
-	bool done = false;
+	struct functions functions = {.count = 0};
 
-	for (int i = 0; i < count && !done; i++) {
-		int tag = dwarf_tag(&scopes[i]);
-
-		if (tag == DW_TAG_inlined_subroutine) {
-			put_line(to, index, name_of(&scopes[i]), file, (unsigned long)line);
-			file = calling_file(unit, &scopes[i]);
-			line = (int)number_of(&scopes[i], DW_AT_call_line);
-		} else if (tag == DW_TAG_subprogram) {
-			put_line(to, index, name_of(&scopes[i]), file, (unsigned long)line);
-			done = true;
-		}
+	if (unit != NULL) {
+		find_functions(unit, address - bias, &functions);
 	}
-	if (!done && file != NULL) {
-		put_line(to, index, dwfl_module_addrname(module, address), file,
+	if (functions.count == 0 && file != NULL) {
+		put_line(&question, dwfl_module_addrname(module, address), file,
 		         (unsigned long)line);
 	}
-	free(scopes);
+	for (size_t i = functions.count; i-- > 0;) {
+		Dwarf_Die *function = &functions.all[i];
+
+		put_line(&question, name_of(function), file, (unsigned long)line);
+		file = calling_file(unit, function);
+		line = (int)number_of(function, DW_AT_call_line);
+	}
 }
 
 static bool put_all(FILE *to, const char *path, const uint64_t *offsets, size_t count)
