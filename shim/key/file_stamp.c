@@ -12,24 +12,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text/hash.h"
 #include "base/text/path.h"
 
 static int64_t to_ns(const struct timespec *ts)
 {
 	return (int64_t)ts->tv_sec * (int64_t)NS_PER_SEC + ts->tv_nsec;
-}
-
-#define HASH_START UINT64_C(0xcbf29ce484222325)
-
-/* FNV-1a, going on from `hash`. */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-	const unsigned char *byte = bytes;
-
-	while (n-- > 0) {
-		hash = (hash ^ *byte++) * UINT64_C(0x100000001b3);
-	}
-	return hash;
 }
 
 static void take_times(struct file_stamp_print *print, const struct stat *st)
@@ -52,7 +40,7 @@ static uint64_t hash_entry(const char *folder, const char *name)
 		take_times(&print, &st);
 	}
 	free(path);
-	return hash_bytes(hash_bytes(HASH_START, &print, sizeof(print)), name, strlen(name));
+	return hash_bytes(hash_bytes(0, &print, sizeof(print)), name, strlen(name));
 }
 
 /* Up to `max` entries of a folder; `*digest` gets one number for all of them, in any order. */

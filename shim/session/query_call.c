@@ -4,9 +4,11 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/cold.h"
 #include "base/lock.h"
+#include "base/text/hash.h"
 #include "base/text/strbuf.h"
 #include "base/thread/thread_block.h"
 #include "sql/effects.h"
@@ -27,15 +29,10 @@ void query_call_configure(bool judge)
 
 /* ---- what is sent ---- */
 
-/* A name in 64 bits, FNV-1a; never 0. */
+/* A name in 64 bits; never 0. */
 static uint64_t fold(const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
-
-	for (; *name != '\0'; name++) {
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ULL;
-	}
-	return hash | 1;
+	return hash_bytes(0, name, strlen(name)) | 1;
 }
 
 _Static_assert((int)LEASE_TRANSACTION_UNKNOWN == STATUS_TRANSACTION_UNKNOWN &&

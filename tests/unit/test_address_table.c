@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "base/address_table.h"
+#include "session/cancel/address_table.h"
 
 #define OBJECTS 1000
 #define THREADS 4

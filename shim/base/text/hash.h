@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * uthash, made fit for somebody else's process.
+ * The hash function of the shim, and hash tables by uthash.
  *
- * Out of the box uthash calls exit(-1) when memory runs out. Every user of it
- * includes this header instead, and tests `hh.tbl` of the element after each
- * add: NULL means that the element was not added.
- *
- * Its hash function goes byte by byte; the keys here are pointers, and long.
+ * uthash calls exit(-1) when memory runs out, if it is not told otherwise. Include this header
+ * in its place, and test `hh.tbl` of the element after each add: NULL means that the element
+ * was not added.
  */
 #ifndef PQPOOL_BASE_TEXT_HASH_H
 #define PQPOOL_BASE_TEXT_HASH_H
@@ -19,24 +17,30 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline unsigned table_hash(const void *key, size_t len)
+/* `n` bytes, eight at a time, going on from `hash`. Not for what an attacker may choose. */
+static inline uint64_t hash_bytes(uint64_t hash, const void *key, size_t n)
 {
 	const unsigned char *bytes = key;
-	uint64_t hash = len;
 	uint64_t word = 0;
 
-	for (; len >= sizeof(word); len -= sizeof(word), bytes += sizeof(word)) {
+	for (; n >= sizeof(word); n -= sizeof(word), bytes += sizeof(word)) {
 		memcpy(&word, bytes, sizeof(word));
 		hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 32;
 	}
 	word = 0;
-	memcpy(&word, bytes, len);
+	memcpy(&word, bytes, n);
 	hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
-	return (unsigned)(hash ^ hash >> 32);
+	return hash ^ hash >> 32;
 }
 
-#define HASH_FUNCTION(key, len, value) ((value) = table_hash(key, len))
+/* An address in the highest `bits` bits. */
+static inline size_t hash_address(const void *address, unsigned bits)
+{
+	return (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL >> (64 - bits);
+}
+
+#define HASH_FUNCTION(key, len, value) ((value) = (unsigned)hash_bytes(len, key, len))
 #define HASH_NONFATAL_OOM              1
 
 /* utlist checks its lists by assert(3), which ends the program: only in the tests. */

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/address_table.h"
 #include "base/cold.h"
 #include "base/fd.h"
 #include "base/libpq/tailcall.h"
+#include "session/cancel/address_table.h"
 #include "session/cancel/cancel_scope.h"
 
 enum cancel_conn_state {

@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "base/address_table.h"
 #include "base/text/hash.h"
+#include "session/cancel/address_table.h"
 #include "session/cancel/cancel_scope.h"
 
 /*
@@ -26,7 +26,7 @@ static struct address_table objects;
 
 static unsigned content_of(const PGcancel *cancel)
 {
-	return table_hash(cancel, CONTENT_BYTES);
+	return (unsigned)hash_bytes(CONTENT_BYTES, cancel, CONTENT_BYTES);
 }
 
 /* NULL: not listed, or listed for an older one at the same address. */

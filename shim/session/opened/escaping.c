@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/text/hash.h"
+
 /*
  * A backslash for the one setting; for the other, a character for each two encodings that libpq
  * treats differently. Newer libpqs replace what is no character: the first line tells all
@@ -24,17 +26,6 @@ static const char probe_of_utf8[] = "\\\xe0''";
 static const char *probe_for(const struct escaping *escaping)
 {
 	return escaping->encoding == LIBPQ_UTF8 ? probe_of_utf8 : probe;
-}
-
-/* FNV-1a. */
-static uint64_t print_of(const char *escaped, size_t len)
-{
-	uint64_t print = 0xcbf29ce484222325ULL;
-
-	for (size_t i = 0; i < len; i++) {
-		print = (print ^ (unsigned char)escaped[i]) * 0x100000001b3ULL;
-	}
-	return print;
 }
 
 struct escaping escaping_settings(const struct libpq *libpq, const PGconn *conn)
@@ -66,7 +57,7 @@ bool escaping_learn(struct escaping *escaping, const struct libpq *libpq, PGconn
 	*escaping = escaping_settings(libpq, conn);
 	text = probe_for(escaping);
 	len = libpq->PQescapeStringConn(conn, escaped, text, strlen(text), &error);
-	escaping->print = print_of(escaped, len);
+	escaping->print = hash_bytes(0, escaped, len);
 	escaping->known = true;
 	return true;
 }
@@ -77,7 +68,7 @@ bool escaping_is_of_process(const struct escaping *escaping, const struct libpq 
 	const char *text = probe_for(escaping);
 	size_t len = libpq->PQescapeString(escaped, text, strlen(text));
 
-	return print_of(escaped, len) == escaping->print;
+	return hash_bytes(0, escaped, len) == escaping->print;
 }
 
 bool escaping_must_not_return(const struct escaping *opened, const struct libpq *libpq,

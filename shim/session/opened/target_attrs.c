@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/text/hash.h"
+
 static const struct {
 	char word[16];
 	enum target_attrs_kind attributes;
@@ -32,28 +34,24 @@ static bool is_reported(const struct libpq *libpq, const PGconn *conn)
 	       libpq->PQparameterStatus(conn, standby_parameter) != NULL;
 }
 
-/* FNV-1a, a field after another. */
-static uint64_t add_field(uint64_t hash, const char *field)
-{
-	do {
-		hash = (hash ^ (unsigned char)*field) * 0x100000001b3ULL;
-	} while (*field++ != '\0');
-	return hash;
-}
-
 static const char *or_empty(const char *text)
 {
 	return text != NULL ? text : "";
 }
 
+static uint64_t add_field(uint64_t hash, const char *field)
+{
+	return hash_bytes(hash, or_empty(field), strlen(or_empty(field)) + 1);
+}
+
 /* The host by name; its address only where the program listed addresses. */
 static uint64_t place_of(const struct libpq *libpq, const PGconn *conn, bool by_address)
 {
-	uint64_t place = add_field(0xcbf29ce484222325ULL, or_empty(libpq->PQhost(conn)));
+	uint64_t place = add_field(0, libpq->PQhost(conn));
 
-	place = add_field(place, or_empty(libpq->PQport(conn)));
+	place = add_field(place, libpq->PQport(conn));
 	if (by_address && libpq->PQhostaddr != NULL) {
-		place = add_field(place, or_empty(libpq->PQhostaddr(conn)));
+		place = add_field(place, libpq->PQhostaddr(conn));
 	}
 	return place | 1;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/text/hash.h"
+
 /*
  * Many, so that two threads seldom share one, but not too many: fork takes all their locks, and
  * ThreadSanitizer ends a program that holds more than 64.
@@ -30,7 +32,7 @@ static _Alignas(CACHE_LINE) atomic_uint_fast64_t last_id;
 
 struct lease_shard *lease_shard_of(const void *conn)
 {
-	return &shards[(uint64_t)(uintptr_t)conn * 0x9e3779b97f4a7c15ULL >> (64 - SHARD_BITS)];
+	return &shards[hash_address(conn, SHARD_BITS)];
 }
 
 struct lease *lease_shard_find(const struct lease_shard *shard, const void *conn)

@@ -5,9 +5,11 @@
  * An entry's value is written before its address, and its address taken away before the next
  * value: so a value is only ever found under its own address.
  */
-#include "base/address_table.h"
+#include "session/cancel/address_table.h"
 
 #include <stdlib.h>
+
+#include "base/text/hash.h"
 
 /* No object lies at either. */
 #define EMPTY   0
@@ -15,8 +17,7 @@
 
 static size_t chain_of(const void *address)
 {
-	return (uint64_t)(uintptr_t)address * 0x9e3779b97f4a7c15ULL >>
-	       (64 - ADDRESS_TABLE_BITS);
+	return hash_address(address, ADDRESS_TABLE_BITS);
 }
 
 static struct address_entry *find(const struct address_table *table, const void *address)

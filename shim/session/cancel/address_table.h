@@ -13,8 +13,8 @@
  * a time, which libpq demands of the objects themselves. Fork: the child's is as it was; what
  * another thread had claimed is lost to it.
  */
-#ifndef PQPOOL_BASE_ADDRESS_TABLE_H
-#define PQPOOL_BASE_ADDRESS_TABLE_H
+#ifndef PQPOOL_SESSION_CANCEL_ADDRESS_TABLE_H
+#define PQPOOL_SESSION_CANCEL_ADDRESS_TABLE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
