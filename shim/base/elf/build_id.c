@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The build id of an ELF module: what tells one build of it from another. */
+/* The build id of an ELF module. */
 #include "base/elf/build_id.h"
-#include "base/scratch.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <link.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "base/elf/elf_file.h"
 
 #define NAME              "GNU"
 #define ALIGN_UP(n, unit) (((n) + (unit)-1) / (unit) * (unit))
 
-/* Of notes; a segment of them is some hundred bytes. */
-#define NOTES_BYTES 4096
+/* Of a segment of notes, which has some hundred. */
+#define NOTES_BYTES 1024
 
 bool build_id_in_notes(const char *notes, size_t n, size_t align, struct strbuf *id)
 {
@@ -51,56 +48,25 @@ bool build_id_in_notes(const char *notes, size_t n, size_t align, struct strbuf 
 	return false;
 }
 
-static bool read_at(int fd, void *buf, size_t n, uint64_t at)
-{
-	return at <= INT64_MAX - n && pread(fd, buf, n, (off_t)at) == (ssize_t)n;
-}
-
-static bool is_native(const ElfW(Ehdr) * header)
-{
-	return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
-	       header->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) &&
-	       header->e_phentsize == sizeof(ElfW(Phdr)) && header->e_phoff <= INT32_MAX;
-}
-
-static void read_build_id(int fd, char *notes, struct strbuf *id)
-{
-	ElfW(Ehdr) header;
-	ElfW(Phdr) segment;
-
-	if (!read_at(fd, &header, sizeof(header), 0) || !is_native(&header)) {
-		return;
-	}
-	for (size_t i = 0; i < header.e_phnum; i++) {
-		if (!read_at(fd, &segment, sizeof(segment),
-		             header.e_phoff + i * sizeof(segment))) {
-			return;
-		}
-		if (segment.p_type == PT_NOTE && segment.p_filesz <= NOTES_BYTES &&
-		    read_at(fd, notes, segment.p_filesz, segment.p_offset) &&
-		    build_id_in_notes(notes, segment.p_filesz, segment.p_align == 8 ? 8 : 4,
-		                      id)) {
-			return;
-		}
-	}
-}
-
 bool build_id_of_file(const char *path, struct strbuf *id)
 {
 	int saved_errno = errno;
-	/* Not blocking, should the path mean a fifo. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-	bool regular = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	char *notes = regular ? scratch_take() : NULL;
+	char notes[NOTES_BYTES];
+	ElfW(Phdr) segment;
+	struct elf_file elf;
+	bool opened = elf_file_open(&elf, path);
+	bool found = false;
 
-	if (notes != NULL) {
-		read_build_id(fd, notes, id);
+	for (size_t i = 0; opened && !found && elf_file_segment(&elf, i, &segment); i++) {
+		size_t n = segment.p_filesz < sizeof(notes) ? segment.p_filesz : sizeof(notes);
+
+		found = segment.p_type == PT_NOTE &&
+		        elf_file_read(&elf, notes, n, segment.p_offset) &&
+		        build_id_in_notes(notes, n, segment.p_align == 8 ? 8 : 4, id);
 	}
-	scratch_give(notes);
-	if (fd >= 0) {
-		close(fd);
+	if (opened) {
+		elf_file_close(&elf);
 	}
 	errno = saved_errno;
-	return regular;
+	return opened;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The build id of an ELF module: what tells one build of it from another.
+ * The build id of an ELF module, which tells one build of it from another.
  *
- * Nothing that is read is believed: sizes and offsets are checked, and a damaged note
- * is no note. No locks, no memory; errno is kept.
+ * Sizes and offsets are checked; a damaged note is no note. No locks, no memory; errno is kept.
  */
 #ifndef PQPOOL_BASE_ELF_BUILD_ID_H
 #define PQPOOL_BASE_ELF_BUILD_ID_H
@@ -24,7 +23,7 @@ bool build_id_in_notes(const char *notes, size_t n, size_t align, struct strbuf 
 
 /*
  * Adds the build id of the ELF file `path` to `id`; nothing if it has none, or cannot be
- * read, or is of the other word size. False only if there is no regular file to be read.
+ * read, or is of another machine. False only if there is no regular file to be read.
  */
 bool build_id_of_file(const char *path, struct strbuf *id);
 

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * What a module in memory says of itself: its addresses, its build id, its symbols.
- *
- * Nothing is taken for granted: whatever a module points to must lie in one of its
- * own readable segments before it is looked at.
- */
+/* Addresses, build id and symbols of a loaded module. */
 #include "base/elf/elf_image.h"
 
 #include <string.h>
@@ -98,35 +93,49 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 	return symbols->table != 0 && symbols->names != 0;
 }
 
-/*
- * How many symbols there are is written down nowhere but in the hash tables: in the
- * old kind as a number, in GNU's as the end of the last chain.
- */
+/* GNU's hash table: four numbers, a Bloom filter, each bucket's first symbol, each symbol's
+ * hash. */
+struct hash_table {
+	const uint32_t *buckets;
+	uint32_t bucket_count;
+	uint32_t first; /* symbols before it are in no bucket */
+	const uint32_t *hashes;
+};
+
+static bool open_hash_table(const struct elf_image *image,
+                            const struct elf_image_symbols *symbols, struct hash_table *table)
+{
+	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
+
+	if (head == NULL || !holds(image, symbols->gnu_hash, 16)) {
+		return false;
+	}
+	table->bucket_count = head[0];
+	table->first = head[1];
+	table->buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+	table->hashes = table->buckets + head[0];
+	return holds(image, (uintptr_t)table->buckets, head[0] * sizeof(uint32_t));
+}
+
+/* Only the hash tables tell: the old kind as a number, GNU's by the end of the last chain. */
 static size_t count_symbols(const struct elf_image *image,
                             const struct elf_image_symbols *symbols)
 {
-	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
-	const uint32_t *buckets;
-	const uint32_t *chains;
+	const uint32_t *old = (const uint32_t *)symbols->hash;
+	struct hash_table table;
 	uint32_t last = 0;
 
-	if (symbols->gnu_hash == 0 || !holds(image, symbols->gnu_hash, 16)) {
-		head = (const uint32_t *)symbols->hash;
-		return symbols->hash != 0 && holds(image, symbols->hash, 8) ? head[1] : 0;
+	if (!open_hash_table(image, symbols, &table)) {
+		return old != NULL && holds(image, symbols->hash, 8) ? old[1] : 0;
 	}
-	buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
-	chains = buckets + head[0];
-	if (!holds(image, (uintptr_t)buckets, head[0] * sizeof(uint32_t))) {
-		return 0;
+	for (uint32_t i = 0; i < table.bucket_count; i++) {
+		last = table.buckets[i] > last ? table.buckets[i] : last;
 	}
-	for (uint32_t i = 0; i < head[0]; i++) {
-		last = buckets[i] > last ? buckets[i] : last;
+	if (last < table.first) {
+		return table.first;
 	}
-	if (last < head[1]) {
-		return head[1];
-	}
-	while (holds(image, (uintptr_t)&chains[last - head[1]], sizeof(uint32_t)) &&
-	       (chains[last - head[1]] & 1) == 0) {
+	while (holds(image, (uintptr_t)&table.hashes[last - table.first], sizeof(uint32_t)) &&
+	       (table.hashes[last - table.first] & 1) == 0) {
 		last++;
 	}
 	return (size_t)last + 1;
@@ -179,38 +188,33 @@ static bool is_named(const struct elf_image_symbols *symbols, const ElfW(Sym) * 
 	       memcmp((const char *)symbols->names + symbol->st_name, name, n) == 0;
 }
 
-/* The table: four numbers, a Bloom filter, a bucket's first symbol each, a hash a symbol. */
 bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
                     const char *name, uintptr_t *value)
 {
-	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
-	const ElfW(Sym) *table = (const ElfW(Sym) *)symbols->table;
-	uint32_t hash = gnu_hash(name);
-	const uint32_t *buckets;
-	const uint32_t *chain;
-	uint32_t i;
+	const ElfW(Sym) *entries = (const ElfW(Sym) *)symbols->table;
+	uint32_t wanted = gnu_hash(name);
+	struct hash_table table;
 
-	if (symbols->gnu_hash == 0 || !holds(image, symbols->gnu_hash, 16) || head[0] == 0) {
-		return false;
-	}
-	buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
-	if (!holds(image, (uintptr_t)buckets, head[0] * sizeof(uint32_t)) ||
+	if (!open_hash_table(image, symbols, &table) || table.bucket_count == 0 ||
 	    !holds(image, symbols->names, symbols->names_size)) {
 		return false;
 	}
-	for (i = buckets[hash % head[0]]; i >= head[1] && i != 0; i++) {
-		chain = buckets + head[0] + (i - head[1]);
-		if (!holds(image, (uintptr_t)chain, sizeof(*chain)) ||
-		    !holds(image, (uintptr_t)&table[i], sizeof(*table))) {
+	for (uint32_t i = table.buckets[wanted % table.bucket_count];
+	     i >= table.first && i != 0; i++) {
+		const uint32_t *hash = &table.hashes[i - table.first];
+		const ElfW(Sym) *entry = &entries[i];
+
+		if (!holds(image, (uintptr_t)hash, sizeof(*hash)) ||
+		    !holds(image, (uintptr_t)entry, sizeof(*entry))) {
 			return false;
 		}
-		if ((*chain | 1) == (hash | 1) && table[i].st_shndx != SHN_UNDEF &&
-		    is_named(symbols, &table[i], name)) {
-			*value = table[i].st_value;
-			*value += ELF64_ST_TYPE(table[i].st_info) == STT_TLS ? 0 : image->bias;
+		if ((*hash | 1) == (wanted | 1) && entry->st_shndx != SHN_UNDEF &&
+		    is_named(symbols, entry, name)) {
+			*value = entry->st_value;
+			*value += ELF64_ST_TYPE(entry->st_info) == STT_TLS ? 0 : image->bias;
 			return true;
 		}
-		if ((*chain & 1) != 0) {
+		if ((*hash & 1) != 0) {
 			return false;
 		}
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a module in memory says of itself: its addresses, its build id, its symbols.
- * Only stack.c, script.c and program_end.c use it.
+ * Addresses, build id and symbols of a loaded module, read from its memory.
  *
- * Locks: none, and none of the loader's. The module must stay loaded meanwhile.
+ * What a module points to is looked at only if it lies in one of the module's readable
+ * segments. Locks: none, and none of the loader's. The module must stay loaded meanwhile.
  */
 #ifndef PQPOOL_BASE_ELF_ELF_IMAGE_H
 #define PQPOOL_BASE_ELF_ELF_IMAGE_H

@@ -2,12 +2,10 @@
 /*
  * The function symbol that covers an address of an ELF module.
  *
- * dladdr() sees only exported symbols, so a plain executable's own functions have
- * no name for it. symbol_nearest() reads the file, where .symtab still names them.
- * It is used only when a report is written, never on the way of a lease, and by the tool.
+ * dladdr() knows exported symbols only; symbol_nearest() reads the file (elf_file.h), where
+ * .symtab names the others. Used for reports only, and by the tool.
  *
- * Addresses here are the ELF file's own, without the load bias, as the log has them
- * and as addr2line(1) takes them.
+ * Addresses are the ELF file's own, without the load bias, as in the log and for addr2line(1).
  */
 #ifndef PQPOOL_BASE_ELF_SYMBOL_H
 #define PQPOOL_BASE_ELF_SYMBOL_H
@@ -19,10 +17,9 @@
 
 /*
  * Writes the name of the function that contains `offset` of the ELF file `path` into
- * `name`, cut to `size`. A function without a size (assembly) counts as reaching to
- * the next one or the end of its section. An empty string if the file cannot be read,
- * is damaged, is of the other word size, or knows no such function. Allocates and maps
- * nothing; errno is kept.
+ * `name`, cut to `size`. A function without a size (assembly) counts as reaching to the next
+ * one or the end of its section. An empty string if there is no such function, or the file
+ * cannot be read. Allocates nothing; errno is kept.
  */
 void symbol_nearest(const char *path, uintptr_t offset, char *name, size_t size);
 
