@@ -28,7 +28,7 @@
 #include "base/thread/cancellation.h"
 #include "base/thread/pid.h"
 #include "base/thread/thread_block.h"
-#include "base/unwind/in_signal.h"
+#include "base/unwind/unwind.h"
 #include "hooks/interposed.h"
 #include "trace/lease/counters.h"
 #include "trace/lease/snapshot.h"
@@ -314,7 +314,7 @@ static void at_exit(void)
 	if (!may_act() || !enter(&guard)) {
 		return;
 	}
-	if (in_signal_handler()) {
+	if (unwind_in_signal_handler()) {
 		acquire_leave();
 	} else {
 		acquire_shutdown();
@@ -444,7 +444,7 @@ struct departure lifecycle_exec_begin(void)
 		return departure;
 	}
 	departure.begun = true;
-	if (in_signal_handler()) {
+	if (unwind_in_signal_handler()) {
 		acquire_leave();
 	} else {
 		departure.paused = acquire_pause();

@@ -46,7 +46,7 @@ static void watch_folders(struct file_stamp_list *files, const char *list)
 {
 	while (*list != '\0') {
 		size_t len = strcspn(list, ":");
-		char *folder = path_part(list, len);
+		char *folder = strndup(list, len);
 
 		if (folder == NULL) {
 			files->failed = true;

@@ -38,7 +38,7 @@ static void reads_what_is_there(void **state)
 	char copy[sizeof(text)];
 
 	(void)state;
-	assert_true(peek(&p, copy, (uintptr_t)text, sizeof(text)));
+	assert_true(safe_read(&p, copy, (uintptr_t)text, sizeof(text)));
 	assert_string_equal(copy, text);
 	assert_int_equal(safe_read_u32(&p, (uintptr_t)&number), number);
 	assert_int_equal(safe_read_pointer(&p, (uintptr_t)&pointer), pointer);
@@ -66,14 +66,14 @@ static void does_not_touch_what_is_not(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
-		assert_false(peek(&p, copy, wild[i], sizeof(copy)));
+		assert_false(safe_read(&p, copy, wild[i], sizeof(copy)));
 		assert_int_equal(safe_read_pointer(&p, wild[i]), 0);
 		assert_int_equal(safe_read_length(&p, wild[i], 10), -1);
 		assert_false(safe_read_starts(&p, wild[i], "x"));
 	}
-	assert_true(peek(&p, copy, (uintptr_t)end - sizeof(copy), sizeof(copy)));
-	assert_false(peek(&p, copy, (uintptr_t)end - sizeof(copy) + 1, sizeof(copy)));
-	assert_false(peek(&p, copy, (uintptr_t)end, 1));
+	assert_true(safe_read(&p, copy, (uintptr_t)end - sizeof(copy), sizeof(copy)));
+	assert_false(safe_read(&p, copy, (uintptr_t)end - sizeof(copy) + 1, sizeof(copy)));
+	assert_false(safe_read(&p, copy, (uintptr_t)end, 1));
 }
 
 /* The answer for one page must not be taken for another's. */
@@ -93,7 +93,7 @@ static void asks_for_each_page(void **state)
 	for (size_t i = 0; i < 3 * count; i++) {
 		size_t at = i * 7 % count;
 
-		assert_int_equal(peek(&p, &copy, (uintptr_t)(pages + at * page), 1),
+		assert_int_equal(safe_read(&p, &copy, (uintptr_t)(pages + at * page), 1),
 		                 at % 2 == 0);
 	}
 }
@@ -107,9 +107,9 @@ static void asks_again_when_in_doubt(void **state)
 	char copy;
 
 	(void)state;
-	assert_true(peek(&p, &copy, (uintptr_t)end - 1, 1));
+	assert_true(safe_read(&p, &copy, (uintptr_t)end - 1, 1));
 	assert_int_equal(mprotect(end - page, page, PROT_NONE), 0);
-	assert_false(peek(&p, &copy, (uintptr_t)end - 1, 1));
+	assert_false(safe_read(&p, &copy, (uintptr_t)end - 1, 1));
 }
 
 static void a_string_may_be_the_last_on_its_page(void **state)

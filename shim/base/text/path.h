@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Paths of any length, in memory of their own. No locks, no state. */
+/* Joins folder and name to a path of any length. */
 #ifndef PQPOOL_BASE_TEXT_PATH_H
 #define PQPOOL_BASE_TEXT_PATH_H
 
-#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* "folder/name", malloc'ed. NULL: out of memory. */
-char *path_join(const char *folder, const char *name);
+static inline char *path_join(const char *folder, const char *name)
+{
+	char *path = malloc(strlen(folder) + 1 + strlen(name) + 1);
 
-/* The first `len` bytes of `path`, malloc'ed. NULL likewise. */
-char *path_part(const char *path, size_t len);
+	return path != NULL ? strcat(strcat(strcpy(path, folder), "/"), name) : NULL;
+}
 
 #endif

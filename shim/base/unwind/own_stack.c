@@ -2,12 +2,11 @@
 /* How much of the stack that a thread is on may be read. */
 #include "base/unwind/own_stack.h"
 
-#include <sys/auxv.h>
-
 #include "base/cold.h"
 #include "base/thread/pid.h"
 #include "base/thread/thread_block.h"
-#include "base/unwind/readable.h"
+#include "base/unwind/safe_read.h"
+#include "base/unwind/thread_stack.h"
 
 /* A frame larger than this is not walked through; a given stack that is higher is not learnt.
  */
@@ -24,24 +23,14 @@ _Static_assert(sizeof(struct given) <= sizeof(((struct thread_block *)0)->given)
 
 static uintptr_t page_of(uintptr_t address)
 {
-	return address - address % READABLE_PAGE;
-}
-
-/*
- * Something at the top of the given stack: of the first thread the bytes that the kernel puts
- * there, of others the descriptor that the thread's register points to.
- */
-static uintptr_t find_top(void)
-{
-	return tid_self() == pid_self() ? getauxval(AT_RANDOM)
-	                                : (uintptr_t)__builtin_thread_pointer();
+	return address - address % SAFE_READ_PAGE;
 }
 
 /* On another stack than that there is a gap on the way to its top. */
 static COLD void seek(struct given *given, uintptr_t pointer)
 {
-	struct own_stack stack = {page_of(pointer), page_of(pointer) + READABLE_PAGE};
-	uintptr_t top = find_top();
+	struct own_stack stack = {page_of(pointer), page_of(pointer) + SAFE_READ_PAGE};
+	uintptr_t top = thread_stack_top(tid_self(), (uintptr_t)__builtin_thread_pointer());
 
 	given->sought = true;
 	if (pointer < top && own_stack_extend(&stack, page_of(top))) {
@@ -63,13 +52,13 @@ void own_stack_begin(struct own_stack *stack, uintptr_t pointer)
 	}
 	stack->low = pointer;
 	stack->high =
-		is_part(given, pointer) ? given->known.high : page_of(pointer) + READABLE_PAGE;
+		is_part(given, pointer) ? given->known.high : page_of(pointer) + SAFE_READ_PAGE;
 }
 
 bool own_stack_move(struct own_stack *stack, uintptr_t pointer)
 {
 	if (!is_part(THREAD_PART(struct given, given), pointer) &&
-	    !readable_page(page_of(pointer))) {
+	    !safe_read_page(page_of(pointer))) {
 		return false;
 	}
 	own_stack_begin(stack, pointer);
@@ -80,11 +69,11 @@ bool own_stack_extend(struct own_stack *stack, uintptr_t address)
 {
 	struct given *given = THREAD_PART(struct given, given);
 
-	if (address >= stack->high && address - stack->high >= PAGES_MAX * READABLE_PAGE) {
+	if (address >= stack->high && address - stack->high >= PAGES_MAX * SAFE_READ_PAGE) {
 		return false;
 	}
-	while (stack->high <= address && readable_page(stack->high)) {
-		stack->high += READABLE_PAGE;
+	while (stack->high <= address && safe_read_page(stack->high)) {
+		stack->high += SAFE_READ_PAGE;
 		if (given != NULL && stack->high == given->known.low) {
 			/* It is that stack, deeper than it was seen before. */
 			given->known.low = page_of(stack->low);

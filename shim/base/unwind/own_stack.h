@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * How much of the stack that a thread is on may be read.
+ * Tells how much of the stack that the calling thread is on may be read.
  *
  * A stack need not be the one that the thread was given: coroutines switch to others by hand,
  * between any two calls, and such a stack may end right behind its first frame, with nothing
  * above it, or with a page that cannot be read.
  *
  * So nothing counts as stack but what lies above the stack pointer without a gap, and the
- * kernel is asked about each page of it (base/unwind/readable.h). About the stack that the C
+ * kernel is asked about each page of it (safe_read.h). About the stack that the C
  * library gave to the thread, which stays as long as that, it is asked once.
  *
  * Locks: none. errno is changed. Fork and signals: nothing to do.

@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Reading memory that may not be there. */
+/* Reads memory that may not be there. */
 #include "base/unwind/safe_read.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "base/unwind/readable.h"
+#define PAGE SAFE_READ_PAGE
 
-#define PAGE READABLE_PAGE
+/* What the futex is compared with: whether it is equal makes no difference. */
+#define ANY_VALUE 0x70710f01
+
+bool safe_read_page(uintptr_t page)
+{
+	static const struct timespec at_once;
+
+	return syscall(SYS_futex, page, FUTEX_WAIT_PRIVATE, ANY_VALUE, &at_once) == 0 ||
+	       errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
+}
 
 static bool may_touch(struct safe_read *p, uintptr_t page)
 {
@@ -15,7 +29,7 @@ static bool may_touch(struct safe_read *p, uintptr_t page)
 			return true;
 		}
 	}
-	if (page == 0 || !readable_page(page)) {
+	if (page == 0 || !safe_read_page(page)) {
 		return false;
 	}
 	if (!p->doubting) {
@@ -25,8 +39,7 @@ static bool may_touch(struct safe_read *p, uintptr_t page)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-
-/* It knows about objects, and here only pages count. */
+/* The sanitizer knows about objects, and here only pages count. */
 __attribute__((no_sanitize_address)) static void copy(char *to, uintptr_t from, size_t n)
 {
 	const volatile char *bytes = (const volatile char *)from;
@@ -35,17 +48,14 @@ __attribute__((no_sanitize_address)) static void copy(char *to, uintptr_t from, 
 		to[i] = bytes[i];
 	}
 }
-
 #else
-
 static void copy(char *to, uintptr_t from, size_t n)
 {
 	memcpy(to, (const void *)from, n);
 }
-
 #endif
 
-bool peek(struct safe_read *p, void *to, uintptr_t from, size_t n)
+bool safe_read(struct safe_read *p, void *to, uintptr_t from, size_t n)
 {
 	uintptr_t page = from / PAGE * PAGE;
 
@@ -65,14 +75,14 @@ uintptr_t safe_read_pointer(struct safe_read *p, uintptr_t from)
 {
 	uintptr_t value;
 
-	return peek(p, &value, from, sizeof(value)) ? value : 0;
+	return safe_read(p, &value, from, sizeof(value)) ? value : 0;
 }
 
 uint32_t safe_read_u32(struct safe_read *p, uintptr_t from)
 {
 	uint32_t value;
 
-	return peek(p, &value, from, sizeof(value)) ? value : 0;
+	return safe_read(p, &value, from, sizeof(value)) ? value : 0;
 }
 
 /* In pieces that end where pages do, because the string may be the last on its page. */
@@ -85,7 +95,7 @@ ptrdiff_t safe_read_length(struct safe_read *p, uintptr_t from, size_t max)
 		size_t n = sizeof(piece) - (from + length) % sizeof(piece);
 		const char *end;
 
-		if (!peek(p, piece, from + length, n)) {
+		if (!safe_read(p, piece, from + length, n)) {
 			return -1;
 		}
 		end = memchr(piece, '\0', n);
@@ -103,7 +113,7 @@ static bool are_equal(struct safe_read *p, uintptr_t from, const char *bytes, si
 	for (size_t i = 0; i < n; i++) {
 		char c;
 
-		if (!peek(p, &c, from + i, 1) || c != bytes[i]) {
+		if (!safe_read(p, &c, from + i, 1) || c != bytes[i]) {
 			return false;
 		}
 	}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Reading memory that may not be there.
+ * Reads memory that may not be there, by asking the kernel for each page first.
  *
- * A wary peek asks the kernel for each page before it touches it, so that a pointer
- * which is none is an answer and not a crash. That costs some 100 ns a page, so one that
- * has shown where its pointers lead may be told to trust them.
- *
- * A page that is taken away between the question and the touch would still be fatal.
+ * The question is a futex(2) wait that ends at once: every program that uses threads may call
+ * it, whatever a sandbox forbids otherwise, and it has no effect. Where even that is forbidden
+ * no page counts as readable. It costs some 100 ns a page, so a reader whose pointers have
+ * proved to lead where they should may skip it. A page that is unmapped between the question
+ * and the read would still be fatal.
  *
  * Locks: none. errno is changed.
  */
@@ -17,17 +17,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The smallest page there is; where pages are larger some questions are asked twice. */
+#define SAFE_READ_PAGE  4096
 #define SAFE_READ_PAGES 8
 
 struct safe_read {
 	bool trusting; /* ask for no page */
-	bool doubting; /* ask again each time: pages may change hands meanwhile */
+	bool doubting; /* ask each time: other threads may unmap or protect pages meanwhile */
 	unsigned count;
 	uintptr_t pages[SAFE_READ_PAGES]; /* readable when asked last */
 };
 
+/* True if the page that begins at `page` can be read now. */
+bool safe_read_page(uintptr_t page);
+
 /* Copies the `n` bytes at `from`; false, and `to` is undefined, if they cannot be read. */
-bool peek(struct safe_read *p, void *to, uintptr_t from, size_t n);
+bool safe_read(struct safe_read *p, void *to, uintptr_t from, size_t n);
 
 /* The pointer, or the integer of 32 bits, at `from`; 0 if it cannot be read. */
 uintptr_t safe_read_pointer(struct safe_read *p, uintptr_t from);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The stack that the C library gave the calling thread. */
+/* Tells where the stack lies that the C library gave a thread. */
 #include "base/unwind/thread_stack.h"
 
 #include <errno.h>
@@ -25,6 +25,12 @@ struct extent {
 
 _Static_assert(sizeof(struct extent) <= sizeof(((struct thread_block *)0)->stack),
                "where the stack lies fits into its part");
+
+/* At the top of the first thread's are bytes of the kernel's, of others the descriptor. */
+uintptr_t thread_stack_top(pid_t tid, uintptr_t self)
+{
+	return tid == pid_self() ? getauxval(AT_RANDOM) : self;
+}
 
 static void ask(struct extent *extent)
 {
@@ -104,9 +110,7 @@ static const char *word_from_end(char *line, unsigned number)
 
 bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
 {
-	/* At the top of the first thread's are bytes of the kernel's, of others the descriptor.
-	 */
-	uintptr_t top = tid == pid_self() ? getauxval(AT_RANDOM) : self;
+	uintptr_t top = thread_stack_top(tid, self);
 	char line[256];
 	struct strbuf path;
 	ssize_t n;

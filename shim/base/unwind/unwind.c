@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A walk up the calling thread's stack, frame by frame. */
+/* Walks up the calling thread's stack, frame by frame. */
 #include "base/unwind/unwind.h"
 
 #include <string.h>
@@ -302,10 +302,7 @@ bool unwind_next(struct unwind *u)
 	u->pointer = u->registers[FRAME_POINTER];
 	u->address = u->registers[FRAME_RETURN];
 	u->interrupted = was_signal;
-	if (!frame_entry_find(within(u), &u->entry)) {
-		return false;
-	}
-	return true;
+	return frame_entry_find(within(u), &u->entry);
 }
 
 bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without)
@@ -316,6 +313,19 @@ bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without)
 	unwind_begin(&u);
 	while (depth++ < CALLERS_MAX && unwind_next(&u) && u.entry.function != without) {
 		if (u.entry.function >= low && u.entry.function < high) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool unwind_in_signal_handler(void)
+{
+	struct unwind u;
+
+	unwind_begin(&u);
+	while (unwind_next(&u)) {
+		if (u.interrupted) {
 			return true;
 		}
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * A walk up the calling thread's stack, frame by frame.
+ * Walks up the calling thread's stack, frame by frame.
  *
  *	struct unwind u;
  *
@@ -66,6 +66,12 @@ bool unwind_next(struct unwind *u);
  * none between that begins at `without`. Looks at 256 of them at most.
  */
 bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without);
+
+/*
+ * True if a signal handler is among the callers: malloc may be in use below it. The blocked
+ * signals do not tell: a program that starts another one from a handler unblocks them first.
+ */
+bool unwind_in_signal_handler(void);
 
 /* The registers are noted: the rest of the beginning. */
 void unwind_set_out(struct unwind *u);

@@ -47,7 +47,7 @@ struct script_frame {
 
 /* A walk along the frames, from the innermost outwards. */
 struct script_cursor {
-	struct safe_read peek;
+	struct safe_read memory;
 	const struct script_interpreter *interpreter;
 	uintptr_t context; /* what all frames belong to */
 	uintptr_t frame;   /* the next one; 0: no more */

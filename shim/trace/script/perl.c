@@ -73,7 +73,7 @@ static bool known(struct script_interpreter *perl, struct safe_read *p)
 {
 	unsigned char minor;
 
-	if (!peek(p, &minor, perl->symbols[VERSION], 1)) {
+	if (!safe_read(p, &minor, perl->symbols[VERSION], 1)) {
 		return false;
 	}
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
@@ -94,7 +94,8 @@ static uintptr_t own_interpreter(struct script_cursor *cursor)
 {
 	pthread_key_t key;
 
-	if (!peek(&cursor->peek, &key, cursor->interpreter->symbols[THREAD_KEY], sizeof(key))) {
+	if (!safe_read(&cursor->memory, &key, cursor->interpreter->symbols[THREAD_KEY],
+	               sizeof(key))) {
 		return 0;
 	}
 	return (uintptr_t)pthread_getspecific(key);
@@ -106,8 +107,8 @@ static bool begin(struct script_cursor *cursor)
 	if (cursor->context == 0) {
 		return false;
 	}
-	cursor->frame =
-		safe_read_pointer(&cursor->peek, cursor->context + offset(cursor, PERL_CURCOP));
+	cursor->frame = safe_read_pointer(&cursor->memory,
+	                                  cursor->context + offset(cursor, PERL_CURCOP));
 	return cursor->frame != 0;
 }
 
@@ -135,7 +136,7 @@ static void read_name(struct safe_read *p, uintptr_t cv, struct script_text *nam
 /* Goes on to the call that led here; what was called is the frame's function. */
 static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	caller_cx_function caller_cx =
 		(caller_cx_function)cursor->interpreter->symbols[CALLER_CX];
 	uintptr_t context;
@@ -154,7 +155,7 @@ static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 
 static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 {
-	uint32_t type = safe_read_u32(&cursor->peek, cop + COP_TYPE) & COP_TYPE_MASK;
+	uint32_t type = safe_read_u32(&cursor->memory, cop + COP_TYPE) & COP_TYPE_MASK;
 
 	return type == offset(cursor, OP_NEXTSTATE) || type == offset(cursor, OP_DBSTATE) ||
 	       cop == cursor->context + offset(cursor, PERL_COMPILING);
@@ -162,7 +163,7 @@ static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return safe_read_u32(&cursor->peek, frame->code + COP_LINE);
+	return safe_read_u32(&cursor->memory, frame->code + COP_LINE);
 }
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
@@ -177,12 +178,12 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 		return SCRIPT_DOUBT;
 	}
 	frame->code = cop;
-	frame->file.at = safe_read_pointer(&cursor->peek, cop + COP_FILE);
+	frame->file.at = safe_read_pointer(&cursor->memory, cop + COP_FILE);
 	ascend(cursor, frame);
 	if (frame->file.at == 0) {
 		return SCRIPT_NOTHING;
 	}
-	length = safe_read_length(&cursor->peek, frame->file.at, FILE_LENGTH_MAX);
+	length = safe_read_length(&cursor->memory, frame->file.at, FILE_LENGTH_MAX);
 	frame->file.length = length > 0 ? (size_t)length : 0;
 	return length > 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
@@ -192,7 +193,8 @@ static bool ending(struct script_cursor *cursor)
 {
 	uintptr_t perl = own_interpreter(cursor);
 	uint32_t phase =
-		perl != 0 ? safe_read_u32(&cursor->peek, perl + offset(cursor, PERL_PHASE)) : 0;
+		perl != 0 ? safe_read_u32(&cursor->memory, perl + offset(cursor, PERL_PHASE))
+			  : 0;
 
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
 }

@@ -74,7 +74,7 @@ static bool begin(struct script_cursor *cursor)
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 
 	cursor->frame =
-		safe_read_pointer(&cursor->peek, globals + offset(cursor, GLOBALS_CURRENT));
+		safe_read_pointer(&cursor->memory, globals + offset(cursor, GLOBALS_CURRENT));
 	return cursor->frame != 0;
 }
 
@@ -88,7 +88,7 @@ static void read_string(struct safe_read *p, uintptr_t string, struct script_tex
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t data = cursor->frame;
 	uintptr_t function;
 	uintptr_t scope;
@@ -102,7 +102,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	if (function == 0) {
 		return SCRIPT_NOTHING;
 	}
-	if (!peek(p, &type, function + FUNCTION_TYPE, 1)) {
+	if (!safe_read(p, &type, function + FUNCTION_TYPE, 1)) {
 		return SCRIPT_DOUBT;
 	}
 	if (type != TYPE_USER && type != TYPE_EVAL) {
@@ -123,12 +123,12 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 /* While an exception is handled the frame stands elsewhere than in its function. */
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 	uintptr_t opline = frame->at;
 	unsigned char code = 0;
 
-	if (opline == 0 || !peek(p, &code, opline + OPLINE_CODE, 1)) {
+	if (opline == 0 || !safe_read(p, &code, opline + OPLINE_CODE, 1)) {
 		return safe_read_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
 	}
 	if (code == HANDLE_EXCEPTION && safe_read_u32(p, opline + OPLINE_LINE) == 0) {
@@ -143,13 +143,13 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
  */
 static bool ending(struct script_cursor *cursor)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 	uintptr_t name = safe_read_pointer(p, symbols[SERVER_INTERFACE]);
 	unsigned char flags = 0;
 
 	return tid_self() == pid_self() &&
-	       peek(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
+	       safe_read(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
 	       (flags & IN_SHUTDOWN) != 0 && safe_read_is(p, name, "cli");
 }
 

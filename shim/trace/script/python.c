@@ -166,7 +166,7 @@ static bool publishes(struct script_interpreter *python, struct safe_read *p)
 	const struct version *version = FIND(published, number >> 16);
 	char cookie[COOKIE_BYTES];
 
-	return version != NULL && peek(p, cookie, runtime, sizeof(cookie)) &&
+	return version != NULL && safe_read(p, cookie, runtime, sizeof(cookie)) &&
 	       memcmp(cookie, COOKIE, sizeof(cookie)) == 0 &&
 	       safe_read_u32(p, runtime + PUBLISHED_NUMBER) == number &&
 	       safe_read_pointer(p, runtime + PUBLISHED_NO_GIL) == 0 &&
@@ -209,7 +209,7 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 	uintptr_t state = get();
 
 	if (state == 0 || may_be_freed(cursor) ||
-	    safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_THREAD)) !=
+	    safe_read_pointer(&cursor->memory, state + offset(cursor, STATE_THREAD)) !=
 	            (uintptr_t)pthread_self()) {
 		return 0;
 	}
@@ -224,9 +224,10 @@ static bool begin(struct script_cursor *cursor)
 		return false;
 	}
 	if (offset(cursor, STATE_CFRAME) != 0) {
-		state = safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_CFRAME));
+		state = safe_read_pointer(&cursor->memory,
+		                          state + offset(cursor, STATE_CFRAME));
 	}
-	cursor->frame = safe_read_pointer(&cursor->peek, state + offset(cursor, STATE_FRAME));
+	cursor->frame = safe_read_pointer(&cursor->memory, state + offset(cursor, STATE_FRAME));
 	return cursor->frame != 0;
 }
 
@@ -259,7 +260,7 @@ static bool is_code(struct safe_read *p, uintptr_t object)
 static bool read_text(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
 	static _Atomic(uintptr_t) seen;
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uint32_t state;
 
 	if (!is_of_type(p, object, "str", &seen)) {
@@ -301,7 +302,7 @@ static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
 	size_t owner = offset(cursor, FRAME_OWNER);
 	size_t n = owner != 0 ? owner + 1 : offset(cursor, FRAME_INSTRUCTION) + sizeof(int32_t);
 
-	return peek(&cursor->peek, bytes, cursor->frame, n);
+	return safe_read(&cursor->memory, bytes, cursor->frame, n);
 }
 
 /* What a frame runs. From 3.14 on the lowest bit says how it is held. */
@@ -328,7 +329,7 @@ static int32_t int_at(const unsigned char *bytes, size_t offset)
 
 static bool read_names(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t code = frame->code;
 
 	return read_text(cursor, safe_read_pointer(p, code + offset(cursor, CODE_FILE)),
@@ -349,7 +350,7 @@ static bool read_position(struct script_cursor *cursor, const unsigned char *byt
 			(uintptr_t)(intptr_t)int_at(bytes, offset(cursor, FRAME_INSTRUCTION));
 		return (intptr_t)frame->at >= 0;
 	}
-	first = (int32_t)safe_read_u32(&cursor->peek,
+	first = (int32_t)safe_read_u32(&cursor->memory,
 	                               instructions - TRACEABLE_BEFORE_INSTRUCTIONS);
 	frame->at =
 		(uintptr_t)((intptr_t)(pointer_at(bytes, offset(cursor, FRAME_INSTRUCTION)) -
@@ -361,7 +362,7 @@ static bool read_position(struct script_cursor *cursor, const unsigned char *byt
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	unsigned char bytes[FRAME_BYTES_MAX];
 
 	if (cursor->frame == 0) {
@@ -386,23 +387,23 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 
 static uint32_t first_line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return safe_read_u32(&cursor->peek, frame->code + offset(cursor, CODE_FIRST_LINE));
+	return safe_read_u32(&cursor->memory, frame->code + offset(cursor, CODE_FIRST_LINE));
 }
 
 static uintptr_t lines_of(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return safe_read_pointer(&cursor->peek, frame->code + offset(cursor, CODE_LINES));
+	return safe_read_pointer(&cursor->memory, frame->code + offset(cursor, CODE_LINES));
 }
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return python_line(&cursor->peek, lines_of(cursor, frame), first_line(cursor, frame),
+	return python_line(&cursor->memory, lines_of(cursor, frame), first_line(cursor, frame),
 	                   (intptr_t)frame->at);
 }
 
 static uint32_t line_by_pairs(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return python_line_by_pairs(&cursor->peek, lines_of(cursor, frame),
+	return python_line_by_pairs(&cursor->memory, lines_of(cursor, frame),
 	                            first_line(cursor, frame), (intptr_t)frame->at);
 }
 
@@ -430,7 +431,7 @@ static bool runs_a_module(struct script_cursor *cursor)
 		}
 		cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
 	}
-	return code != 0 && (safe_read_u32(&cursor->peek, code + offset(cursor, CODE_FLAGS)) &
+	return code != 0 && (safe_read_u32(&cursor->memory, code + offset(cursor, CODE_FLAGS)) &
 	                     FLAGS_OF_FUNCTIONS) == 0;
 }
 

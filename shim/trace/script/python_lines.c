@@ -31,7 +31,7 @@ static int look(struct table *table, bool taken)
 		size_t n = table->end - table->at;
 
 		n = n < sizeof(table->buf) ? n : sizeof(table->buf);
-		if (n == 0 || !peek(table->p, table->buf, table->at, n)) {
+		if (n == 0 || !safe_read(table->p, table->buf, table->at, n)) {
 			return -1;
 		}
 		table->at += n;

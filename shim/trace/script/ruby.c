@@ -138,7 +138,7 @@ static uintptr_t locals(const struct script_interpreter *ruby)
 
 static bool begin_at(struct script_cursor *cursor, uintptr_t context)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 
 	cursor->context = context;
 	cursor->frame = safe_read_pointer(p, context + CONTEXT_FRAME);
@@ -152,15 +152,15 @@ static bool begin_by_variable(struct script_cursor *cursor)
 	const struct script_interpreter *ruby = cursor->interpreter;
 	uintptr_t at = locals(ruby);
 
-	return at != 0 &&
-	       begin_at(cursor, safe_read_pointer(&cursor->peek, at + ruby->symbols[CURRENT]));
+	return at != 0 && begin_at(cursor, safe_read_pointer(&cursor->memory,
+	                                                     at + ruby->symbols[CURRENT]));
 }
 
 /* The function looks at nothing but a thread-local variable, which a thread of Ruby's has. */
 static bool begin_by_thread(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t object;
 	uintptr_t thread;
 	uintptr_t context;
@@ -186,7 +186,7 @@ static bool is_of_type(struct safe_read *p, uintptr_t object, unsigned type)
 static bool read_string(struct script_cursor *cursor, uintptr_t object,
                         struct script_text *text)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t flags = safe_read_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) != TYPE_STRING) {
@@ -209,7 +209,7 @@ static bool read_string(struct script_cursor *cursor, uintptr_t object,
 /* The path as the script was called by, alone or in an array with the real one. */
 static bool read_path(struct script_cursor *cursor, uintptr_t object, struct script_text *text)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t flags = safe_read_pointer(p, object + OBJECT_FLAGS);
 
 	if ((flags & TYPE_MASK) == TYPE_ARRAY) {
@@ -230,7 +230,7 @@ static bool is_sequence(struct safe_read *p, uintptr_t object)
 
 static enum script_step next(struct script_cursor *cursor, struct script_frame *frame)
 {
-	struct safe_read *p = &cursor->peek;
+	struct safe_read *p = &cursor->memory;
 	uintptr_t now = cursor->frame;
 	uintptr_t sequence;
 	uintptr_t code;

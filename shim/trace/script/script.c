@@ -291,7 +291,7 @@ static bool put_text(struct strbuf *t, struct safe_read *p, const struct script_
 	while (left > 0) {
 		size_t n = left < sizeof(chunk) / width ? left : sizeof(chunk) / width;
 
-		if (!peek(p, chunk, at, n * width)) {
+		if (!safe_read(p, chunk, at, n * width)) {
 			return false;
 		}
 		put_characters(t, text->encoding, chunk, n);
@@ -358,7 +358,7 @@ static bool describe_file(struct script_cursor *cursor, const struct script_fram
 	struct strbuf t;
 
 	strbuf_init(&t, described->file_buf, sizeof(described->file_buf));
-	if (!put_text(&t, &cursor->peek, &frame->file, FILE_BYTES)) {
+	if (!put_text(&t, &cursor->memory, &frame->file, FILE_BYTES)) {
 		return false;
 	}
 	described->file = last_bytes(&t, FILE_BYTES);
@@ -374,13 +374,13 @@ static bool describe_rest(struct script_cursor *cursor, const struct script_fram
 	described->function = described->function_buf;
 	described->line = cursor->interpreter->kind.line(cursor, frame);
 	if (frame->scope.at != 0) {
-		if (!put_text(&t, &cursor->peek, &frame->scope, FUNCTION_CHARACTERS)) {
+		if (!put_text(&t, &cursor->memory, &frame->scope, FUNCTION_CHARACTERS)) {
 			return false;
 		}
 		strbuf_str(&t, "::");
 	}
 	return frame->function.at == 0 ||
-	       put_text(&t, &cursor->peek, &frame->function, FUNCTION_CHARACTERS);
+	       put_text(&t, &cursor->memory, &frame->function, FUNCTION_CHARACTERS);
 }
 
 static void put_line(struct strbuf *t, const struct described *described)
@@ -518,8 +518,8 @@ static bool walk(struct script_cursor *cursor, struct showing *showing)
 static void set_out(struct script_cursor *cursor, struct script_interpreter *interpreter)
 {
 	*cursor = (struct script_cursor){.interpreter = interpreter};
-	cursor->peek.doubting = interpreter->kind.moves;
-	cursor->peek.trusting =
+	cursor->memory.doubting = interpreter->kind.moves;
+	cursor->memory.trusting =
 		interpreter->kind.may_trust &&
 		atomic_load_explicit(&interpreter->proven, memory_order_relaxed);
 }
