@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/dl.h"
+#include "trace/script/interpreters.h"
 #include "trace/script/script.h"
 #include "trace/stack/stack.h"
 
@@ -118,7 +119,7 @@ static bool said_while_ending;
 EXPORTED __attribute__((noinline)) int Py_FinalizeEx(void);
 EXPORTED __attribute__((noinline)) int Py_FinalizeEx(void)
 {
-	said_while_ending = script_interpreter_ending(dl_changes());
+	said_while_ending = interpreters_ending(dl_changes());
 	return 0;
 }
 
@@ -199,9 +200,9 @@ static int begin(void **state)
 
 static bool look_depth(struct script *script, unsigned depth)
 {
-	assert_true(script_present(dl_changes()));
+	assert_true(interpreters_readable(dl_changes()));
 	memset(script, 'x', sizeof(*script));
-	return script_capture(script_at((uintptr_t)look_depth), depth, script);
+	return script_capture(interpreters_at((uintptr_t)look_depth), depth, script);
 }
 
 static bool look(struct script *script)
@@ -481,7 +482,7 @@ static void another_version_has_no_lines(void **state)
 	child = fork();
 	if (child == 0) {
 		Py_Version = 0x030c01f0;
-		_exit(script_present(dl_changes()) ? 1 : 0);
+		_exit(interpreters_readable(dl_changes()) ? 1 : 0);
 	}
 	assert_true(child > 0 && waitpid(child, &status, 0) == child);
 	assert_int_equal(status, 0);
@@ -502,11 +503,11 @@ static void a_ring_of_frames_ends(void **state)
 static void no_other_code_is_an_interpreters(void **state)
 {
 	(void)state;
-	assert_true(script_present(dl_changes()));
-	assert_non_null(script_at((uintptr_t)look));
-	assert_null(script_at((uintptr_t)dl_changes & 4095));
-	assert_null(script_at((uintptr_t)getppid));
-	assert_null(script_at((uintptr_t) & (int){0}));
+	assert_true(interpreters_readable(dl_changes()));
+	assert_non_null(interpreters_at((uintptr_t)look));
+	assert_null(interpreters_at((uintptr_t)dl_changes & 4095));
+	assert_null(interpreters_at((uintptr_t)getppid));
+	assert_null(interpreters_at((uintptr_t) & (int){0}));
 	assert_false(script_capture(NULL, 8, &(struct script){0}));
 }
 
@@ -517,14 +518,14 @@ static void tells_that_python_is_ending(void **state)
 	(void)state;
 	add("/a.py", 1, "f");
 	codes[0].pad1[32] = 3; /* co_flags: a function's, so it may be an exit handler's */
-	assert_false(script_interpreter_ending(dl_changes()));
+	assert_false(interpreters_ending(dl_changes()));
 	Py_FinalizeEx();
 	assert_true(said_while_ending);
 	codes[0].pad1[32] = 0; /* a module's: the program is still running */
 	Py_FinalizeEx();
 	assert_false(said_while_ending);
 	finalizing = 1;
-	assert_true(script_interpreter_ending(dl_changes()));
+	assert_true(interpreters_ending(dl_changes()));
 }
 
 /* ---- stacks ---- */

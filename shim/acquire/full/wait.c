@@ -11,10 +11,10 @@
 #include "acquire/lend/long_hold.h"
 #include "base/clock.h"
 #include "base/dl.h"
-#include "base/thread/script_signals.h"
 #include "base/thread/thread_block.h"
 #include "pool/deadlock.h"
 #include "trace/lease/counters.h"
+#include "trace/script/script_signals.h"
 #include "trace/status/status.h"
 
 /* How long a thread may take to use for the first time what another one took for it. */

@@ -23,8 +23,8 @@
 #include "session/query_call.h"
 #include "session/socket/epoll_registrations.h"
 #include "trace/lease/counters.h"
+#include "trace/script/interpreters.h"
 #include "trace/script/program_end.h"
-#include "trace/script/script.h"
 #include "trace/stack/stack.h"
 #include "trace/status/status.h"
 
@@ -88,8 +88,7 @@ void lending_note_given_back(const struct lease *ended, enum drop_reason why)
  */
 static COLD void at_thread_end(void)
 {
-	if (!lock_barred() && !lending_is_closing() &&
-	    !script_interpreter_ending(dl_changes())) {
+	if (!lock_barred() && !lending_is_closing() && !interpreters_ending(dl_changes())) {
 		lease_note_thread_end();
 	}
 }

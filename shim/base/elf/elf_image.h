@@ -23,6 +23,14 @@ struct elf_image {
 	size_t count;
 };
 
+static inline struct elf_image elf_image_of(const struct dl_phdr_info *info)
+{
+	return (struct elf_image){.bias = info->dlpi_addr,
+	                          .name = info->dlpi_name,
+	                          .headers = info->dlpi_phdr,
+	                          .count = info->dlpi_phnum};
+}
+
 /* True if `address` lies in one of the loaded segments, readable or not. */
 bool elf_image_covers(const struct elf_image *image, uintptr_t address);
 

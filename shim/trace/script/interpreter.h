@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What script.c asks of each kind of interpreter; only it and they use this.
+ * What is known of one kind of interpreter: which functions it exports, how its frames are
+ * read, and how one tells that it ends. For the files of this folder only.
  *
- * A kind knows the layouts of some minor versions, which stand in trace/script/ in tables
- * that are made from the interpreters' headers. Whatever it reads it reads by safe_read.h, and
- * it looks a frame over before it believes it.
+ * A kind knows the layouts of some versions, by tables that are made from the interpreters'
+ * headers (tables/). It reads memory by safe_read.h only, and checks a frame before it believes
+ * it. For other versions there is a kind that can tell the end alone, by its exports.
  */
 #ifndef PQPOOL_TRACE_SCRIPT_INTERPRETER_H
 #define PQPOOL_TRACE_SCRIPT_INTERPRETER_H
@@ -28,8 +29,7 @@ struct script_text {
 	uintptr_t at;  /* 0: none */
 	size_t length; /* in characters */
 	enum script_encoding {
-		SCRIPT_UTF8, /* or whatever the interpreter takes for it; a character is a byte
-		              */
+		SCRIPT_UTF8, /* or what the interpreter takes for it; a character is a byte */
 		SCRIPT_LATIN1,
 		SCRIPT_UCS2,
 		SCRIPT_UCS4
@@ -63,7 +63,7 @@ enum script_step {
 };
 
 struct script_kind {
-	/* The first marks the interpreter; all must be there. */
+	/* The kind's own numbering, with gaps; all must be exported. */
 	const char *names[SCRIPT_SYMBOLS_MAX];
 	/* A file with one of these in its name belongs to a library; the last one is empty. */
 	const char (*libraries)[SCRIPT_LIBRARY_BYTES];
@@ -73,14 +73,17 @@ struct script_kind {
 	bool moves;
 	/* True if its frames can be found without any of its code on the C stack. */
 	bool has_jit;
-	/* Is this a version whose layout is known? Fills in the interpreter's offsets. */
+	/*
+	 * Is this a version whose layout is known? Fills in the interpreter's offsets. NULL for
+	 * the kind of all versions, which has none of the next three either.
+	 */
 	bool (*known)(struct script_interpreter *interpreter, struct safe_read *p);
 	/* Finds the calling thread's innermost frame; false if it runs no script. */
 	bool (*begin)(struct script_cursor *cursor);
 	enum script_step (*next)(struct script_cursor *cursor, struct script_frame *frame);
 	/* The line of a frame that next() has just found; 0 if it has none. */
 	uint32_t (*line)(struct script_cursor *cursor, const struct script_frame *frame);
-	/* See script_interpreter_ending(). */
+	/* Is what the calling thread does now the interpreter's clean-up after its script? */
 	bool (*ending)(struct script_cursor *cursor);
 };
 
@@ -89,15 +92,32 @@ struct script_interpreter {
 	struct script_kind kind;
 	uintptr_t low; /* where its module begins */
 	uintptr_t high;
-	uintptr_t symbols[SCRIPT_SYMBOLS_MAX]; /* as the kind's names; thread-local ones:
-	                                          offsets */
-	uint16_t offsets[SCRIPT_OFFSETS_MAX];  /* where things are in this version, by kind */
-	const ElfW(Phdr) * headers;            /* which module */
-	bool is_program;                       /* its module is the program itself */
-	atomic_bool proven;                    /* a frame was read and was in order */
+	uintptr_t
+		symbols[SCRIPT_SYMBOLS_MAX];  /* as the kind's names; offsets if thread-local */
+	uint16_t offsets[SCRIPT_OFFSETS_MAX]; /* where things are in this version, by kind */
+	const ElfW(Phdr) * headers;           /* which module */
+	bool is_program;                      /* its module is the program itself */
+	atomic_bool proven;                   /* a frame was read and was in order */
 };
 
-/* Said by code: addresses in data are work for the linker when any program starts. */
+/* A cursor that is nowhere yet. */
+static inline struct script_cursor script_cursor(const struct script_interpreter *interpreter)
+{
+	return (struct script_cursor){
+		.interpreter = interpreter,
+		.memory.doubting = interpreter->kind.moves,
+		.memory.trusting =
+			interpreter->kind.may_trust &&
+			atomic_load_explicit(&interpreter->proven, memory_order_relaxed),
+	};
+}
+
+static inline size_t script_offset(const struct script_cursor *cursor, unsigned which)
+{
+	return cursor->interpreter->offsets[which];
+}
+
+/* Given by code: addresses in data are work for the linker when any program starts. */
 struct script_kind script_python(void); /* from 3.13 on */
 struct script_kind script_python_3_11(void);
 struct script_kind script_python_3_9(void);
@@ -105,5 +125,12 @@ struct script_kind script_perl(void);
 struct script_kind script_php(void);
 struct script_kind script_ruby(void); /* from 3.2 on */
 struct script_kind script_ruby_3_1(void);
+
+/* Of all versions, for those that are not known. */
+struct script_kind script_any_python(void); /* from 3.13 on */
+struct script_kind script_any_python_3_8(void);
+struct script_kind script_any_perl(void);
+struct script_kind script_any_php(void);
+struct script_kind script_any_ruby(void);
 
 #endif

@@ -13,7 +13,10 @@
 #include <pthread.h>
 #include <string.h>
 
-enum symbol { THREAD_KEY, VERSION, CALLER_CX };
+#include "base/thread/pid.h"
+#include "base/unwind/unwind.h"
+
+enum symbol { THREAD_KEY, VERSION, CALLER_CX, DESTRUCT, CALL_LIST };
 
 typedef uintptr_t (*caller_cx_function)(uintptr_t perl, int32_t level, uintptr_t *debugger);
 
@@ -85,11 +88,6 @@ static bool known(struct script_interpreter *perl, struct safe_read *p)
 	return false;
 }
 
-static size_t offset(const struct script_cursor *cursor, enum offset which)
-{
-	return cursor->interpreter->offsets[which];
-}
-
 static uintptr_t own_interpreter(struct script_cursor *cursor)
 {
 	pthread_key_t key;
@@ -108,7 +106,7 @@ static bool begin(struct script_cursor *cursor)
 		return false;
 	}
 	cursor->frame = safe_read_pointer(&cursor->memory,
-	                                  cursor->context + offset(cursor, PERL_CURCOP));
+	                                  cursor->context + script_offset(cursor, PERL_CURCOP));
 	return cursor->frame != 0;
 }
 
@@ -157,8 +155,9 @@ static bool is_statement(struct script_cursor *cursor, uintptr_t cop)
 {
 	uint32_t type = safe_read_u32(&cursor->memory, cop + COP_TYPE) & COP_TYPE_MASK;
 
-	return type == offset(cursor, OP_NEXTSTATE) || type == offset(cursor, OP_DBSTATE) ||
-	       cop == cursor->context + offset(cursor, PERL_COMPILING);
+	return type == script_offset(cursor, OP_NEXTSTATE) ||
+	       type == script_offset(cursor, OP_DBSTATE) ||
+	       cop == cursor->context + script_offset(cursor, PERL_COMPILING);
 }
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
@@ -192,11 +191,20 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 static bool ending(struct script_cursor *cursor)
 {
 	uintptr_t perl = own_interpreter(cursor);
-	uint32_t phase =
-		perl != 0 ? safe_read_u32(&cursor->memory, perl + offset(cursor, PERL_PHASE))
-			  : 0;
+	uint32_t phase = perl != 0 ? safe_read_u32(&cursor->memory,
+	                                           perl + script_offset(cursor, PERL_PHASE))
+	                           : 0;
 
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
+}
+
+/* In a function that is exported. A thread has an interpreter of its own, which ends with it.
+ */
+static bool any_ending(struct script_cursor *cursor)
+{
+	uintptr_t destruct = cursor->interpreter->symbols[DESTRUCT];
+
+	return tid_self() == pid_self() && unwind_called_from(destruct, destruct + 1, 0);
 }
 
 struct script_kind script_perl(void)
@@ -209,5 +217,14 @@ struct script_kind script_perl(void)
 		.next = next,
 		.line = line,
 		.ending = ending,
+	};
+}
+
+struct script_kind script_any_perl(void)
+{
+	return (struct script_kind){
+		.names = {[DESTRUCT] = "perl_destruct", [CALL_LIST] = "Perl_call_list"},
+		.libraries = libraries,
+		.ending = any_ending,
 	};
 }

@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "base/thread/pid.h"
+#include "base/unwind/unwind.h"
 
-enum symbol { GLOBALS, VERSION, SERVER_INTERFACE };
+enum symbol { GLOBALS, VERSION, SERVER_INTERFACE, REQUEST_SHUTDOWN };
 
 typedef const char *(*version_function)(void);
 
@@ -64,17 +65,12 @@ static bool known(struct script_interpreter *php, struct safe_read *p)
 	return false;
 }
 
-static size_t offset(const struct script_cursor *cursor, enum offset which)
-{
-	return cursor->interpreter->offsets[which];
-}
-
 static bool begin(struct script_cursor *cursor)
 {
 	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
 
-	cursor->frame =
-		safe_read_pointer(&cursor->memory, globals + offset(cursor, GLOBALS_CURRENT));
+	cursor->frame = safe_read_pointer(&cursor->memory,
+	                                  globals + script_offset(cursor, GLOBALS_CURRENT));
 	return cursor->frame != 0;
 }
 
@@ -110,7 +106,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	}
 	frame->code = function;
 	frame->at = safe_read_pointer(p, data + DATA_OPLINE);
-	read_string(p, safe_read_pointer(p, function + offset(cursor, FUNCTION_FILE)),
+	read_string(p, safe_read_pointer(p, function + script_offset(cursor, FUNCTION_FILE)),
 	            &frame->file);
 	read_string(p, safe_read_pointer(p, function + FUNCTION_NAME), &frame->function);
 	scope = safe_read_pointer(p, function + FUNCTION_SCOPE);
@@ -129,28 +125,43 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 	unsigned char code = 0;
 
 	if (opline == 0 || !safe_read(p, &code, opline + OPLINE_CODE, 1)) {
-		return safe_read_u32(p, frame->code + offset(cursor, FUNCTION_LINE));
+		return safe_read_u32(p, frame->code + script_offset(cursor, FUNCTION_LINE));
 	}
 	if (code == HANDLE_EXCEPTION && safe_read_u32(p, opline + OPLINE_LINE) == 0) {
-		opline = safe_read_pointer(p, globals + offset(cursor, GLOBALS_THROWN_AT));
+		opline = safe_read_pointer(p,
+		                           globals + script_offset(cursor, GLOBALS_THROWN_AT));
 	}
 	return safe_read_u32(p, opline + OPLINE_LINE);
 }
 
 /*
- * On the command line the end of the request is the end of the script. Elsewhere it is
- * the way that PHP's scripts give everything back, many times in a process.
+ * On the command line the end of the request is the end of the script. A web server's PHP ends
+ * after each request, and goes on.
  */
-static bool ending(struct script_cursor *cursor)
+static bool is_for_one_script(struct script_cursor *cursor)
 {
 	struct safe_read *p = &cursor->memory;
-	const uintptr_t *symbols = cursor->interpreter->symbols;
-	uintptr_t name = safe_read_pointer(p, symbols[SERVER_INTERFACE]);
-	unsigned char flags = 0;
+	uintptr_t interface = cursor->interpreter->symbols[SERVER_INTERFACE];
 
 	return tid_self() == pid_self() &&
-	       safe_read(p, &flags, symbols[GLOBALS] + offset(cursor, GLOBALS_FLAGS), 1) &&
-	       (flags & IN_SHUTDOWN) != 0 && safe_read_is(p, name, "cli");
+	       safe_read_is(p, safe_read_pointer(p, interface), "cli");
+}
+
+static bool ending(struct script_cursor *cursor)
+{
+	uintptr_t globals = cursor->interpreter->symbols[GLOBALS];
+	unsigned char flags = 0;
+
+	return safe_read(&cursor->memory, &flags,
+	                 globals + script_offset(cursor, GLOBALS_FLAGS), 1) &&
+	       (flags & IN_SHUTDOWN) != 0 && is_for_one_script(cursor);
+}
+
+static bool any_ending(struct script_cursor *cursor)
+{
+	uintptr_t shutdown = cursor->interpreter->symbols[REQUEST_SHUTDOWN];
+
+	return is_for_one_script(cursor) && unwind_called_from(shutdown, shutdown + 1, 0);
 }
 
 struct script_kind script_php(void)
@@ -164,5 +175,15 @@ struct script_kind script_php(void)
 		.next = next,
 		.line = line,
 		.ending = ending,
+	};
+}
+
+struct script_kind script_any_php(void)
+{
+	return (struct script_kind){
+		.names = {[SERVER_INTERFACE] = "sapi_module",
+	                  [REQUEST_SHUTDOWN] = "php_request_shutdown"},
+		.libraries = libraries,
+		.ending = any_ending,
 	};
 }

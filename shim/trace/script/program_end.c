@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Whether a call of the program's is part of its end. */
+/* Tells whether a call of the program's is part of its end. */
 #include "trace/script/program_end.h"
 
 #include "base/dl.h"
-#include "trace/script/script.h"
-#include "trace/script/teardown.h"
+#include "trace/script/interpreters.h"
 
 /* Set once, by the thread itself. */
 static _Thread_local bool in_exit;
@@ -16,11 +15,5 @@ void program_end_begin(void)
 
 bool program_end_now(const void *caller)
 {
-	unsigned long long changes;
-
-	if (in_exit) {
-		return true;
-	}
-	changes = dl_changes_of_call(caller);
-	return script_interpreter_ending(changes) || teardown_of_unknown(changes);
+	return in_exit || interpreters_ending(dl_changes_of_call(caller));
 }

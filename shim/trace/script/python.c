@@ -104,11 +104,6 @@ static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
 	"/site-packages/", "/dist-packages/", "/lib/python3.", "<frozen ", "",
 };
 
-static size_t offset(const struct script_cursor *cursor, enum offset which)
-{
-	return cursor->interpreter->offsets[which];
-}
-
 /* ---- which version ---- */
 
 static const struct version *find(const struct version *list, size_t count, unsigned number)
@@ -209,7 +204,7 @@ static uintptr_t thread_state(struct script_cursor *cursor)
 	uintptr_t state = get();
 
 	if (state == 0 || may_be_freed(cursor) ||
-	    safe_read_pointer(&cursor->memory, state + offset(cursor, STATE_THREAD)) !=
+	    safe_read_pointer(&cursor->memory, state + script_offset(cursor, STATE_THREAD)) !=
 	            (uintptr_t)pthread_self()) {
 		return 0;
 	}
@@ -223,11 +218,12 @@ static bool begin(struct script_cursor *cursor)
 	if (state == 0) {
 		return false;
 	}
-	if (offset(cursor, STATE_CFRAME) != 0) {
+	if (script_offset(cursor, STATE_CFRAME) != 0) {
 		state = safe_read_pointer(&cursor->memory,
-		                          state + offset(cursor, STATE_CFRAME));
+		                          state + script_offset(cursor, STATE_CFRAME));
 	}
-	cursor->frame = safe_read_pointer(&cursor->memory, state + offset(cursor, STATE_FRAME));
+	cursor->frame =
+		safe_read_pointer(&cursor->memory, state + script_offset(cursor, STATE_FRAME));
 	return cursor->frame != 0;
 }
 
@@ -271,8 +267,8 @@ static bool read_text(struct script_cursor *cursor, uintptr_t object, struct scr
 		return false;
 	}
 	text->length = safe_read_pointer(p, object + OBJECT_SIZE);
-	text->at = object + offset(cursor, STATE_IS_ASCII(state) ? UNICODE_ASCII_DATA
-	                                                         : UNICODE_OTHER_DATA);
+	text->at = object + script_offset(cursor, STATE_IS_ASCII(state) ? UNICODE_ASCII_DATA
+	                                                                : UNICODE_OTHER_DATA);
 	switch (STATE_KIND(state)) {
 	case 1:
 		text->encoding = SCRIPT_LATIN1;
@@ -299,8 +295,9 @@ static uintptr_t pointer_at(const unsigned char *bytes, size_t offset)
 /* No more of it than it has: what it ends with is its owner, or its position. */
 static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
 {
-	size_t owner = offset(cursor, FRAME_OWNER);
-	size_t n = owner != 0 ? owner + 1 : offset(cursor, FRAME_INSTRUCTION) + sizeof(int32_t);
+	size_t owner = script_offset(cursor, FRAME_OWNER);
+	size_t n = owner != 0 ? owner + 1
+	                      : script_offset(cursor, FRAME_INSTRUCTION) + sizeof(int32_t);
 
 	return safe_read(&cursor->memory, bytes, cursor->frame, n);
 }
@@ -308,13 +305,13 @@ static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
 /* What a frame runs. From 3.14 on the lowest bit says how it is held. */
 static uintptr_t code_at(const struct script_cursor *cursor, const unsigned char *bytes)
 {
-	return pointer_at(bytes, offset(cursor, FRAME_CODE)) & ~(uintptr_t)REFERENCE_TAG;
+	return pointer_at(bytes, script_offset(cursor, FRAME_CODE)) & ~(uintptr_t)REFERENCE_TAG;
 }
 
 /* Not a script's, but there where C called Python. */
 static bool is_of_c(const struct script_cursor *cursor, const unsigned char *bytes)
 {
-	size_t owner = offset(cursor, FRAME_OWNER);
+	size_t owner = script_offset(cursor, FRAME_OWNER);
 
 	return owner != 0 && bytes[owner] >= OWNED_BY_C_STACK;
 }
@@ -332,9 +329,9 @@ static bool read_names(struct script_cursor *cursor, struct script_frame *frame)
 	struct safe_read *p = &cursor->memory;
 	uintptr_t code = frame->code;
 
-	return read_text(cursor, safe_read_pointer(p, code + offset(cursor, CODE_FILE)),
+	return read_text(cursor, safe_read_pointer(p, code + script_offset(cursor, CODE_FILE)),
 	                 &frame->file) &&
-	       read_text(cursor, safe_read_pointer(p, code + offset(cursor, CODE_NAME)),
+	       read_text(cursor, safe_read_pointer(p, code + script_offset(cursor, CODE_NAME)),
 	                 &frame->function);
 }
 
@@ -342,21 +339,21 @@ static bool read_names(struct script_cursor *cursor, struct script_frame *frame)
 static bool read_position(struct script_cursor *cursor, const unsigned char *bytes,
                           struct script_frame *frame)
 {
-	size_t instructions = frame->code + offset(cursor, CODE_INSTRUCTIONS);
+	size_t instructions = frame->code + script_offset(cursor, CODE_INSTRUCTIONS);
 	int32_t first;
 
-	if (offset(cursor, FRAME_OWNER) == 0) {
-		frame->at =
-			(uintptr_t)(intptr_t)int_at(bytes, offset(cursor, FRAME_INSTRUCTION));
+	if (script_offset(cursor, FRAME_OWNER) == 0) {
+		frame->at = (uintptr_t)(intptr_t)int_at(
+			bytes, script_offset(cursor, FRAME_INSTRUCTION));
 		return (intptr_t)frame->at >= 0;
 	}
 	first = (int32_t)safe_read_u32(&cursor->memory,
 	                               instructions - TRACEABLE_BEFORE_INSTRUCTIONS);
-	frame->at =
-		(uintptr_t)((intptr_t)(pointer_at(bytes, offset(cursor, FRAME_INSTRUCTION)) -
-	                               instructions) /
-	                    INSTRUCTION_BYTES);
-	return bytes[offset(cursor, FRAME_OWNER)] == OWNED_BY_GENERATOR ||
+	frame->at = (uintptr_t)((intptr_t)(pointer_at(bytes, script_offset(cursor,
+	                                                                   FRAME_INSTRUCTION)) -
+	                                   instructions) /
+	                        INSTRUCTION_BYTES);
+	return bytes[script_offset(cursor, FRAME_OWNER)] == OWNED_BY_GENERATOR ||
 	       (intptr_t)frame->at >= first;
 }
 
@@ -371,7 +368,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	if (may_be_freed(cursor) || !read_frame(cursor, bytes)) {
 		return SCRIPT_DOUBT;
 	}
-	cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
+	cursor->frame = pointer_at(bytes, script_offset(cursor, FRAME_PREVIOUS));
 	if (is_of_c(cursor, bytes)) {
 		return SCRIPT_NOTHING;
 	}
@@ -387,12 +384,14 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 
 static uint32_t first_line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return safe_read_u32(&cursor->memory, frame->code + offset(cursor, CODE_FIRST_LINE));
+	return safe_read_u32(&cursor->memory,
+	                     frame->code + script_offset(cursor, CODE_FIRST_LINE));
 }
 
 static uintptr_t lines_of(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return safe_read_pointer(&cursor->memory, frame->code + offset(cursor, CODE_LINES));
+	return safe_read_pointer(&cursor->memory,
+	                         frame->code + script_offset(cursor, CODE_LINES));
 }
 
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
@@ -429,10 +428,11 @@ static bool runs_a_module(struct script_cursor *cursor)
 		if (!is_of_c(cursor, bytes)) {
 			code = code_at(cursor, bytes);
 		}
-		cursor->frame = pointer_at(bytes, offset(cursor, FRAME_PREVIOUS));
+		cursor->frame = pointer_at(bytes, script_offset(cursor, FRAME_PREVIOUS));
 	}
-	return code != 0 && (safe_read_u32(&cursor->memory, code + offset(cursor, CODE_FLAGS)) &
-	                     FLAGS_OF_FUNCTIONS) == 0;
+	return code != 0 &&
+	       (safe_read_u32(&cursor->memory, code + script_offset(cursor, CODE_FLAGS)) &
+	        FLAGS_OF_FUNCTIONS) == 0;
 }
 
 /*
@@ -443,15 +443,28 @@ static bool runs_a_module(struct script_cursor *cursor)
  * From 3.13 on the function that does it is part of Py_RunMain(), which runs the script by
  * PyEval_EvalCode(): so what it does without that is the end.
  */
+static bool is_called_by_finalizer(const struct script_interpreter *python)
+{
+	const uintptr_t *symbols = python->symbols;
+
+	return tid_self() == pid_self() &&
+	       unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1, symbols[EVAL_CODE]);
+}
+
 static bool ending(struct script_cursor *cursor)
 {
-	const uintptr_t *symbols = cursor->interpreter->symbols;
-
 	return is_finalizing(cursor->interpreter) ||
 	       (tid_self() == pid_self() && !runs_a_module(cursor) &&
-	        unwind_called_from(symbols[FINALIZE], symbols[FINALIZE] + 1,
-	                           symbols[EVAL_CODE]));
+	        is_called_by_finalizer(cursor->interpreter));
 }
+
+static bool any_ending(struct script_cursor *cursor)
+{
+	return is_finalizing(cursor->interpreter) ||
+	       is_called_by_finalizer(cursor->interpreter);
+}
+
+/* ---- the kinds ---- */
 
 static struct script_kind kind(bool (*known)(struct script_interpreter *, struct safe_read *))
 {
@@ -490,5 +503,24 @@ struct script_kind script_python_3_9(void)
 
 	python.names[VERSION] = "Py_GetVersion";
 	python.line = line_by_pairs;
+	return python;
+}
+
+struct script_kind script_any_python(void)
+{
+	return (struct script_kind){
+		.names = {[IS_FINALIZING] = "Py_IsFinalizing",
+	                  [FINALIZE] = "Py_RunMain",
+	                  [EVAL_CODE] = "PyEval_EvalCode"},
+		.libraries = libraries,
+		.ending = any_ending,
+	};
+}
+
+struct script_kind script_any_python_3_8(void)
+{
+	struct script_kind python = script_any_python();
+
+	python.names[IS_FINALIZING] = "_Py_IsFinalizing";
 	return python;
 }

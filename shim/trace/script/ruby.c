@@ -76,6 +76,9 @@ static const struct version {
 #define STRING_EMBED_MASK  0x1f
 #define ARRAY_IS_EMBEDDED  0x2000
 
+/* No more lies between two functions of one of Ruby's files. */
+#define BETWEEN_MAX 16384
+
 static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/gems/", "/lib/ruby/",
                                                        "<internal:", ""};
 
@@ -98,11 +101,6 @@ static bool known(struct script_interpreter *ruby, struct safe_read *p)
 static bool known_by_thread(struct script_interpreter *ruby, struct safe_read *p)
 {
 	return safe_read_u32(p, ruby->symbols[API_VERSION] + sizeof(int)) > 1 && known(ruby, p);
-}
-
-static size_t offset(const struct script_cursor *cursor, enum offset which)
-{
-	return cursor->interpreter->offsets[which];
 }
 
 /* ---- the context ---- */
@@ -196,11 +194,12 @@ static bool read_string(struct script_cursor *cursor, uintptr_t object,
 		text->at = safe_read_pointer(p, object + STRING_POINTER);
 		text->length = safe_read_pointer(p, object + STRING_LENGTH);
 	} else {
-		text->at = object + offset(cursor, STRING_EMBEDDED);
+		text->at = object + script_offset(cursor, STRING_EMBEDDED);
 		text->length =
-			offset(cursor, STRING_EMBEDDED_LENGTH) != 0
+			script_offset(cursor, STRING_EMBEDDED_LENGTH) != 0
 				? safe_read_pointer(
-					  p, object + offset(cursor, STRING_EMBEDDED_LENGTH))
+					  p, object + script_offset(cursor,
+		                                                    STRING_EMBEDDED_LENGTH))
 				: flags >> STRING_EMBED_SHIFT & STRING_EMBED_MASK;
 	}
 	return text->at != 0;
@@ -235,10 +234,10 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	uintptr_t sequence;
 	uintptr_t code;
 
-	if (now + offset(cursor, FRAME_BYTES) > cursor->end) {
+	if (now + script_offset(cursor, FRAME_BYTES) > cursor->end) {
 		return SCRIPT_END;
 	}
-	cursor->frame += offset(cursor, FRAME_BYTES);
+	cursor->frame += script_offset(cursor, FRAME_BYTES);
 	frame->at = safe_read_pointer(p, now + FRAME_PC);
 	sequence = safe_read_pointer(p, now + FRAME_SEQUENCE);
 	if (frame->at == 0 || sequence == 0) {
@@ -275,14 +274,14 @@ static uint32_t line(struct script_cursor *cursor, const struct script_frame *fr
 /* ---- the end ---- */
 
 /*
- * Ruby tells nobody. But its main thread comes from one function when it runs exit
- * handlers and finalizers, and that lies where the source has it, between these two.
+ * Ruby's main thread runs exit handlers and finalizers in a function that is not exported, but
+ * lies between two that are, as in the source.
  */
 static bool ending(struct script_cursor *cursor)
 {
 	const uintptr_t *symbols = cursor->interpreter->symbols;
 
-	return tid_self() == pid_self() &&
+	return tid_self() == pid_self() && symbols[CLEANUP] - symbols[FINALIZE] < BETWEEN_MAX &&
 	       unwind_called_from(symbols[FINALIZE] + 1, symbols[CLEANUP], 0);
 }
 
@@ -310,4 +309,13 @@ struct script_kind script_ruby(void)
 	ruby.known = known_by_thread;
 	ruby.begin = begin_by_thread;
 	return ruby;
+}
+
+struct script_kind script_any_ruby(void)
+{
+	return (struct script_kind){
+		.names = {[FINALIZE] = "ruby_finalize", [CLEANUP] = "ruby_cleanup"},
+		.libraries = libraries,
+		.ending = ending,
+	};
 }

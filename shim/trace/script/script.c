@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * Where a script stands.
- *
- * Interpreters are found by walking the loaded modules, and again whenever the loader's
- * counts say that some have come or gone. Not by dlsym(3), for the reason that stack.c
- * gives; and it would not see what was loaded with RTLD_LOCAL.
- *
- * An interpreter whose module is not on the calling thread's stack is left alone: it may
- * have ended or be unloaded at this moment. The exception is one that can be running
- * without it, in code that it made itself (has_jit), if it is the program.
- */
+/* Reads which line of a script the calling thread is in. */
 #include "trace/script/script.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/dl.h"
-#include "base/elf/elf_image.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
-#include "base/thread/pid.h"
 #include "trace/script/interpreter.h"
+#include "trace/script/interpreters.h"
 
-#define INTERPRETERS_MAX    8
 #define FRAMES_SHOWN        8
 #define OWN_FRAMES          3 /* at least, from the place on, though libraries have many */
 #define INNER_FRAMES        3 /* of these libraries then */
@@ -30,181 +16,12 @@
 #define FILE_BYTES          400
 #define FUNCTION_CHARACTERS 80
 
-#if defined(__LP64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY, RUBY_3_1, KINDS };
-#else /* nothing is known of other machines */
-enum { KINDS, PYTHON, PYTHON_3_11, PYTHON_3_9, PERL, PHP, RUBY };
-#endif
-
-static struct script_kind kind_of(unsigned which)
-{
-	switch (which) {
-	case PYTHON:
-		return script_python();
-	case PYTHON_3_11:
-		return script_python_3_11();
-	case PYTHON_3_9:
-		return script_python_3_9();
-	case PERL:
-		return script_perl();
-	case PHP:
-		return script_php();
-	default:
-		return which == RUBY ? script_ruby() : script_ruby_3_1();
-	}
-}
-
-/* Never changed but for `proven`, so that nobody need lock it, nor freed: few are made. */
-struct table {
-	unsigned count;
-	struct script_interpreter found[INTERPRETERS_MAX];
-};
-
-static _Atomic(struct table *) table;
-static atomic_ullong table_changes; /* the loader's counts when it was made */
-
-/* ---- finding interpreters ---- */
-
-static bool has_symbols(const struct elf_image *image, const struct elf_image_symbols *symbols,
-                        struct script_interpreter *found)
-{
-	const char *const *names = found->kind.names;
-
-	for (unsigned i = 0; i < SCRIPT_SYMBOLS_MAX && names[i] != NULL; i++) {
-		if (!elf_image_find(image, symbols, names[i], &found->symbols[i])) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static void note_extent(const struct elf_image *image, struct script_interpreter *found)
-{
-	found->low = UINTPTR_MAX;
-	for (size_t i = 0; i < image->count; i++) {
-		const ElfW(Phdr) *header = &image->headers[i];
-		uintptr_t low = image->bias + header->p_vaddr;
-
-		if (header->p_type == PT_LOAD) {
-			found->low = low < found->low ? low : found->low;
-			found->high = low + header->p_memsz > found->high
-			                      ? low + header->p_memsz
-			                      : found->high;
-		}
-	}
-}
-
-static int consider(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct table *fresh = arg;
-	const struct elf_image image = {
-		.bias = info->dlpi_addr,
-		.name = info->dlpi_name,
-		.headers = info->dlpi_phdr,
-		.count = info->dlpi_phnum,
-	};
-	struct elf_image_symbols symbols;
-
-	(void)size;
-	if (!elf_image_symbols(&image, &symbols)) {
-		return 0;
-	}
-	for (unsigned i = 0; i != KINDS; i++) {
-		struct script_interpreter found = {
-			.kind = kind_of(i),
-			.headers = image.headers,
-			.is_program = image.name[0] == '\0',
-		};
-
-		if (fresh->count < INTERPRETERS_MAX && has_symbols(&image, &symbols, &found)) {
-			note_extent(&image, &found);
-			fresh->found[fresh->count++] = found;
-		}
-	}
-	return 0;
-}
-
-static void leave_out_unknown(struct table *fresh)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < fresh->count; i++) {
-		struct safe_read p = {0};
-
-		if (fresh->found[i].kind.known(&fresh->found[i], &p)) {
-			fresh->found[kept++] = fresh->found[i];
-		}
-	}
-	fresh->count = kept;
-}
-
-static bool is_same(const struct table *a, const struct table *b)
-{
-	bool same = a != NULL && a->count == b->count;
-
-	for (unsigned i = 0; same && i < a->count; i++) {
-		same = a->found[i].kind.known == b->found[i].kind.known &&
-		       a->found[i].low == b->found[i].low &&
-		       a->found[i].headers == b->found[i].headers &&
-		       memcmp(a->found[i].symbols, b->found[i].symbols,
-		              sizeof(a->found[i].symbols)) == 0;
-	}
-	return same;
-}
-
-/* Threads that come at once find the same. */
-static void search(unsigned long long changes)
-{
-	struct table *old = atomic_load_explicit(&table, memory_order_acquire);
-	struct table fresh = {0};
-	struct table *made;
-
-	dl_iterate(consider, &fresh);
-	leave_out_unknown(&fresh);
-	if (old != NULL || fresh.count > 0) {
-		if (!is_same(old, &fresh)) {
-			made = calloc(1, sizeof(*made));
-			if (made == NULL) {
-				return;
-			}
-			memcpy(made, &fresh, sizeof(fresh));
-			atomic_store_explicit(&table, made, memory_order_release);
-		}
-	}
-	atomic_store_explicit(&table_changes, changes, memory_order_release);
-}
-
-bool script_present(unsigned long long changes)
-{
-	const struct table *now;
-
-	if (atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
-		search(changes);
-	}
-	now = atomic_load_explicit(&table, memory_order_acquire);
-	return now != NULL && now->count > 0;
-}
-
-struct script_interpreter *script_at(uintptr_t address)
-{
-	struct table *now = atomic_load_explicit(&table, memory_order_acquire);
-
-	for (unsigned i = 0; now != NULL && i < now->count; i++) {
-		if (address >= now->found[i].low && address < now->found[i].high) {
-			return &now->found[i];
-		}
-	}
-	return NULL;
-}
-
 /* ---- text ---- */
 
 static void put_utf8(struct strbuf *t, uint32_t c)
 {
 	if (c < 0x20 || c == 0x7f) {
-		strbuf_char(
-			t,
-			'?'); /* nobody's terminal is to be told what to do by a file's name */
+		strbuf_char(t, '?'); /* no control characters for a terminal */
 	} else if (c < 0x80) {
 		strbuf_char(t, (char)c);
 	} else if (c >= 0xdc80 && c <= 0xdcff) {
@@ -515,67 +332,32 @@ static bool walk(struct script_cursor *cursor, struct showing *showing)
 	return showing->any;
 }
 
-static void set_out(struct script_cursor *cursor, struct script_interpreter *interpreter)
+static bool capture(struct script_interpreter *interpreter, struct described *described,
+                    unsigned depth, struct script *script)
 {
-	*cursor = (struct script_cursor){.interpreter = interpreter};
-	cursor->memory.doubting = interpreter->kind.moves;
-	cursor->memory.trusting =
-		interpreter->kind.may_trust &&
-		atomic_load_explicit(&interpreter->proven, memory_order_relaxed);
-}
-
-static bool capture(struct script_interpreter *interpreter, unsigned depth,
-                    struct script *script)
-{
-	struct script_cursor cursor;
+	struct script_cursor cursor = script_cursor(interpreter);
 	struct showing showing;
-	bool found;
 
-	set_out(&cursor, interpreter);
 	start(&showing, script, depth);
-	showing.described = scratch_take();
-	found = showing.described != NULL && interpreter->kind.begin(&cursor) &&
-	        walk(&cursor, &showing);
-	scratch_give(showing.described);
-	if (found) {
-		atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
+	showing.described = described;
+	if (!interpreter->kind.begin(&cursor) || !walk(&cursor, &showing)) {
+		return false;
 	}
-	return found;
+	atomic_store_explicit(&interpreter->proven, true, memory_order_relaxed);
+	return true;
 }
 
 bool script_capture(struct script_interpreter *interpreter, unsigned depth,
                     struct script *script)
 {
-	struct table *now = atomic_load_explicit(&table, memory_order_acquire);
+	struct described *described = scratch_take();
+	bool found;
 
-	if (interpreter != NULL) {
-		return capture(interpreter, depth, script);
+	if (interpreter == NULL) {
+		interpreter = interpreters_with_jit();
 	}
-	for (unsigned i = 0; now != NULL && i < now->count; i++) {
-		if (now->found[i].kind.has_jit && now->found[i].is_program &&
-		    tid_self() == pid_self()) {
-			return capture(&now->found[i], depth, script);
-		}
-	}
-	return false;
-}
-
-/* ---- the end ---- */
-
-bool script_interpreter_ending(unsigned long long changes)
-{
-	bool ending = false;
-	struct table *now;
-
-	if (!script_present(changes)) {
-		return false;
-	}
-	now = atomic_load_explicit(&table, memory_order_acquire);
-	for (unsigned i = 0; i < now->count && !ending; i++) {
-		struct script_cursor cursor;
-
-		set_out(&cursor, &now->found[i]);
-		ending = now->found[i].kind.ending(&cursor);
-	}
-	return ending;
+	found = described != NULL && interpreter != NULL &&
+	        capture(interpreter, described, depth, script);
+	scratch_give(described);
+	return found;
 }

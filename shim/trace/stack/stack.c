@@ -40,6 +40,7 @@
 #include "base/text/strbuf.h"
 #include "base/thread/thread_block.h"
 #include "base/unwind/unwind.h"
+#include "trace/script/interpreters.h"
 #include "trace/script/script.h"
 #include "trace/stack/stack_cache.h"
 #include "trace/stack/stack_place.h"
@@ -106,7 +107,7 @@ struct walk {
  */
 static bool ends_in_script(struct walk *walk, uintptr_t address)
 {
-	struct script_interpreter *interpreter = script_at(address);
+	struct script_interpreter *interpreter = interpreters_at(address);
 
 	if (interpreter == NULL || interpreter == walk->tried) {
 		return false;
@@ -191,12 +192,7 @@ struct placing {
 static int place(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	const struct placing *placing = arg;
-	const struct elf_image image = {
-		.bias = info->dlpi_addr,
-		.name = info->dlpi_name,
-		.headers = info->dlpi_phdr,
-		.count = info->dlpi_phnum,
-	};
+	const struct elf_image image = elf_image_of(info);
 
 	(void)size;
 	for (unsigned i = 0; i < placing->depth; i++) {
@@ -510,7 +506,7 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 		.modules = dl_changes_of_call(caller),
 	};
 	/* A script may have gone on to another line meanwhile. */
-	scripts = script_present(key.modules);
+	scripts = interpreters_readable(key.modules);
 	id = scripts ? 0 : stack_cache_find(&key, &begun);
 	if (id == 0) {
 		id = look(&key, scripts, &begun);

@@ -12,8 +12,8 @@
  * Locks: the interpreter's. Called with none of ours, and where a thread may be left for good:
  * Perl's die does so.
  */
-#ifndef PQPOOL_BASE_THREAD_SCRIPT_SIGNALS_H
-#define PQPOOL_BASE_THREAD_SCRIPT_SIGNALS_H
+#ifndef PQPOOL_TRACE_SCRIPT_SCRIPT_SIGNALS_H
+#define PQPOOL_TRACE_SCRIPT_SCRIPT_SIGNALS_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Signal handlers that are written in a script. */
-#include "base/thread/script_signals.h"
+#include "trace/script/script_signals.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -13,7 +13,7 @@
 #include <pthread.h>
 
 #include "base/dl.h"
-#include "trace/script/teardown.h"
+#include "trace/script/interpreters.h"
 
 #define NOINLINE __attribute__((noinline))
 /* In the order in which they stand here, and not as one function. */
@@ -29,7 +29,7 @@ static bool answer;
 
 static NOINLINE void ask(void)
 {
-	answer = teardown_of_unknown(dl_changes());
+	answer = interpreters_ending(dl_changes());
 	STAY;
 }
 
