@@ -32,7 +32,7 @@
 
 enum lock_rank {
 	LOCK_PROCESS,  /* lifecycle.c: starting up and shutting down */
-	LOCK_LIBPQ,    /* libpq.c: which libpq a call site means */
+	LOCK_LIBPQ,    /* caller.c: which libpq an object means */
 	LOCK_IDENTITY, /* identity.c: arguments already understood */
 	LOCK_REGISTRY, /* acquire.c: identity to pool */
 	LOCK_POOL,     /* pool.c: one per pool; all at once while forking */

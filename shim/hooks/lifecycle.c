@@ -22,6 +22,7 @@
 #include "base/config/program.h"
 #include "base/config/version.h"
 #include "base/dl.h"
+#include "base/libpq/caller.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
@@ -114,7 +115,7 @@ static void after_fork_in_parent(void)
 	status_fork_parent();
 	stack_fork_parent();
 	acquire_fork_parent();
-	libpq_fork_parent();
+	libpq_fork_done();
 	lock_drop(&start_lock);
 }
 
@@ -134,7 +135,7 @@ static void after_fork_in_child(void)
 	status_fork_child(true);
 	stack_fork_child();
 	acquire_fork_child();
-	libpq_fork_child();
+	libpq_fork_done();
 	counters_fork_child();
 	lock_drop(&start_lock);
 	atomic_store(&reported, false);

@@ -15,7 +15,8 @@
 
 #include "base/dl.h"
 #include "base/elf/elf_needed.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
+#include "base/libpq/objects.h"
 
 #if DL_INTERPOSED
 
@@ -153,7 +154,7 @@ static enum outcome look_behind(void *found, const void *caller, void **answer)
 
 static enum outcome look_up(void *handle, const char *name, const void *caller, void **answer)
 {
-	void *own = libpq_own(name);
+	void *own = object_shims(name);
 	void *program = handle == RTLD_DEFAULT ? dl_open(NULL, RTLD_LAZY) : NULL;
 	void *found = dl_symbol(program != NULL ? program : handle, name);
 
@@ -165,8 +166,8 @@ static enum outcome look_up(void *handle, const char *name, const void *caller, 
 	}
 	if (found == own) {
 		/* By a handle only the program's scope can lead to us. */
-		return look_behind(libpq_visible(name, program != NULL ? caller : NULL), caller,
-		                   answer);
+		return look_behind(object_visible(name, program != NULL ? caller : NULL),
+		                   caller, answer);
 	}
 	if (program != NULL || libpq_judge(caller, found) != LIBPQ_AGREED) {
 		return PASS;
@@ -213,7 +214,7 @@ static bool should_bind_to_us(const char *file)
 	char room[ELF_NEEDED_NAME_MAX];
 	const char *libpq = elf_needs_libpq(file, room);
 
-	return libpq != NULL && libpq_global_is(libpq);
+	return libpq != NULL && object_is_global_libpq(libpq);
 }
 
 struct road loader_dlopen(const char *file, int mode)

@@ -4,7 +4,7 @@
  * it was taken on; afterwards cancelling succeeds and does nothing.
  */
 #include "acquire/acquire.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "hooks/interposed.h"
 #include "session/cancel/cancel_conn.h"
 #include "session/cancel/cancel_object.h"

@@ -18,7 +18,7 @@
 #include "acquire/acquire.h"
 #include "acquire/async/async_connect.h"
 #include "acquire/lend/lending.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"

@@ -12,7 +12,7 @@
 #include "acquire/async/async_connect.h"
 #include "acquire/lend/lending.h"
 #include "base/cold.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "hooks/interposed.h"
 
 #define CALLER __builtin_return_address(0)

@@ -27,7 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "session/session.h"
 
 struct query_call {

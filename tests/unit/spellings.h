@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "key/identity.h"
 
 static const struct libpq *libpq;

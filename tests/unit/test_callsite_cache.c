@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "acquire/lend/lending.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "base/lock.h"
 #include "base/thread/thread_block.h"
 #include "pool/thread_cache.h"

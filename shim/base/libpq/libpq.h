@@ -1,30 +1,19 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The real libpqs, by caller.
+ * The real libpqs: a table of functions for each one in the process.
  *
- * The shim is not linked with libpq: a program that never uses it must not get it
- * mapped by us. The real functions are found on first use, and for each place that
- * calls us anew, because a process can hold several libpqs (an interpreter's
- * extension may bring its own). A session belongs to the libpq that made it and is
- * only ever touched through that one.
+ * The shim is not linked with libpq, so that a program which never uses it does not get it
+ * mapped. The real functions are looked up when they are first needed. A process can hold
+ * several libpqs (an interpreter's extension may bring its own): a session belongs to the one
+ * that made it and is only ever used through that one. Which one a call means: caller.h.
  *
- * Which libpq a caller means is what the dynamic linker would have bound it to
- * without us: the first definition in the global scope after ours, else the one
- * that the calling object's own dependencies hold (an extension loaded with
- * RTLD_LOCAL). An object goes on meaning what it meant first.
- *
- * A caller that has neither, such as generated code or a foreign function interface,
- * got its functions by dlsym. Nothing in its call says of which libpq, so there is one
- * for all such callers, the common one: that of the first such answer, or the only one
- * of the process. hooks/loader.c asks libpq_judge() before it answers.
- *
- * Locks: LOCK_LIBPQ, for a look-up only; the dynamic linker is never asked while it
- * is held, for its own lock is held by whoever runs constructors, and those may
- * connect. Fork: nothing to do but the lock.
+ * Locks: LOCK_LIBPQ, for a look-up only; the dynamic linker is never asked while it is held,
+ * for its own lock is held while constructors run, and those may connect.
  */
 #ifndef PQPOOL_BASE_LIBPQ_LIBPQ_H
 #define PQPOOL_BASE_LIBPQ_LIBPQ_H
 
+#include <link.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -93,8 +82,7 @@ struct libpq {
 	PQnoticeReceiver default_receiver;
 	PQnoticeProcessor default_processor;
 
-	/* Where the OpenSSL behind it looks for roots; NULL: it does not say, or there is none.
-	 */
+	/* Where the OpenSSL behind it looks for roots; NULL: it does not tell. */
 	const char *(*default_cert_file)(void);
 	const char *(*default_cert_dir)(void);
 
@@ -106,59 +94,21 @@ struct libpq {
 	struct libpq *next;
 };
 
-struct libpq_caller {
-	const struct libpq *libpq; /* NULL: no libpq to be found */
-	bool inside;               /* the caller is a libpq itself: pass through */
-};
+/* The libpq that lives in this object; NULL: there is none, or no memory. */
+const struct libpq *libpq_at(const struct link_map *map);
 
-/*
- * Whose call returns to `return_address`. Some 100 ns when the place called before.
- * Never blocks but for the dynamic linker's own lock; errno is kept. Of the functions
- * here this one alone leaves no dlerror(3) behind.
- */
-struct libpq_caller libpq_of_caller(const void *return_address);
+/* The one found last, a guess for a call that could mean any; NULL: none has been found. */
+const struct libpq *libpq_newest(void);
 
-/*
- * The libpq whose own code `address` lies in; NULL: none that has been called so far. A look
- * at a list of mostly one, without a lock.
- */
+/* The libpq whose own code `address` lies in, if it was found before; else NULL. No lock. */
 const struct libpq *libpq_containing(const void *address);
 
-/* What a function is that a caller looked up itself. */
-enum libpq_finding {
-	LIBPQ_NOT,    /* it lies in no libpq */
-	LIBPQ_AGREED, /* in one that the calls to come will be understood to mean */
-	LIBPQ_OTHER,  /* in one that they would not: the caller needs `function` itself */
-};
-
-/*
- * Judges `function`, found by a look-up of `caller`'s, before the shim's own is given in
- * its place. Once agreed upon the library stays loaded.
- */
-enum libpq_finding libpq_judge(const void *caller, const void *function);
-
-/* The shim's own definition of `name`, whoever else defines it; NULL if there is none. */
-void *libpq_own(const char *name);
-
-/*
- * What `caller` would find as `name` by RTLD_DEFAULT if the shim did not define it. NULL
- * for `caller` asks only for the global scope.
- */
-void *libpq_visible(const char *name, const void *caller);
-
-/* True unless the global scope has a libpq, and not the one that dlopen(name) means. */
-bool libpq_global_is(const char *name);
-
-/* The program set a hook of its own that answers for the key's password. */
+/* The program has set a hook of its own that answers for the key's password. */
 void libpq_note_key_hook(const struct libpq *libpq);
 
 /* Was it linked with -Bsymbolic, so that it calls its own functions past us? As far as noted.
  */
 bool libpq_calls_itself(const struct libpq *libpq);
 void libpq_note_calls_itself(const struct libpq *libpq);
-
-void libpq_fork_prepare(void);
-void libpq_fork_parent(void);
-void libpq_fork_child(void);
 
 #endif

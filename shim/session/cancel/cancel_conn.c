@@ -7,7 +7,6 @@
 
 #include "base/cold.h"
 #include "base/fd.h"
-#include "base/libpq/tailcall.h"
 #include "session/cancel/address_table.h"
 #include "session/cancel/cancel_scope.h"
 
@@ -38,13 +37,13 @@ static struct request *find(const struct libpq_caller *from, const PGcancelConn 
 	return from->inside ? NULL : address_table_find(&requests, conn);
 }
 
-/* The libpq to call; tailcall_leave() has to follow. */
+/* The libpq to call; libpq_leave() has to follow. */
 static const struct libpq *enter_libpq(const struct libpq_caller *from,
                                        const struct request *request)
 {
 	const struct libpq *libpq = request != NULL ? request->libpq : from->libpq;
 
-	tailcall_enter(libpq);
+	libpq_enter(libpq);
 	return libpq;
 }
 
@@ -178,7 +177,7 @@ int cancel_conn_start(const struct libpq_caller *from, PGcancelConn *conn)
 		return start_inert(request);
 	}
 	started = enter_libpq(from, request)->PQcancelStart(conn);
-	tailcall_leave();
+	libpq_leave();
 	return started;
 }
 
@@ -195,7 +194,7 @@ int cancel_conn_blocking(const struct libpq_caller *from, PGcancelConn *conn)
 		return 1;
 	}
 	sent = enter_libpq(from, request)->PQcancelBlocking(conn);
-	tailcall_leave();
+	libpq_leave();
 	if (sent) {
 		note_sent(request);
 	}
@@ -215,7 +214,7 @@ PostgresPollingStatusType cancel_conn_poll(const struct libpq_caller *from, PGca
 		return PGRES_POLLING_OK;
 	}
 	wants = enter_libpq(from, request)->PQcancelPoll(conn);
-	tailcall_leave();
+	libpq_leave();
 	if (wants == PGRES_POLLING_OK) {
 		note_sent(request);
 	}
@@ -235,7 +234,7 @@ ConnStatusType cancel_conn_status(const struct libpq_caller *from, const PGcance
 		                                       : CONNECTION_BAD;
 	}
 	status = enter_libpq(from, request)->PQcancelStatus(conn);
-	tailcall_leave();
+	libpq_leave();
 	return status;
 }
 
@@ -248,7 +247,7 @@ int cancel_conn_socket(const struct libpq_caller *from, const PGcancelConn *conn
 		return request->socket;
 	}
 	fd = enter_libpq(from, request)->PQcancelSocket(conn);
-	tailcall_leave();
+	libpq_leave();
 	return fd;
 }
 
@@ -261,7 +260,7 @@ char *cancel_conn_error(const struct libpq_caller *from, const PGcancelConn *con
 		return (char *)request->error;
 	}
 	error = enter_libpq(from, request)->PQcancelErrorMessage(conn);
-	tailcall_leave();
+	libpq_leave();
 	return error;
 }
 
@@ -277,7 +276,7 @@ void cancel_conn_reset(const struct libpq_caller *from, PGcancelConn *conn)
 		request->state = READY;
 	}
 	enter_libpq(from, request)->PQcancelReset(conn);
-	tailcall_leave();
+	libpq_leave();
 }
 
 void cancel_conn_finish(const struct libpq_caller *from, PGcancelConn *conn)
@@ -291,5 +290,5 @@ void cancel_conn_finish(const struct libpq_caller *from, PGcancelConn *conn)
 		forget(request);
 	}
 	libpq->PQcancelFinish(conn);
-	tailcall_leave();
+	libpq_leave();
 }

@@ -16,7 +16,7 @@
  * libpq's alone.
  *
  * libpq implements these functions by PQconnectPoll, PQstatus, PQfinish and the like, which are
- * interposed: see base/libpq/tailcall.h.
+ * interposed: see base/libpq/caller.h.
  *
  * `from` is the caller; calls of libpq itself are passed through. Locks: none. An object
  * belongs to one thread at a time, as a connection does. Fork: the child's are as they were.
@@ -24,7 +24,7 @@
 #ifndef PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 #define PQPOOL_SESSION_CANCEL_CANCEL_CONN_H
 
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "session/cancel/cancel_scope.h"
 
 /*

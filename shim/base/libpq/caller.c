@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Tells which libpq a call of the program's means, by the return address. */
+#include "base/libpq/caller.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cold.h"
+#include "base/dl.h"
+#include "base/libpq/objects.h"
+#include "base/lock.h"
+#include "base/text/hash.h"
+
+/* An object that calls us. Another may be loaded in its place: the rest must fit, too. */
+struct client {
+	const struct link_map *map;
+	ElfW(Addr) base;
+	char *name;
+	unsigned long long changes; /* the loader's counts when it was seen to be the same */
+	struct libpq_caller caller;
+	UT_hash_handle hh;
+};
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_LIBPQ);
+static struct client *clients;
+
+/* The libpq that code without one of its own means; once set it stays. */
+static _Atomic(const struct libpq *) common;
+
+/* The one that this thread has entered. */
+static _Thread_local const struct libpq *entered;
+
+/* The linker's: where the object that this is in begins, and where it ends. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+/* ---- what an object means ---------------------------------------------------- */
+
+/* The libpq that the linker would have bound `map` to without us. */
+static struct libpq_caller bound(const struct link_map *map)
+{
+	struct libpq_caller caller = {0};
+	void *own = object_landmark(map);
+	void *function = object_global_landmark();
+
+	caller.inside = own != NULL && !object_is_program(map) && object_of(own) == map;
+	if (function == NULL || caller.inside) {
+		function = own;
+	}
+	if (function != NULL) {
+		caller.libpq = libpq_at(object_of(function));
+	}
+	return caller;
+}
+
+static bool is_same(struct client *client, const struct link_map *map,
+                    unsigned long long changes)
+{
+	if (changes != 0 && client->changes == changes) {
+		return true;
+	}
+	if (client->base != map->l_addr || strcmp(client->name, map->l_name) != 0) {
+		return false;
+	}
+	client->changes = changes;
+	return true;
+}
+
+static bool recall_client(const struct link_map *map, unsigned long long changes,
+                          struct libpq_caller *caller)
+{
+	struct client *client;
+	bool known;
+
+	lock_take(&lock);
+	HASH_FIND_PTR(clients, &map, client);
+	known = client != NULL && is_same(client, map, changes);
+	if (known) {
+		*caller = client->caller;
+	}
+	lock_drop(&lock);
+	return known;
+}
+
+/* Out of memory only means that the object will be asked about again. */
+static void remember_client(const struct link_map *map, const struct libpq_caller *caller)
+{
+	struct client *stale;
+	struct client *fresh = calloc(1, sizeof(*fresh));
+
+	if (fresh == NULL || (fresh->name = strdup(map->l_name)) == NULL) {
+		free(fresh);
+		return;
+	}
+	fresh->map = map;
+	fresh->base = map->l_addr;
+	fresh->caller = *caller;
+	lock_take(&lock);
+	HASH_FIND_PTR(clients, &map, stale);
+	if (stale != NULL) {
+		HASH_DEL(clients, stale);
+	}
+	HASH_ADD_PTR(clients, map, fresh);
+	if (fresh->hh.tbl == NULL) {
+		free(fresh->name);
+		free(fresh);
+	}
+	lock_drop(&lock);
+	if (stale != NULL) {
+		free(stale->name);
+		free(stale);
+	}
+}
+
+/* What the object is known to mean, else what it is bound to; nothing for `map` NULL. */
+static struct libpq_caller meaning_of(const struct link_map *map)
+{
+	struct libpq_caller caller = {0};
+
+	if (map != NULL && !recall_client(map, dl_changes(), &caller)) {
+		caller = bound(map);
+	}
+	return caller;
+}
+
+/* Makes `libpq` the one that code without its own means; false if that is another. */
+static bool make_common(const struct libpq *libpq)
+{
+	const struct libpq *none = NULL;
+
+	return atomic_compare_exchange_strong(&common, &none, libpq) || none == libpq;
+}
+
+/* What generated code and foreign function interfaces mean. */
+static const struct libpq *common_libpq(void)
+{
+	const struct libpq *libpq = atomic_load(&common);
+	void *function;
+
+	if (libpq != NULL) {
+		return libpq;
+	}
+	function = object_global_landmark();
+	if (function == NULL) {
+		function = object_only_landmark();
+	}
+	libpq = function != NULL ? libpq_at(object_of(function)) : NULL;
+	if (libpq != NULL && !make_common(libpq)) {
+		libpq = atomic_load(&common);
+	}
+	return libpq;
+}
+
+static COLD struct libpq_caller resolve(const struct link_map *map)
+{
+	struct libpq_caller caller = {0};
+
+	if (map != NULL) {
+		caller = bound(map);
+	}
+	if (caller.libpq == NULL) {
+		caller.libpq = common_libpq();
+	}
+	if (map != NULL && caller.libpq != NULL) {
+		remember_client(map, &caller);
+	}
+	dl_forget_error();
+	return caller;
+}
+
+/* ---- calls -------------------------------------------------------------------- */
+
+void libpq_enter(const struct libpq *libpq)
+{
+	entered = libpq;
+}
+
+void libpq_leave(void)
+{
+	entered = NULL;
+}
+
+static bool is_ours(const void *address)
+{
+	return (uintptr_t)address >= (uintptr_t)__ehdr_start &&
+	       (uintptr_t)address < (uintptr_t)_end;
+}
+
+/* Where no lock may be taken: the likeliest. */
+static COLD struct libpq_caller guess(void)
+{
+	const struct libpq *likeliest = atomic_load(&common);
+
+	return (struct libpq_caller){.libpq = likeliest != NULL ? likeliest : libpq_newest()};
+}
+
+static struct libpq_caller find(const void *return_address, unsigned long long changes)
+{
+	const struct link_map *map = object_of(return_address);
+	struct libpq_caller caller = {.libpq = map == NULL ? atomic_load(&common) : NULL};
+
+	if (caller.libpq == NULL && (map == NULL || !recall_client(map, changes, &caller))) {
+		caller = resolve(map);
+	}
+	return caller;
+}
+
+struct libpq_caller libpq_of_caller(const void *return_address)
+{
+	int saved_errno = errno;
+	unsigned long long changes = dl_changes();
+	struct libpq_caller caller;
+
+	dl_note_call(return_address, changes);
+	if (entered != NULL && is_ours(return_address)) {
+		return (struct libpq_caller){.libpq = entered, .inside = true};
+	}
+	if (lock_barred()) {
+		return guess();
+	}
+	caller = find(return_address, changes);
+	errno = saved_errno;
+	return caller;
+}
+
+enum libpq_finding libpq_judge(const void *caller, const void *function)
+{
+	const struct link_map *map = object_of(function);
+	const struct link_map *client = object_of(caller);
+	struct libpq_caller meant;
+	const struct libpq *libpq;
+
+	/* A program that contains its libpq binds most of its calls to it for good. */
+	if (map == NULL || object_is_program(map) || object_own_landmark(map->l_name) == NULL) {
+		return LIBPQ_NOT;
+	}
+	meant = meaning_of(client);
+	libpq = meant.inside ? NULL : libpq_at(map);
+	if (libpq == NULL || (meant.libpq != NULL && meant.libpq != libpq) ||
+	    !make_common(libpq)) {
+		return LIBPQ_OTHER;
+	}
+	meant.libpq = libpq;
+	if (client != NULL) {
+		remember_client(client, &meant);
+	}
+	return LIBPQ_AGREED;
+}
+
+void libpq_fork_prepare(void)
+{
+	lock_take(&lock);
+}
+
+void libpq_fork_done(void)
+{
+	lock_drop(&lock);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Finds libpq's functions in the loaded objects. */
+#include "base/libpq/objects.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dl.h"
+
+#define OBJECTS_MAX 4096
+
+static const char landmark[] = "PQconninfoFree";
+
+struct link_map *object_of(const void *address)
+{
+	struct dl_find_object found;
+
+	return _dl_find_object((void *)(uintptr_t)address, &found) == 0 ? found.dlfo_link_map
+	                                                                : NULL;
+}
+
+bool object_is_program(const struct link_map *map)
+{
+	return map->l_name == NULL || map->l_name[0] == '\0';
+}
+
+void *object_handle(const struct link_map *map)
+{
+	return dl_open(object_is_program(map) ? NULL : map->l_name, RTLD_LAZY | RTLD_NOLOAD);
+}
+
+/* What dlsym(3) finds by a handle that is closed again; NULL for none. */
+static void *find_and_close(void *handle, const char *name)
+{
+	void *found = handle != NULL ? dl_symbol(handle, name) : NULL;
+
+	if (handle != NULL) {
+		dlclose(handle);
+	}
+	return found;
+}
+
+void *object_landmark(const struct link_map *map)
+{
+	return find_and_close(object_handle(map), landmark);
+}
+
+void *object_global_landmark(void)
+{
+	return dl_next(landmark);
+}
+
+void *object_own_landmark(const char *name)
+{
+	void *found = find_and_close(dl_open(name, RTLD_LAZY | RTLD_NOLOAD), landmark);
+	const struct link_map *map = found != NULL ? object_of(found) : NULL;
+
+	return map != NULL && strcmp(map->l_name, name) == 0 ? found : NULL;
+}
+
+struct names {
+	char *texts[OBJECTS_MAX];
+	size_t count;
+};
+
+static int collect_name(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct names *names = arg;
+
+	(void)size;
+	if (info->dlpi_name != NULL && info->dlpi_name[0] != '\0' &&
+	    names->count < OBJECTS_MAX) {
+		char *name = strdup(info->dlpi_name);
+
+		if (name != NULL) {
+			names->texts[names->count++] = name;
+		}
+	}
+	return 0;
+}
+
+/* The linker must not be asked to open anything while it goes through its list for us. */
+void *object_only_landmark(void)
+{
+	struct names *names = calloc(1, sizeof(*names));
+	void *found = NULL;
+	size_t libpqs = 0;
+
+	if (names == NULL) {
+		return NULL;
+	}
+	dl_iterate(collect_name, names);
+	for (size_t i = 0; i < names->count; i++) {
+		void *candidate = object_own_landmark(names->texts[i]);
+
+		if (candidate != NULL) {
+			found = candidate;
+			libpqs++;
+		}
+		free(names->texts[i]);
+	}
+	free(names);
+	return libpqs == 1 ? found : NULL;
+}
+
+void *object_function(void *handle, const char *name)
+{
+	void *function = dl_symbol(handle, name);
+	void *wrapped;
+
+	if (function == NULL || dl_next(landmark) != dl_symbol(handle, landmark)) {
+		return function;
+	}
+	wrapped = dl_next(name);
+	return wrapped != NULL ? wrapped : function;
+}
+
+void *object_shims(const char *name)
+{
+	return find_and_close(object_handle(object_of(landmark)), name);
+}
+
+void *object_visible(const char *name, const void *caller)
+{
+	void *found = dl_next(name);
+	const struct link_map *map = object_of(caller);
+
+	return found != NULL || map == NULL || object_is_program(map)
+	               ? found
+	               : find_and_close(object_handle(map), name);
+}
+
+bool object_is_global_libpq(const char *name)
+{
+	void *function = dl_next(landmark);
+
+	return function == NULL ||
+	       find_and_close(dl_open(name, RTLD_LAZY | RTLD_NOLOAD), landmark) == function;
+}

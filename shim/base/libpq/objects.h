@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Finds libpq's functions in the loaded objects, as the dynamic linker would without the shim.
+ *
+ * A libpq is recognised by a function that every version defines, the landmark: the shim does
+ * not define it, and other wrappers hardly will.
+ *
+ * Locks: the dynamic linker's own; called with none of ours. A look-up may leave a dlerror(3)
+ * behind (dl_forget_error()).
+ */
+#ifndef PQPOOL_BASE_LIBPQ_OBJECTS_H
+#define PQPOOL_BASE_LIBPQ_OBJECTS_H
+
+#include <link.h>
+#include <stdbool.h>
+
+/* The object that holds `address`, NULL if none does. No lock. */
+struct link_map *object_of(const void *address);
+
+bool object_is_program(const struct link_map *map);
+
+/* A handle on an object that is loaded already, for dlclose(3); NULL if it cannot be had. */
+void *object_handle(const struct link_map *map);
+
+/* The landmark as `map` itself and then its dependencies define it; in the global scope. */
+void *object_landmark(const struct link_map *map);
+void *object_global_landmark(void);
+
+/* The landmark that the object of this name defines itself, not by a dependency. */
+void *object_own_landmark(const char *name);
+
+/* That of the only libpq of the process; NULL if there are several or none. */
+void *object_only_landmark(void);
+
+/*
+ * A function of the libpq behind `handle`. Where the linker would have bound callers by the
+ * global scope, what wraps the function there goes on wrapping it.
+ */
+void *object_function(void *handle, const char *name);
+
+/* The shim's own definition of `name`, whatever else defines it; NULL if there is none. */
+void *object_shims(const char *name);
+
+/*
+ * What `caller` would find as `name` by RTLD_DEFAULT if the shim did not define it. NULL
+ * for `caller` asks only for the global scope.
+ */
+void *object_visible(const char *name, const void *caller);
+
+/* True unless the global scope has a libpq, and not the one that dlopen(name) means. */
+bool object_is_global_libpq(const char *name);
+
+#endif
