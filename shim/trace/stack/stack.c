@@ -1,62 +1,37 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Call stacks, interned.
+ * Call stacks, each kept once under a number.
  *
- * Two tables lead to a stack. `seen` is a cache, from the raw addresses as they were
- * unwound and the script's text; a hit there costs no more than the unwinding. An address means
- * something else once a module is gone from there or has come, so the cache is emptied when the
- * loader's counts of loads and unloads have changed. `stacks` is keyed by the frames
- * themselves and lasts: the same place reached through a module that was loaded anew
- * elsewhere is the same stack. For that, strings and modules are interned, too, so
- * that equal frames are equal bytes.
+ * Two tables lead to a stack. `seen` is a cache from the raw addresses as they were unwound,
+ * and the script's text; it is emptied when the loader's counts have changed, as an address may
+ * mean something else then. `stacks` is keyed by the frames themselves and lasts: the same
+ * place reached through a module that was loaded again elsewhere is the same stack.
  *
  * Locks: LOCK_STACK guards everything static, but `by_id` is read without it: an entry is set
- * once, to what is whole by then and stays. The unwinding comes before it.
- *
- * Not dladdr(3): it takes the loader's big lock, which dlopen(3) keeps while it runs
- * constructors, and those may wait for whatever the program likes, a session of ours
- * included. dl_iterate_phdr(3) takes only a lock that is never held for long; what it
- * leaves to do is done by elf_image.c. The modules on our own stack cannot be unloaded
- * meanwhile.
+ * once, and stays. Unwinding takes no lock.
  */
 #include "trace/stack/stack.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <link.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cold.h"
-#include "base/config/program.h"
 #include "base/dl.h"
-#include "base/elf/build_id.h"
-#include "base/elf/elf_image.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/hash.h"
-#include "base/text/strbuf.h"
 #include "base/thread/thread_block.h"
 #include "base/unwind/unwind.h"
 #include "trace/script/interpreters.h"
 #include "trace/script/script.h"
+#include "trace/stack/module_table.h"
 #include "trace/stack/stack_cache.h"
 #include "trace/stack/stack_place.h"
 
 #define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
 #define MAX_BEYOND  64 /* frames looked at behind the last one kept, for an interpreter */
-
-struct string {
-	UT_hash_handle hh;
-	char text[];
-};
-
-struct module {
-	struct stack_module shown; /* of interned strings, so its bytes are the key */
-	UT_hash_handle hh;
-};
 
 struct known {
 	struct stack *stack;
@@ -80,8 +55,6 @@ struct capture {
 };
 
 static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
-static struct string *strings;
-static struct module *modules;
 static struct known *stacks;
 static _Atomic(struct known *) by_id[STACK_MAX + 1];
 static uint32_t last_id;
@@ -181,149 +154,7 @@ static void unwind(const struct stack_cache_key *key, bool scripts, const struct
 	}
 }
 
-/* ---- modules ---- */
-
-struct placing {
-	const uintptr_t *addresses;
-	struct elf_image *images; /* one per address */
-	unsigned depth;
-};
-
-static int place(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	const struct placing *placing = arg;
-	const struct elf_image image = elf_image_of(info);
-
-	(void)size;
-	for (unsigned i = 0; i < placing->depth; i++) {
-		if (placing->images[i].name == NULL &&
-		    elf_image_covers(&image, placing->addresses[i])) {
-			placing->images[i] = image;
-		}
-	}
-	return 0;
-}
-
 /* ---- interning ---- */
-
-static const char *intern_string_locked(const char *text)
-{
-	struct string *string;
-	size_t n = strlen(text);
-
-	HASH_FIND(hh, strings, text, n, string);
-	if (string != NULL) {
-		return string->text;
-	}
-	string = calloc(1, sizeof(*string) + n + 1);
-	if (string == NULL) {
-		return NULL;
-	}
-	memcpy(string->text, text, n);
-	HASH_ADD_KEYPTR(hh, strings, string->text, n, string);
-	if (string->hh.tbl == NULL) {
-		free(string);
-		return NULL;
-	}
-	return string->text;
-}
-
-/* The loader knows the main program without a name. */
-static const char *module_path(const struct elf_image *image, char *buf, size_t size)
-{
-	ssize_t n;
-
-	if (image->name[0] != '\0') {
-		return image->name;
-	}
-	n = readlink("/proc/self/exe", buf, size - 1);
-	if (n <= 0) {
-		return program_name();
-	}
-	buf[n] = '\0';
-	return buf;
-}
-
-static const struct stack_module *intern_module_locked(const struct elf_image *image)
-{
-	char *path = scratch_take();
-	char hex[BUILD_ID_MAX];
-	struct stack_module shown;
-	struct module *module;
-	struct strbuf id;
-
-	if (path == NULL) {
-		return NULL;
-	}
-	strbuf_init(&id, hex, sizeof(hex));
-	elf_image_build_id(image, &id);
-	shown.path = intern_string_locked(module_path(image, path, PATH_MAX));
-	scratch_give(path);
-	shown.build_id = intern_string_locked(hex);
-	if (shown.path == NULL || shown.build_id == NULL) {
-		return NULL;
-	}
-	HASH_FIND(hh, modules, &shown, sizeof(shown), module);
-	if (module != NULL) {
-		return &module->shown;
-	}
-	module = calloc(1, sizeof(*module));
-	if (module == NULL) {
-		return NULL;
-	}
-	module->shown = shown;
-	HASH_ADD(hh, modules, shown, sizeof(shown), module);
-	if (module->hh.tbl == NULL) {
-		free(module);
-		return NULL;
-	}
-	return &module->shown;
-}
-
-/* Fills the frames of `stack` from their addresses; false if memory ran out. */
-static bool describe_by_locked(struct elf_image *images, struct stack *stack,
-                               const uintptr_t *addresses)
-{
-	struct placing placing = {addresses, images, stack->depth};
-
-	memset(images, 0, stack->depth * sizeof(images[0]));
-	dl_iterate(place, &placing);
-	for (uint32_t i = 0; i < stack->depth; i++) {
-		struct stack_frame *frame = &stack->frames[i];
-		const char *symbol;
-
-		frame->offset = addresses[i] - images[i].bias;
-		if (images[i].name == NULL) {
-			continue;
-		}
-		for (uint32_t j = 0; j < i && frame->module == NULL; j++) {
-			frame->module = images[j].headers == images[i].headers
-			                        ? stack->frames[j].module
-			                        : NULL;
-		}
-		if (frame->module == NULL) {
-			frame->module = intern_module_locked(&images[i]);
-		}
-		if (frame->module == NULL) {
-			return false;
-		}
-		symbol = elf_image_symbol(&images[i], frame->offset);
-		frame->symbol = symbol != NULL ? intern_string_locked(symbol) : NULL;
-	}
-	return true;
-}
-
-_Static_assert(sizeof(struct elf_image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES,
-               "they fit into scratch");
-
-static bool describe_locked(struct stack *stack, const uintptr_t *addresses)
-{
-	struct elf_image *images = scratch_take();
-	bool described = images != NULL && describe_by_locked(images, stack, addresses);
-
-	scratch_give(images);
-	return described;
-}
 
 /* What is the same in two stacks that are the same. */
 static size_t key_bytes(const struct stack *stack)
@@ -361,8 +192,8 @@ static bool describe_script_locked(struct stack *stack, const struct capture *ca
 	while (stack->depth > 1 && stack->frames[stack->depth - 1].module == NULL) {
 		stack->depth--;
 	}
-	stack->script = intern_string_locked(capture->script.place);
-	stack->script_frames = intern_string_locked(capture->script.frames);
+	stack->script = module_table_string(capture->script.place);
+	stack->script_frames = module_table_string(capture->script.frames);
 	return stack->script != NULL && stack->script_frames != NULL;
 }
 
@@ -379,7 +210,7 @@ static uint32_t intern_locked(const struct capture *capture)
 		return 0;
 	}
 	stack->depth = capture->depth;
-	if (describe_locked(stack, capture->addresses) &&
+	if (module_table_describe(stack, capture->addresses) &&
 	    describe_script_locked(stack, capture)) {
 		HASH_FIND(hh, stacks, &stack->script, key_bytes(stack), known);
 		id = known != NULL ? known->stack->id : keep_locked(stack);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Call stacks, interned: each distinct one is kept once and has a number.
+ * Call stacks, each kept once under a number.
  *
- * A frame is kept as module and offset, not as an address, so that it still means
- * something after the module was unloaded, in the log, and in another process.
- * The frames of pqpool itself are left out: the first frame is the place in the
- * program that called libpq.
- *
- * The frames are found by base/unwind/unwind.h; at a coroutine's outermost frame they end.
+ * A frame is kept as module and offset, not as an address, so that it still means something
+ * after the module was unloaded, in the log, and in another process. pqpool's own frames are
+ * left out: the first frame is the place in the program that called libpq. At a coroutine's
+ * outermost frame a stack ends (base/unwind/unwind.h).
  *
  * Locks: LOCK_STACK, held for a hash look-up, or for the look-up of modules when a
  * stack is new; none to find a stack by its number. Stacks and modules are never freed;
