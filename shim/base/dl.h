@@ -2,15 +2,15 @@
 /*
  * The dynamic linker's own functions, for the shim's own use.
  *
- * hooks/loader.c answers for dlsym and dlopen, so a plain call of ours would come back
- * to us. These go to the C library's, found on first use by their versions: a name
- * looked up without one might be another preloaded library's.
+ * hooks/loader.c answers for dlsym and dlopen, so a plain call of ours would come back to us.
+ * These go to the C library's, found on first use by their version: a name looked up without
+ * one might be another preloaded library's.
  *
- * Like the originals these leave an error text behind when they fail and may change
- * errno; the program must see neither: whoever looks something up in a call of the
- * program's ends with dl_forget_error(). No locks but the linker's, and LOCK_LOADER around
- * dl_iterate_phdr(3): the lock which that takes is not seen to by fork(2), so that a child
- * would wait for ever for a thread that was in it. None of ours is, while one forks.
+ * Like the originals they leave an error text behind when they fail and may change errno. The
+ * program must see neither: a call of the program's that looks something up ends with
+ * dl_forget_error(). No locks but the linker's, and LOCK_LOADER around dl_iterate_phdr(3),
+ * whose own lock fork(2) does not take: a child would wait for ever for a thread that was in
+ * it.
  */
 #ifndef PQPOOL_BASE_DL_H
 #define PQPOOL_BASE_DL_H
@@ -36,36 +36,27 @@ void *dl_symbol(void *handle, const char *name);
 /* The next definition in the global scope after the shim's; NULL if there is none. */
 void *dl_next(const char *name);
 
-/*
- * The same for a function that the C library has had from its beginning, which makes it one
- * look-up of two.
- */
-void *dl_next_base(const char *name);
-
 /* dl_iterate_phdr(3). `each` takes no lock. */
 int dl_iterate(int (*each)(struct dl_phdr_info *info, size_t size, void *arg), void *arg);
-
-/* Where the object ends that is loaded at `base`; 0: not known. */
-uintptr_t dl_end_of(uintptr_t base);
 
 void dl_fork_prepare(void);
 void dl_fork_done(void); /* in the parent and in the child */
 
 /*
  * How many objects the process has loaded and unloaded so far; 0: the C library does not
- * say. As long as that stays, an address means what it meant.
+ * tell. As long as it stays the same, an address means what it meant.
  */
 unsigned long long dl_changes(void);
 
 /*
- * The same while a call of the program's is answered, whose return address is `caller`: as
- * of when it came in, if dl_note_call was called then. Asking anew takes the loader's lock,
- * and what is on the thread's stack cannot be unloaded meanwhile.
+ * The same for a call of the program's that returns to `caller`, as noted when it came in by
+ * dl_note_call: asking again takes the loader's lock, and what is on the thread's stack cannot
+ * be unloaded meanwhile.
  */
 unsigned long long dl_changes_of_call(const void *caller);
 void dl_note_call(const void *caller, unsigned long long changes);
 
-/* Takes back an error text of ours, and with it one that the program did not ask for. */
+/* Drops an error text of ours, and with it one that the program has not asked for. */
 void dl_forget_error(void);
 
 #endif

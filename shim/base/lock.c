@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * Ranked mutexes.
- *
- * The record of what a thread holds exists in debug builds only: it is there to
- * find a broken order in the tests, not to survive one in somebody's program.
- */
+/* Ranked mutexes. */
 #include "base/lock.h"
 
 #include <errno.h>
@@ -112,13 +107,13 @@ static void note_dropping(const struct lock *lock)
 static _Thread_local struct {
 	/* Raised before a lock is taken and lowered after it is dropped: never too small. */
 	volatile unsigned holding;
-	/* Which it waits for, or has; noted before it looks whether it is to wait. */
+	/* The lock that the thread waits for or has. */
 	struct lock *volatile awaited;
 } thread;
 
 static atomic_bool forsaken;
 
-static bool is_forsaken(void)
+bool lock_forsaken(void)
 {
 	return atomic_load_explicit(&forsaken, memory_order_relaxed);
 }
@@ -130,7 +125,7 @@ bool lock_held_here(void)
 
 bool lock_barred(void)
 {
-	return thread.holding > 0 || is_forsaken();
+	return lock_held_here() || lock_forsaken();
 }
 
 static void make_free(struct lock *lock)
@@ -141,18 +136,10 @@ static void make_free(struct lock *lock)
 void lock_forsake(void)
 {
 	atomic_store(&forsaken, true);
-	/*
-	 * The handler may have interrupted the wait, and whoever has the lock is not here to
-	 * give it back. Where it is this thread's, nobody minds.
-	 */
+	/* The handler may have interrupted the wait for a thread that is not here. */
 	if (thread.awaited != NULL) {
 		make_free(thread.awaited);
 	}
-}
-
-bool lock_forsaken(void)
-{
-	return is_forsaken();
 }
 
 void lock_init(struct lock *lock, enum lock_rank rank)
@@ -161,12 +148,23 @@ void lock_init(struct lock *lock, enum lock_rank rank)
 	lock->rank = rank;
 }
 
-static void take(struct lock *lock)
+static void note_awaited(struct lock *lock)
 {
 	thread.holding++;
 	thread.awaited = lock;
 	atomic_signal_fence(memory_order_seq_cst);
-	if (!is_forsaken()) {
+}
+
+static void note_free(void)
+{
+	thread.awaited = NULL;
+	thread.holding--;
+}
+
+static void take(struct lock *lock)
+{
+	note_awaited(lock);
+	if (!lock_forsaken()) {
 		pthread_mutex_lock(&lock->mutex);
 	}
 }
@@ -183,46 +181,38 @@ void lock_take_peer(struct lock *lock)
 	take(lock);
 }
 
-static struct timespec moment_of(uint64_t ns)
-{
-	return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SEC),
-	                         .tv_nsec = (long)(ns % NS_PER_SEC)};
-}
-
 static bool take_within(struct lock *lock, uint64_t ns)
 {
 	struct timespec until;
 
-	if (is_forsaken() || pthread_mutex_trylock(&lock->mutex) == 0) {
+	if (lock_forsaken() || pthread_mutex_trylock(&lock->mutex) == 0) {
 		return true;
 	}
 	if (ns == 0) {
 		return false;
 	}
-	until = moment_of(clock_monotonic_ns() + ns);
+	ns += clock_monotonic_ns();
+	until = (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SEC),
+	                          .tv_nsec = (long)(ns % NS_PER_SEC)};
 	return pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &until) == 0;
 }
 
 bool lock_take_within(struct lock *lock, uint64_t ns)
 {
 	note_taking(lock, false);
-	thread.holding++;
-	thread.awaited = lock;
-	atomic_signal_fence(memory_order_seq_cst);
-	if (take_within(lock, ns)) {
-		return true;
+	note_awaited(lock);
+	if (!take_within(lock, ns)) {
+		note_free();
+		note_dropping(lock);
+		return false;
 	}
-	thread.awaited = NULL;
-	thread.holding--;
-	note_dropping(lock);
-	return false;
+	return true;
 }
 
 void lock_drop(struct lock *lock)
 {
 	note_dropping(lock);
-	/* Forsaken or not: what nobody has may be given back. */
+	/* In a forsaken child nothing has it, and giving back does no harm. */
 	pthread_mutex_unlock(&lock->mutex);
-	thread.awaited = NULL;
-	thread.holding--;
+	note_free();
 }

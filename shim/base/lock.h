@@ -2,26 +2,20 @@
 /*
  * Ranked mutexes: the enum below is the only statement of the locking order.
  *
- * A thread may take a lock only if its rank is higher than that of every lock
- * the thread already holds. Builds with PQPOOL_DEBUG record what each thread
- * holds and abort with both names when the order is broken; other builds pay
- * for a plain pthread mutex.
+ * A thread may take a lock only if its rank is higher than that of every lock that it holds.
+ * Builds with PQPOOL_DEBUG record what each thread holds and abort with both names when the
+ * order is broken. The mutexes are glibc's adaptive ones: what a lock guards takes some dozen
+ * instructions, so looking again a few times is cheaper than sleeping and being woken.
  *
- * They are glibc's adaptive ones: what a lock guards takes some dozen instructions, so who
- * finds it taken had better look again a few times than sleep and be woken, which costs both
- * sides microseconds.
+ * No lock is held across a call that can block; lock_assert_none() stands before such calls.
+ * The exception is the log's (LOCK_RECORD), held while a line is written to a file, which may
+ * be on a file system that hangs: no thread waits for it longer than a moment
+ * (lock_take_within), nor does a fork, and its holder has no other lock.
  *
- * No lock is ever held across a call that can block: whoever is about to make
- * one says so with lock_assert_none(). The exception is the log's (LOCK_RECORD), held across
- * the writing of a line to a file, which may be on a file system that stands still: nobody
- * waits for it longer than a moment (lock_take_within), a fork does not either, and who has it
- * holds no other.
- *
- * Fork: the forking thread takes every lock in rank order before fork() and drops them
- * after it, in the parent and in the child alike: in the child it is the only thread, and
- * holds them all. A signal handler that forks where the thread holds a lock cannot have
- * them: in its child locks are nothing from then on, so that it never waits for a thread
- * that it does not have, and what they guard may be half done, and is let alone.
+ * Fork: the forking thread takes every lock in rank order before fork() and drops them after
+ * it, in the parent and in the child. A signal handler that forks while its thread holds a lock
+ * cannot take them: in its child locks do nothing from then on, as the thread that holds one
+ * may not exist there, and what they guard may be half changed and is left alone ("forsaken").
  */
 #ifndef PQPOOL_BASE_LOCK_H
 #define PQPOOL_BASE_LOCK_H
@@ -58,7 +52,7 @@ struct lock {
 /* Makes `lock` a free lock of this rank. */
 void lock_init(struct lock *lock, enum lock_rank rank);
 
-/* Takes `lock`; may wait for another thread, but only as long as that one computes. */
+/* Takes `lock`; may wait for another thread, which computes meanwhile and does not block. */
 void lock_take(struct lock *lock);
 
 /* The same for one of several equal in rank, which every thread takes in the same order. */
@@ -77,8 +71,7 @@ bool lock_held_here(void);
 
 /*
  * True if nothing that a lock guards may be looked at here: in a signal handler that
- * interrupted somebody who holds one, and in a child that such a handler has forked. Asked by
- * what answers calls that are mere look-ups, which a program may make there.
+ * interrupted a holder, and in a child that such a handler has forked.
  */
 bool lock_barred(void);
 

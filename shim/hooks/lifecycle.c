@@ -400,7 +400,7 @@ static _Noreturn void really_exit(const char *function, int status)
 {
 	void (*next)(int);
 
-	*(void **)&next = dl_next_base(function);
+	*(void **)&next = dl_next(function);
 	if (next != NULL) {
 		next(status);
 	}

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQPOOL_* variables, read once into one constant struct.
+ * Reads the PQPOOL_* variables into one constant struct.
  *
- * config.def is included for two tables, row by row the same: the one that everybody may
- * read, and the one of the members of struct config, with the rules by which their values
- * are understood.
- *
- * Locks: none; called once, under the caller's. No stdio; errno is kept.
+ * config.def is included for two tables, row by row the same: the public one, and the one of
+ * the members of struct config with the rules for their values.
  */
 #include "base/config/config.h"
 
@@ -23,7 +20,7 @@
 
 #define COMPLAINT_MAX 1024
 #define SHOWN_BYTES   80 /* of a value or name in a complaint */
-#define NAME_MATRIX   32 /* names longer than this resemble none of ours */
+#define NAME_MATRIX   32 /* no name of ours is longer, and none resembles a longer one */
 
 /* Words are stored into enum members as int. */
 _Static_assert(sizeof(enum config_profile) == sizeof(int), "enum of another size");
@@ -188,13 +185,9 @@ static const char *nearest_name(const char *name, size_t len)
 	for (size_t i = 0; i < VARIABLES; i++) {
 		const char *known = variables[i].name;
 		size_t known_len = strlen(known);
-		size_t distance;
-
-		if (known_len > NAME_MATRIX) {
-			continue;
-		}
-		distance =
+		size_t distance =
 			edit_distance(name + skip, len - skip, known + skip, known_len - skip);
+
 		if (distance < limit) {
 			nearest = known;
 			limit = distance;
@@ -236,11 +229,6 @@ static size_t find_variable(const char *name, size_t len)
 	return i;
 }
 
-static bool is_witness(const char *name, size_t len)
-{
-	return len == strlen(CONFIG_WITNESS) && strncmp(name, CONFIG_WITNESS, len) == 0;
-}
-
 /* Notes what is set; of a name that stands there twice the first, as getenv(3). */
 static void collect(char *const *environ_block, const char **values, struct complaints *to)
 {
@@ -257,13 +245,10 @@ static void collect(char *const *environ_block, const char **values, struct comp
 			continue; /* empty counts as unset */
 		}
 		i = find_variable(name, len);
-		if (i == VARIABLES && is_witness(name, len)) {
-			continue;
-		}
-		if (i == VARIABLES) {
-			complain_unknown(to, name, len);
-		} else if (values[i] == NULL) {
+		if (i < VARIABLES && values[i] == NULL) {
 			values[i] = name + len + 1;
+		} else if (i == VARIABLES && strncmp(name, CONFIG_WITNESS "=", len + 1) != 0) {
+			complain_unknown(to, name, len);
 		}
 	}
 }

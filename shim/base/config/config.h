@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQPOOL_* variables, read once into one constant struct.
+ * Reads the PQPOOL_* variables into one constant struct.
  *
- * config.def is the one table of them: it drives parsing and validation here,
- * `pqpool run --help` and its options in the tool, and the lint test that holds
- * README.md against the code.
+ * config.def is the one table of them: for parsing here, for `pqpool run --help` and its
+ * options, and for the lint test that compares README.md.
  *
- * A bad value is never guessed at: the caller gets a complaint, one line that
- * names the variable, the value and what is allowed, and the program is to run
- * unpooled. An unknown PQPOOL_ variable is complained of, too, with the nearest
- * known name, but changes nothing.
+ * A bad value is a complaint, one line that names the variable, the value and what is allowed,
+ * and the program is to run unpooled. An unknown PQPOOL_ variable is a complaint, too, with the
+ * nearest known name, but changes nothing.
  */
 #ifndef PQPOOL_BASE_CONFIG_CONFIG_H
 #define PQPOOL_BASE_CONFIG_CONFIG_H
@@ -32,8 +30,8 @@ enum config_profile { PROFILE_NONE, PROFILE_DEV, PROFILE_TEST, PROFILE_PROD, PRO
 #define CONFIG_NO_LIMIT VALUE_NO_LIMIT
 
 /*
- * Not for people: `pqpool run --wait` puts a file's name there, and the first libpq call
- * of each process renews that file's time.
+ * Not for people: `pqpool run --wait` names a marker file there, whose modification time the
+ * first libpq call of each process renews.
  */
 #define CONFIG_WITNESS "PQPOOL_WITNESS"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* One value of a variable: understood by a rule, stored, and shown again. */
+/* Parses and shows the value of a PQPOOL_ variable, by a rule. */
 #include "base/config/value.h"
 
 #include <arpa/inet.h>
@@ -55,6 +55,78 @@ static bool read_fraction(const char **s, int64_t *billionths)
 	return true;
 }
 
+struct unit {
+	char name[4];
+	int64_t factor; /* 0: only for the number 0 */
+};
+
+static const struct unit time_units[] = {{"", 1000},     {"s", 1000},    {"ms", 1},
+                                         {"min", 60000}, {"h", 3600000}, {.factor = -1}};
+
+/* A unit is asked for, because a plain number means another one in each of PostgreSQL's
+ * variables. */
+static const struct unit size_units[] = {{"", 0},         {"B", 1},        {"kB", 1 << 10},
+                                         {"MB", 1 << 20}, {"GB", 1 << 30}, {.factor = -1}};
+
+/* Reads "1.5GB". Rounds up, as a tiny value must not become 0, which means "off". */
+static bool read_measure(const char *value, const struct unit *units, int64_t limit,
+                         int64_t *result)
+{
+	int64_t whole;
+	int64_t billionths;
+
+	if (!read_digits(&value, &whole) || !read_fraction(&value, &billionths)) {
+		return false;
+	}
+	while (units->factor >= 0 && strcmp(units->name, value) != 0) {
+		units++;
+	}
+	if (units->factor < 0 || (units->factor == 0 && (whole != 0 || billionths != 0)) ||
+	    (units->factor > 0 && whole > limit / units->factor)) {
+		return false;
+	}
+	*result = whole * units->factor + (billionths * units->factor + 999999999) / 1000000000;
+	return true;
+}
+
+static bool read_number(const struct value_rule *rule, const char *value, int64_t *number)
+{
+	if (rule->min == VALUE_NO_LIMIT && strcmp(value, "-1") == 0) {
+		*number = VALUE_NO_LIMIT;
+		return true;
+	}
+	switch (rule->kind) {
+	case VALUE_DURATION:
+		return read_measure(value, time_units, TIME_LIMIT_MS, number);
+	case VALUE_SECONDS:
+		if (!read_measure(value, time_units, TIME_LIMIT_MS, number) ||
+		    *number % 1000 != 0) {
+			return false;
+		}
+		*number /= 1000;
+		return true;
+	case VALUE_SIZE:
+		return read_measure(value, size_units, SIZE_LIMIT_BYTES, number);
+	default:
+		if (!read_digits(&value, number)) {
+			return false;
+		}
+		value += rule->kind == VALUE_PERCENT && *value == '%';
+		return *value == '\0';
+	}
+}
+
+static bool parse_number(const struct value_rule *rule, const char *value, int64_t *member)
+{
+	int64_t number;
+
+	if (!read_number(rule, value, &number) || number < rule->min || number > rule->max) {
+		return false;
+	}
+	*member = number;
+	return true;
+}
+
 /* The words may end before the last one, by an empty name; that is none of them. */
 static const struct value_word *find_word(const struct value_word *words, size_t count,
                                           const char *name)
@@ -67,148 +139,17 @@ static const struct value_word *find_word(const struct value_word *words, size_t
 	return NULL;
 }
 
-static int64_t unit_ms(const char *suffix)
-{
-	static const struct value_word units[] = {
-		{"s", 1000}, {"ms", 1}, {"min", 60000}, {"h", 3600000}};
-	const struct value_word *unit =
-		find_word(units, sizeof(units) / sizeof(units[0]), suffix);
-
-	if (suffix[0] == '\0') {
-		return 1000;
-	}
-	return unit != NULL ? unit->value : 0;
-}
-
-/* Rounds up to whole milliseconds: a tiny value must not become 0, which means "off". */
-static bool read_time_ms(const char *value, int64_t *ms)
-{
-	const char *p = value;
-	int64_t whole;
-	int64_t billionths;
-	int64_t unit;
-
-	if (!read_digits(&p, &whole) || !read_fraction(&p, &billionths)) {
-		return false;
-	}
-	unit = unit_ms(p);
-	if (unit == 0 || whole > TIME_LIMIT_MS / unit) {
-		return false;
-	}
-	*ms = whole * unit + (billionths * unit + 999999999) / 1000000000;
-	return true;
-}
-
-static int64_t unit_bytes(const char *suffix)
-{
-	static const char units[][3] = {"B", "kB", "MB", "GB"};
-	int64_t bytes = 1;
-
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++, bytes *= 1024) {
-		if (strcmp(suffix, units[i]) == 0) {
-			return bytes;
-		}
-	}
-	return 0;
-}
-
-/*
- * Rounded up to whole bytes. A unit is asked for, because a plain number means something
- * else in each of PostgreSQL's variables; only 0 is the same in all of them.
- */
-static bool read_bytes(const char *value, int64_t *bytes)
-{
-	const char *p = value;
-	int64_t whole;
-	int64_t billionths;
-	int64_t unit;
-
-	if (!read_digits(&p, &whole) || !read_fraction(&p, &billionths)) {
-		return false;
-	}
-	unit = unit_bytes(p);
-	if (unit == 0 && *p == '\0' && whole == 0 && billionths == 0) {
-		unit = 1;
-	}
-	if (unit == 0 || whole > SIZE_LIMIT_BYTES / unit) {
-		return false;
-	}
-	*bytes = whole * unit + (billionths * unit + 999999999) / 1000000000;
-	return true;
-}
-
-static bool store_number(const struct value_rule *rule, int64_t v, void *member)
-{
-	if (v < rule->min || v > rule->max) {
-		return false;
-	}
-	*(int64_t *)member = v;
-	return true;
-}
-
-static bool is_no_limit(const struct value_rule *rule, const char *value)
-{
-	return rule->min == VALUE_NO_LIMIT && strcmp(value, "-1") == 0;
-}
-
-static bool parse_number(const struct value_rule *rule, const char *value, void *member)
-{
-	int64_t v;
-
-	if (is_no_limit(rule, value)) {
-		return store_number(rule, VALUE_NO_LIMIT, member);
-	}
-	return read_digits(&value, &v) && *value == '\0' && store_number(rule, v, member);
-}
-
-static bool parse_percent(const struct value_rule *rule, const char *value, void *member)
-{
-	int64_t v;
-
-	if (!read_digits(&value, &v)) {
-		return false;
-	}
-	value += *value == '%';
-	return *value == '\0' && store_number(rule, v, member);
-}
-
-static bool parse_duration(const struct value_rule *rule, const char *value, void *member)
-{
-	int64_t ms;
-
-	if (is_no_limit(rule, value)) {
-		return store_number(rule, VALUE_NO_LIMIT, member);
-	}
-	return read_time_ms(value, &ms) && store_number(rule, ms, member);
-}
-
-static bool parse_size(const struct value_rule *rule, const char *value, void *member)
-{
-	int64_t bytes;
-
-	return read_bytes(value, &bytes) && store_number(rule, bytes, member);
-}
-
-static bool parse_seconds(const struct value_rule *rule, const char *value, void *member)
-{
-	int64_t ms;
-
-	return read_time_ms(value, &ms) && ms % 1000 == 0 &&
-	       store_number(rule, ms / 1000, member);
-}
-
-static bool parse_word(const struct value_rule *rule, const char *value, void *member)
+static bool parse_word(const struct value_rule *rule, const char *value, int *member)
 {
 	const struct value_word *word = find_word(rule->words, VALUE_WORDS_MAX, value);
 
-	if (word == NULL) {
-		return false;
+	if (word != NULL) {
+		*member = word->value;
 	}
-	memcpy(member, &word->value, sizeof(word->value));
-	return true;
+	return word != NULL;
 }
 
-static bool parse_flag(const char *value, void *member)
+static bool parse_flag(const char *value, bool *member)
 {
 	static const struct value_word flags[] = {{"on", 1},    {"off", 0}, {"true", 1},
 	                                          {"false", 0}, {"yes", 1}, {"no", 0},
@@ -216,11 +157,10 @@ static bool parse_flag(const char *value, void *member)
 	const struct value_word *word =
 		find_word(flags, sizeof(flags) / sizeof(flags[0]), value);
 
-	if (word == NULL) {
-		return false;
+	if (word != NULL) {
+		*member = word->value != 0;
 	}
-	*(bool *)member = word->value != 0;
-	return true;
+	return word != NULL;
 }
 
 /* The next glob of a comma-separated list, blanks around it left out; false at its end. */
@@ -324,19 +264,13 @@ static bool is_log(const char *value)
 
 static bool parse_text(const struct value_rule *rule, const char *value, const char **member)
 {
-	bool good = true;
-
-	if (rule->kind == VALUE_GLOBS) {
-		good = are_globs(value);
-	} else if (rule->kind == VALUE_ROUTE) {
-		good = is_route(value);
-	} else if (rule->kind == VALUE_LOG) {
-		good = is_log(value);
+	if ((rule->kind == VALUE_GLOBS && !are_globs(value)) ||
+	    (rule->kind == VALUE_ROUTE && !is_route(value)) ||
+	    (rule->kind == VALUE_LOG && !is_log(value))) {
+		return false;
 	}
-	if (good) {
-		*member = value;
-	}
-	return good;
+	*member = value;
+	return true;
 }
 
 bool value_is_text(enum value_kind kind)
@@ -346,38 +280,23 @@ bool value_is_text(enum value_kind kind)
 
 bool value_parse(const struct value_rule *rule, const char *value, void *member)
 {
-	switch (rule->kind) {
-	case VALUE_NUMBER:
-		return parse_number(rule, value, member);
-	case VALUE_PERCENT:
-		return parse_percent(rule, value, member);
-	case VALUE_DURATION:
-		return parse_duration(rule, value, member);
-	case VALUE_SECONDS:
-		return parse_seconds(rule, value, member);
-	case VALUE_SIZE:
-		return parse_size(rule, value, member);
-	case VALUE_WORD:
-		return parse_word(rule, value, member);
-	case VALUE_FLAG:
-		return parse_flag(value, member);
-	case VALUE_TEXT:
-	case VALUE_GLOBS:
-	case VALUE_ROUTE:
-	case VALUE_LOG:
-		break;
+	if (value_is_text(rule->kind)) {
+		return parse_text(rule, value, member);
 	}
-	return parse_text(rule, value, member);
+	if (rule->kind == VALUE_WORD) {
+		return parse_word(rule, value, member);
+	}
+	return rule->kind == VALUE_FLAG ? parse_flag(value, member)
+	                                : parse_number(rule, value, member);
 }
 
-static const char *word_for(const struct value_rule *rule, const void *member)
+static const char *word_for(const struct value_rule *rule, int value)
 {
-	int value;
+	const struct value_word *words = rule->words;
 
-	memcpy(&value, member, sizeof(value));
-	for (size_t i = 0; i < VALUE_WORDS_MAX && rule->words[i].name[0] != '\0'; i++) {
-		if (rule->words[i].value == value) {
-			return rule->words[i].name;
+	for (size_t i = 0; i < VALUE_WORDS_MAX && words[i].name[0] != '\0'; i++) {
+		if (words[i].value == value) {
+			return words[i].name;
 		}
 	}
 	return "none";
@@ -388,7 +307,7 @@ void value_describe(const struct value_rule *rule, const void *member, struct st
 	if (value_is_text(rule->kind)) {
 		logfmt_value(t, *(const char *const *)member);
 	} else if (rule->kind == VALUE_WORD) {
-		strbuf_str(t, word_for(rule, member));
+		strbuf_str(t, word_for(rule, *(const int *)member));
 	} else if (rule->kind == VALUE_FLAG) {
 		strbuf_str(t, *(const bool *)member ? "on" : "off");
 	} else {

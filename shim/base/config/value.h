@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * One value of a variable: understood by a rule, stored, and shown again.
+ * Parses and shows the value of a PQPOOL_ variable, by a rule.
  *
- * Numbers are read by hand: strtod(3) follows the program's locale, and strtol(3) accepts
- * blanks and signs nobody meant. No locks, no memory; errno is kept.
+ * Not by strtod(3), which follows the program's locale, nor strtol(3), which accepts blanks
+ * and signs. No locks, no memory; errno is kept.
  */
 #ifndef PQPOOL_BASE_CONFIG_VALUE_H
 #define PQPOOL_BASE_CONFIG_VALUE_H
@@ -14,7 +14,7 @@
 
 #include "base/text/strbuf.h"
 
-/* "-1": no limit, never. Understood where the rule's minimum is this. */
+/* "-1": no limit, never. Accepted if the rule's minimum is this. */
 #define VALUE_NO_LIMIT (-1)
 
 /* In nanoseconds this still fits an int64_t. */
@@ -24,7 +24,7 @@
 #define SIZE_LIMIT       "1024GB"
 #define SIZE_LIMIT_BYTES (INT64_C(1024) << 30)
 
-/* What a member is: an int64_t but for the last ones. */
+/* The type of a member: an int64_t up to VALUE_SIZE. */
 enum value_kind {
 	VALUE_NUMBER,
 	VALUE_PERCENT,  /* "80", "80%" */
@@ -33,7 +33,7 @@ enum value_kind {
 	VALUE_SIZE,     /* in bytes: "64kB", "1.5GB"; plain is 0 only */
 	VALUE_WORD,     /* one of `words`: an int, or an enum */
 	VALUE_FLAG,     /* on or off: a bool */
-	VALUE_TEXT,     /* this and the others: a pointer to the value itself */
+	VALUE_TEXT,     /* this and the ones below: a pointer to the value itself */
 	VALUE_GLOBS,    /* separated by commas */
 	VALUE_ROUTE,    /* host[:port] */
 	VALUE_LOG,      /* a file name with %p, %n, %h */
@@ -57,7 +57,7 @@ struct value_rule {
 /* True if a member of this kind points to the value, which may have to be copied. */
 bool value_is_text(enum value_kind kind);
 
-/* Understands `value` and stores it in `member`; false, and nothing stored, if bad. */
+/* Stores `value` in `member`; false, and nothing is stored, if it is bad. */
 bool value_parse(const struct value_rule *rule, const char *value, void *member);
 
 /* Shows a member, for logfmt. */

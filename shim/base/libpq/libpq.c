@@ -61,7 +61,7 @@ static struct libpq *load(const struct link_map *map)
 	*(void **)&libpq->default_cert_file = dl_symbol(handle, "X509_get_default_cert_file");
 	*(void **)&libpq->default_cert_dir = dl_symbol(handle, "X509_get_default_cert_dir");
 	libpq->base = (uintptr_t)map->l_addr;
-	libpq->end = object_is_program(map) ? 0 : dl_end_of(libpq->base);
+	libpq->end = object_is_program(map) ? 0 : object_end(map);
 	libpq->can_pipeline =
 		libpq->PQpipelineStatus != NULL && libpq->PQenterPipelineMode != NULL &&
 		libpq->PQexitPipelineMode != NULL && libpq->PQpipelineSync != NULL;

@@ -21,6 +21,13 @@ struct link_map *object_of(const void *address)
 	                                                                : NULL;
 }
 
+uintptr_t object_end(const struct link_map *map)
+{
+	struct dl_find_object found;
+
+	return _dl_find_object(map->l_ld, &found) == 0 ? (uintptr_t)found.dlfo_map_end : 0;
+}
+
 bool object_is_program(const struct link_map *map)
 {
 	return map->l_name == NULL || map->l_name[0] == '\0';

@@ -13,9 +13,13 @@
 
 #include <link.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* The object that holds `address`, NULL if none does. No lock. */
 struct link_map *object_of(const void *address);
+
+/* Where its mapping ends; 0: not known. */
+uintptr_t object_end(const struct link_map *map);
 
 bool object_is_program(const struct link_map *map);
 
