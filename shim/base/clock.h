@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The clocks: one that only ever goes forward, for ages and deadlines, and the same a few
- * milliseconds late, which is cheaper; one that people read, for the log. All come from
- * the vDSO, without a system call.
+ * Clocks: monotonic, for ages and deadlines; the same some milliseconds late, which is
+ * cheaper; and wall time, for the log. All from the vDSO, without a system call.
  */
 #ifndef PQPOOL_BASE_CLOCK_H
 #define PQPOOL_BASE_CLOCK_H
@@ -14,7 +13,7 @@
 #define NS_PER_MS  1000000ULL
 #define NS_PER_US  1000ULL
 
-/* A deadline that never comes. */
+/* No deadline. */
 #define DEADLINE_NEVER UINT64_MAX
 
 static inline uint64_t clock_monotonic_ns(void)

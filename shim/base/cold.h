@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What an ordinary lease never comes through.
+ * COLD marks functions off the hot path, which an ordinary lease does not run.
  *
- * Between two leases the server and the kernel have had the caches, and each line of code
- * that a lease comes by is fetched anew. The compiler puts these functions, what only they
- * call, and the ways to them far from the rest, so that a lease comes by fewer lines.
+ * Between two leases the server and the kernel use the caches, and each line of code on a
+ * lease's path is fetched again. The compiler places these functions, what only they call, and
+ * the branches to them apart from the rest, so that a lease needs fewer lines.
  */
 #ifndef PQPOOL_BASE_COLD_H
 #define PQPOOL_BASE_COLD_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Descriptors of ours in somebody else's process. */
+/* Descriptors of the shim's. */
 #include "base/fd.h"
 
 #include <errno.h>
@@ -15,9 +15,8 @@
 #include "base/clock.h"
 
 /*
- * Where our descriptors go: out of the way of programs that expect the next low number,
- * but not so high that the kernel's table, which is copied by every fork, grows for our
- * sake.
+ * Above the low numbers that programs expect to get next, but not so high that the kernel's
+ * table, which every fork copies, grows.
  */
 #define HIGHEST_FD 4095
 
@@ -28,7 +27,7 @@ static bool look(int fd, struct stat *st)
 {
 	struct statx seen;
 
-	/* A filter on system calls may not know the newer one. */
+	/* A filter on system calls may refuse the newer one. */
 	if (statx(fd, "", AT_EMPTY_PATH, WANTED, &seen) != 0) {
 		return fstat(fd, st) == 0;
 	}

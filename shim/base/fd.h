@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Descriptors of ours in somebody else's process: out of its way, and recognised before
- * each use, because programs close descriptors that they do not know and are given the
- * same numbers for files of their own.
+ * Descriptors of the shim's: with high numbers, and checked before each use, because programs
+ * close descriptors that they do not know and get the same numbers for files of their own.
  */
 #ifndef PQPOOL_BASE_FD_H
 #define PQPOOL_BASE_FD_H
@@ -13,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* A file as fstat(2) sees it, to be recognised by. */
+/* The identity of a file. */
 struct fd_id {
 	bool known;
 	dev_t dev;
@@ -21,13 +20,12 @@ struct fd_id {
 };
 
 /*
- * Notes what `fd` is; `*st` gets what else there is to know of it, its times and its disk use
- * excepted: where somebody has asked for a file's times, the kernel has to note a new one in
- * the file system at the next write.
+ * Notes which file `fd` is. `*st` gets its status without times and disk use: once a file's
+ * times were asked for, the kernel has to note a new one in the file system at the next write.
  */
 void fd_identify(int fd, struct fd_id *id, struct stat *st);
 
-/* True if `fd` is that file still; `*st` gets how it is now, with the same exceptions. */
+/* True if `fd` is still that file; `*st` gets its status now, with the same exceptions. */
 bool fd_is(int fd, const struct fd_id *id, struct stat *st);
 
 /*
@@ -37,14 +35,14 @@ bool fd_is(int fd, const struct fd_id *id, struct stat *st);
 bool fd_wait(int fd, short events, uint64_t deadline_ns);
 
 /*
- * Moves `fd` up and out of the program's way, close-on-exec; -1, and it is closed, if only
- * 0, 1 or 2 was left to be had.
+ * Moves `fd` to a high number, close-on-exec; -1, and it is closed, if only 0, 1 or 2 was
+ * free.
  */
 int fd_move_up(int fd);
 
 /*
- * A socket that nobody is behind: it can be read and written at once, and all it has to say is
- * that the other end is closed. Close-on-exec; -1: see errno.
+ * A socket whose other end is closed: poll(2) reports it as readable and writable, and reading
+ * finds the end. Close-on-exec; -1: see errno.
  */
 int fd_dead_socket(void);
 

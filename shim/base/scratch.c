@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Room to work in for a moment, off the caller's stack. */
+/* Buffers of 16 kB off the caller's stack. */
 #include "base/scratch.h"
 
 #include <errno.h>

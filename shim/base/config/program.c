@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What is known of the program: its environment, its names, its threads. */
+/* The program: its environment and settings, its name, its threads. */
 #include "base/config/program.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What is known of the program: its environment, its names, its threads.
+ * The program: its environment and settings, its name, its threads.
  *
- * Our settings and the program's name are those of its start, for programs change both before
- * they connect: php-fpm clears its environment, and daemons write a title over their arguments.
- * So program_begin() copies them when the library is loaded, before any code of the program's.
- * A setting that the program has in its environment at the first connect wins over the one
- * that it was started with: it may have been put there on purpose (php-fpm's env[]).
+ * Programs change environment and name before they connect: php-fpm clears its environment, and
+ * daemons write a title over their arguments. So program_begin() copies both when the library
+ * is loaded, before any code of the program's. A setting that is in the environment at the
+ * first connect takes precedence over the copy: it may have been put there on purpose
+ * (php-fpm's env[]).
  */
 #ifndef PQPOOL_BASE_CONFIG_PROGRAM_H
 #define PQPOOL_BASE_CONFIG_PROGRAM_H
@@ -24,15 +24,15 @@ char *const *program_environ(void);
 
 /*
  * The PQPOOL_ variables, "NAME=value" as in environ(7), each name once; NULL: out of memory, or
- * at the start there were more than could be kept. Made by the first call, which the caller
- * sees to that no other one comes at the same time as.
+ * at the start there were more than could be copied. The first call makes them: not two at
+ * once.
  */
 char *const *program_settings(void);
 
-/* The value of one of them, once they were made; NULL: it is not set. */
+/* The value of one of them, after program_settings(); NULL: it is not set. */
 const char *program_setting(const char *name);
 
-/* As it was called, and without the directory. */
+/* As it was called, and without the folder. */
 const char *program_name(void);
 const char *program_short_name(void);
 

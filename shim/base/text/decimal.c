@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Numbers as decimal digits. */
+/* Writes numbers as decimal digits. */
 #include "base/text/decimal.h"
 
 /* Not a string: it would end in a NUL, for which there is no room. */

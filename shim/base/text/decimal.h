@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * Numbers as decimal digits, for where many are written: two digits at a time, and right
- * where they are to stand.
- */
+/* Writes numbers as decimal digits, two at a time, straight to where they are to stand. */
 #ifndef PQPOOL_BASE_TEXT_DECIMAL_H
 #define PQPOOL_BASE_TEXT_DECIMAL_H
 

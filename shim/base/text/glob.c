@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Patterns of * and ?. */
+/* Matches patterns of * and ?. */
 #include "base/text/glob.h"
 
 /*
- * After a star the rest may begin anywhere. If it does not fit, the last star takes one
- * byte more: an earlier one need not be asked again, for what it took was good enough.
+ * After a star the rest may begin anywhere. If it does not match, the last star takes one
+ * byte more; earlier ones need not.
  */
 bool glob_matches(const char *pattern, const char *text, size_t len)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Patterns of `*` (any text, slashes included) and `?` (any one byte); all else is itself.
+ * Matches patterns of `*` (any text, slashes included) and `?` (any one byte).
  *
- * fnmatch(3) allocates, and follows the program's locale.
+ * Not fnmatch(3), which allocates and follows the program's locale.
  */
 #ifndef PQPOOL_BASE_TEXT_GLOB_H
 #define PQPOOL_BASE_TEXT_GLOB_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* How logfmt writes a value. */
+/* Quotes a value for logfmt. */
 #include "base/text/logfmt.h"
 
 #include <string.h>

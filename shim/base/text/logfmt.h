@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * How logfmt writes a value: as it is, or in quotes where it needs them, with \" \\ \n \t
- * and \xNN inside.
- */
+/* Quotes a value for logfmt: in quotes if it needs them, with \" \\ \n \t and \xNN inside. */
 #ifndef PQPOOL_BASE_TEXT_LOGFMT_H
 #define PQPOOL_BASE_TEXT_LOGFMT_H
 

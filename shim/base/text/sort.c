@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Sorting without memory: a heap sort, in place. */
+/* Sorts in place without memory. */
 #include "base/text/sort.h"
 
 #include <string.h>

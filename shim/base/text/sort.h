@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Sorting without memory: a heap sort, in place.
+ * Sorts in place without memory, by a heap sort.
  *
- * The leak report may be written from a signal handler that called _exit, where the
- * program can be in the middle of malloc; qsort(3) allocates.
+ * qsort(3) allocates, and the leak report may be written from a signal handler that called
+ * _exit in the middle of malloc.
  */
 #ifndef PQPOOL_BASE_TEXT_SORT_H
 #define PQPOOL_BASE_TEXT_SORT_H

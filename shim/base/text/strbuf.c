@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Text put together in a buffer of fixed size, without stdio and without malloc. */
+/* Builds text in a buffer of fixed size. */
 #include "base/text/strbuf.h"
 
 #include <errno.h>
@@ -117,7 +117,7 @@ static bool is_regular(int fd)
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* True if `fd` takes something by then. */
+/* True if `fd` can be written before the deadline. */
 static bool is_ready(int fd, uint64_t deadline_ns)
 {
 	uint64_t now = clock_monotonic_ns();
@@ -128,8 +128,8 @@ static bool is_ready(int fd, uint64_t deadline_ns)
 }
 
 /*
- * Writes without waiting, which O_NONBLOCK cannot be set for: others have the same open file.
- * Where the kernel cannot for this kind of file, what is ready takes PIPE_BUF bytes.
+ * Writes without waiting. Not by O_NONBLOCK: other processes share the open file. If the kernel
+ * cannot do it for this kind of file, one that is ready takes PIPE_BUF bytes.
  */
 static ssize_t write_now(int fd, const char *bytes, size_t n)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Text put together in a buffer of fixed size, without stdio and without malloc.
+ * Builds text in a buffer of fixed size, without stdio and without malloc.
  *
- * stdio is not ours to use inside somebody else's process: it may allocate, take
- * the program's stream locks, follow its locale. What does not fit is cut off and
- * remembered in `cut`; the buffer always ends with a NUL.
+ * stdio may allocate, take the program's stream locks and follow its locale. What does not fit
+ * is cut off and noted in `cut`; the buffer always ends with a NUL.
  */
 #ifndef PQPOOL_BASE_TEXT_STRBUF_H
 #define PQPOOL_BASE_TEXT_STRBUF_H
@@ -37,8 +36,8 @@ void strbuf_count(struct strbuf *t, uint64_t n, const char *noun);
 void strbuf_span(struct strbuf *t, uint64_t ns);
 
 /*
- * Where up to `n` bytes may be put by hand, which strbuf_until then makes part of the text;
- * NULL if they do not fit, or something before them did not.
+ * Room for the caller to write up to `n` bytes, which strbuf_until then makes part of the
+ * text; NULL if they do not fit, or something before them did not.
  */
 static inline char *strbuf_room(const struct strbuf *t, size_t n)
 {
@@ -52,16 +51,15 @@ static inline void strbuf_until(struct strbuf *t, char *end)
 }
 
 /*
- * Writes the whole text to `fd`, going on after EINTR and short writes; false if the
- * rest could not be written. `fd` may be a pipe that is full: that is waited for no longer than
- * `patience_ns` in all, and not at all where the text before this one was given up. Only a
- * regular file's file system may block it. `fd` may be a pipe nobody reads any more: the
- * program must not die of a SIGPIPE that it did not cause. If it had one pending already, that
- * one stays pending. errno is kept.
+ * Writes the whole text to `fd`, continuing after EINTR and short writes; false if the rest
+ * could not be written. A full pipe, socket or terminal is waited for at most `patience_ns` in
+ * all, and not at all if the text before this one was given up; only a regular file's file
+ * system may block it. A pipe without a reader does not kill the program: the SIGPIPE is taken
+ * back, unless one was pending before. errno is kept.
  */
 bool strbuf_print(const struct strbuf *t, int fd, uint64_t patience_ns);
 
-/* How long who reads our stderr is waited for. */
+/* The usual patience for stderr. */
 #define STRBUF_PATIENCE_NS UINT64_C(250000000)
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Who we are: process and thread number, asked of the kernel once. */
+/* The process's and the thread's number, asked of the kernel once. */
 #include "base/thread/pid.h"
 
 #include <stdatomic.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Who we are: process and thread number, asked of the kernel once.
+ * The process's and the thread's number, asked of the kernel once.
  *
- * A child of fork(2) asks anew, because lifecycle.c tells it to (pid_renew). A child of
- * vfork(2) or of a raw clone(2) would be given its parent's numbers; lifecycle.c sees to it
- * that those never get further than the guard, and to tell them without a system call each
- * time the process is marked: with memory that the kernel wipes in a child.
+ * A child of fork(2) asks again, by pid_renew. A child of vfork(2) or of a raw clone(2) would
+ * get its parent's numbers; lifecycle.c keeps it out, and recognises it without a system call
+ * by a mark: memory that the kernel wipes in a child.
  */
 #ifndef PQPOOL_BASE_THREAD_PID_H
 #define PQPOOL_BASE_THREAD_PID_H
@@ -16,13 +15,13 @@
 pid_t pid_self(void);
 pid_t tid_self(void);
 
-/* Marks the process, where the kernel can do that; once, before pid_is_marked. */
+/* Marks the process, if the kernel can; once, before pid_is_marked. */
 void pid_mark(void);
 
 /*
- * False in a child whose memory is a copy and who did not come by pid_renew. True in one
- * that shares it with its parent, as of vfork(2), where the mark can be had: what such a
- * child may do at all, and must not do in its parent's name, asks getpid(2).
+ * False in a child whose memory is a copy and that did not call pid_renew. With the mark, true
+ * in one that shares memory with its parent, as of vfork(2): what such a child must not do in
+ * its parent's name has to ask getpid(2).
  */
 bool pid_is_marked(void);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a module says of the frames of its functions.
+ * Call frame information.
  *
  * .eh_frame_hdr has a sorted table of the functions, each with its description (FDE) in
  * .eh_frame, which names what it shares with others (CIE). Both hold instructions that, run up
- * to a place in the code, give its row. Described in the Linux Standard Base (Exception Frames)
- * and in DWARF 5, chapter 6.4. Only what linkers write is understood: a table of four bytes
- * each, relative to its beginning.
+ * to a place in the code, give its row. See the Linux Standard Base (Exception Frames) and
+ * DWARF 5, chapter 6.4. Only what linkers write is understood: a table of four bytes each,
+ * relative to its beginning.
  */
 #include "base/unwind/frame_table.h"
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What a module says of the frames of its functions: its call frame information (DWARF's, in
+ * Call frame information: how the registers of a function's caller are found (DWARF's, in
  * .eh_frame, which compilers write for every function on machines of 64 bits).
  *
- * A row tells, for one place in the code, how the registers of the caller are found. Only the
- * tables of loaded modules are read, neither code nor stack.
- *
- * Locks: none where the C library has _dl_find_object(3), else LOCK_LOADER and the loader's.
- * Fork and signals: nothing to do.
+ * A row tells it for one place in the code. Only the tables of loaded modules are read, neither
+ * code nor stack. Locks: none. Fork and signals: nothing to do.
  */
 #ifndef PQPOOL_BASE_UNWIND_FRAME_TABLE_H
 #define PQPOOL_BASE_UNWIND_FRAME_TABLE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* How much of the stack that a thread is on may be read. */
+/* Tells how much of the stack that the calling thread is on may be read. */
 #include "base/unwind/own_stack.h"
 
 #include "base/cold.h"

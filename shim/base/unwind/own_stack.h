@@ -2,13 +2,11 @@
 /*
  * Tells how much of the stack that the calling thread is on may be read.
  *
- * A stack need not be the one that the thread was given: coroutines switch to others by hand,
- * between any two calls, and such a stack may end right behind its first frame, with nothing
- * above it, or with a page that cannot be read.
- *
- * So nothing counts as stack but what lies above the stack pointer without a gap, and the
- * kernel is asked about each page of it (safe_read.h). About the stack that the C
- * library gave to the thread, which stays as long as that, it is asked once.
+ * It need not be the stack that the thread was given: coroutines switch to others by hand,
+ * between any two calls, and such a stack may end right behind its first frame, or with a page
+ * that cannot be read. So only what lies above the stack pointer without a gap counts as stack,
+ * and the kernel is asked about each page of it (safe_read.h). About the stack that the C
+ * library gave to the thread, which stays readable, it is asked once.
  *
  * Locks: none. errno is changed. Fork and signals: nothing to do.
  */

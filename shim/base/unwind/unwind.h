@@ -7,18 +7,17 @@
  *	unwind_begin(&u);
  *	while (unwind_next(&u)) { ... u.address ... }
  *
- * For any stack, whoever made it: a coroutine's outermost frame may have whatever was in
- * memory for a return address, and a copied stack frames of another coroutine above its own.
- * The walk ends before an address that the tables of no module cover (frame_table.h), where
- * the stack does not grow, and where it cannot be read (own_stack.h). Code is never read. What
- *it tells is right as far as the frames are; above a coroutine's first one it may be stale.
+ * For any stack: a coroutine's outermost frame may have anything for a return address, and a
+ * copied stack may have frames of another coroutine above its own. The walk ends before an
+ * address that no module's tables cover (frame_table.h), where the stack does not grow, and
+ * where it cannot be read (own_stack.h). Above a coroutine's first frame it may be stale.
  *
- * Not libgcc's unwinder, which looks for a signal's trampoline at an address that it does not
- * know, and takes the stack's memory for granted; nor glibc's backtrace(), which is that.
+ * Not libgcc's unwinder, nor glibc's backtrace(), which uses it: it reads code at addresses
+ *that it does not know, looking for a signal's trampoline, and takes the stack's memory for
+ *granted.
  *
- * For x86-64 and AArch64; on other machines no frame is found.
- *
- * Locks: see frame_table.h. errno is changed. Fork and signals: nothing to do.
+ * For x86-64 and AArch64; on other machines no frame is found. Locks: none. errno is changed.
+ * Fork and signals: nothing to do.
  */
 #ifndef PQPOOL_BASE_UNWIND_UNWIND_H
 #define PQPOOL_BASE_UNWIND_UNWIND_H
@@ -37,10 +36,10 @@ struct unwind {
 	bool interrupted;  /* by a signal, at just this address; else one has called */
 	/*
 	 * What led here from the frame before: where the word lies that the address was read
-	 * from, and the one of the register by which that was found, 0 if by the stack
-	 * pointer. A number below UNWIND_REGISTERS is a register as it was at the
-	 * beginning. Where these words are the same again, so is the frame, if it is `plain`.
-	 * After the last frame they are what the walk has ended by.
+	 * from, and that of the register by which it was found, 0 if by the stack pointer.
+	 * A number below UNWIND_REGISTERS is a register as it was at the beginning. If the
+	 * frame is `plain` and these words have not changed, neither has the frame. After the
+	 * last frame they are what ended the walk.
 	 */
 	uintptr_t address_word;
 	uintptr_t base_word;
@@ -58,7 +57,7 @@ struct unwind {
 /* Begins at the function that this is part of. */
 static inline __attribute__((always_inline)) void unwind_begin(struct unwind *u);
 
-/* On to the caller's frame; false: there is none that could be found. */
+/* Goes on to the caller's frame; false: none could be found. */
 bool unwind_next(struct unwind *u);
 
 /*
@@ -73,7 +72,7 @@ bool unwind_called_from(uintptr_t low, uintptr_t high, uintptr_t without);
  */
 bool unwind_in_signal_handler(void);
 
-/* The registers are noted: the rest of the beginning. */
+/* The rest of unwind_begin, after the registers were noted. */
 void unwind_set_out(struct unwind *u);
 
 static inline __attribute__((always_inline)) void unwind_begin(struct unwind *u)

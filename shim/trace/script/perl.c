@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of Perl with interpreter threads, as Debian builds it; which versions' are
- * known stands in trace/script/tables/perl.def.
+ * Reads the frames of Perl with interpreter threads, as Debian builds it, of the versions in
+ * tables/perl.def, and tells its end.
  *
- * Each thread that may run Perl has its interpreter in thread-specific data. A frame is
- * a statement (PL_curcop, or where a sub was called) and the sub that it stands in;
- * caller_cx(), which only reads, finds the calls. No driver lets another thread run
- * meanwhile: an interpreter has one thread.
+ * Each thread that may run Perl has its interpreter in thread-specific data. A frame is a
+ * statement (PL_curcop, or where a sub was called) and the sub that it is in; caller_cx(),
+ * which only reads, finds the calls. No driver lets another thread run meanwhile: an
+ * interpreter has one thread.
  */
 #include "trace/script/interpreter.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of PHP without thread safety: one engine, in one thread, whose state is the
- * exported `executor_globals`. Which versions' are known stands in trace/script/tables/php.def.
+ * Reads the frames of PHP without thread safety, of the versions in tables/php.def, and tells
+ * its end. There is one engine, in one thread, with its state in the exported
+ * `executor_globals`.
  */
 #include "trace/script/interpreter.h"
 
@@ -116,7 +117,7 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	return frame->file.at != 0 ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
 
-/* While an exception is handled the frame stands elsewhere than in its function. */
+/* While an exception is handled the frame points outside its function. */
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
 	struct safe_read *p = &cursor->memory;

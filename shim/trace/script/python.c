@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of CPython; which versions' are known stands in trace/script/tables/python.def.
+ * Reads the frames of CPython, of the versions in tables/python.def, and tells its end.
  *
- * A thread's state leads to its innermost frame and each frame to the one that called
- * it. Drivers give the GIL up around a connect, so that other threads run meanwhile;
- * they do not change this thread's frames, and what these hold references to (code
- * objects, and from there names and line tables) is neither changed nor freed. Nothing
- * is asked of Python but the thread's state, which is thread-specific data.
+ * A thread's state leads to its innermost frame and each frame to its caller. Drivers release
+ * the GIL around a connect, so that other threads run meanwhile; they do not change this
+ * thread's frames, and what these refer to (code objects, and from there names and line tables)
+ * is neither changed nor freed. Python is asked for nothing but the thread's state, which is
+ * thread-specific data.
  *
  * From 3.13 on Python publishes the offsets within its structures, for debuggers, at the
- * beginning of _PyRuntime: a build with other ones than usual is read rightly, too. The
- * build without the GIL is not known.
+ * beginning of _PyRuntime: builds with unusual ones are read correctly, too. The build without
+ * the GIL is not known.
  *
- * The line is decoded here from the code's table, which never changes. PyCode_Addr2Line()
- * would prefer a table that another thread may be filling at that moment (sys.settrace).
+ * Lines are decoded here from the code's table, which never changes. PyCode_Addr2Line() would
+ * prefer a table that another thread may be filling at that moment (sys.settrace).
  */
 #include "trace/script/interpreter.h"
 
@@ -292,7 +292,7 @@ static uintptr_t pointer_at(const unsigned char *bytes, size_t offset)
 	return value;
 }
 
-/* No more of it than it has: what it ends with is its owner, or its position. */
+/* Up to its last member that is used: its owner, or its position. */
 static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
 {
 	size_t owner = script_offset(cursor, FRAME_OWNER);
@@ -308,7 +308,7 @@ static uintptr_t code_at(const struct script_cursor *cursor, const unsigned char
 	return pointer_at(bytes, script_offset(cursor, FRAME_CODE)) & ~(uintptr_t)REFERENCE_TAG;
 }
 
-/* Not a script's, but there where C called Python. */
+/* Where C called Python; no frame of a script. */
 static bool is_of_c(const struct script_cursor *cursor, const unsigned char *bytes)
 {
 	size_t owner = script_offset(cursor, FRAME_OWNER);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* CPython's tables of lines. */
+/* Decodes CPython's tables of lines. */
 #include "trace/script/python_lines.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Where in a file a code object of CPython's stands, by its table of lines: a bytes object,
- * which never changes. Only python.c uses this.
+ * Decodes CPython's tables of lines: which line an instruction of a code object is in. The
+ * table is a bytes object, which never changes.
  *
  * `first` is the line that the code begins in. 0: there is none, or the table is not in order.
  * Locks: none. Memory is read by safe_read.h.
@@ -21,8 +21,8 @@ uint32_t python_line(struct safe_read *p, uintptr_t bytes, uint32_t first,
                      intptr_t instruction);
 
 /*
- * Before 3.10 (Objects/lnotab_notes.txt): pairs of bytes, how many bytes of code an entry is
- * farther on and how many lines.
+ * Before 3.10 (Objects/lnotab_notes.txt): pairs of bytes, the distances in bytes of code and in
+ * lines from one entry to the next.
  */
 uint32_t python_line_by_pairs(struct safe_read *p, uintptr_t bytes, uint32_t first,
                               intptr_t byte);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The frames of Ruby; which versions' are known stands in trace/script/tables/ruby.def.
+ * Reads the frames of Ruby, of the versions in tables/ruby.def, and tells its end.
  *
- * A thread-local variable, or from 3.2 on, where that is not exported, the thread's object
+ * A thread-local variable or, from 3.2 on, where that is not exported, the thread's object
  * leads to the calling thread's execution context, where its control frames lie one after the
- * other. ruby-pg gives the GVL up around a connect, so
- * that another thread may collect garbage meanwhile: what our frames refer to stays
- * alive, but a compaction may move it, and takes the right to read from the pages that
- * it works on. So every page is asked for, each time, and an object must be of its kind.
- * What does not move is read from there: the body of an instruction sequence and the
- * names in it.
+ * other. ruby-pg releases the GVL around a connect, so another thread may collect garbage
+ * meanwhile: what our frames refer to stays alive, but a compaction may move it, and makes the
+ * pages that it works on unreadable. So each page is asked for every time, and an object must
+ * be of its kind. Read are only things that do not move: the body of an instruction sequence
+ * and the names in it.
  */
 #include "trace/script/interpreter.h"
 

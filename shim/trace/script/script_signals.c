@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Signal handlers that are written in a script. */
+/* Runs signal handlers that are written in a script. */
 #include "trace/script/script_signals.h"
 
 #include <dlfcn.h>

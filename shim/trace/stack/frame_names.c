@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the frames of a stack are called: functions, modules and the lines of scripts. */
+/* Names the frames of a stack. */
 #include "trace/stack/frame_names.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the frames of a stack are called: functions, modules and the lines of scripts. */
+/* Names the frames of a stack: functions, and the files and lines of scripts. */
 #ifndef PQPOOL_TRACE_STACK_FRAME_NAMES_H
 #define PQPOOL_TRACE_STACK_FRAME_NAMES_H
 
@@ -13,8 +13,8 @@
 #define FRAME_NAME_FUNCTION_MAX 256
 
 /*
- * The function around a frame, in `buf` or immortal; NULL if it has none that is known. The
- * module's file is read for it, if it can be, for that knows static functions, too. No malloc.
+ * The function around a frame, in `buf` or never freed; NULL if it is not known. The module's
+ * file is read, if it can be, as that names static functions, too. No malloc.
  */
 const char *frame_name_function(const struct stack_frame *frame, char *buf, size_t size);
 
@@ -33,10 +33,10 @@ struct frame_name_script {
  */
 bool frame_name_next_script(const char **frames, struct frame_name_script *script);
 
-/* Adds a part of it, with the characters that stand for others there as they are. */
+/* Adds a part of it, with its escapes (\x20, \x28, \x29) undone. */
 void frame_name_put_script(struct strbuf *t, const char *part, size_t len);
 
-/* What is behind a path's last slash. */
+/* A path's last component. */
 const char *frame_name_base(const char *path);
 
 #endif

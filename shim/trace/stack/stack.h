@@ -71,17 +71,17 @@ const struct stack *stack_get(uint32_t id);
 uint32_t stack_place(uint32_t id);
 
 /*
- * This process gave back what it took at the stack's place, and went on. True if it is the
- * first time. Costs two loads when it is not.
+ * Notes that this process gave back what it took at the stack's place, and went on. True if it
+ * is the first time; costs two loads otherwise.
  */
 bool stack_note_given_back(uint32_t id);
 
-/* True if it did so. A forked child begins anew. */
+/* True if it did so. A forked child starts without. */
 bool stack_gives_back(uint32_t id);
 
 /*
- * True once per stack, process and `part` of the log, a number above 0: the caller is the
- * first to write it there and does. A forked child is asked anew.
+ * True once per stack, process and `part` of the log, a number above 0: the caller is to write
+ * the stack there.
  */
 bool stack_claim_for_log(uint32_t id, unsigned part);
 

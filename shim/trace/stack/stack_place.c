@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which stacks are of one place. */
+/* Tells which stacks are of one place. */
 #include "trace/stack/stack_place.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Which stacks are of one place (stack_place): in a script those whose frames agree from the
- * call out to the script's own line. What called that line does not count, as a function that
- * connects for all of a program is one place.
+ * Tells which stacks are of one place (stack_place): in a script those whose frames agree from
+ * the call out to the script's own line, whatever called that line, as a function that connects
+ * for all of a program is one place.
  *
  * Locks: the caller holds LOCK_STACK.
  */
@@ -14,8 +14,8 @@
 #include "trace/stack/stack.h"
 
 /*
- * The number of the first stack of this one's place. `stack` has its number, and stays. Without
- * memory for it, it is a place of its own.
+ * The number of the first stack of this one's place. `stack` has its number, and is never
+ * freed. If memory runs out it is a place of its own.
  */
 uint32_t script_place(const struct stack *stack);
 
