@@ -30,7 +30,7 @@ _Static_assert(sizeof(enum config_order) == sizeof(int), "enum of another size")
 _Static_assert(sizeof(enum config_report) == sizeof(int), "enum of another size");
 _Static_assert(sizeof(enum config_level) == sizeof(int), "enum of another size");
 
-/* A text that fills its room has no end: the compiler alone would let it pass. */
+/* A text that fills its array has no NUL, and the compiler accepts that. */
 #define FITS(text, member) (sizeof(text) <= sizeof(((struct config_variable *)0)->member))
 
 #define VARIABLE(key, its_name, rule, usual, dev, test, prod, must_be, help)                   \
@@ -229,7 +229,7 @@ static size_t find_variable(const char *name, size_t len)
 	return i;
 }
 
-/* Notes what is set; of a name that stands there twice the first, as getenv(3). */
+/* Collects the variables that are set; of a duplicate the first, as getenv(3). */
 static void collect(char *const *environ_block, const char **values, struct complaints *to)
 {
 	for (; *environ_block != NULL; environ_block++) {
@@ -279,7 +279,7 @@ static void set_explicit(struct config *config, size_t i, const char *value,
 	if (!value_is_text(members[i].rule.kind)) {
 		return;
 	}
-	/* The program may change its environment under our feet. */
+	/* The program may change its environment. */
 	copy = strdup(value);
 	*(const char **)member = copy;
 	if (copy == NULL) {
@@ -288,7 +288,7 @@ static void set_explicit(struct config *config, size_t i, const char *value,
 	}
 }
 
-/* What no row can say, because it depends on more than one of them. */
+/* Rules that concern more than one variable. */
 static void settle(struct config *config, struct complaints *to)
 {
 	if (config->ping_query == NULL) {

@@ -25,7 +25,7 @@ struct client {
 static struct lock lock = LOCK_INITIALIZER(LOCK_LIBPQ);
 static struct client *clients;
 
-/* The libpq that code without one of its own means; once set it stays. */
+/* The common one; never changed once it is set. */
 static _Atomic(const struct libpq *) common;
 
 /* The one that this thread has entered. */
@@ -113,7 +113,7 @@ static void remember_client(const struct link_map *map, const struct libpq_calle
 	}
 }
 
-/* What the object is known to mean, else what it is bound to; nothing for `map` NULL. */
+/* The known or bound libpq of an object; none for NULL. */
 static struct libpq_caller meaning_of(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
@@ -124,7 +124,7 @@ static struct libpq_caller meaning_of(const struct link_map *map)
 	return caller;
 }
 
-/* Makes `libpq` the one that code without its own means; false if that is another. */
+/* Makes `libpq` the common one; false if that is another. */
 static bool make_common(const struct libpq *libpq)
 {
 	const struct libpq *none = NULL;

@@ -127,13 +127,13 @@ static bool read_address(struct frame_bytes *bytes, unsigned form, uintptr_t *ad
 
 /* ---- descriptions ----------------------------------------------------------------- */
 
-/* The part behind its length, which is at `at`. */
+/* The record at `at`, without its length. */
 static struct frame_bytes read_record(const uint8_t *at)
 {
 	struct frame_bytes bytes = {at, at + 4};
 	uint64_t length = read_u(&bytes, 4);
 
-	/* All ones: it is larger than 4 GB, and not met. */
+	/* All ones: it is larger than 4 GB, which does not occur. */
 	bytes.end = bytes.at + (length != UINT32_MAX ? length : 0);
 	return bytes;
 }
@@ -305,7 +305,7 @@ static void begin_row(struct frame_row *row)
 
 static void set(struct frame_row *row, uint64_t reg, enum frame_rule rule, int64_t value)
 {
-	/* Those of vectors and the like are of no use here. */
+	/* Registers of vectors and the like are not followed. */
 	if (reg < FRAME_REGISTERS) {
 		row->rules[reg] = (unsigned char)rule;
 		row->values[reg] = value;
@@ -331,7 +331,7 @@ static int64_t skip_expression(struct frame_bytes *bytes)
 
 static bool run_instructions(struct run *run, struct frame_bytes bytes);
 
-/* As it is without the function's own instructions. Rare, so that is found out each time. */
+/* Restores the rule that the shared instructions gave. Rare, so these are run again. */
 static bool restore(struct run *run, uint64_t reg)
 {
 	struct frame_row initial;
@@ -348,7 +348,7 @@ static bool restore(struct run *run, uint64_t reg)
 	return true;
 }
 
-/* Those about the row as a whole; false if `code` is none that can be run. */
+/* Instructions about the row as a whole; false if `code` is none of them, or fails. */
 static bool run_whole(struct run *run, unsigned code, struct frame_bytes *bytes)
 {
 	struct frame_row *row = run->row;
@@ -383,7 +383,7 @@ static bool run_whole(struct run *run, unsigned code, struct frame_bytes *bytes)
 	}
 }
 
-/* Those about one register, whose number comes first. */
+/* Instructions about one register, whose number comes first. */
 static bool run_register(struct run *run, unsigned code, struct frame_bytes *bytes)
 {
 	int64_t unit = run->entry->data_unit;
@@ -434,7 +434,7 @@ static bool run_register(struct run *run, unsigned code, struct frame_bytes *byt
 	}
 }
 
-/* Steps on in the code, if `code` does; false if it does not. */
+/* Instructions that advance in the code; false if `code` is none of them. */
 static bool run_advance(struct run *run, unsigned code, struct frame_bytes *bytes)
 {
 	uint64_t unit = run->entry->code_unit;
@@ -447,7 +447,7 @@ static bool run_advance(struct run *run, unsigned code, struct frame_bytes *byte
 	return true;
 }
 
-/* Runs until the place in the code is passed; false if it is not understood. */
+/* Runs instructions until the place in the code is passed; false if one is not known. */
 static bool run_instructions(struct run *run, struct frame_bytes bytes)
 {
 	while (bytes.at < bytes.end && run->place <= run->until) {

@@ -8,11 +8,10 @@
 #include "base/unwind/safe_read.h"
 #include "base/unwind/thread_stack.h"
 
-/* A frame larger than this is not walked through; a given stack that is higher is not learnt.
- */
+/* A larger frame ends the walk; of a given stack that is higher the top is not found. */
 #define PAGES_MAX 256
 
-/* The stack that the C library gave to the thread, as far as it is known. */
+/* The stack that the C library gave the thread, as far as it was proved readable. */
 struct given {
 	struct own_stack known;
 	bool sought;
@@ -26,7 +25,7 @@ static uintptr_t page_of(uintptr_t address)
 	return address - address % SAFE_READ_PAGE;
 }
 
-/* On another stack than that there is a gap on the way to its top. */
+/* If the thread is on another stack, there is a gap on the way to the top. */
 static COLD void seek(struct given *given, uintptr_t pointer)
 {
 	struct own_stack stack = {page_of(pointer), page_of(pointer) + SAFE_READ_PAGE};

@@ -78,8 +78,7 @@ bool thread_stack_is_copied(void)
 	return found;
 }
 
-/* Behind "0x"; 0 without. Not by strtoull(3): built with a newer C library it asks for that
- * one's. */
+/* "0x7f...". Not by strtoull(3): built with a newer C library it asks for that one's. */
 static uintptr_t from_hex(const char *word)
 {
 	uintptr_t number = 0;
@@ -95,17 +94,16 @@ static uintptr_t from_hex(const char *word)
 	return number;
 }
 
-/* The word of that number, from the end. */
-static const char *word_from_end(char *line, unsigned number)
+/* Of a sleeping thread: the call, its arguments, the stack pointer, the place. 0: it runs. */
+static uintptr_t pointer_in(char *line)
 {
-	char *at = strrchr(line, ' ');
+	char *last = strrchr(line, ' ');
 
-	while (at != NULL && number > 0) {
-		*at = '\0';
-		at = strrchr(line, ' ');
-		number--;
+	if (last != NULL) {
+		*last = '\0';
+		last = strrchr(line, ' ');
 	}
-	return at != NULL ? at + 1 : "";
+	return last != NULL ? from_hex(last + 1) : 0;
 }
 
 bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
@@ -131,7 +129,6 @@ bool thread_stack_was_left(pid_t tid, uintptr_t self, uintptr_t address)
 	n = read(fd, line, sizeof(line) - 1);
 	close(fd);
 	line[n > 0 ? n : 0] = '\0';
-	/* Of a sleeping thread: the call, what it was given, the stack pointer, the place. */
-	pointer = from_hex(word_from_end(line, 1));
+	pointer = pointer_in(line);
 	return pointer > address && pointer < top;
 }

@@ -15,7 +15,7 @@ void unwind_set_out(struct unwind *u)
 	own_stack_begin(&u->stack, u->pointer);
 }
 
-/* What a walk alone needs: that may not come to it, where the stack is recognised. */
+/* The part of the beginning that is not needed if the stack is recognised (stack_cache.h). */
 static void begin_walk(struct unwind *u)
 {
 	u->begun = true;
@@ -52,7 +52,7 @@ static bool push(struct operands *operands, uintptr_t value)
 	return true;
 }
 
-/* What puts a number on top; false if `code` does not, or there is no room. */
+/* Operations that push a number; false if `code` is none of them, or there is no room. */
 static bool push_number(const struct unwind *before, unsigned code, struct frame_bytes *bytes,
                         struct operands *operands)
 {
@@ -80,7 +80,7 @@ static bool push_number(const struct unwind *before, unsigned code, struct frame
 	}
 }
 
-/* What takes two from the top and leaves one; false if `code` does not. */
+/* Operations that replace the two topmost numbers by one; false if `code` is none of them. */
 static bool combine(unsigned code, struct operands *operands)
 {
 	uintptr_t *a;
@@ -158,7 +158,7 @@ static bool change_top(struct unwind *u, unsigned code, struct frame_bytes *byte
 	}
 }
 
-/* Those that compilers, the C library's trampoline and procedure linkage tables make use of. */
+/* Evaluates what compilers, the C library's trampoline and procedure linkage tables use. */
 static bool evaluate(struct unwind *u, const struct unwind *before, int64_t expression,
                      const uintptr_t *first, uintptr_t *result)
 {
@@ -182,7 +182,7 @@ static bool evaluate(struct unwind *u, const struct unwind *before, int64_t expr
 
 /* ---- from frame to frame ------------------------------------------------------------- */
 
-/* The frame's address, by what it is found, and whether from words on the stack alone. */
+/* Finds the frame's address, and notes whether it depends on words of the stack alone. */
 static bool find_base(struct unwind *u, const struct frame_row *row, uintptr_t *base)
 {
 	if (row->base == FRAME_BY_EXPRESSION) {
@@ -194,7 +194,7 @@ static bool find_base(struct unwind *u, const struct frame_row *row, uintptr_t *
 	return true;
 }
 
-/* A register of the caller, as the row says; `before` is the frame that is left. */
+/* Restores a register of the caller by the row; `before` is the frame that is left. */
 static bool restore(struct unwind *u, const struct unwind *before, const struct frame_row *row,
                     unsigned reg, uintptr_t base)
 {
@@ -233,7 +233,7 @@ static bool restore(struct unwind *u, const struct unwind *before, const struct 
 	return read_word(u, address, &u->registers[reg]);
 }
 
-/* The caller's registers; false if one of them cannot be had. */
+/* Restores the caller's registers; false if one of them cannot be read. */
 static bool restore_all(struct unwind *u, const struct unwind *before,
                         const struct frame_row *row, uintptr_t base)
 {
@@ -253,10 +253,7 @@ static bool restore_crossed(struct unwind *u, const struct frame_row *row, uintp
 	return restore_all(u, &before, row, base);
 }
 
-/*
- * A stack grows downwards, so a caller's frame lies higher; but a signal's handler may be on a
- * stack of its own.
- */
+/* A caller's frame lies higher; but a signal handler may be on a stack of its own. */
 static bool is_above(struct unwind *u, bool to_interrupted)
 {
 	uintptr_t pointer = u->registers[FRAME_POINTER];
@@ -269,7 +266,7 @@ static bool is_above(struct unwind *u, bool to_interrupted)
 	return to_interrupted && own_stack_move(&u->stack, pointer);
 }
 
-/* A frame that has called goes on behind the call, which may be another function already. */
+/* The return address may belong to the next function; one byte less is within the call. */
 static uintptr_t within(const struct unwind *u)
 {
 	return u->interrupted ? u->address : u->address - 1;

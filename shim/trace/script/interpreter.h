@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/unwind/safe_read.h"
 
@@ -23,6 +24,12 @@
 #define SCRIPT_OFFSETS_MAX   15
 
 struct script_interpreter;
+
+/* A version whose layout is known. */
+struct script_version {
+	uint32_t number; /* as the kind counts them */
+	uint16_t offsets[SCRIPT_OFFSETS_MAX];
+};
 
 /* Text as an interpreter keeps it. */
 struct script_text {
@@ -110,6 +117,28 @@ static inline struct script_cursor script_cursor(const struct script_interpreter
 			interpreter->kind.may_trust &&
 			atomic_load_explicit(&interpreter->proven, memory_order_relaxed),
 	};
+}
+
+/* The one of that number in a list that ends with 0; NULL: there is none. */
+static inline const struct script_version *
+script_version_find(const struct script_version *versions, uint32_t number)
+{
+	while (versions->number != 0 && versions->number != number) {
+		versions++;
+	}
+	return versions->number != 0 ? versions : NULL;
+}
+
+/* Takes its offsets from the list; false if its version is not there. */
+static inline bool script_version_use(struct script_interpreter *interpreter,
+                                      const struct script_version *versions, uint32_t number)
+{
+	const struct script_version *version = script_version_find(versions, number);
+
+	if (version != NULL) {
+		memcpy(interpreter->offsets, version->offsets, sizeof(version->offsets));
+	}
+	return version != NULL;
 }
 
 static inline size_t script_offset(const struct script_cursor *cursor, unsigned which)

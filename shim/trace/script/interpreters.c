@@ -140,7 +140,7 @@ static int consider(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* Is it one of those before it, which fit better? */
+/* True if an earlier kind, which knows more, fits the same interpreter. */
 static bool is_found(const struct table *fresh, unsigned count,
                      const struct script_interpreter *interpreter)
 {
@@ -153,7 +153,7 @@ static bool is_found(const struct table *fresh, unsigned count,
 	return false;
 }
 
-/* Not while the modules are gone through: some kinds ask the interpreter for its version. */
+/* Not within dl_iterate(): some kinds call the interpreter for its version. */
 static void leave_out_unfit(struct table *fresh)
 {
 	unsigned kept = 0;

@@ -24,20 +24,19 @@ enum offset {
 	PERL_CURCOP,
 	PERL_COMPILING,
 	PERL_PHASE,
-	/* No offsets, but the numbers of two operations. */
+	/* Not offsets, but the numbers of two operations. */
 	OP_NEXTSTATE,
 	OP_DBSTATE,
 	OFFSETS
 };
 
-static const struct version {
-	uint16_t minor;
-	uint16_t offsets[OFFSETS];
-} versions[] = {
+_Static_assert(OFFSETS <= SCRIPT_OFFSETS_MAX, "there is room for all");
+
+static const struct script_version versions[] = {
 #define VERSION_TABLE(minor, ...) {minor, {__VA_ARGS__}},
 #include "trace/script/tables/perl.def"
 #undef VERSION_TABLE
-};
+	{0}};
 
 /* The same in all of them, on machines of 64 bits. */
 #define COP_TYPE        32
@@ -76,16 +75,8 @@ static bool known(struct script_interpreter *perl, struct safe_read *p)
 {
 	unsigned char minor;
 
-	if (!safe_read(p, &minor, perl->symbols[VERSION], 1)) {
-		return false;
-	}
-	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
-		if (versions[i].minor == minor) {
-			memcpy(perl->offsets, versions[i].offsets, sizeof(versions[i].offsets));
-			return true;
-		}
-	}
-	return false;
+	return safe_read(p, &minor, perl->symbols[VERSION], 1) &&
+	       script_version_use(perl, versions, minor);
 }
 
 static uintptr_t own_interpreter(struct script_cursor *cursor)
@@ -131,7 +122,7 @@ static void read_name(struct safe_read *p, uintptr_t cv, struct script_text *nam
 	}
 }
 
-/* Goes on to the call that led here; what was called is the frame's function. */
+/* Goes on to the calling frame; what it called is this frame's function. */
 static void ascend(struct script_cursor *cursor, struct script_frame *frame)
 {
 	struct safe_read *p = &cursor->memory;

@@ -51,25 +51,26 @@ enum offset {
 	OFFSETS
 };
 
-static const struct version {
-	uint16_t number; /* 0x030b: 3.11 */
-	uint16_t offsets[OFFSETS];
-} versions[] = {
-#define VERSION_TABLE(major, minor, ...) {(major) << 8 | (minor), {__VA_ARGS__}},
+_Static_assert(OFFSETS <= SCRIPT_OFFSETS_MAX, "there is room for all");
+
+#define NUMBER(major, minor) ((major) << 8 | (minor)) /* 0x030b: 3.11 */
+
+static const struct script_version versions[] = {
+#define VERSION_TABLE(major, minor, ...) {NUMBER(major, minor), {__VA_ARGS__}},
 #define VERSION_PUBLISHED(...)
 #include "trace/script/tables/python.def"
 #undef VERSION_TABLE
 #undef VERSION_PUBLISHED
-};
+	{0}};
 
 /* Where in _PyRuntime the offsets stand that are published. */
-static const struct version published[] = {
+static const struct script_version published[] = {
 #define VERSION_TABLE(...)
-#define VERSION_PUBLISHED(major, minor, ...) {(major) << 8 | (minor), {__VA_ARGS__}},
+#define VERSION_PUBLISHED(major, minor, ...) {NUMBER(major, minor), {__VA_ARGS__}},
 #include "trace/script/tables/python.def"
 #undef VERSION_TABLE
 #undef VERSION_PUBLISHED
-};
+	{0}};
 
 #define COOKIE           "xdebugpy"
 #define COOKIE_BYTES     8
@@ -106,30 +107,8 @@ static const char libraries[][SCRIPT_LIBRARY_BYTES] = {
 
 /* ---- which version ---- */
 
-static const struct version *find(const struct version *list, size_t count, unsigned number)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (list[i].number == number) {
-			return &list[i];
-		}
-	}
-	return NULL;
-}
-
-#define FIND(list, number) find(list, sizeof(list) / sizeof((list)[0]), number)
-
-static bool use_table(struct script_interpreter *python, unsigned number)
-{
-	const struct version *version = FIND(versions, number);
-
-	if (version != NULL) {
-		memcpy(python->offsets, version->offsets, sizeof(version->offsets));
-	}
-	return version != NULL;
-}
-
 static bool read_published(struct script_interpreter *python, struct safe_read *p,
-                           const struct version *version)
+                           const struct script_version *version)
 {
 	for (unsigned i = 0; i < OFFSETS; i++) {
 		uintptr_t value = 0;
@@ -158,7 +137,7 @@ static bool publishes(struct script_interpreter *python, struct safe_read *p)
 {
 	uintptr_t runtime = python->symbols[RUNTIME];
 	uint32_t number = safe_read_u32(p, python->symbols[VERSION]);
-	const struct version *version = FIND(published, number >> 16);
+	const struct script_version *version = script_version_find(published, number >> 16);
 	char cookie[COOKIE_BYTES];
 
 	return version != NULL && safe_read(p, cookie, runtime, sizeof(cookie)) &&
@@ -171,7 +150,8 @@ static bool publishes(struct script_interpreter *python, struct safe_read *p)
 /* From 3.11 on, before it publishes. */
 static bool has_number(struct script_interpreter *python, struct safe_read *p)
 {
-	return use_table(python, safe_read_u32(p, python->symbols[VERSION]) >> 16);
+	return script_version_use(python, versions,
+	                          safe_read_u32(p, python->symbols[VERSION]) >> 16);
 }
 
 /* Before 3.11: "3.9.2 (default, ...". */
@@ -179,7 +159,8 @@ static bool has_text(struct script_interpreter *python, struct safe_read *p)
 {
 	uintptr_t text = (uintptr_t)((version_function)python->symbols[VERSION])();
 
-	return safe_read_starts(p, text, "3.9.") && use_table(python, 0x0309);
+	return safe_read_starts(p, text, "3.9.") &&
+	       script_version_use(python, versions, NUMBER(3, 9));
 }
 
 static bool is_finalizing(const struct script_interpreter *python)
@@ -188,8 +169,8 @@ static bool is_finalizing(const struct script_interpreter *python)
 }
 
 /*
- * Once Python is finalizing it frees the states of all threads but the one that does
- * it, the frames with them, though those threads (daemons) may still be in a connect.
+ * While Python is finalizing it frees the states and frames of all other threads, though those
+ * (daemons) may still be in a connect.
  */
 static bool may_be_freed(const struct script_cursor *cursor)
 {
@@ -302,7 +283,7 @@ static bool read_frame(struct script_cursor *cursor, unsigned char *bytes)
 	return safe_read(&cursor->memory, bytes, cursor->frame, n);
 }
 
-/* What a frame runs. From 3.14 on the lowest bit says how it is held. */
+/* The code of a frame. From 3.14 on the lowest bit tells how it is referenced. */
 static uintptr_t code_at(const struct script_cursor *cursor, const unsigned char *bytes)
 {
 	return pointer_at(bytes, script_offset(cursor, FRAME_CODE)) & ~(uintptr_t)REFERENCE_TAG;
@@ -409,9 +390,8 @@ static uint32_t line_by_pairs(struct script_cursor *cursor, const struct script_
 /* ---- the end ---- */
 
 /*
- * True if the calling thread runs the program's main module, or what that calls: its
- * outermost frame is a module's then, not a function's. Cheaper than to look at the C
- * stack, and enough nearly always.
+ * True if the calling thread runs the program's main module, or code called by it: its
+ * outermost frame is a module's then, not a function's. Cheaper than walking the C stack.
  */
 static bool runs_a_module(struct script_cursor *cursor)
 {
@@ -436,9 +416,8 @@ static bool runs_a_module(struct script_cursor *cursor)
 }
 
 /*
- * Before Python says that it is finalizing it waits for the threads that are no daemons,
- * which go on as before, and runs the exit handlers: in the thread that ends it, which
- * is the main one.
+ * Before Python sets its finalizing flag, its main thread waits for the threads that are no
+ * daemons, which go on as before, and runs the exit handlers.
  *
  * From 3.13 on the function that does it is part of Py_RunMain(), which runs the script by
  * PyEval_EvalCode(): so what it does without that is the end.

@@ -32,15 +32,15 @@ enum offset {
 	OFFSETS
 };
 
-static const struct version {
-	int major;
-	int minor;
-	uint16_t offsets[OFFSETS];
-} versions[] = {
-#define VERSION_TABLE(major, minor, ...) {major, minor, {__VA_ARGS__}},
+_Static_assert(OFFSETS <= SCRIPT_OFFSETS_MAX, "there is room for all");
+
+#define NUMBER(major, minor) ((major) << 8 | (minor))
+
+static const struct script_version versions[] = {
+#define VERSION_TABLE(major, minor, ...) {NUMBER(major, minor), {__VA_ARGS__}},
 #include "trace/script/tables/ruby.def"
 #undef VERSION_TABLE
-};
+	{0}};
 
 /* The same in all of them, on machines of 64 bits. */
 #define TYPED_DATA         32
@@ -84,16 +84,11 @@ static const char libraries[][SCRIPT_LIBRARY_BYTES] = {"/gems/", "/lib/ruby/",
 static bool known(struct script_interpreter *ruby, struct safe_read *p)
 {
 	uintptr_t version = ruby->symbols[API_VERSION];
-	int major = (int)safe_read_u32(p, version);
-	int minor = (int)safe_read_u32(p, version + sizeof(int));
+	uint32_t major = safe_read_u32(p, version);
+	uint32_t minor = safe_read_u32(p, version + sizeof(int));
 
-	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
-		if (versions[i].major == major && versions[i].minor == minor) {
-			memcpy(ruby->offsets, versions[i].offsets, sizeof(versions[i].offsets));
-			return true;
-		}
-	}
-	return false;
+	return major < 256 && minor < 256 &&
+	       script_version_use(ruby, versions, NUMBER(major, minor));
 }
 
 /* Those that do not export the variable. */

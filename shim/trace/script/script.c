@@ -118,7 +118,7 @@ static bool put_text(struct strbuf *t, struct safe_read *p, const struct script_
 	return true;
 }
 
-/* A space parts frames and a bracket opens a function: those within are written otherwise. */
+/* Escapes spaces, which separate frames, and brackets, which enclose a function. */
 static void put_escaped(struct strbuf *t, const char *s, const char *special)
 {
 	size_t n;
@@ -139,7 +139,7 @@ struct showing {
 	struct strbuf frames;
 	unsigned depth;
 	unsigned count;
-	unsigned libraries; /* how many frames of theirs may stay before the place ... */
+	unsigned libraries; /* how many of their frames may stay before the place ... */
 	unsigned inner;     /* ... and how many do if there are more ... */
 	size_t inner_len;   /* ... which is the text up to here */
 	bool full;
@@ -263,7 +263,7 @@ static void show(struct showing *showing, const struct described *described)
 	}
 }
 
-/* The place is found: if libraries have taken too much, the middle of theirs goes. */
+/* Once the place is found: drops the middle frames of libraries if there are too many. */
 static void make_room(struct showing *showing)
 {
 	struct strbuf *t = &showing->frames;

@@ -30,7 +30,7 @@
 #include "trace/stack/stack_cache.h"
 #include "trace/stack/stack_place.h"
 
-#define MAX_SKIPPED 64 /* frames of ours, and of who wraps us, below the caller */
+#define MAX_SKIPPED 64 /* frames of ours and of wrappers, below the caller */
 #define MAX_BEYOND  64 /* frames looked at behind the last one kept, for an interpreter */
 
 struct known {
@@ -74,9 +74,8 @@ struct walk {
 };
 
 /*
- * Where a script runs, its frames are worth more than the interpreter's, which differ
- * from one call to the next of the same line (code is specialised as it runs) and so
- * would make many stacks of one.
+ * The interpreter's own frames differ from one call to the next of the same line (code is
+ * specialised as it runs) and would make many stacks of one: the script's replace them.
  */
 static bool ends_in_script(struct walk *walk, uintptr_t address)
 {
@@ -92,9 +91,9 @@ static bool ends_in_script(struct walk *walk, uintptr_t address)
 }
 
 /*
- * A return address is the one after the call, which may be another line's or even
- * another function's; one byte less is within the call. The frame that a signal
- * interrupted is no call, and its address is right as it is. False: this was the last one.
+ * A return address may belong to the next line or function; one byte less is within the call.
+ * The address of a frame that a signal interrupted is right as it is. False: this was the last
+ * one.
  */
 static bool note_frame(struct walk *walk, const struct unwind *frame)
 {
@@ -143,7 +142,7 @@ static void unwind(const struct stack_cache_key *key, bool scripts, const struct
 		stack_cache_note(recall, &frame, begun);
 	}
 	if (capture->depth == 0) {
-		/* Not met by the unwinder, or not looked for: then it alone is the stack. */
+		/* The caller was not met, or not looked for: it alone is the stack. */
 		if (walks) {
 			stack_cache_give_up(recall);
 		}
@@ -156,14 +155,14 @@ static void unwind(const struct stack_cache_key *key, bool scripts, const struct
 
 /* ---- interning ---- */
 
-/* What is the same in two stacks that are the same. */
+/* The bytes by which stacks are compared. */
 static size_t key_bytes(const struct stack *stack)
 {
 	return sizeof(*stack) - offsetof(struct stack, script) +
 	       stack->depth * sizeof(stack->frames[0]);
 }
 
-/* Keeps `stack` under a new number; 0, and it is still the caller's, if that cannot be. */
+/* Keeps `stack` under a new number; 0, and it stays the caller's: out of memory. */
 static uint32_t keep_locked(struct stack *stack)
 {
 	struct known *known = calloc(1, sizeof(*known));
@@ -232,7 +231,7 @@ static void forget_sights_locked(void)
 	}
 }
 
-/* Without memory for it the next sight of this stack takes longer, that is all. */
+/* If memory runs out, this stack only takes longer the next time. */
 static void note_sight_locked(const void *key, size_t bytes, uint32_t id)
 {
 	struct sight *sight = calloc(1, sizeof(*sight) + bytes);
