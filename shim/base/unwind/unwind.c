@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/unwind/frame_row.h"
+
 #define OPERANDS_MAX 8 /* of an expression */
 #define CALLERS_MAX  256
 
@@ -53,7 +55,7 @@ static bool push(struct operands *operands, uintptr_t value)
 }
 
 /* Operations that push a number; false if `code` is none of them, or there is no room. */
-static bool push_number(const struct unwind *before, unsigned code, struct frame_bytes *bytes,
+static bool push_number(const struct unwind *before, unsigned code, struct dwarf_bytes *bytes,
                         struct operands *operands)
 {
 	if (code >= 0x30 && code <= 0x4f) { /* lit0 to lit31 */
@@ -61,17 +63,20 @@ static bool push_number(const struct unwind *before, unsigned code, struct frame
 	}
 	if (code >= 0x70 && code < 0x70 + UNWIND_REGISTERS) { /* breg0 and on */
 		return push(operands,
-		            before->registers[code - 0x70] + (uintptr_t)frame_read_sleb(bytes));
+		            before->registers[code - 0x70] + (uintptr_t)dwarf_sleb(bytes));
 	}
 	if (code >= 0x08 && code <= 0x0f) { /* const1u, const1s to const8u, const8s */
 		return push(operands,
-		            (uintptr_t)frame_read(bytes, 1U << (code - 8) / 2, code % 2 != 0));
+		            (uintptr_t)(code % 2 != 0
+		                                ? dwarf_signed(bytes, 1U << (code - 8) / 2)
+		                                : (int64_t)dwarf_unsigned(
+							  bytes, 1U << (code - 8) / 2)));
 	}
 	switch (code) {
 	case 0x10: /* constu */
-		return push(operands, (uintptr_t)frame_read_uleb(bytes));
+		return push(operands, (uintptr_t)dwarf_uleb(bytes));
 	case 0x11: /* consts */
-		return push(operands, (uintptr_t)frame_read_sleb(bytes));
+		return push(operands, (uintptr_t)dwarf_sleb(bytes));
 	case 0x12: /* dup */
 		return operands->count > 0 &&
 		       push(operands, operands->values[operands->count - 1]);
@@ -138,7 +143,7 @@ static bool combine(unsigned code, struct operands *operands)
 	return true;
 }
 
-static bool change_top(struct unwind *u, unsigned code, struct frame_bytes *bytes,
+static bool change_top(struct unwind *u, unsigned code, struct dwarf_bytes *bytes,
                        struct operands *operands)
 {
 	uintptr_t *top;
@@ -151,7 +156,7 @@ static bool change_top(struct unwind *u, unsigned code, struct frame_bytes *byte
 	case 0x06: /* deref */
 		return read_word(u, *top, top);
 	case 0x23: /* plus_uconst */
-		*top += (uintptr_t)frame_read_uleb(bytes);
+		*top += (uintptr_t)dwarf_uleb(bytes);
 		return true;
 	default:
 		return false;
@@ -162,14 +167,14 @@ static bool change_top(struct unwind *u, unsigned code, struct frame_bytes *byte
 static bool evaluate(struct unwind *u, const struct unwind *before, int64_t expression,
                      const uintptr_t *first, uintptr_t *result)
 {
-	struct frame_bytes bytes = frame_expression(expression);
+	struct dwarf_bytes bytes = frame_expression(expression);
 	struct operands operands = {0};
 
 	if (first != NULL) {
 		push(&operands, *first);
 	}
 	while (bytes.at < bytes.end) {
-		unsigned code = (unsigned)frame_read(&bytes, 1, false);
+		unsigned code = *bytes.at++;
 
 		if (!push_number(before, code, &bytes, &operands) &&
 		    !change_top(u, code, &bytes, &operands) && !combine(code, &operands)) {
@@ -284,7 +289,7 @@ bool unwind_next(struct unwind *u)
 	u->plain = true;
 	u->base_word = 0;
 	u->address_word = 0;
-	if (u->entry.function == 0 || !frame_entry_row(&u->entry, within(u), &row) ||
+	if (u->entry.function == 0 || !frame_row(&u->entry, within(u), &row) ||
 	    !find_base(u, &row, &base)) {
 		return false;
 	}

@@ -363,28 +363,24 @@ static enum script_step next(struct script_cursor *cursor, struct script_frame *
 	return read_names(cursor, frame) ? SCRIPT_FRAME : SCRIPT_DOUBT;
 }
 
-static uint32_t first_line(struct script_cursor *cursor, const struct script_frame *frame)
-{
-	return safe_read_u32(&cursor->memory,
-	                     frame->code + script_offset(cursor, CODE_FIRST_LINE));
-}
-
-static uintptr_t lines_of(struct script_cursor *cursor, const struct script_frame *frame)
-{
-	return safe_read_pointer(&cursor->memory,
-	                         frame->code + script_offset(cursor, CODE_LINES));
-}
-
 static uint32_t line(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return python_line(&cursor->memory, lines_of(cursor, frame), first_line(cursor, frame),
-	                   (intptr_t)frame->at);
+	struct safe_read *p = &cursor->memory;
+
+	return python_line(
+		p, safe_read_pointer(p, frame->code + script_offset(cursor, CODE_LINES)),
+		safe_read_u32(p, frame->code + script_offset(cursor, CODE_FIRST_LINE)),
+		(intptr_t)frame->at);
 }
 
 static uint32_t line_by_pairs(struct script_cursor *cursor, const struct script_frame *frame)
 {
-	return python_line_by_pairs(&cursor->memory, lines_of(cursor, frame),
-	                            first_line(cursor, frame), (intptr_t)frame->at);
+	struct safe_read *p = &cursor->memory;
+
+	return python_line_by_pairs(
+		p, safe_read_pointer(p, frame->code + script_offset(cursor, CODE_LINES)),
+		safe_read_u32(p, frame->code + script_offset(cursor, CODE_FIRST_LINE)),
+		(intptr_t)frame->at);
 }
 
 /* ---- the end ---- */
