@@ -26,7 +26,7 @@ uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns);
  * Waits for the waiter of the acquisition's ticket, which pool_acquire has put in line, and
  * notes in `a` for how long. POOL_FULL: in vain; it is out of the line, and `*doomed` says that
  * no release can come. Blocks, with no lock held, where a thread can be cancelled and a signal
- * handler may leave for good; one that a script has (base/thread/script_signals.h) runs at
+ * handler may leave for good; one that a script has (trace/script/script_signals.h) runs at
  * once, and what it raises ends the wait.
  */
 enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed);
