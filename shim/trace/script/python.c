@@ -72,9 +72,8 @@ static const struct script_version published[] = {
 #undef VERSION_PUBLISHED
 	{0}};
 
-#define COOKIE           "xdebugpy"
-#define COOKIE_BYTES     8
-#define PUBLISHED_NUMBER 8 /* the version as in Py_Version */
+#define COOKIE           "xdebugpy" /* eight bytes, without a NUL */
+#define PUBLISHED_NUMBER 8          /* the version as in Py_Version */
 #define PUBLISHED_NO_GIL 16
 #define PUBLISHED_MAX    1024 /* no structure of these has its members farther off */
 
@@ -138,7 +137,7 @@ static bool publishes(struct script_interpreter *python, struct safe_read *p)
 	uintptr_t runtime = python->symbols[RUNTIME];
 	uint32_t number = safe_read_u32(p, python->symbols[VERSION]);
 	const struct script_version *version = script_version_find(published, number >> 16);
-	char cookie[COOKIE_BYTES];
+	char cookie[sizeof(COOKIE) - 1];
 
 	return version != NULL && safe_read(p, cookie, runtime, sizeof(cookie)) &&
 	       memcmp(cookie, COOKIE, sizeof(cookie)) == 0 &&

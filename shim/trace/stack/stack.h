@@ -29,9 +29,8 @@ struct stack_module {
 struct stack_frame {
 	const struct stack_module *module; /* NULL: no module holds the address (JIT) */
 	/*
-	 * An address within the call (the return address less one), without the load
-	 * bias: as it stands in the ELF file, ready for addr2line(1) and symbol_nearest().
-	 * Without a module, the address itself.
+	 * An address within the call (the return address less one), as in the ELF file; without
+	 * a module, the address itself.
 	 */
 	uintptr_t offset;
 	const char *symbol; /* the exported function around it, NULL if none; never freed */
@@ -42,9 +41,9 @@ struct stack {
 	uint32_t depth;
 	uint32_t place; /* stack_place */
 	/*
-	 * Where a script made the call: its place ("/srv/app.py:12") and all its frames, as
-	 * script.h describes them; never freed. NULL, both, where no script did. The frames
-	 * of the interpreter and those below it are left out then.
+	 * The script's place ("/srv/app.py:12") and frames, as in script.h; never freed. Both
+	 * NULL if no script made the call; else the frames of the interpreter and its callers
+	 * are left out.
 	 */
 	const char *script;
 	const char *script_frames;
@@ -52,21 +51,19 @@ struct stack {
 };
 
 /*
- * Captures the calling thread's stack, `depth` frames at most (0 to
- * STACK_MAX_DEPTH; 0 gives just `caller`), from the frame that contains the
- * return address `caller` upwards, and interns it. If `caller` is not met while
- * unwinding, the stack is `caller` alone. Returns its number, 0 when memory ran
- * out. Nothing blocks but LOCK_STACK.
+ * Captures the calling thread's stack from the frame with the return address `caller` upwards,
+ * `depth` frames at most (0 to STACK_MAX_DEPTH; 0 gives just `caller`). If `caller` is not met,
+ * it alone is the stack. Returns its number, 0 if memory ran out. Nothing blocks but
+ * LOCK_STACK.
  */
 uint32_t stack_capture(const void *caller, unsigned depth);
 
-/* The stack with this number, immortal and constant; NULL for 0 and unknown ones. */
+/* The stack with this number, constant and never freed; NULL for 0 and unknown ones. */
 const struct stack *stack_get(uint32_t id);
 
 /*
- * The place that a stack belongs to, by the number of its first stack: the stack itself or, in
- * a script, the script's own line with the libraries' lines that led from there to the call,
- * whatever called that line. 0 for 0 and unknown ones.
+ * The place that a stack belongs to (stack_place.h), by the number of its first stack. 0 for 0
+ * and unknown ones.
  */
 uint32_t stack_place(uint32_t id);
 
