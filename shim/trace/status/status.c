@@ -24,24 +24,30 @@ static uint32_t pool_of[STATUS_SESSIONS_MAX];
  */
 static char said[STATUS_SESSIONS_MAX][SAID_BYTES];
 
-/* NULL: no page, or no row. */
-static struct status_pool *pool_at(uint32_t row)
+/* These four: NULL if there is no page, or no row. */
+static struct status_pool *pool_in(char *base, uint32_t row)
 {
-	char *base = status_page();
-
 	return row != 0 && base != NULL
 	               ? (struct status_pool *)(void *)(base + STATUS_POOLS_AT) + (row - 1)
 	               : NULL;
 }
 
-static struct status_session *session_at(uint32_t row)
+static struct status_session *session_in(char *base, uint32_t row)
 {
-	char *base = status_page();
-
 	return row != 0 && base != NULL
 	               ? (struct status_session *)(void *)(base + STATUS_SESSIONS_AT) +
 	                         (row - 1)
 	               : NULL;
+}
+
+static struct status_pool *pool_at(uint32_t row)
+{
+	return pool_in(status_page(), row);
+}
+
+static struct status_session *session_at(uint32_t row)
+{
+	return session_in(status_page(), row);
 }
 
 static void count(uint64_t *counter, uint64_t n)
@@ -174,7 +180,7 @@ void status_free_session(uint32_t row)
 void status_lease_begun(uint32_t row, const struct status_lease *lease)
 {
 	char *base = status_page();
-	struct status_session *shown = session_at(row);
+	struct status_session *shown = session_in(base, row);
 	struct status_pool *pool;
 
 	if (base == NULL) {
@@ -197,7 +203,7 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
 	status_row_end(&shown->generation);
-	pool = pool_at(pool_of[row - 1]);
+	pool = pool_in(base, pool_of[row - 1]);
 	if (pool != NULL) {
 		count(&pool->acquired, 1);
 	}
@@ -206,7 +212,7 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 void status_lease_ended(uint32_t row, uint64_t held_ns)
 {
 	char *base = status_page();
-	struct status_session *shown = session_at(row);
+	struct status_session *shown = session_in(base, row);
 	struct status_pool *pool;
 
 	if (base == NULL) {
@@ -217,7 +223,7 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 		return;
 	}
 	set_state(shown, STATUS_SESSION_IDLE);
-	pool = pool_at(pool_of[row - 1]);
+	pool = pool_in(base, pool_of[row - 1]);
 	if (pool != NULL) {
 		count(&pool->released, 1);
 		count(&pool->held_us, held_ns / NS_PER_US);
