@@ -40,12 +40,21 @@ static COLD void free_identity(struct identity *identity)
 	free(identity);
 }
 
-/* As libpq reads it; 0 = none. */
+/*
+ * As libpq reads it; 0 = none. Not by strtol(3): built with a C library of 2.38 or newer that
+ * would be a function that no older one has.
+ */
 static uint64_t connect_timeout_ns(const struct conninfo *ci)
 {
-	long timeout_s = strtol(conninfo_value(ci, "connect_timeout"), NULL, 10);
+	const char *at = conninfo_value(ci, "connect_timeout");
+	uint64_t timeout_s = 0;
 
-	return timeout_s > 0 && timeout_s <= INT32_MAX ? (uint64_t)timeout_s * NS_PER_SEC : 0;
+	at += strspn(at, " \t\n\v\f\r");
+	at += *at == '+' ? 1 : 0;
+	for (; *at >= '0' && *at <= '9' && timeout_s <= INT32_MAX; at++) {
+		timeout_s = timeout_s * 10 + (uint64_t)(*at - '0');
+	}
+	return timeout_s <= INT32_MAX ? timeout_s * NS_PER_SEC : 0;
 }
 
 /* A new one with this key, not in the table yet; it takes over the watches. */

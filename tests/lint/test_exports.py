@@ -69,6 +69,13 @@ def test_needs_only_libc():
     assert [n for n in needed if not n.startswith(("libc.so.6", "ld-linux"))] == []
 
 
+def test_needs_the_oldest_c_library_only():
+    """A build with a newer one, which has newer versions of old functions, runs with it, too."""
+    oldest = re.search(r"__GLIBC_PREREQ\((\d+), (\d+)\)'", house.read("Makefile")).groups()
+    versions = re.findall(r"Name: GLIBC_(\d+)\.(\d+)", house.output("readelf", "-VW", house.SHIM))
+    assert versions and max(tuple(map(int, v)) for v in versions) <= tuple(map(int, oldest))
+
+
 def test_bound_when_used_and_hardened():
     """Programs that never use libpq do not pay for the lookups at their start."""
     dynamic = house.output("readelf", "-dW", house.SHIM)
