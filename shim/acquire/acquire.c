@@ -1,50 +1,248 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Acquire and release.
+ * A connect that blocks, in a pool or past it; acquire.h has the picture.
  *
- * Owner of a session at each moment: the pool while idle, else whoever holds its slot.
- * Each session counts its lender, and gives that up in lending_write_off().
+ * It may never return from where it blocks. What it has in hand there is noted in the
+ * acquisition's ticket (blocked_call.h); where it does return it first asks whether that is
+ * still its own.
  */
 #include "acquire/acquire.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "acquire/async/async_connect.h"
-#include "acquire/async/async_unpooled.h"
-#include "acquire/blocking.h"
-#include "acquire/deferred_finish.h"
 #include "acquire/full/refusal.h"
+#include "acquire/full/wait.h"
+#include "acquire/lend/abandoned_call.h"
+#include "acquire/lend/acquisition.h"
+#include "acquire/lend/blocked_call.h"
+#include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
-#include "acquire/lend/log_events.h"
-#include "acquire/lend/long_hold.h"
+#include "acquire/prewarm.h"
+#include "acquire/upkeep/discard.h"
+#include "acquire/upkeep/log_events.h"
+#include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/cold.h"
-#include "base/thread/pid.h"
-#include "session/cancel/cancel_scope.h"
-#include "session/check_return.h"
-#include "session/own_query.h"
 #include "session/reset.h"
-#include "sql/effects.h"
-#include "trace/lease/snapshot.h"
-#include "trace/log/record.h"
-#include "trace/script/program_end.h"
-#include "trace/stack/stack.h"
 
-/* Leases of a session that follow each other more slowly leave time to see its reset answered.
+/*
+ * A connect takes no longer than this, with usual timeouts and a few hosts. If it does, it may
+ * lose its room.
  */
-#define QUIET_NS      (10 * NS_PER_MS)
-#define QUIET_WAIT_NS NS_PER_MS
+#define OVERDUE_NS (120 * NS_PER_SEC)
 
-/* The message of a connection that the program has finished. */
-static const char finished_before[] = "pqpool: the connection was already finished\n";
+/* Puts what libpq made on a lease that is only tracked, if it succeeded. */
+static COLD PGconn *track(const struct acquisition *a, PGconn *conn)
+{
+	if (conn != NULL && a->libpq->PQstatus(conn) == CONNECTION_OK) {
+		lending_track(a, conn);
+	}
+	return conn;
+}
 
-/* Lines in the log about the stale pointer to one lease. */
-#define MISUSES_TOLD 8
+/* Not to be pooled: the program's own connect. */
+static COLD PGconn *connect_plain(const struct acquisition *a, const struct connect_call *call)
+{
+	errno = a->error;
+	return track(a, conninfo_connect(a->libpq, call));
+}
 
-/* ---- acquire ------------------------------------------------------------------- */
+/* Gives the connection to the program, and frees the session. */
+static PGconn *hand_over(struct session *session)
+{
+	PGconn *conn = session->conn;
+	int error = session->error;
+
+	session_free(session);
+	errno = error;
+	return conn;
+}
+
+static bool failed(const struct session *session)
+{
+	return session->conn == NULL ||
+	       session->libpq->PQstatus(session->conn) != CONNECTION_OK;
+}
+
+/* Opens a session; once more, if closing our idle ones may help. NULL: out of memory. */
+static struct session *open_session(const struct acquisition *a)
+{
+	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
+	struct session *session =
+		session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+
+	if (session == NULL || session->conn == NULL || !failed(session) ||
+	    !sweep_may_help(session) ||
+	    !sweep_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + END_WAIT_NS, true)) {
+		return session;
+	}
+	a->libpq->PQfinish(session->conn);
+	session_free(session);
+	return session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+}
+
+/* Opens a session in the room that the pool reserved for this acquisition. */
+static COLD PGconn *open_in_room(struct acquisition *a)
+{
+	uint64_t began_ns = clock_monotonic_ns();
+	struct pool *pool = &a->lender->pool;
+	struct session *session;
+	uint64_t took_ns;
+
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	blocked_call_block(&a->ticket, began_ns + OVERDUE_NS);
+	session = open_session(a);
+	took_ns = clock_monotonic_ns() - began_ns;
+	if (!blocked_call_back(&a->ticket) && pool_reserve(pool, 1) == 0) {
+		/* The room was given to another connect meanwhile. */
+		return session != NULL ? track(a, hand_over(session)) : NULL;
+	}
+	blocked_call_hold_nothing(&a->ticket);
+	if (session != NULL && !failed(session) && lending_enter(session, a->lender)) {
+		lending_admit(session, took_ns);
+		return lending_begin(a, session);
+	}
+	pool_open_failed(pool);
+	if (session == NULL || session->conn == NULL) {
+		free(session);
+		return NULL;
+	}
+	if (failed(session)) {
+		log_event_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
+		                      took_ns);
+	}
+	return hand_over(session);
+}
+
+/*
+ * Closes a session that is not to be lent, so that a new one can be opened in its room. False:
+ * the room was given to another connect meanwhile.
+ */
+static COLD bool clear_room(struct acquisition *a, struct pool_slot *slot, enum drop_reason why)
+{
+	struct session *session = session_of_slot(slot);
+	bool back;
+
+	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CLEARING, slot);
+	blocked_call_block(&a->ticket, clock_monotonic_ns() + END_WAIT_NS);
+	if (session->conn != NULL) {
+		discard_close(session, why, 0);
+	}
+	/* A server that did not answer will not hang up either. */
+	if (why != DROP_PING_FAILED) {
+		session_await_end(session, clock_monotonic_ns() + END_WAIT_NS);
+	}
+	back = blocked_call_back(&a->ticket);
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	discard_free(session);
+	return back;
+}
+
+/* Replaces one that did not pass its check; `in_time`: its room is still ours. Likewise. */
+static COLD bool replace_checked(struct acquisition *a, struct session *session,
+                                 enum drop_reason why, bool in_time)
+{
+	if (!in_time) {
+		discard_close(session, DROP_ABANDONED, 0);
+		discard_free(session);
+		return false;
+	}
+	discard_unfit(session, why);
+	return clear_room(a, &session->slot, why);
+}
+
+/* The idle session that was granted, if it passes its check. Else NULL; `*room`: in its room
+ * another can be opened. */
+static PGconn *lend_idle(struct acquisition *a, struct pool_slot *slot, bool *room)
+{
+	struct session *session = session_of_slot(slot);
+	uint64_t now_ns = clock_monotonic_ns();
+	enum drop_reason why;
+	bool in_time;
+
+	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CHECK, slot);
+	blocked_call_block(&a->ticket,
+	                   now_ns + reset_patience_ns(session, &lend_settings.care));
+	why = reset_check(session, &lend_settings.care, now_ns);
+	in_time = blocked_call_back(&a->ticket);
+	if (!in_time || why != DROP_NONE) {
+		*room = replace_checked(a, session, why, in_time);
+		return NULL;
+	}
+	blocked_call_hold_nothing(&a->ticket);
+	pool_lent(slot);
+	return lending_begin(a, session);
+}
+
+/*
+ * Opens a session for a call that was lent none. If a signal handler or a coroutine of the same
+ * thread connected meanwhile, what is asked for is no longer known.
+ */
+static COLD PGconn *open_instead(struct acquisition *a, const struct connect_call *call,
+                                 bool room)
+{
+	struct pool *pool = &a->lender->pool;
+	bool known = acquisition_lasts(a);
+
+	if (known) {
+		acquisition_keep(a);
+	}
+	if (!room && known) {
+		room = pool_reserve(pool, 1) == 1;
+	}
+	if (room && known) {
+		return open_in_room(a);
+	}
+	if (room) {
+		pool_open_failed(pool);
+		blocked_call_hold_nothing(&a->ticket);
+	}
+	return connect_plain(a, call);
+}
+
+static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *call)
+{
+	struct pool *pool = &a->lender->pool;
+	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
+	enum pool_grant grant;
+	bool doomed = false;
+	bool room = true;
+	PGconn *conn = NULL;
+
+	sweep_pool(a->lender, a->began_ns);
+	sweep_others(a->began_ns);
+	if (lend_settings.prewarm > 1 && !atomic_flag_test_and_set(&a->lender->prewarmed)) {
+		acquisition_keep(a);
+		prewarm_pool(a);
+	}
+	grant = pool_acquire(pool, a->began_ns, waiter, blocked_call_granted);
+	long_hold_look_at(a->lender, a->began_ns);
+	if (grant == POOL_FULL && abandoned_call_others(&a->ticket) && !wait_yields()) {
+		grant = pool_leave(pool, waiter);
+		if (grant == POOL_FULL) {
+			return connect_plain(a, call);
+		}
+	} else if (grant == POOL_FULL) {
+		acquisition_keep(a);
+		grant = wait_for_turn(a, &doomed);
+	}
+	switch (grant) {
+	case POOL_FULL:
+		return refusal_give(a, doomed);
+	case POOL_LEND:
+		conn = lend_idle(a, waiter->slot, &room);
+		break;
+	case POOL_REPLACE:
+		room = clear_room(a, waiter->slot, waiter->why);
+		break;
+	case POOL_OPEN:
+		break;
+	}
+	return conn != NULL ? conn : open_instead(a, call, room);
+}
 
 PGconn *acquire_connection(const struct libpq *libpq, const struct connect_call *call,
                            const void *caller)
@@ -53,292 +251,17 @@ PGconn *acquire_connection(const struct libpq *libpq, const struct connect_call 
 	PGconn *conn;
 	int error = errno;
 
-	blocked_call_tend();
+	abandoned_call_tend();
 	errno = error;
-	lending_ask(&a, libpq, call, caller);
+	acquisition_begin(&a, libpq, call, caller);
 	if (a.lender != NULL && blocked_call_begin(&a.ticket)) {
-		conn = blocking_pooled(&a, call);
+		conn = connect_pooled(&a, call);
 		error = errno;
 		blocked_call_end(&a.ticket);
 		errno = error;
 	} else {
-		conn = blocking_plain(&a, call);
+		conn = connect_plain(&a, call);
 	}
-	lending_answered(&a);
+	acquisition_end(&a);
 	return conn;
-}
-
-/* ---- release ------------------------------------------------------------------- */
-
-static COLD void release_inherited(struct session *session)
-{
-	/* A pool's slot is the parent's; only the PGconn is freed here. */
-	session->lender = NULL;
-	lease_forget(&session->lease);
-	if (acquire_owner_lives(session->owner)) {
-		session_finish_inherited(session);
-	} else {
-		session_finish(session);
-	}
-	session_free(session);
-}
-
-/* Ends what the program was given and we do not keep. */
-static COLD void drop_leased(struct session *session, enum drop_reason why)
-{
-	struct lender *lender = session->lender;
-	struct blocked_call ticket = {0};
-
-	/* Out of the table first: the address is free for a new PGconn after the finish. */
-	lease_forget(&session->lease);
-	log_event_session_close(session, why);
-	lending_explain(session, why);
-	/* An event procedure of the program's may leave for good. */
-	if (lender != NULL && blocked_call_begin(&ticket)) {
-		blocked_call_hold_slot(&ticket, BLOCKED_CALL_CLEARING, &session->slot);
-	}
-	session_finish(session);
-	blocked_call_end(&ticket);
-	/* Whose lender it is not, where a callback has forked that the finish had called. */
-	if (lender == NULL || session->owner != pid_self()) {
-		session_free(session);
-		return;
-	}
-	if (why == DROP_BROKEN) {
-		pool_invalidate(&lender->pool, clock_monotonic_ns());
-	}
-	lender_hold(lender);
-	lending_drop(session);
-	lending_tend(lender, clock_monotonic_ns());
-	lender_release(lender);
-}
-
-/* The whole stack if the log is to show it, else the place alone. */
-static uint32_t capture_end(const void *caller)
-{
-	return stack_capture(caller,
-	                     record_wants(LEVEL_INFO) ? lending_settings.stack_depth : 0);
-}
-
-/* Held to the end and released by nothing else: a leak of the second kind. */
-static void note_lateness(const struct session *session, struct lease *ended,
-                          const void *caller)
-{
-	if (ended->begun_at_exit || !program_end_now(caller)) {
-		return;
-	}
-	ended->at_exit = true;
-	lease_read_activity(ended);
-	lease_keep_late(ended);
-	if (session->lender != NULL) {
-		/* For good: the report will want its label. */
-		lender_hold(session->lender);
-	}
-}
-
-/*
- * A program that does not come back soon may be killed before it reads the answer to the reset,
- * and the server would log an answer that nobody read as a connection reset. Where leases
- * follow each other quickly the answer is left to the next, and so it is where that is the only
- * proof of life.
- */
-static enum drop_reason await_reset(struct session *session, const struct lease *ended)
-{
-	if (session->flight == FLIGHT_NONE || lending_settings.care.pre_ping == PRE_PING_OFF ||
-	    ended->ended_ns - session->slot.idle_ns < QUIET_NS ||
-	    pool_count(&session->lender->pool).waiting > 0) {
-		return DROP_NONE;
-	}
-	return own_query_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
-}
-
-static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
-                      const void *caller)
-{
-	struct lender *lender = session->lender;
-	unsigned alterations;
-	enum drop_reason why;
-
-	note_lateness(session, ended, caller);
-	if (session->altered) {
-		lending_invalidate_all();
-	}
-	alterations = lending_alterations();
-	why = check_returned(session, ended, &lending_settings.care);
-	if (why == DROP_NONE && lending_is_closing()) {
-		why = DROP_EXIT;
-	}
-	if (why == DROP_NONE) {
-		why = lending_keeps_none(lender, ended->ended_ns);
-	}
-	if (why == DROP_NONE) {
-		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);
-	}
-	if (why == DROP_NONE) {
-		why = reset_send(session);
-	}
-	if (why == DROP_NONE) {
-		why = await_reset(session, ended);
-	}
-	lending_note_given_back(ended, why);
-	/* Written before anybody else can be given the session, so that the log is in order. */
-	log_event_release(ended, why, stack);
-	if (why != DROP_NONE) {
-		drop_leased(session, why);
-		return;
-	}
-	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
-	/* It came back too late to be closed with the others. */
-	if (lending_alterations() != alterations) {
-		lending_tend_all(clock_monotonic_ns());
-	}
-}
-
-/* What a finish gives occasion to look at. */
-static void note_hold(const struct session *session, const struct lease *ended)
-{
-	long_hold_note_end(ended, ended->ended_ns);
-	long_hold_look(ended->ended_ns);
-	if (session->lender != NULL) {
-		long_hold_look_at(session->lender, ended->ended_ns);
-	}
-}
-
-static COLD void finish_unleased(struct session *session, const void *caller)
-{
-	if (session->handshake != NULL) {
-		async_abandon(session);
-	} else if (session->passing) {
-		async_unpooled_abandon(session);
-	} else if (session->refusal != NULL) {
-		lease_forget(&session->lease);
-		session->libpq->PQfinish(session->conn);
-		session->conn = NULL;
-		lending_write_off(session);
-	} else {
-		acquire_misuse(session->lease.conn, "PQfinish", caller);
-	}
-}
-
-void release_connection(const struct libpq *libpq, PGconn *conn, const void *caller)
-{
-	uint64_t now_ns = clock_monotonic_ns();
-	struct lease *lease = NULL;
-	struct lease ended;
-	uint32_t stack;
-
-	blocked_call_tend();
-	stack = lease_find(conn, &lease) == LEASE_OPEN ? capture_end(caller) : 0;
-
-	switch (lease_end(conn, now_ns, stack, &lease, &ended)) {
-	case LEASE_UNKNOWN:
-		if (libpq != NULL) {
-			libpq->PQfinish(conn);
-		}
-		break;
-	case LEASE_IDLE:
-		finish_unleased(session_of_lease(lease), caller);
-		break;
-	case LEASE_OPEN:
-		if (session_of_lease(lease)->owner != pid_self()) {
-			release_inherited(session_of_lease(lease));
-		} else {
-			note_hold(session_of_lease(lease), &ended);
-			end_lease(session_of_lease(lease), &ended, stack, caller);
-		}
-		break;
-	}
-}
-
-bool acquire_postpone(const struct libpq *libpq, PGconn *conn, const void *caller)
-{
-	const struct deferred_finish finish = {.conn = conn, .libpq = libpq, .caller = caller};
-
-	return deferred_finish_note(&finish);
-}
-
-void acquire_catch_up(void)
-{
-	struct deferred_finish finish;
-
-	while (deferred_finish_any() && deferred_finish_next(&finish)) {
-		release_connection(finish.libpq, finish.conn, finish.caller);
-	}
-}
-
-void acquire_taint(PGconn *conn, enum drop_reason why)
-{
-	struct lease *lease;
-
-	switch (lease_find(conn, &lease)) {
-	case LEASE_OPEN:
-		session_of_lease(lease)->taint = why;
-		break;
-	case LEASE_IDLE:
-		if (session_of_lease(lease)->handshake != NULL) {
-			async_taint(session_of_lease(lease), why);
-		}
-		break;
-	case LEASE_UNKNOWN:
-		break;
-	}
-}
-
-bool acquire_misuse(const PGconn *conn, const char *function, const void *caller)
-{
-	struct lease last;
-
-	if (!lease_misused(conn, &last)) {
-		return false;
-	}
-	if (last.misuses <= MISUSES_TOLD) {
-		log_event_misuse(&last, function,
-		                 stack_capture(caller, lending_settings.stack_depth));
-	}
-	return true;
-}
-
-void acquire_heed(PGconn *conn, unsigned effects)
-{
-	enum drop_reason why = check_effects(effects, &lending_settings.care);
-	struct lease *lease;
-
-	if (why != DROP_NONE) {
-		acquire_taint(conn, why);
-	}
-	if ((effects & STATEMENT_ALTERS) && lease_find(conn, &lease) == LEASE_OPEN) {
-		session_of_lease(lease)->altered = true;
-		lending_invalidate_all();
-		lending_close_all_idle(DROP_ALTERED, clock_monotonic_ns() + END_WAIT_NS, true);
-	}
-}
-
-void acquire_note_reset(PGconn *conn)
-{
-	struct lease *lease;
-	struct session *session;
-
-	if (async_unpooled_over(conn) || lease_find(conn, &lease) != LEASE_OPEN) {
-		return;
-	}
-	session = session_of_lease(lease);
-	if (session->libpq->PQstatus(conn) != CONNECTION_OK) {
-		return;
-	}
-	log_event_session_close(session, DROP_PROGRAM_RESET);
-	session_note_connection(session);
-	lease_set_backend(lease, session->backend_pid);
-	lease_note_statement(&session->activity, "");
-	lease_note_transaction(&session->activity, LEASE_TRANSACTION_IDLE);
-	log_event_session_open(session, 0);
-}
-
-const char *acquire_refusal(const PGconn *conn)
-{
-	struct lease *lease;
-
-	if (lease_find(conn, &lease) != LEASE_IDLE) {
-		return NULL;
-	}
-	return lease_is_stale(conn) ? finished_before : session_of_lease(lease)->refusal;
 }

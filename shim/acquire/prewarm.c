@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Several sessions opened side by side, by one thread. */
+/* Opens several sessions concurrently, in one thread. */
 #include "acquire/prewarm.h"
 
 #include <poll.h>
 
+#include "acquire/lend/lend_settings.h"
+#include "acquire/lend/lending.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "session/opened/connect_notices.h"
@@ -65,10 +67,10 @@ static bool is_over(PostgresPollingStatusType wants)
 }
 
 /*
- * Begins `count` connects, drives them all until each has succeeded or failed or `deadline_ns`
- * came, and stores the good sessions, in our care, in `out`. Returns how many.
+ * Begins `count` connects, polls them until each has succeeded or failed, or until
+ * `deadline_ns`, and stores the good sessions in `out`. Returns how many.
  */
-static uint32_t open_side_by_side(const struct libpq *libpq, const char *conninfo,
+static uint32_t open_concurrently(const struct libpq *libpq, const char *conninfo,
                                   uint32_t count, uint64_t deadline_ns, struct session **out)
 {
 	struct attempt *attempts = calloc(count, sizeof(*attempts));
@@ -113,7 +115,7 @@ void prewarm_pool(struct acquisition *a)
 	struct pool *pool = &a->lender->pool;
 	struct session **sessions;
 	uint32_t wanted =
-		lending_settings.prewarm < PREWARM_MAX ? lending_settings.prewarm : PREWARM_MAX;
+		lend_settings.prewarm < PREWARM_MAX ? lend_settings.prewarm : PREWARM_MAX;
 	uint32_t reserved;
 	uint32_t opened;
 	uint64_t now_ns = clock_monotonic_ns();
@@ -121,7 +123,7 @@ void prewarm_pool(struct acquisition *a)
 	if (wanted > pool->limits.size) {
 		wanted = pool->limits.size;
 	}
-	/* One of them will be the program's: the acquire that comes next finds it idle. */
+	/* One of them is for the program: the acquire that follows finds it idle. */
 	sessions = calloc(wanted > 0 ? wanted : 1, sizeof(*sessions));
 	if (sessions == NULL) {
 		return;
@@ -129,9 +131,9 @@ void prewarm_pool(struct acquisition *a)
 	reserved = pool_reserve(pool, wanted);
 	blocked_call_hold_rooms(&a->ticket, a->lender, reserved);
 	blocked_call_block(&a->ticket, DEADLINE_NEVER);
-	opened = open_side_by_side(a->libpq, a->spelling->conninfo, reserved,
-	                           lending_settings.prewarm_ns > 0
-	                                   ? now_ns + lending_settings.prewarm_ns
+	opened = open_concurrently(a->libpq, a->spelling->conninfo, reserved,
+	                           lend_settings.prewarm_ns > 0
+	                                   ? now_ns + lend_settings.prewarm_ns
 	                                   : DEADLINE_NEVER,
 	                           sessions);
 	if (!blocked_call_back(&a->ticket)) {

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The program registers an exit handler: one of ours comes right after it, so that the newest
- * is always ours. exit(3) runs the newest first, in the thread that called it and whoever that
- * was (main's return, err(3), the last thread's end), and so the thread knows that it ends
- * before any handler of the program's can finish a connection (trace/script/program_end.h).
+ * Registers an exit handler of ours after each of the program's, so that the newest is always
+ * ours.
+ *
+ * exit(3) runs the newest first, in the thread that called it, however it came to that (main's
+ * return, err(3), the last thread's end). So the thread knows that the program ends before any
+ * handler of the program's can finish a connection (trace/script/program_end.h).
  *
  * A handler belongs to an object, and __cxa_finalize() runs those of one that dlclose(3)
- * unloads. Ours belong to the same objects, so that they go with them; which of the two runs
- * one is told by where it returns to.
+ * unloads. Ours belong to the same objects, so that they go with them; the return address tells
+ * which of the two runs one.
  *
  * Thread-local objects of C++ are destroyed before all that, by exit(3) or at a thread's end.
- * Of the first thread it is always exit(3) (pthread_exit(3) leaves them alone there), so it
- * gets one of ours for these, too. For others they count as the thread's work.
+ * For the first thread it is always exit(3) (pthread_exit(3) leaves them alone there), so one
+ * of ours is registered for these, too. For other threads they count as the thread's work.
  *
- * Nothing is registered before the program is pooled: handlers from before run after the one
- * with which that begins. What one of ours cannot be registered for, for want of memory, or
- * because a library is bound past us (RTLD_DEEPBIND), is taken for the program's work.
+ * Nothing is registered before the program is pooled: older handlers run after the one with
+ * which that begins. If one of ours cannot be registered, for want of memory, or because a
+ * library is bound past us (RTLD_DEEPBIND), what its handlers finish counts as the program's
+ * work.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -40,31 +43,15 @@ int __cxa_thread_atexit_impl(void (*run)(void *arg), void *arg, void *object);
 /* More than what a free list of small blocks gives, and keeps. */
 #define ROOM_BYTES 4096
 
-/* The real ones, looked up when first needed: a program without any pays for nothing. */
-static _Atomic(void *) real_atexit;
-static _Atomic(void *) real_on_exit;
-static _Atomic(void *) real_thread_atexit;
-
-/* Where __cxa_finalize() goes on after a handler; NULL: that is not known yet. */
+/* Where __cxa_finalize() returns to from a handler; NULL: not known yet. */
 static _Atomic(const void *) finalizer;
-
-static void *find(_Atomic(void *) *known, const char *name)
-{
-	void *found = atomic_load_explicit(known, memory_order_relaxed);
-
-	if (found == NULL) {
-		found = dl_next(name);
-		atomic_store_explicit(known, found, memory_order_relaxed);
-	}
-	return found;
-}
 
 static int really_register(void (*run)(void *arg), void *arg, void *object)
 {
-	int (*function)(void (*run)(void *arg), void *arg, void *object);
+	static _Atomic(void *) known;
+	__typeof__(__cxa_atexit) *real = REAL(__cxa_atexit, &known);
 
-	*(void **)&function = find(&real_atexit, "__cxa_atexit");
-	return function != NULL ? function(run, arg, object) : -1;
+	return real != NULL ? real(run, arg, object) : -1;
 }
 
 static void note_finalizer(void *arg)
@@ -81,7 +68,7 @@ static void note_end(void *arg)
 	}
 }
 
-/* Threads that come at once find the same. */
+/* If threads race here, they find the same. */
 static COLD void find_finalizer(void)
 {
 	static char object;
@@ -114,11 +101,10 @@ ENTRY int __cxa_atexit(void (*run)(void *arg), void *arg, void *object)
 
 ENTRY int on_exit(void (*run)(int status, void *arg), void *arg)
 {
-	int (*function)(void (*run)(int status, void *arg), void *arg);
-	int status;
+	static _Atomic(void *) known;
+	__typeof__(on_exit) *real = REAL(on_exit, &known);
+	int status = real != NULL ? real(run, arg) : -1;
 
-	*(void **)&function = find(&real_on_exit, "on_exit");
-	status = function != NULL ? function(run, arg) : -1;
 	if (status == 0) {
 		be_newest(NULL);
 	}
@@ -142,14 +128,13 @@ static bool is_memory_left(void)
 
 ENTRY int __cxa_thread_atexit_impl(void (*run)(void *arg), void *arg, void *object)
 {
-	int (*function)(void (*run)(void *arg), void *arg, void *object);
-	int status;
+	static _Atomic(void *) known;
+	__typeof__(__cxa_thread_atexit_impl) *real = REAL(__cxa_thread_atexit_impl, &known);
+	int status = real != NULL ? real(run, arg, object) : -1;
 
-	*(void **)&function = find(&real_thread_atexit, "__cxa_thread_atexit_impl");
-	status = function != NULL ? function(run, arg, object) : -1;
 	if (status == 0 && lifecycle_has_pool() && tid_self() == pid_self() &&
 	    is_memory_left()) {
-		function(note_end_of_objects, NULL, &real_thread_atexit);
+		real(note_end_of_objects, NULL, &known);
 	}
 	return status;
 }

@@ -2,8 +2,8 @@
 /*
  * dlsym and dlopen, for callers that look libpq's functions up themselves.
  *
- * Allocators look functions up while they set themselves up, so nothing here may
- * allocate on the way of a call that is not about libpq.
+ * Allocators call dlsym while they start, so nothing here may allocate unless the call is about
+ * libpq.
  */
 #include "hooks/loader.h"
 
@@ -17,15 +17,15 @@
 #include "base/elf/elf_needed.h"
 #include "base/libpq/caller.h"
 #include "base/libpq/objects.h"
+#include "hooks/interposed.h"
 
 #if DL_INTERPOSED
 
 /* ---- the thunks ------------------------------------------------------------------ */
 
 /*
- * Keep the arguments, ask `decide` with the return address as its third argument, then
- * jump or return as it says. A compiler may turn a call at the end of a function into a
- * jump, but need not: hence by hand.
+ * Keeps the arguments, calls `decide` with the return address as its third argument, then jumps
+ * or returns. In assembly, because a compiler may turn a final call into a jump, but need not.
  */
 #if defined(__x86_64__)
 #define THUNK(name, decide)                                                                    \
@@ -84,27 +84,16 @@
 THUNK("dlsym", "loader_dlsym");
 THUNK("dlopen", "loader_dlopen");
 
-/*
- * On to the next definition of `name`, the C library's or another preloaded library's,
- * which is looked up once.
- */
 static struct road onward(_Atomic(void *) *known, const char *name, uintptr_t second)
 {
-	struct road road = {atomic_load_explicit(known, memory_order_relaxed), second};
+	void *next = interposed_next(known, name);
 
-	if (road.target == NULL) {
-		road.target = dl_next(name);
-		atomic_store_explicit(known, road.target, memory_order_relaxed);
-	}
-	if (road.target == NULL) {
-		road.second = 0;
-	}
-	return road;
+	return (struct road){next, next != NULL ? second : 0};
 }
 
 /* ---- dlsym ------------------------------------------------------------------------- */
 
-/* What a look-up comes to. */
+/* The result of a look-up. */
 enum outcome { PASS, ANSWER, FAIL };
 
 #define HOOKED_BYTES 32
@@ -112,8 +101,8 @@ enum outcome { PASS, ANSWER, FAIL };
 struct hooked {
 	char name[HOOKED_BYTES];
 	/*
-	 * A name that nothing has, for a look-up that must fail although we define the
-	 * name: the linker itself then says so, and names the caller, as it would have.
+	 * A name that no object defines, for a look-up that must fail although we define the
+	 * name: the linker then reports that, and names the caller, as without us.
 	 */
 	char missing[HOOKED_BYTES];
 };
@@ -140,8 +129,8 @@ static const struct hooked *find_hooked(const char *name)
 }
 
 /*
- * Our own definition is the one that will be found: is there another behind it? Code that
- * is not to get ours gets that one; a wrapper comes after us, as it does for calls.
+ * The look-up would find our own definition. If there is another behind it, code that must not
+ * get ours gets that one; a wrapper comes after us, as it does for calls.
  */
 static enum outcome look_behind(void *found, const void *caller, void **answer)
 {
@@ -165,7 +154,7 @@ static enum outcome look_up(void *handle, const char *name, const void *caller, 
 		return PASS;
 	}
 	if (found == own) {
-		/* By a handle only the program's scope can lead to us. */
+		/* A handle can lead to us only through the program's scope. */
 		return look_behind(object_visible(name, program != NULL ? caller : NULL),
 		                   caller, answer);
 	}
@@ -206,8 +195,8 @@ struct road loader_dlsym(void *handle, const char *name, const void *caller)
 /* ---- dlopen ------------------------------------------------------------------------ */
 
 /*
- * With a libpq of another kind in the global scope the flag is what keeps the module
- * from calling that one: better unpooled than mixed up.
+ * If the global scope has a libpq of another version, the flag keeps the module from calling
+ * that one: it stays, and the module is not pooled.
  */
 static bool should_bind_to_us(const char *file)
 {

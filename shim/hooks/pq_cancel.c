@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for: cancelling. A cancel object works while the lease lasts that
- * it was taken on; afterwards cancelling succeeds and does nothing.
+ * The interposed PQ* functions that cancel. A cancel object works while the lease lasts that it
+ * was taken on; afterwards cancelling succeeds and does nothing.
  */
-#include "acquire/acquire.h"
+#include "acquire/conn_use.h"
 #include "base/libpq/caller.h"
 #include "hooks/interposed.h"
 #include "session/cancel/cancel_conn.h"
 #include "session/cancel/cancel_object.h"
 #include "session/session.h"
-
-#define CALLER __builtin_return_address(0)
 
 /* ---- what may be used in a signal handler -------------------------------------------- */
 
@@ -50,10 +48,16 @@ ENTRY void PQfreeCancel(PGcancel *cancel)
 	}
 }
 
-/* ---- not in every libpq: from version 17 on ------------------------------------------ */
+/* ---- from libpq 17 on ------------------------------------------ */
 
 /* Whose call it is, if that libpq has what is called. */
 #define FOUND(from, function) ((from).libpq != NULL && (from).libpq->function != NULL)
+
+/* The body of a function that hands over to `answer`, or returns `failed`. */
+#define ANSWER(function, answer, failed)                                                       \
+	struct libpq_caller from = libpq_of_caller(CALLER);                                    \
+                                                                                               \
+	return FOUND(from, function) ? answer(&from, cancelConn) : failed
 
 ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
 {
@@ -61,8 +65,8 @@ ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
 	struct cancel_scope *scope = NULL;
 
 	if (!FOUND(from, PQcancelCreate) ||
-	    (!from.inside &&
-	     (acquire_misuse(conn, __func__, CALLER) || !session_cancel_scope(conn, &scope)))) {
+	    (!from.inside && (conn_use_is_misuse(conn, __func__, CALLER) ||
+	                      !session_cancel_scope(conn, &scope)))) {
 		return NULL;
 	}
 	return cancel_conn_create(&from, conn, scope);
@@ -70,47 +74,32 @@ ENTRY PGcancelConn *PQcancelCreate(PGconn *conn)
 
 ENTRY int PQcancelStart(PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelStart) ? cancel_conn_start(&from, cancelConn) : 0;
+	ANSWER(PQcancelStart, cancel_conn_start, 0);
 }
 
 ENTRY int PQcancelBlocking(PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelBlocking) ? cancel_conn_blocking(&from, cancelConn) : 0;
+	ANSWER(PQcancelBlocking, cancel_conn_blocking, 0);
 }
 
 ENTRY PostgresPollingStatusType PQcancelPoll(PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelPoll) ? cancel_conn_poll(&from, cancelConn)
-	                                 : PGRES_POLLING_FAILED;
+	ANSWER(PQcancelPoll, cancel_conn_poll, PGRES_POLLING_FAILED);
 }
 
 ENTRY ConnStatusType PQcancelStatus(const PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelStatus) ? cancel_conn_status(&from, cancelConn)
-	                                   : CONNECTION_BAD;
+	ANSWER(PQcancelStatus, cancel_conn_status, CONNECTION_BAD);
 }
 
 ENTRY int PQcancelSocket(const PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelSocket) ? cancel_conn_socket(&from, cancelConn) : -1;
+	ANSWER(PQcancelSocket, cancel_conn_socket, -1);
 }
 
 ENTRY char *PQcancelErrorMessage(const PGcancelConn *cancelConn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-
-	return FOUND(from, PQcancelErrorMessage) ? cancel_conn_error(&from, cancelConn)
-	                                         : (char *)"";
+	ANSWER(PQcancelErrorMessage, cancel_conn_error, (char *)"");
 }
 
 ENTRY void PQcancelReset(PGcancelConn *cancelConn)

@@ -1,41 +1,43 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for: connections. Those that send work are in pq_query.c, those
- * that cancel it in pq_cancel.c.
+ * The interposed PQ* functions about connections: connect, finish, reset, and what PQstatus,
+ * PQsocket and PQerrorMessage say. Statements are in pq_query.c, cancelling in pq_cancel.c.
  *
- * Each has libpq's own signature and contract (libpq-fe.h, and the chapter on libpq in
- * PostgreSQL's documentation); what differs from libpq is said at the function. None
- * holds a policy: find the libpq that the caller means, enter the guard, hand over.
+ * Each has libpq's signature and contract (libpq-fe.h, and PostgreSQL's documentation); what
+ * differs is said at the function. None holds a policy: it finds the libpq that the caller is
+ * linked to, enters the guard, and calls the floors below.
  *
- * A call that comes from within a libpq passes through: libpq calls its own exported
- * functions through the dynamic linker, PQconnectdb its PQconnectStart, PQping its
- * PQfinish. So does everything in a process that is not ours.
- *
- * Where no libpq is to be found the functions fail as libpq does without memory.
+ * A call from within a libpq passes through: libpq calls its own exported functions through the
+ * dynamic linker, PQconnectdb its PQconnectStart, PQping its PQfinish. So does every call in a
+ * process that is not ours. If no libpq is found the functions fail as libpq does without
+ * memory.
  */
 #include "hooks/interposed.h"
 
 #include "acquire/acquire.h"
+#include "acquire/async/async_answers.h"
 #include "acquire/async/async_connect.h"
+#include "acquire/conn_use.h"
 #include "acquire/lend/lending.h"
+#include "acquire/release.h"
 #include "base/libpq/caller.h"
+#include "hooks/exit.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
-
-#define CALLER __builtin_return_address(0)
+#include "session/socket/epoll_registrations.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
-/* Makes a connection as libpq would; and as the pool does, in its place. */
+/* How libpq makes a connection, and how the pool does. */
 typedef PGconn *plain_connect(const struct libpq *libpq, const struct connect_call *call);
 typedef PGconn *pooled_connect(const struct libpq *libpq, const struct connect_call *call,
                                const void *caller);
 
-/* What a connect that libpq itself has failed leaves behind. */
+/* If libpq itself failed the connect, the program gets its errno. */
 static void pass_errno(struct guard *guard, const struct libpq *libpq, const PGconn *conn)
 {
-	if (libpq->PQstatus(conn) == CONNECTION_BAD && acquire_refusal(conn) == NULL) {
+	if (libpq->PQstatus(conn) == CONNECTION_BAD && conn_use_refusal(conn) == NULL) {
 		lifecycle_pass_errno(guard);
 	}
 }
@@ -57,7 +59,7 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 	}
 	conn = from_pool(from.libpq, call, caller);
 	pass_errno(&guard, from.libpq, conn);
-	lifecycle_connected(from.libpq, conn);
+	exit_note_connect(from.libpq, conn);
 	lifecycle_leave(&guard);
 	return conn;
 }
@@ -72,7 +74,7 @@ static PGconn *answer_start(const struct connect_call *call, const void *caller)
 	return answer(call, caller, conninfo_start, async_start);
 }
 
-/* Answered from the pool: the session may be older than the call. */
+/* From the pool: the session may be older than the call. */
 ENTRY PGconn *PQconnectdb(const char *conninfo)
 {
 	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
@@ -109,8 +111,7 @@ ENTRY PGconn *PQsetdbLogin(const char *pghost, const char *pgport, const char *p
 	return answer_connect(&call, CALLER);
 }
 
-/* Answered from the pool, never waiting; the status is not CONNECTION_OK before it is leased.
- */
+/* From the pool, without waiting; the status is not CONNECTION_OK before it is leased. */
 ENTRY PGconn *PQconnectStart(const char *conninfo)
 {
 	struct connect_call call = {.function = CONNECT_STRING, .conninfo = conninfo};
@@ -144,13 +145,13 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		notices_pass(conn);
 	}
 	if (from.inside || !lifecycle_enter(&guard)) {
-		/* A step of ours cannot be taken here, and one of libpq's would be too far. */
+		/* If we cannot take our step, libpq must not take one. */
 		return !from.inside && lifecycle_is_barred() ? PGRES_POLLING_FAILED
 		                                             : from.libpq->PQconnectPoll(conn);
 	}
 	wants = async_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
-		lifecycle_connected(from.libpq, conn);
+		exit_note_connect(from.libpq, conn);
 	} else if (wants == PGRES_POLLING_FAILED) {
 		pass_errno(&guard, from.libpq, conn);
 	}
@@ -173,14 +174,14 @@ ENTRY void PQfinish(PGconn *conn)
 		release_connection(from.libpq, conn, CALLER);
 		lifecycle_leave(&guard);
 	} else if (!from.inside && lifecycle_is_barred() &&
-	           acquire_postpone(from.libpq, conn, CALLER)) {
+	           release_postpone(from.libpq, conn, CALLER)) {
 		return;
 	} else if (from.libpq != NULL) {
 		from.libpq->PQfinish(conn);
 	}
 }
 
-/* ---- connecting anew under the same PGconn ---------------------------------------- */
+/* ---- resetting ---------------------------------------- */
 
 /* Reconnects for real; a connection that we refused asks for a session again. */
 ENTRY void PQreset(PGconn *conn)
@@ -196,21 +197,21 @@ ENTRY void PQreset(PGconn *conn)
 		from.libpq->PQreset(conn);
 		return;
 	}
-	if (acquire_misuse(conn, __func__, CALLER) ||
+	if (conn_use_is_misuse(conn, __func__, CALLER) ||
 	    (async_retry(conn, CALLER, &started) && !started)) {
 		lifecycle_leave(&guard);
 		return;
 	}
 	if (async_reset(conn)) {
-		lifecycle_connected(from.libpq, conn);
+		exit_note_connect(from.libpq, conn);
 	} else {
-		acquire_taint(conn, DROP_PROGRAM_RESET);
+		conn_use_taint(conn, DROP_PROGRAM_RESET);
 		lifecycle_leave(&guard);
 		from.libpq->PQreset(conn);
 		if (!lifecycle_enter(&guard)) {
 			return;
 		}
-		acquire_note_reset(conn);
+		conn_use_note_reset(conn);
 	}
 	lifecycle_leave(&guard);
 }
@@ -228,9 +229,9 @@ ENTRY int PQresetStart(PGconn *conn)
 	if (!lifecycle_enter(&guard)) {
 		return from.libpq->PQresetStart(conn);
 	}
-	if (!acquire_misuse(conn, __func__, CALLER) && !async_retry(conn, CALLER, &started) &&
-	    !async_reset_start(conn, &started)) {
-		acquire_taint(conn, DROP_PROGRAM_RESET);
+	if (!conn_use_is_misuse(conn, __func__, CALLER) &&
+	    !async_retry(conn, CALLER, &started) && !async_reset_start(conn, &started)) {
+		conn_use_taint(conn, DROP_PROGRAM_RESET);
 		started = from.libpq->PQresetStart(conn);
 		lifecycle_pass_errno(&guard);
 	}
@@ -251,37 +252,39 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	if (!lifecycle_enter(&guard)) {
 		return lifecycle_is_barred() ? wants : from.libpq->PQresetPoll(conn);
 	}
-	if (async_pending(conn)) {
+	if (async_in_progress(conn) != NULL) {
 		wants = async_poll(from.libpq, conn, CALLER);
-	} else if (!acquire_misuse(conn, __func__, CALLER) && acquire_refusal(conn) == NULL) {
+	} else if (!conn_use_is_misuse(conn, __func__, CALLER) &&
+	           conn_use_refusal(conn) == NULL) {
 		wants = from.libpq->PQresetPoll(conn);
 		lifecycle_pass_errno(&guard);
 		if (wants == PGRES_POLLING_OK || wants == PGRES_POLLING_FAILED) {
-			acquire_note_reset(conn);
+			conn_use_note_reset(conn);
 		}
 	}
 	if (wants == PGRES_POLLING_OK) {
-		lifecycle_connected(from.libpq, conn);
+		exit_note_connect(from.libpq, conn);
 	}
 	lifecycle_leave(&guard);
 	return wants;
 }
 
-/* ---- what a connection says of itself --------------------------------------------- */
+/* ---- state --------------------------------------------- */
 
-/* A connection that we refused says why. */
+/* For a connection that was refused: why. */
 ENTRY char *PQerrorMessage(const PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
-	const char *refusal = from.inside ? NULL : acquire_refusal(conn);
+	const char *ours = NULL;
 
-	if (refusal == NULL && !from.inside) {
-		refusal = async_error(conn);
+	if (!from.inside) {
+		ours = conn_use_refusal(conn);
+		ours = ours != NULL ? ours : async_error(conn);
 	}
-	if (refusal != NULL) {
-		return (char *)refusal;
+	if (ours == NULL && from.libpq != NULL) {
+		return from.libpq->PQerrorMessage(conn);
 	}
-	return from.libpq != NULL ? from.libpq->PQerrorMessage(conn) : (char *)"";
+	return (char *)(ours != NULL ? ours : "");
 }
 
 /* Not CONNECTION_OK while a connect of ours is in progress. */
@@ -301,7 +304,7 @@ ENTRY ConnStatusType PQstatus(const PGconn *conn)
 	return status;
 }
 
-/* None for a connection that we refused. */
+/* None for a connection that was refused. */
 ENTRY int PQsocket(const PGconn *conn)
 {
 	const struct libpq *own = lending_show_socket(conn);
@@ -318,7 +321,7 @@ ENTRY int PQsocket(const PGconn *conn)
 	return fd;
 }
 
-/* Without the connect_timeout that was put in. */
+/* Without the connect_timeout that we added. */
 ENTRY PQconninfoOption *PQconninfo(PGconn *conn)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
@@ -335,13 +338,13 @@ ENTRY PQconninfoOption *PQconninfo(PGconn *conn)
 
 /* ---- what cannot be undone --------------------------------------------------------- */
 
-/* Before the call: the connect in progress may have to be begun anew for it. */
+/* Before the call, for a connect in progress may have to be begun again. */
 static void taint(PGconn *conn, enum drop_reason why)
 {
 	struct guard guard;
 
 	if (lifecycle_enter(&guard)) {
-		acquire_taint(conn, why);
+		conn_use_taint(conn, why);
 		lifecycle_leave(&guard);
 	}
 }
@@ -352,7 +355,7 @@ ENTRY int PQregisterEventProc(PGconn *conn, PGEventProc proc, const char *name,
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq == NULL || acquire_misuse(conn, __func__, CALLER)) {
+	if (from.libpq == NULL || conn_use_is_misuse(conn, __func__, CALLER)) {
 		return 0;
 	}
 	taint(conn, DROP_EVENT_PROC);
@@ -364,55 +367,42 @@ ENTRY void PQtrace(PGconn *conn, FILE *debug_port)
 {
 	struct libpq_caller from = libpq_of_caller(CALLER);
 
-	if (from.libpq != NULL && !acquire_misuse(conn, __func__, CALLER)) {
+	if (from.libpq != NULL && !conn_use_is_misuse(conn, __func__, CALLER)) {
 		taint(conn, DROP_TRACED);
 		from.libpq->PQtrace(conn, debug_port);
 	}
 }
 
-/* None before the connect is over, whatever the session in its place has. */
-static bool has_handle(const struct libpq_caller *from, const PGconn *conn)
-{
-	return from->libpq != NULL && (from->inside || !async_hides(conn));
-}
+/*
+ * The body of a function that returns a handle of the session's, or none before the connect is
+ * over. The session will not be lent again, as the program may change what the handle is of.
+ */
+#define TAKE_HANDLE(name, args)                                                                \
+	struct libpq_caller from = libpq_of_caller(CALLER);                                    \
+	void *handle = NULL;                                                                   \
+                                                                                               \
+	if (from.libpq != NULL && from.libpq->name != NULL &&                                  \
+	    (from.inside || !async_hides(conn))) {                                             \
+		handle = from.libpq->name args;                                                \
+	}                                                                                      \
+	if (handle != NULL && !from.inside) {                                                  \
+		conn_use_taint(conn, DROP_HANDLE_TAKEN);                                       \
+	}                                                                                      \
+	return handle
 
-/* The session will not be lent again: the program may change the handle it gets. */
 ENTRY void *PQgetssl(PGconn *conn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle = has_handle(&from, conn) ? from.libpq->PQgetssl(conn) : NULL;
-
-	if (handle != NULL && !from.inside) {
-		acquire_taint(conn, DROP_HANDLE_TAKEN);
-	}
-	return handle;
+	TAKE_HANDLE(PQgetssl, (conn));
 }
 
-/* As PQgetssl. */
 ENTRY void *PQsslStruct(PGconn *conn, const char *struct_name)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle =
-		has_handle(&from, conn) ? from.libpq->PQsslStruct(conn, struct_name) : NULL;
-
-	if (handle != NULL && !from.inside) {
-		acquire_taint(conn, DROP_HANDLE_TAKEN);
-	}
-	return handle;
+	TAKE_HANDLE(PQsslStruct, (conn, struct_name));
 }
 
-/* As PQgetssl. */
 ENTRY void *PQgetgssctx(PGconn *conn)
 {
-	struct libpq_caller from = libpq_of_caller(CALLER);
-	void *handle = has_handle(&from, conn) && from.libpq->PQgetgssctx != NULL
-	                       ? from.libpq->PQgetgssctx(conn)
-	                       : NULL;
-
-	if (handle != NULL && !from.inside) {
-		acquire_taint(conn, DROP_HANDLE_TAKEN);
-	}
-	return handle;
+	TAKE_HANDLE(PQgetgssctx, (conn));
 }
 
 /* With a hook other than libpq's own this libpq's connects are not pooled any more. */
@@ -427,4 +417,15 @@ ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
 		libpq_note_key_hook(from.libpq);
 	}
 	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
+}
+
+/* ---- the socket in an epoll set ---------------------------------------------------- */
+
+/* libc's: result and errno are the kernel's. Noted, as PQfinish removes the registration. */
+ENTRY int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_ADD) {
+		epoll_note(epfd, fd);
+	}
+	return epoll_control(epfd, op, fd, event);
 }

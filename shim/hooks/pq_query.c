@@ -1,42 +1,62 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The PQ* functions we answer for: work. Everything by which a statement, or a byte of COPY,
- * gets to the server and its answer to the program; and the two by which a callback would.
+ * The interposed PQ* functions that carry statements: everything by which a statement or a byte
+ * of COPY gets to the server, and its answer to the program; and the two that set a notice
+ * callback.
  *
- * None is changed. Two things are seen to before it is passed on to libpq:
+ * Each calls libpq's own. Before that:
  *
- * - the connection may have been finished. Its session is in the pool then, or somebody
- *   else's, and is not touched: the program gets what libpq gives for a connection that is
- *   dead, and the log tells both places;
- * - the statement may do what no reset undoes, or want the idle sessions out of the way.
+ * - If the connection was finished, its session is in the pool or on another lease, and is not
+ *   touched: the program gets what libpq returns for a dead connection, and both places are
+ *   logged.
+ * - A statement whose effects no reset undoes is noted, and may close the idle sessions first.
+ * - While a connect of ours is in progress only the functions that set a callback are passed
+ * on; the others answer as libpq does before a connection is up.
  *
- * While a connect of ours is in progress none is passed on, but for what sets a receiver:
- * each answers as libpq does before a connection is up.
- *
- * lo_*, PQputline and their like are not here: libpq makes them of PQfn, PQexec and
- * PQputCopyData, which come by here if its own calls do so at all; and what they do leaves
- * nothing in the session but with the transaction or the COPY around it.
+ * lo_*, PQputline and the like are not interposed: libpq makes them of PQfn, PQexec and
+ * PQputCopyData, and what they do ends with the transaction or the COPY around it.
  */
-#include "acquire/acquire.h"
-#include "acquire/async/async_connect.h"
+#include <stddef.h>
+#include <string.h>
+
+#include "acquire/async/async_answers.h"
+#include "acquire/conn_use.h"
 #include "acquire/deferred_finish.h"
 #include "base/cold.h"
-#include "base/libpq/libpq.h"
+#include "base/libpq/caller.h"
 #include "hooks/interposed.h"
 #include "hooks/lifecycle.h"
-#include "hooks/pq_unconnected.h"
 #include "session/query_call.h"
-
-#define CALLER __builtin_return_address(0)
 
 static bool is_unnamed(const char *name)
 {
 	return name == NULL || *name == '\0';
 }
 
-/* What the call that was begun gives occasion to, before it goes on. */
-static COLD void heed(const struct query_call *work, PGconn *conn, const void *caller,
-                      const char *function)
+/* Why PQerrorMessage says that `function` failed before the connection is up; NULL: nothing. */
+static const char *unready_reason(const char *function)
+{
+	static const char silent[][20] = {"PQisBusy",   "PQconsumeInput",
+	                                  "PQflush",    "PQgetResult",
+	                                  "PQnotifies", "PQsetClientEncoding"};
+
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++) {
+		if (strcmp(function, silent[i]) == 0) {
+			return NULL;
+		}
+	}
+	if (strstr(function, "Copy") != NULL) {
+		return "no COPY in progress\n";
+	}
+	if (strstr(function, "Sync") != NULL) {
+		return "cannot send pipeline when not in pipeline mode\n";
+	}
+	return "no connection to the server\n";
+}
+
+/* What is rarely to be done before a call, which may then not go on. */
+static COLD void prepare(const struct query_call *work, PGconn *conn, const void *caller,
+                         const char *function)
 {
 	struct guard guard;
 
@@ -44,53 +64,41 @@ static COLD void heed(const struct query_call *work, PGconn *conn, const void *c
 		return;
 	}
 	if (work->stale) {
-		acquire_misuse(conn, function, caller);
-	} else if (work->unready) {
-		unconnected_refuse(conn, function);
-	} else {
-		acquire_heed(conn, work->effects);
+		conn_use_is_misuse(conn, function, caller);
+	} else if (!work->unready) {
+		conn_use_effects(conn, work->effects);
+	} else if (unready_reason(function) != NULL) {
+		async_fail(conn, unready_reason(function));
 	}
 	lifecycle_leave(&guard);
 }
 
-static bool begin_own(struct query_call *work, PGconn *conn, const char *text,
-                      const void *caller, const char *function)
+/*
+ * True: the call goes on, with work->libpq, and end() follows. `whole`: libpq also makes
+ * functions of it that are not interposed, as lo_creat(3).
+ */
+static inline bool begin(struct query_call *work, PGconn *conn, const char *text, bool whole,
+                         const void *caller, const char *function)
 {
-	bool go_on = query_call_begin(work, conn, text, caller);
+	bool go_on;
 
+	if (whole ? query_call_is_whole_within(work, conn, caller)
+	          : query_call_is_within(work, conn, caller)) {
+		query_call_note_within(conn, text);
+		return true;
+	}
+	go_on = query_call_begin(work, conn, text, caller);
 	if (work->stale || work->unready || work->effects != 0) {
-		heed(work, conn, caller, function);
+		prepare(work, conn, caller, function);
 	}
 	return go_on;
-}
-
-/* May the call go on, with work->libpq? Then it must end. */
-static bool begin(struct query_call *work, PGconn *conn, const char *text, const void *caller,
-                  const char *function)
-{
-	if (query_call_is_within(work, conn, caller)) {
-		query_call_note_within(conn, text);
-		return true;
-	}
-	return begin_own(work, conn, text, caller, function);
-}
-
-/* The same for what lo_creat(3) and the like are made of. */
-static bool begin_whole(struct query_call *work, PGconn *conn, const char *text,
-                        const void *caller, const char *function)
-{
-	if (query_call_is_whole_within(work, conn, caller)) {
-		query_call_note_within(conn, text);
-		return true;
-	}
-	return begin_own(work, conn, text, caller, function);
 }
 
 /* The same for what parses `text` as the prepared statement `name`. */
 static bool begin_parsing(struct query_call *work, PGconn *conn, const char *name,
                           const char *text, const void *caller, const char *function)
 {
-	if (!begin(work, conn, text, caller, function)) {
+	if (!begin(work, conn, text, false, caller, function)) {
 		return false;
 	}
 	if (work->entered && is_unnamed(name)) {
@@ -103,11 +111,11 @@ static bool begin_parsing(struct query_call *work, PGconn *conn, const char *nam
 	return true;
 }
 
-/* The same for what uses one that was parsed before. */
+/* The same for what uses a statement that was prepared before. */
 static bool begin_prepared(struct query_call *work, PGconn *conn, const char *name,
                            const void *caller, const char *function)
 {
-	if (!begin(work, conn, NULL, caller, function)) {
+	if (!begin(work, conn, NULL, false, caller, function)) {
 		return false;
 	}
 	if (work->entered && is_unnamed(name)) {
@@ -129,87 +137,79 @@ static void end(struct query_call *work)
 	}
 }
 
+#define BEGIN(text)               begin(&work, conn, text, false, CALLER, __func__)
+#define BEGIN_WHOLE(text)         begin(&work, conn, text, true, CALLER, __func__)
+#define BEGIN_PARSING(name, text) begin_parsing(&work, conn, name, text, CALLER, __func__)
+#define BEGIN_PREPARED(name)      begin_prepared(&work, conn, name, CALLER, __func__)
+
+/*
+ * The body of a function that begins a call, passes it to libpq's `name`, and ends it; it
+ * returns `failed` if the call must not go on.
+ */
+#define PASS(type, failed, begun, name, args)                                                  \
+	struct query_call work;                                                                \
+	type result;                                                                           \
+                                                                                               \
+	if (!(begun)) {                                                                        \
+		return failed;                                                                 \
+	}                                                                                      \
+	result = work.libpq->name args;                                                        \
+	end(&work);                                                                            \
+	return result
+
+/* The same for a function that older libpqs lack. */
+#define PASS_OPTIONAL(type, failed, begun, name, args)                                         \
+	struct query_call work;                                                                \
+	type result = failed;                                                                  \
+                                                                                               \
+	if (begun) {                                                                           \
+		if (work.libpq->name != NULL) {                                                \
+			result = work.libpq->name args;                                        \
+		}                                                                              \
+		end(&work);                                                                    \
+	}                                                                                      \
+	return result
+
 /* ---- sending, and waiting for the result ---------------------------------------------- */
 
 ENTRY PGresult *PQexec(PGconn *conn, const char *query)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin_whole(&work, conn, query, CALLER, __func__)) {
-		result = work.libpq->PQexec(conn, query);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN_WHOLE(query), PQexec, (conn, query));
 }
 
 ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
                              const Oid *paramTypes, const char *const *paramValues,
                              const int *paramLengths, const int *paramFormats, int resultFormat)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
-		result = work.libpq->PQexecParams(conn, command, nParams, paramTypes,
-		                                  paramValues, paramLengths, paramFormats,
-		                                  resultFormat);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN_PARSING(NULL, command), PQexecParams,
+	     (conn, command, nParams, paramTypes, paramValues, paramLengths, paramFormats,
+	      resultFormat));
 }
 
 /* What it will do counts from now on: it may be executed by its name any time. */
 ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
                           const Oid *paramTypes)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
-		result = work.libpq->PQprepare(conn, stmtName, query, nParams, paramTypes);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN_PARSING(stmtName, query), PQprepare,
+	     (conn, stmtName, query, nParams, paramTypes));
 }
 
 ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
                                const char *const *paramValues, const int *paramLengths,
                                const int *paramFormats, int resultFormat)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
-		result = work.libpq->PQexecPrepared(conn, stmtName, nParams, paramValues,
-		                                    paramLengths, paramFormats, resultFormat);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN_PREPARED(stmtName), PQexecPrepared,
+	     (conn, stmtName, nParams, paramValues, paramLengths, paramFormats, resultFormat));
 }
 
 ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
-		result = work.libpq->PQdescribePrepared(conn, stmt);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN_PREPARED(stmt), PQdescribePrepared, (conn, stmt));
 }
 
 ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQdescribePortal(conn, portal);
-		end(&work);
-	}
-	return result;
+	PASS(PGresult *, NULL, BEGIN(NULL), PQdescribePortal, (conn, portal));
 }
 
 ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
@@ -218,7 +218,7 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 	struct query_call work;
 	PGresult *result = NULL;
 
-	if (begin_whole(&work, conn, NULL, CALLER, __func__)) {
+	if (BEGIN_WHOLE(NULL)) {
 		if (work.entered) {
 			query_call_note_doubted(&work);
 		}
@@ -229,104 +229,55 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 	return result;
 }
 
-/* libpq makes the statement, and may not come by here with it. */
+/* libpq makes the statement, and may send it past the hooks. */
 ENTRY int PQsetClientEncoding(PGconn *conn, const char *encoding)
 {
-	struct query_call work;
-	int result = -1;
-
-	if (begin(&work, conn, "SET client_encoding", CALLER, __func__)) {
-		result = work.libpq->PQsetClientEncoding(conn, encoding);
-		end(&work);
-	}
-	return result;
+	PASS(int, -1, BEGIN("SET client_encoding"), PQsetClientEncoding, (conn, encoding));
 }
 
 /* ---- sending without waiting for the result ---------------------------------------------- */
 
 ENTRY int PQsendQuery(PGconn *conn, const char *query)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, query, CALLER, __func__)) {
-		result = work.libpq->PQsendQuery(conn, query);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN(query), PQsendQuery, (conn, query));
 }
 
 ENTRY int PQsendQueryParams(PGconn *conn, const char *command, int nParams,
                             const Oid *paramTypes, const char *const *paramValues,
                             const int *paramLengths, const int *paramFormats, int resultFormat)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin_parsing(&work, conn, NULL, command, CALLER, __func__)) {
-		result = work.libpq->PQsendQueryParams(conn, command, nParams, paramTypes,
-		                                       paramValues, paramLengths, paramFormats,
-		                                       resultFormat);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN_PARSING(NULL, command), PQsendQueryParams,
+	     (conn, command, nParams, paramTypes, paramValues, paramLengths, paramFormats,
+	      resultFormat));
 }
 
 /* As PQprepare. */
 ENTRY int PQsendPrepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
                         const Oid *paramTypes)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin_parsing(&work, conn, stmtName, query, CALLER, __func__)) {
-		result = work.libpq->PQsendPrepare(conn, stmtName, query, nParams, paramTypes);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN_PARSING(stmtName, query), PQsendPrepare,
+	     (conn, stmtName, query, nParams, paramTypes));
 }
 
 ENTRY int PQsendQueryPrepared(PGconn *conn, const char *stmtName, int nParams,
                               const char *const *paramValues, const int *paramLengths,
                               const int *paramFormats, int resultFormat)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin_prepared(&work, conn, stmtName, CALLER, __func__)) {
-		result = work.libpq->PQsendQueryPrepared(conn, stmtName, nParams, paramValues,
-		                                         paramLengths, paramFormats,
-		                                         resultFormat);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN_PREPARED(stmtName), PQsendQueryPrepared,
+	     (conn, stmtName, nParams, paramValues, paramLengths, paramFormats, resultFormat));
 }
 
 ENTRY int PQsendDescribePrepared(PGconn *conn, const char *stmt)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin_prepared(&work, conn, stmt, CALLER, __func__)) {
-		result = work.libpq->PQsendDescribePrepared(conn, stmt);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN_PREPARED(stmt), PQsendDescribePrepared, (conn, stmt));
 }
 
 ENTRY int PQsendDescribePortal(PGconn *conn, const char *portal)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQsendDescribePortal(conn, portal);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN(NULL), PQsendDescribePortal, (conn, portal));
 }
 
-/* Not in every libpq. Within a pipeline nothing could be sent on our own account. */
+/* Older libpqs lack it. Within a pipeline we could not send the statement that forgets. */
 ENTRY int PQenterPipelineMode(PGconn *conn)
 {
 	struct query_call work;
@@ -334,7 +285,7 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 
 	if (async_set_pipeline(conn, true)) {
 		result = 1;
-	} else if (begin(&work, conn, NULL, CALLER, __func__)) {
+	} else if (BEGIN(NULL)) {
 		if (work.entered) {
 			query_call_forget_unnamed(&work, conn);
 		}
@@ -346,201 +297,82 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 	return result;
 }
 
-/* Not in every libpq. */
 ENTRY int PQpipelineSync(PGconn *conn)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQpipelineSync != NULL) {
-			result = work.libpq->PQpipelineSync(conn);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQpipelineSync, (conn));
 }
 
-/* Not in every libpq. */
 ENTRY int PQsendFlushRequest(PGconn *conn)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQsendFlushRequest != NULL) {
-			result = work.libpq->PQsendFlushRequest(conn);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQsendFlushRequest, (conn));
 }
 
 ENTRY int PQflush(PGconn *conn)
 {
-	struct query_call work;
-	int result = -1;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQflush(conn);
-		end(&work);
-	} else if (work.unready) {
-		result = 0;
-	}
-	return result;
+	PASS(int, work.unready ? 0 : -1, BEGIN(NULL), PQflush, (conn));
 }
 
-/* ---- not in every libpq: from version 17 on --------------------------------------------- */
+/* ---- from libpq 17 on --------------------------------------------- */
 
 ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQclosePrepared != NULL) {
-			result = work.libpq->PQclosePrepared(conn, stmt);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(PGresult *, NULL, BEGIN(NULL), PQclosePrepared, (conn, stmt));
 }
 
 ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQclosePortal != NULL) {
-			result = work.libpq->PQclosePortal(conn, portal);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(PGresult *, NULL, BEGIN(NULL), PQclosePortal, (conn, portal));
 }
 
 ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQsendClosePrepared != NULL) {
-			result = work.libpq->PQsendClosePrepared(conn, stmt);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQsendClosePrepared, (conn, stmt));
 }
 
 ENTRY int PQsendClosePortal(PGconn *conn, const char *portal)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQsendClosePortal != NULL) {
-			result = work.libpq->PQsendClosePortal(conn, portal);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQsendClosePortal, (conn, portal));
 }
 
 ENTRY int PQsendPipelineSync(PGconn *conn)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		if (work.libpq->PQsendPipelineSync != NULL) {
-			result = work.libpq->PQsendPipelineSync(conn);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQsendPipelineSync, (conn));
 }
 
 /* libpq makes the statement, of which only the kind matters here. */
 ENTRY PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd)
 {
-	struct query_call work;
-	PGresult *result = NULL;
-
-	if (begin(&work, conn, "ALTER USER u PASSWORD p", CALLER, __func__)) {
-		if (work.libpq->PQchangePassword != NULL) {
-			result = work.libpq->PQchangePassword(conn, user, passwd);
-		}
-		end(&work);
-	}
-	return result;
+	PASS_OPTIONAL(PGresult *, NULL, BEGIN("ALTER USER u PASSWORD p"), PQchangePassword,
+	              (conn, user, passwd));
 }
 
 /* ---- COPY -------------------------------------------------------------------------------- */
 
 ENTRY int PQputCopyData(PGconn *conn, const char *buffer, int nbytes)
 {
-	struct query_call work;
-	int result = -1;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQputCopyData(conn, buffer, nbytes);
-		end(&work);
-	}
-	return result;
+	PASS(int, -1, BEGIN(NULL), PQputCopyData, (conn, buffer, nbytes));
 }
 
 ENTRY int PQputCopyEnd(PGconn *conn, const char *errormsg)
 {
-	struct query_call work;
-	int result = -1;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQputCopyEnd(conn, errormsg);
-		end(&work);
-	}
-	return result;
+	PASS(int, -1, BEGIN(NULL), PQputCopyEnd, (conn, errormsg));
 }
 
 ENTRY int PQgetCopyData(PGconn *conn, char **buffer, int async)
 {
-	struct query_call work;
-	int result = -2;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQgetCopyData(conn, buffer, async);
-		end(&work);
-	}
-	return result;
+	PASS(int, -2, BEGIN(NULL), PQgetCopyData, (conn, buffer, async));
 }
 
-/* ---- what came of it --------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------- */
 
 ENTRY int PQconsumeInput(PGconn *conn)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQconsumeInput(conn);
-		end(&work);
-	} else if (work.unready) {
-		result = 1;
-	}
-	return result;
+	PASS(int, work.unready ? 1 : 0, BEGIN(NULL), PQconsumeInput, (conn));
 }
 
 ENTRY int PQisBusy(PGconn *conn)
 {
-	struct query_call work;
-	int result = 0;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQisBusy(conn);
-		end(&work);
-	}
-	return result;
+	PASS(int, 0, BEGIN(NULL), PQisBusy, (conn));
 }
 
 ENTRY PGresult *PQgetResult(PGconn *conn)
@@ -548,7 +380,7 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 	struct query_call work;
 	PGresult *result = NULL;
 
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
+	if (BEGIN(NULL)) {
 		result = work.libpq->PQgetResult(conn);
 		end(&work);
 		if (query_call_is_connecting(&work) && result != NULL) {
@@ -560,26 +392,18 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 
 ENTRY PGnotify *PQnotifies(PGconn *conn)
 {
-	struct query_call work;
-	PGnotify *result = NULL;
-
-	if (begin(&work, conn, NULL, CALLER, __func__)) {
-		result = work.libpq->PQnotifies(conn);
-		end(&work);
-	}
-	return result;
+	PASS(PGnotify *, NULL, BEGIN(NULL), PQnotifies, (conn));
 }
 
-/* ---- what would call the program back, in the name of the next lease --------------------- */
+/* ---- callbacks, which the next lease must not inherit --------------------- */
 
-/* While a connect of ours is in progress ours stays in between. */
+/* While a connect of ours is in progress our receiver stays in between. */
 ENTRY PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver proc, void *arg)
 {
 	struct query_call work;
 	PQnoticeReceiver result = NULL;
 
-	if (!async_receiver(conn, proc, arg, &result) &&
-	    begin(&work, conn, NULL, CALLER, __func__)) {
+	if (!async_receiver(conn, proc, arg, &result) && BEGIN(NULL)) {
 		result = work.libpq->PQsetNoticeReceiver(conn, proc, arg);
 		end(&work);
 	}
@@ -591,8 +415,7 @@ ENTRY PQnoticeProcessor PQsetNoticeProcessor(PGconn *conn, PQnoticeProcessor pro
 	struct query_call work;
 	PQnoticeProcessor result = NULL;
 
-	if (!async_processor(conn, proc, arg, &result) &&
-	    begin(&work, conn, NULL, CALLER, __func__)) {
+	if (!async_processor(conn, proc, arg, &result) && BEGIN(NULL)) {
 		result = work.libpq->PQsetNoticeProcessor(conn, proc, arg);
 		end(&work);
 	}

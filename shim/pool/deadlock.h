@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Self-deadlock: a program that waits for what only it could give.
+ * Self-deadlock: all threads of the program wait for sessions that only they could release.
  *
- * A thread is blocked while it stands in a pool's line and nobody has served it: it does
- * nothing that could free a session, its own leases included. When every thread of the
- * process is blocked, in whichever pools, nobody is left to release anything, and waiting
- * for the timeout would be for nothing: that is proven here, and the newest of them fails
- * at once, so that what it releases then may serve the others.
+ * A thread is blocked while it is in a pool's line and not served: it does nothing that could
+ * free a session. If every thread of the process is blocked, in whichever pools, no session can
+ * become free: that is proven here, and the newest waiter fails at once instead of at its
+ * timeout, so that what it releases then may serve the others.
  *
- * The proof: the set of blocked threads is the same before and after the kernel said how
- * many threads there are, and has that many members. So at that moment all were blocked,
- * the one that asks among them, which leaves nobody to serve, to create or to end a thread.
- * Without /proc nothing is proven.
+ * The proof: the set of blocked threads is the same before and after the kernel tells how many
+ * threads there are, and has that many members. So at that moment all were blocked, the one
+ * that asks among them, and none could serve, create or end a thread. Without /proc nothing is
+ * proven.
  *
- * A connect in steps is never blocked: its program may release from the same loop.
+ * An asynchronous connect is never blocked: its program may release from the same loop.
  *
  * Locks: LOCK_BLOCKED, taken by every function here, never while the kernel is asked.
  */
@@ -31,15 +30,15 @@ struct blocked {
 	struct blocked *next;
 };
 
-/* The calling thread will do nothing but wait until it is unblocked; with the pool's lock. */
+/* The calling thread does nothing but wait until it is unblocked; with the pool's lock. */
 void deadlock_block(struct blocked *blocked);
 
-/* It was served, or has given up. By any thread; nothing happens if it was not blocked. */
+/* It was served, or gave up. By any thread; does nothing if it was not blocked. */
 void deadlock_unblock(struct blocked *blocked);
 
 /*
- * True if no release can come any more, and the calling thread, whose `blocked` is the
- * newest, is to fail for it; it is unblocked then. Reads /proc: with no lock held.
+ * True if no release can come any more, and the calling thread, whose `blocked` is the newest,
+ * must fail; it is unblocked then. Reads /proc: with no lock held.
  */
 bool deadlock_proven(struct blocked *blocked);
 

@@ -2,10 +2,8 @@
 /*
  * Slots, waiters, order and age of one pool.
  *
- * A room is a right to have one backend; a slot is a session sitting in a room.
- * `used` counts rooms. Every path that frees a room goes through give_room_locked(),
- * every path that frees a session through offer_slot_locked(): they are the two
- * places where the first waiter is served.
+ * A room is the right to have one backend; a slot is a session in a room. `used` counts rooms.
+ * The first waiter is served where a room or a session becomes free: by serve_locked().
  */
 #include "pool/pool.h"
 
@@ -49,7 +47,7 @@ static void show_locked(struct pool *pool)
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
-/* Ends what lock_take began: whatever has changed is put on the status page. */
+/* Ends what lock_take began, and puts what has changed on the status page. */
 static void leave(struct pool *pool)
 {
 	show_locked(pool);
@@ -76,26 +74,26 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	return true;
 }
 
-/* One session less is in use. */
+/* Fewer sessions are in use. */
 static void note_fall_locked(struct pool *pool)
 {
 	if (!near_limit_locked(pool)) {
 		pool->near_since_ns = 0;
-		pool->near_told = false;
+		pool->near_logged = false;
 	}
 }
 
-static void free_room_locked(struct pool *pool)
+/* To the first waiter, as that grant; or it is free. False: it is. */
+static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
+                                  struct pool_slot *slot)
 {
-	pool->used--;
-	note_fall_locked(pool);
-}
+	bool served = serve_locked(pool, grant, slot);
 
-static COLD void give_room_locked(struct pool *pool)
-{
-	if (!serve_locked(pool, POOL_OPEN, NULL)) {
-		free_room_locked(pool);
+	if (!served) {
+		pool->used--;
+		note_fall_locked(pool);
 	}
+	return served;
 }
 
 static COLD bool room_locked(const struct pool *pool)
@@ -103,7 +101,7 @@ static COLD bool room_locked(const struct pool *pool)
 	return pool->limits.total == POOL_NO_LIMIT || pool->used < pool->limits.total;
 }
 
-/* When an idle slot will want looking at. */
+/* When an idle slot is past its time. */
 static uint64_t expiry(const struct pool *pool, const struct pool_slot *slot)
 {
 	uint64_t at = slot->retire_ns;
@@ -142,7 +140,7 @@ static void set_tend_at(struct pool *pool, uint64_t at_ns)
 	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
 }
 
-/* Where the calling thread is at home. */
+/* The home of the calling thread. */
 static unsigned home(void)
 {
 	static atomic_uint threads;
@@ -238,7 +236,7 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 		}
 		pool->waiting++;
 	}
-	/* Out of the lock it may be served at any moment, and half written. */
+	/* Without the lock it may be served at any moment. */
 	grant = waiter->grant;
 	in_use = pool->used - pool->idle_count;
 	leave(pool);
@@ -319,11 +317,11 @@ void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uin
 void pool_open_failed(struct pool *pool)
 {
 	lock_take(&pool->lock);
-	give_room_locked(pool);
+	give_room_locked(pool, POOL_OPEN, NULL);
 	leave(pool);
 }
 
-/* As long as it is nobody else's the state is not looked at. */
+/* No lock: no other thread reads the state of a slot that it does not own. */
 void pool_lent(struct pool_slot *slot)
 {
 	slot->state = SLOT_LEASED;
@@ -358,7 +356,8 @@ void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns)
 	leave(pool);
 }
 
-bool pool_drop(struct pool *pool, struct pool_slot *slot)
+static COLD bool drop(struct pool *pool, struct pool_slot *slot, enum pool_grant grant,
+                      struct pool_slot *granted)
 {
 	bool served;
 
@@ -367,23 +366,19 @@ bool pool_drop(struct pool *pool, struct pool_slot *slot)
 		pool->returning--;
 	}
 	slot->state = SLOT_CLOSING;
-	served = serve_locked(pool, POOL_REPLACE, slot);
-	if (!served) {
-		free_room_locked(pool);
-	}
+	served = give_room_locked(pool, grant, granted);
 	leave(pool);
 	return served;
 }
 
+bool pool_drop(struct pool *pool, struct pool_slot *slot)
+{
+	return drop(pool, slot, POOL_REPLACE, slot);
+}
+
 void pool_forget(struct pool *pool, struct pool_slot *slot)
 {
-	lock_take(&pool->lock);
-	if (slot->state == SLOT_RETURNING) {
-		pool->returning--;
-	}
-	slot->state = SLOT_CLOSING;
-	give_room_locked(pool);
-	leave(pool);
+	drop(pool, slot, POOL_OPEN, NULL);
 }
 
 static void invalidate_locked(struct pool *pool, uint64_t now_ns)
@@ -418,7 +413,7 @@ bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t 
 	return undisputed;
 }
 
-/* Takes out what is past its time, and notes when the next idle slot will be. */
+/* Takes out what is past its time, and notes when the next one will be. */
 static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 {
 	struct pool_slot *doomed = NULL;
@@ -443,17 +438,11 @@ struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns)
 {
 	struct pool_slot *doomed = NULL;
 
-	if (now_ns < tend_at(pool)) {
-		return NULL;
-	}
-	lock_take(&pool->lock);
 	if (now_ns >= tend_at(pool)) {
+		lock_take(&pool->lock);
 		doomed = expire_locked(pool, now_ns);
+		leave(pool);
 	}
-	if (doomed != NULL) {
-		show_locked(pool);
-	}
-	lock_drop(&pool->lock);
 	return doomed;
 }
 
@@ -474,19 +463,17 @@ struct pool_slot *pool_drain(struct pool *pool)
 
 struct pool_counts pool_count(struct pool *pool)
 {
-	struct pool_counts counts = {0};
+	struct pool_counts counts;
 
 	lock_take(&pool->lock);
-	counts.used = pool->used;
-	counts.idle = pool->idle_count;
-	counts.waiting = pool->waiting;
+	counts = (struct pool_counts){pool->used, pool->idle_count, pool->waiting};
 	lock_drop(&pool->lock);
 	return counts;
 }
 
 bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns)
 {
-	bool tell = false;
+	bool due = false;
 
 	if (now_ns < atomic_load_explicit(&pool->near_look_ns, memory_order_relaxed)) {
 		return false;
@@ -496,12 +483,12 @@ bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64
 		if (pool->near_since_ns == 0) {
 			pool->near_since_ns = now_ns;
 		}
-		tell = !pool->near_told && now_ns >= pool->near_since_ns + for_ns;
-		pool->near_told = pool->near_told || tell;
+		due = !pool->near_logged && now_ns >= pool->near_since_ns + for_ns;
+		pool->near_logged = pool->near_logged || due;
 		set_near_look(pool,
-		              pool->near_told ? UINT64_MAX : pool->near_since_ns + for_ns);
+		              pool->near_logged ? UINT64_MAX : pool->near_since_ns + for_ns);
 		*since_ns = pool->near_since_ns;
 	}
 	lock_drop(&pool->lock);
-	return tell;
+	return due;
 }

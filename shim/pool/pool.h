@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The sessions of one identity as slots: how many there may be, who is next, which
- * are too old. No libpq call and no clock: times are handed in, and what has to be
- * done to a session is told to the caller, who does it outside the lock.
+ * The sessions of one identity as slots: how many there may be, which is lent next, which are
+ * too old. No libpq call and no clock: times are passed in, and the caller does what must be
+ * done to a session, outside the lock.
  *
  *                    pool_opened            pool_return
  *   (room) ─► opening ─────────► leased ───────────────► returning
@@ -14,13 +14,12 @@
  *      │                           │ pool_drop
  *      └───────────── closing ◄────┘ (also from leased, returning, and idle when swept)
  *
- * A slot counts against the limit from the moment its room is reserved until its session
- * is finished. The backend of a finished session may live for a moment longer, as it does
- * after any PQfinish; a waiter that is given the room of one sees its end first.
+ * A slot counts against the limit from the reservation of its room until its session is
+ * finished. The backend of a finished session may live for a moment longer, as after any
+ * PQfinish; a waiter that is given its room sees its end first.
  *
- * Waiters are served in order of arrival by direct hand-over: while there is a waiter
- * there is no idle slot and no free room, because each is handed to the first in line the
- * moment it comes to be.
+ * Waiters are served in order of arrival: while there is a waiter there is no idle slot and no
+ * free room, because each is handed to the first in line at once.
  *
  * Locks: one per pool, LOCK_POOL, taken by every function here that has something to do.
  */
@@ -49,13 +48,12 @@ struct pool_limits {
 	uint32_t warn_at;         /* sessions in use that are near the limit; 0 = never */
 };
 
-/* Threads are dealt out to so many homes. */
+/* Threads are distributed over so many homes. */
 #define POOL_HOMES 8
 
 /*
- * Within this time a thread is lent the very session that it gave back, which its processor
- * still has at hand, and not the one that another thread gave back after that. Whoever comes
- * later gets the most recent one, so that what is not needed grows old.
+ * Within this time a thread is lent the session that it gave back itself, which is in its
+ * processor's cache. Else LIFO: unused sessions age and are closed.
  */
 #define POOL_WARM_NS NS_PER_MS
 
@@ -79,7 +77,7 @@ struct pool_slot {
 	struct pool_slot *next;
 };
 
-/* What an acquire was given. The caller owes the pool an answer to each. */
+/* What an acquire was granted. The caller owes the pool an answer to each. */
 enum pool_grant {
 	POOL_LEND,    /* check `slot`, then pool_lent; or go on as with POOL_REPLACE */
 	POOL_REPLACE, /* close `slot` for `why` and see its end; its room is yours: POOL_OPEN */
@@ -92,21 +90,10 @@ struct pool_waiter {
 	struct pool_slot *slot;
 	enum drop_reason why;
 	struct blocked blocked;
-	/* Called when it is served, with the lock held: must not block. NULL: nothing is. */
+	/* Called when it is served, with the lock held: must not block. Or NULL. */
 	void (*granted)(struct pool_waiter *waiter);
 	struct pool_waiter *prev;
 	struct pool_waiter *next;
-};
-
-/* What a connect in steps has of the pool; all fields are those of async_turns.h. */
-struct pool_turn {
-	struct pool_waiter *waiter;
-	bool waits;            /* it has no more than what its waiter has been granted */
-	bool busy;             /* its program is in a step */
-	bool lost;             /* it has nothing any more */
-	uint64_t neglected_ns; /* since when it could go on, and does not; 0 = it could not */
-	struct pool_turn *prev;
-	struct pool_turn *next;
 };
 
 struct pool {
@@ -114,27 +101,26 @@ struct pool {
 	uint32_t row;              /* on the status page, constant; 0 = none */
 	struct lock lock;
 
-	/* guarded by lock; what each lease comes by is in a row */
+	/* guarded by lock; what each lease uses is together */
 	struct pool_slot *idle; /* most recently returned first */
 	struct pool_waiter *waiters;
-	struct pool_turn *turns;
-	uint32_t used; /* rooms taken, whatever for */
+	struct turn *turns; /* acquire/upkeep/turns.h */
+	uint32_t used;      /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
 	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
 
-	/* written under lock; read without it, to see that there is nothing to take it for */
-	_Atomic uint64_t tend_at_ns; /* an idle slot may want closing from then on */
-	_Atomic uint64_t
-		near_look_ns; /* worth a look from then on whether to tell of the limit */
+	/* written under lock; read without it, to see whether it is needed */
+	_Atomic uint64_t tend_at_ns;   /* an idle slot may have to be closed from then on */
+	_Atomic uint64_t near_look_ns; /* pool_near_limit may be true from then on */
 
 	/* guarded by lock */
-	bool near_told;
-	struct pool_slot *own[POOL_HOMES]; /* idle, what the threads at home there gave back */
-	uint64_t place;                    /* where the last connect landed; 0 = nowhere yet */
-	uint64_t landed_ns;                /* since when they land there */
+	bool near_logged;
+	struct pool_slot *own[POOL_HOMES]; /* idle, given back by the threads of a home */
+	uint64_t place;                    /* the host of the last connect; 0 = none yet */
+	uint64_t landed_ns;                /* since when connects get that host */
 };
 
 struct pool_counts {
@@ -146,44 +132,43 @@ struct pool_counts {
 void pool_init(struct pool *pool, const struct pool_limits *limits);
 
 /*
- * Asks for a session. On POOL_FULL the waiter is in line and must be taken out of
- * it by pool_leave; on any other grant it holds the slot, where there is one. `granted` is the
- * waiter's callback, NULL for one who will leave at once. The waiter must not lie on a stack
- * that may be left while it is in line.
+ * Asks for a session. On POOL_FULL the waiter is in line and must be taken out by pool_leave;
+ * on any other grant it holds the slot, if there is one. `granted` is the waiter's callback,
+ * NULL for one that leaves at once. The waiter must not be on a stack that may be left while it
+ * is in line.
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));
 
-/* The same for one that has lost its turn: it gets in line at the front. */
+/* The same for one that lost its turn (turns.h): it gets in line at the front. */
 COLD enum pool_grant pool_acquire_again(struct pool *pool, uint64_t now_ns,
                                         struct pool_waiter *waiter,
                                         void (*granted)(struct pool_waiter *waiter));
 
 /*
- * With the lock held, and somebody in line: gives on what a waiter was granted and has not
- * answered (async_turns.h).
+ * With the lock held, and a waiter in line: passes on what another was granted and has not
+ * answered (turns.h).
  */
 COLD void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot);
 
 /*
- * The calling thread will do nothing but wait until the waiter is served or leaves: it
- * counts for a deadlock (deadlock.h) unless it is served already.
+ * The calling thread does nothing but wait until the waiter is served or leaves: it counts for
+ * a deadlock (deadlock.h) unless it is served already.
  */
 void pool_block(struct pool *pool, struct pool_waiter *waiter);
 
 /* What the waiter has been granted by now; it stays in line while that is POOL_FULL. */
 enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter);
 
-/* Takes the waiter out of the line; what it was granted all the same is to be answered. */
+/* Takes the waiter out of the line; what it was granted must be answered. */
 enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter);
 
 /* Reserves up to `wanted` rooms at once, no more than are free; returns how many. */
 uint32_t pool_reserve(struct pool *pool, uint32_t wanted);
 
 /*
- * Puts a session opened at `now_ns` into the room reserved for it, leased.
- * `jitter`, 0 to 65535, shortens its life by up to 5 %, so that sessions opened
- * together do not all have to be opened again together.
+ * Puts a session opened at `now_ns` into the room reserved for it, leased. `jitter`, 0 to
+ * 65535, shortens its life by up to 5 %, so that sessions opened together do not end together.
  */
 void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uint16_t jitter);
 
@@ -194,8 +179,8 @@ void pool_open_failed(struct pool *pool);
 void pool_lent(struct pool_slot *slot);
 
 /*
- * leased → returning, or the reason why the pool does not want it back; then it
- * stays leased, to be finished and passed to pool_drop.
+ * leased → returning, or the reason why the pool does not want it back; then it stays leased,
+ * to be finished and passed to pool_drop.
  */
 enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
 
@@ -204,27 +189,27 @@ void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
 
 /*
  * Any state but idle → closing: the session is finished. True: its room went to the first
- * waiter, who sees the end of its backend and releases its memory. False: the room is free,
- * and the memory the caller's to release.
+ * waiter, which sees the end of its backend and frees its memory. False: the room is free, and
+ * the caller frees the memory.
  */
 COLD bool pool_drop(struct pool *pool, struct pool_slot *slot);
 
-/* The same for a session of whose end there is nothing left to see. */
+/* The same for a session whose end no waiter is to see. */
 void pool_forget(struct pool *pool, struct pool_slot *slot);
 
 /* No session opened before `now_ns` will be lent again. */
 COLD void pool_invalidate(struct pool *pool, uint64_t now_ns);
 
 /*
- * A connect that began at `began_ns` has landed on `place`, one of several hosts perhaps.
- * If that is another one than before, no older session will be lent again. False: others
- * landed elsewhere meanwhile, and who is right is not known; do not keep it, either.
+ * A connect that began at `began_ns` got the host `place`. If that is another one than before,
+ * no older session will be lent again. False: connects got other hosts meanwhile, and which is
+ * right is not known; do not keep this one, either.
  */
 bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns);
 
 /*
- * Housekeeping at every pool call: takes out the idle slots that are past their time, as a
- * list by `next`, now closing: finish each, then pool_drop.
+ * At every pool call: takes out the idle slots that are past their time, as a list by `next`,
+ * now closing: finish each, then pool_drop.
  */
 struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns);
 
@@ -238,8 +223,8 @@ COLD enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot 
 struct pool_counts pool_count(struct pool *pool);
 
 /*
- * At every pool call: true, once until it falls below, if limits.warn_at sessions or more
- * have been in use for `for_ns`; then `*since_ns` is when that began, as far as was seen.
+ * At every pool call: true, once until it falls below, if limits.warn_at sessions or more have
+ * been in use for `for_ns`; then `*since_ns` is when that was first seen.
  */
 bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns);
 

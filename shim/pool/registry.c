@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Which pool lends the sessions of an identity. */
+/* The lenders: which pool has the sessions of an identity. */
 #include "pool/registry.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ void lender_release(struct lender *lender)
 	atomic_fetch_sub_explicit(&lender->users, 1, memory_order_release);
 }
 
-/* Takes out one lender that nobody uses; NULL if all are in use. */
+/* Takes out one lender that is not in use; NULL: all are. */
 static COLD struct lender *evict_locked(void)
 {
 	struct lender *lender;
@@ -162,7 +162,7 @@ void registry_fork_child(void)
 		lock_drop(&lender->pool.lock);
 		lender->pool.row = 0;
 	}
-	/* Forgotten, not freed: other threads were in the middle of using them. */
+	/* Not freed: other threads of the parent were using them. */
 	lenders = NULL;
 	lock_drop(&lock);
 }

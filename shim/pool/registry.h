@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Which pool lends the sessions of an identity.
+ * The lenders: which pool has the sessions of an identity.
  *
- * A lender is counted by everyone who is about to use it and by each of its sessions.
- * One that nobody counts has no session; it is forgotten when there are too many, so that
- * a program whose password changes every hour does not grow for ever.
+ * Each use of a lender counts it, and each of its sessions. One with a count of 0 has no
+ * session; it is freed if there are too many, so that a program whose password changes every
+ * hour does not grow for ever.
  *
  * Locks: LOCK_REGISTRY for look-ups; a pool's own lock ranks above it.
  */
@@ -23,14 +23,15 @@ struct lender {
 	struct identity *identity; /* counted */
 	atomic_flag prewarmed;
 
-	/* exhaustion_report.c's */
-	atomic_bool suspected;               /* told, and nobody served since */
-	atomic_uint_fast64_t suspect_due_ns; /* not looked at before */
-	atomic_uint_fast64_t holders_due_ns; /* not listed before */
+	/* full/exhaustion.c's */
+	atomic_bool suspected;               /* logged, and no waiter served since */
+	atomic_uint_fast64_t suspect_due_ns; /* when to look next */
+	atomic_uint_fast64_t holders_due_ns; /* when to list holders again */
 
-	/* lending.c's */
-	atomic_uint_fast64_t triggered_until_ns; /* its sessions are not kept before */
-	atomic_uint_fast64_t explained;          /* a bit for each reason told in the log */
+	/* lending.c's and discard.c's */
+	atomic_flag announced;                   /* in the log */
+	atomic_uint_fast64_t triggered_until_ns; /* no session is kept before */
+	atomic_uint_fast64_t explained;          /* a bit for each reason that was logged */
 
 	/* registry.c's */
 	atomic_uint users; /* from 0 on it is raised with the lock held */
@@ -47,8 +48,8 @@ void lender_hold(struct lender *lender);
 void lender_release(struct lender *lender);
 
 /*
- * Goes through all lenders: the first for NULL, after the last NULL. The one it returns is
- * held until it is passed back for the next; who does not go on releases it.
+ * Iterates over all lenders: the first for NULL, after the last NULL. The one returned is held
+ * until it is passed back for the next; a caller that stops earlier releases it.
  */
 struct lender *registry_next(struct lender *lender);
 

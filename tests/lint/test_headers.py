@@ -7,12 +7,6 @@ import pytest
 
 import house
 
-# Upward includes that are still to be turned; none may come.
-UPWARD = {
-    ("shim/acquire/full/refusal.c", "acquire/async/async_conn.h"),
-    ("shim/acquire/full/wait.c", "acquire/async/async_turns.h"),
-    ("shim/acquire/lend/lending.c", "acquire/async/async_turns.h"),
-}
 HEADERS = house.sources(r"(shim|tools)/.*\.h")
 TOOLS_MAY = {
     "base/clock.h", "base/config/config.def", "base/config/config.h", "base/config/value.h",
@@ -58,7 +52,7 @@ def is_allowed(name, quoted, what):
         return what in TOOLS_MAY or os.path.exists(house.path("tools/" + what))
     own, floor = (re.sub("/tables$", "", os.path.dirname(n)) for n in (name[len("shim/"):], what))
     return floor in house.FLOORS and os.path.exists(house.path("shim/" + what)) and (
-        house.FLOORS.index(floor) <= house.FLOORS.index(own) or (name, what) in UPWARD)
+        house.FLOORS.index(floor) <= house.FLOORS.index(own))
 
 
 def upward(found):

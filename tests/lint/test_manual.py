@@ -64,7 +64,7 @@ def events():
     """The log's, as the shim's source has them."""
     emitted = set()
     for name in house.sources(r"shim/.*\.c"):
-        emitted |= set(re.findall(r'(?:record_begin\(&?\w+,[^,]*,\s*|tell_exec\()"(\w+)"',
+        emitted |= set(re.findall(r'(?:(?:record_begin|LOG_EVENT) ?\(&?\w+,[^,]*,\s*|tell_exec\()"(\w+)"',
                                   house.without_comments(house.read(name))))
     assert {"acquire", "release", "leak", "stack", "exec_failed"} <= emitted
     return emitted

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "acquire/lend/lending.h"
+#include "acquire/lend/acquisition.h"
 #include "base/libpq/caller.h"
 #include "base/lock.h"
 #include "base/thread/thread_block.h"
@@ -282,15 +282,15 @@ static void is_kept_for_who_needs_it_longer(void **state)
 	(void)state;
 	ask(WORDS("steps"));
 	ask(WORDS("steps"));
-	lending_ask(&a, libpq, &call, NULL);
+	acquisition_begin(&a, libpq, &call, NULL);
 	same = (struct asked){.spelling = a.spelling, .lender = a.lender};
 	assert_non_null(a.lender);
 	assert_int_equal(users(&same), 1);
-	lending_keep(&a);
+	acquisition_keep(&a);
 	ask(WORDS("other"));
 	assert_int_equal(references(&same), 2);
 	assert_int_equal(users(&same), 1);
-	lending_answered(&a);
+	acquisition_end(&a);
 	assert_int_equal(references(&same), 1);
 	assert_int_equal(users(&same), 0);
 }

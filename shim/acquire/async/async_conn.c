@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A connection of the program's own in progress, on libpq's side. */
+/* A real connection in progress, on libpq's side: withheld, polled, begun again. */
 #include "acquire/async/async_conn.h"
 
 #include <errno.h>
@@ -12,16 +12,10 @@
 #include "base/lock.h"
 #include "session/socket/epoll_registrations.h"
 
-/*
- * What lies between us and the server may have forgotten a connection that was silent for
- * longer, and will not tell.
- */
+/* A firewall may drop a connection that was silent for longer, and tell neither side. */
 #define WITHHELD_MAX_NS (20 * NS_PER_SEC)
 
-/* Hosts, and addresses of each, that are given up one by one. */
-#define ATTEMPTS_MAX 100
-
-/* More free numbers below a socket's are not taken for its sake. */
+/* Free numbers below a socket's that are occupied for its sake. */
 #define OCCUPIED_MAX 64
 
 void async_conn_note(struct async_conn *c, const struct session *session)
@@ -48,8 +42,8 @@ void async_conn_forget(struct async_conn *c)
 }
 
 /*
- * A socket gets the lowest number that is free: so that a new one gets `number`, which is
- * free or about to be closed, all below it are taken meanwhile. How many there are.
+ * Occupies all free numbers below `number`, which is free or about to be closed, so that a new
+ * socket gets it, as the lowest free one. Returns how many.
  */
 static unsigned occupy_below(int number, int *occupied)
 {
@@ -67,8 +61,8 @@ static unsigned occupy_below(int number, int *occupied)
 }
 
 /*
- * PQresetStart, with the new socket at the number of the old one, which the program goes on
- * watching. Where another thread has got that number meanwhile, PQsocket says so.
+ * PQresetStart, with the new socket at the number of the old one, which the program keeps
+ * watching. If another thread got that number meanwhile, PQsocket returns another.
  */
 static bool start_again(struct async_conn *c, const struct libpq *pq, PGconn *conn)
 {
@@ -90,7 +84,7 @@ static bool start_again(struct async_conn *c, const struct libpq *pq, PGconn *co
 	return started;
 }
 
-bool async_conn_anew(struct async_conn *c, struct session *session)
+bool async_conn_again(struct async_conn *c, struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 
@@ -105,7 +99,7 @@ bool async_conn_anew(struct async_conn *c, struct session *session)
 		return false;
 	}
 	session->check.mode_is_ours = false;
-	/* The only thing of the program's that a reset takes back. */
+	/* The only thing set by the program that a reset loses. */
 	if (c->nonblocking) {
 		pq->PQsetnonblocking(session->conn, 1);
 	}
@@ -114,7 +108,8 @@ bool async_conn_anew(struct async_conn *c, struct session *session)
 
 bool async_conn_release(struct async_conn *c, const struct session *session)
 {
-	/* A server waits for the client to speak first: anything to read is a farewell. */
+	/* A server waits for the client's first message: anything to read means that it gave
+	 * up. */
 	struct pollfd p = {.fd = session->libpq->PQsocket(session->conn),
 	                   .events = POLLIN | POLLRDHUP};
 
@@ -152,13 +147,4 @@ bool async_conn_was_hung_up(struct async_conn *c)
 
 	c->withheld = false;
 	return hung_up;
-}
-
-void async_conn_give_up(const struct libpq *libpq, PGconn *conn)
-{
-	lock_assert_none();
-	for (unsigned i = 0; i < ATTEMPTS_MAX && libpq->PQstatus(conn) != CONNECTION_BAD; i++) {
-		shutdown(libpq->PQsocket(conn), SHUT_RDWR);
-		libpq->PQconnectPoll(conn);
-	}
 }

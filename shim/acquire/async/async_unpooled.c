@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Connects in steps that are not pooled. */
+/* Asynchronous connects that are not pooled: libpq's alone, and followed for the report. */
 #include "acquire/async/async_unpooled.h"
 
 #include <errno.h>
 
-#include "acquire/lend/log_events.h"
+#include "acquire/lend/lending.h"
+#include "acquire/upkeep/discard.h"
+#include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
 #include "base/lock.h"
 
@@ -44,7 +46,7 @@ static void forget(struct session *session)
 {
 	lease_forget(&session->lease);
 	session->conn = NULL;
-	lending_write_off(session);
+	discard_free(session);
 }
 
 static void arrive(struct session *session)

@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Connects in steps that are not pooled: libpq's alone, and followed for the report.
+ * Asynchronous connects that are not pooled: libpq's alone, and followed for the report.
  *
  *   start ─► passing ──OK──► leased, as what is not pooled
  *               ├──failed──► forgotten: there is nothing left but memory
  *               └──finished, or still passing at the end: a connect that was never finished
  *
- * While it lasts the entry in the table is idle and has session->passing; nothing that the
- * program is told or does is any different for that. A child of a fork does not follow it.
+ * While it lasts the entry in the table is idle and has session->passing; the program notices
+ * nothing of it. A child of a fork does not follow it.
  *
  * Locks: none of its own. A connect belongs to the thread that drives it.
  */
 #ifndef PQPOOL_ACQUIRE_ASYNC_ASYNC_UNPOOLED_H
 #define PQPOOL_ACQUIRE_ASYNC_ASYNC_UNPOOLED_H
 
-#include "acquire/lend/lending.h"
+#include "acquire/lend/acquisition.h"
 #include "key/conninfo.h"
+#include "session/session.h"
 
 /* PQconnectStart for an acquisition without a lender, which stays the caller's to end. */
 PGconn *async_unpooled_start(const struct acquisition *a, const struct connect_call *call);
 
 /*
- * After a step that was the last one of its kind: if `conn` is passing a lease begins, or it is
- * forgotten, by its status. False: it is not passing.
+ * After its last step: if `conn` is passing a lease begins, or it is forgotten, by its status.
+ * False: it is not passing.
  */
 bool async_unpooled_over(const PGconn *conn);
 

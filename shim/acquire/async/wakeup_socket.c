@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A socket that becomes readable when it is rung or when a time has come. */
+/* The socket that a waiting connect shows, and how it wakes the program. */
 #include "acquire/async/wakeup_socket.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -10,11 +12,12 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "session/socket/epoll_registrations.h"
 
-/* What the kernel's own connection may take, which is there at once or never. */
+/* The loopback connection succeeds at once or never. */
 #define LOOPBACK_MS 20
 
-/* Segments that are not paced; then one whose length makes the last one late. */
+/* Segments that the kernel does not pace; then one that delays the last one by its length. */
 #define FREE_SEGMENTS 10
 #define LATE_BYTES    1000
 
@@ -23,8 +26,8 @@ static int make_socket(void)
 	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-/* Out of the program's way, and known again: it may close what it does not know. */
-static bool take(struct wakeup_end *end, int fd)
+/* Moved out of the program's way, and noted, as the program may close what it does not know. */
+static bool take(struct own_fd *end, int fd)
 {
 	struct stat st;
 
@@ -35,14 +38,14 @@ static bool take(struct wakeup_end *end, int fd)
 	return end->fd >= 0;
 }
 
-static bool is_ours(const struct wakeup_end *end)
+static bool is_ours(const struct own_fd *end)
 {
 	struct stat st;
 
 	return end->fd >= 0 && fd_is(end->fd, &end->id, &st);
 }
 
-static void close_ours(struct wakeup_end *end)
+static void close_ours(struct own_fd *end)
 {
 	if (is_ours(end)) {
 		close(end->fd);
@@ -69,7 +72,7 @@ static bool listen_here(int fd, struct sockaddr_in *address)
 	       listen(fd, 1) == 0 && getsockname(fd, (struct sockaddr *)address, &len) == 0;
 }
 
-/* Anybody on this machine may connect to a port while it is listened on. */
+/* While we listen, another process of this machine may connect instead. */
 static bool are_ends(int fd, int other)
 {
 	struct sockaddr_in ours;
@@ -93,7 +96,7 @@ static int connect_to_ourselves(int fd)
 	if (listener < 0) {
 		return -1;
 	}
-	/* Whether it succeeds at once is no matter, nor what it says: it is ready, or not. */
+	/* What connect() returns does not matter: both ends become ready, or not. */
 	if (listen_here(listener, &address) &&
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) <= 0 &&
 	    is_ready(fd, POLLOUT, LOOPBACK_MS) && is_ready(listener, POLLIN, LOOPBACK_MS)) {
@@ -107,7 +110,7 @@ static int connect_to_ourselves(int fd)
 	return other;
 }
 
-/* As before the connect: neither connected nor rung. It stays the same file. */
+/* Neither connected nor rung any more, and the same file. */
 static void disconnect(int fd)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
@@ -122,7 +125,7 @@ static bool set_number(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
 }
 
-/* So many bytes a second that what is behind LATE_BYTES leaves at `at_ns`. */
+/* In bytes a second: what follows LATE_BYTES is sent at `at_ns`. */
 static unsigned rate_for(uint64_t at_ns)
 {
 	uint64_t now_ns = clock_monotonic_ns();
@@ -224,4 +227,56 @@ bool wakeup_is_due(const struct wakeup_socket *wakeup)
 	struct pollfd p = {.fd = wakeup->shown.fd, .events = POLLIN};
 
 	return poll(&p, 1, 0) > 0;
+}
+
+/* ---- shown at the connection's number -------------------------------------------------- */
+
+void shown_init(struct shown_socket *shown)
+{
+	*shown = (struct shown_socket){.number = -1, .own.fd = -1, .wakeup = WAKEUP_NONE};
+}
+
+/* Puts another file at the number, and moves the epoll registrations of the one before to it.
+ */
+static bool exchange(int number, int by)
+{
+	struct epoll_taken taken;
+	bool done;
+
+	epoll_take(number, number, &taken);
+	done = dup3(by, number, O_CLOEXEC) == number;
+	epoll_put(number, &taken);
+	return done;
+}
+
+bool shown_wakeup(struct shown_socket *shown, int number, uint64_t at_ns)
+{
+	int error;
+
+	shown->number = number;
+	if (take(&shown->own, fcntl(number, F_DUPFD_CLOEXEC, 0)) &&
+	    wakeup_make(&shown->wakeup, at_ns) && exchange(number, shown->wakeup.shown.fd)) {
+		return true;
+	}
+	error = errno;
+	shown_forget(shown);
+	errno = error;
+	return false;
+}
+
+void shown_own(struct shown_socket *shown)
+{
+	struct stat st;
+
+	/* The program may have closed the number, and opened another file there. */
+	if (is_ours(&shown->own) && fd_is(shown->number, &shown->wakeup.shown.id, &st)) {
+		exchange(shown->number, shown->own.fd);
+	}
+	shown_forget(shown);
+}
+
+void shown_forget(struct shown_socket *shown)
+{
+	close_ours(&shown->own);
+	wakeup_close(&shown->wakeup);
 }

@@ -4,15 +4,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#include "acquire/async/async_conn.h"
+#include "acquire/lend/lending.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
 #include "trace/report/report.h"
 
 #define HOLDERS_SHOWN 3
 #define MESSAGE_MAX   2048
+
+/* Hosts, and addresses of each, that are given up one by one. */
+#define ATTEMPTS_MAX 100
 
 static void put_limit(struct strbuf *t, const struct pool_limits *limits)
 {
@@ -92,32 +97,9 @@ static void put_timeout(struct strbuf *t, const struct exhaustion_report *p)
 	put_cause(t, p);
 }
 
-char *refusal_message(const struct exhaustion_report *p)
-{
-	char *buf = scratch_take();
-	char *message;
-	struct strbuf t;
-
-	if (buf == NULL) {
-		return NULL;
-	}
-	strbuf_init(&t, buf, MESSAGE_MAX);
-	strbuf_str(&t, "connection to \"");
-	strbuf_str(&t, p->lender->identity->label);
-	strbuf_str(&t, "\" failed: pqpool: ");
-	if (p->known.proven) {
-		put_doom(&t, p);
-	} else {
-		put_timeout(&t, p);
-	}
-	put_holders(&t, p);
-	strbuf_str(&t, "\n");
-	message = strdup(buf);
-	scratch_give(buf);
-	return message;
-}
-
-char *refusal_by_error(const struct lender *lender, int error)
+/* What a refused connect says, malloc'ed: as the report tells, or, without one, the `error`. */
+static char *message_of(const struct lender *lender, const struct exhaustion_report *p,
+                        int error)
 {
 	char *buf = scratch_take();
 	char *message;
@@ -130,62 +112,79 @@ char *refusal_by_error(const struct lender *lender, int error)
 	strbuf_init(&t, buf, MESSAGE_MAX);
 	strbuf_str(&t, "connection to \"");
 	strbuf_str(&t, lender->identity->label);
-	strbuf_str(&t, "\" failed: pqpool: could not wait for a session: ");
-	strbuf_str(&t, strerror_r(error, words, sizeof(words)));
+	strbuf_str(&t, "\" failed: pqpool: ");
+	if (p == NULL) {
+		strbuf_str(&t, "could not wait for a session: ");
+		strbuf_str(&t, strerror_r(error, words, sizeof(words)));
+	} else {
+		if (p->known.proven) {
+			put_doom(&t, p);
+		} else {
+			put_timeout(&t, p);
+		}
+		put_holders(&t, p);
+	}
 	strbuf_str(&t, "\n");
 	message = strdup(buf);
 	scratch_give(buf);
 	return message;
 }
 
-static PGconn *failed_connection(const struct spelling *spelling)
+char *refusal_report(struct lender *lender, uint64_t waited_ns, enum exhaustion_waiter waiter)
 {
-	const struct libpq *libpq = spelling->identity->libpq;
-	PGconn *conn = libpq->PQconnectStart(spelling->conninfo);
+	struct exhaustion_report p;
+	char *message;
 
-	if (conn != NULL) {
-		async_conn_give_up(libpq, conn);
-	}
-	return conn;
+	exhaustion_report_make(&p, lender, waited_ns, waiter);
+	message = message_of(lender, &p, 0);
+	exhaustion_report_log(&p);
+	exhaustion_report_end(&p);
+	return message;
 }
 
-static struct session *make(const struct spelling *spelling, const struct exhaustion_report *p)
+char *refusal_by_error(const struct lender *lender, int error)
 {
-	const struct libpq *libpq = spelling->identity->libpq;
-	char *text = refusal_message(p);
-	PGconn *conn = text != NULL ? failed_connection(spelling) : NULL;
-	struct session *session = conn != NULL ? session_adopt(libpq, conn) : NULL;
+	return message_of(lender, NULL, error);
+}
 
+void refusal_fail(const struct libpq *libpq, PGconn *conn)
+{
+	lock_assert_none();
+	for (unsigned i = 0; i < ATTEMPTS_MAX && libpq->PQstatus(conn) != CONNECTION_BAD; i++) {
+		shutdown(libpq->PQsocket(conn), SHUT_RDWR);
+		libpq->PQconnectPoll(conn);
+	}
+}
+
+/* A failed connection with this message; NULL: out of memory. */
+static struct session *make(const struct acquisition *a, char *message)
+{
+	PGconn *conn = message != NULL ? a->libpq->PQconnectStart(a->spelling->conninfo) : NULL;
+	struct session *session = NULL;
+
+	if (conn != NULL) {
+		refusal_fail(a->libpq, conn);
+		session = session_adopt(a->libpq, conn);
+	}
 	if (session == NULL) {
-		libpq->PQfinish(conn);
-		free(text);
+		a->libpq->PQfinish(conn);
+		free(message);
 		return NULL;
 	}
-	session->refusal = text;
-	session->lease.pool = p->lender->identity->label;
+	session->refusal = message;
 	return session;
 }
 
 PGconn *refusal_give(const struct acquisition *a, bool doomed)
 {
-	struct session *session;
-	struct exhaustion_report p;
-	PGconn *conn;
+	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
+	enum exhaustion_waiter waiter = doomed ? WAITER_DOOMED : WAITER_BLOCKED;
+	struct session *session = make(a, refusal_report(a->lender, waited_ns, waiter));
+	PGconn *conn = session != NULL ? session->conn : NULL;
 
-	exhaustion_report_make(&p, a->lender, clock_monotonic_ns() - a->began_ns,
-	                       doomed ? WAITER_DOOMED : WAITER_BLOCKED);
-	session = make(a->spelling, &p);
-	exhaustion_report_log(&p);
-	exhaustion_report_end(&p);
-	if (session == NULL) {
-		return NULL;
-	}
-	conn = session->conn;
-	if (!lending_enter(session, a->lender)) {
+	if (session != NULL && !lending_enter(session, a->lender)) {
 		session_free(session);
-		return conn;
 	}
-	session->vanished = lending_forget_refused;
 	return conn;
 }
 

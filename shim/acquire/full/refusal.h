@@ -10,14 +10,23 @@
 #ifndef PQPOOL_ACQUIRE_FULL_REFUSAL_H
 #define PQPOOL_ACQUIRE_FULL_REFUSAL_H
 
-#include "acquire/full/exhaustion_report.h"
-#include "acquire/lend/lending.h"
+#include "acquire/full/exhaustion.h"
+#include "acquire/lend/acquisition.h"
 
-/* What it says, malloc'ed; NULL: out of memory. */
-char *refusal_message(const struct exhaustion_report *p);
+/*
+ * Logs that a connect is refused which waited for so long (exhaustion.h), and returns what it
+ * says, malloc'ed; NULL: out of memory.
+ */
+char *refusal_report(struct lender *lender, uint64_t waited_ns, enum exhaustion_waiter waiter);
 
-/* The same where there are no descriptors to wait with. */
+/* What it says if there are no descriptors to wait with. */
 char *refusal_by_error(const struct lender *lender, int error);
+
+/*
+ * Ends a connection that libpq has begun, on all its hosts, before anything is sent. It has
+ * failed then as any other, and PQreset works; but libpq's message says nothing of use.
+ */
+void refusal_fail(const struct libpq *libpq, PGconn *conn);
 
 /*
  * One for a connect that blocks, whose pool was full; `doomed`: no release can come. PQfinish

@@ -4,11 +4,13 @@
 
 #include <dlfcn.h>
 
-#include "acquire/async/async_turns.h"
-#include "acquire/full/exhaustion_report.h"
+#include "acquire/full/exhaustion.h"
+#include "acquire/lend/abandoned_call.h"
 #include "acquire/lend/blocked_call.h"
-#include "acquire/lend/log_events.h"
-#include "acquire/lend/long_hold.h"
+#include "acquire/lend/lend_settings.h"
+#include "acquire/upkeep/log_events.h"
+#include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/turns.h"
 #include "base/clock.h"
 #include "base/dl.h"
 #include "base/thread/thread_block.h"
@@ -17,18 +19,18 @@
 #include "trace/script/script_signals.h"
 #include "trace/status/status.h"
 
-/* How long a thread may take to use for the first time what another one took for it. */
+/* How long a new thread may take until it first uses libpq. */
 #define HANDED_OVER_NS (250 * NS_PER_MS)
 
 static void look_around(const struct acquisition *a, uint64_t now_ns)
 {
 	uint64_t waited_ns = now_ns - a->began_ns;
 
-	blocked_call_tend_overdue(now_ns);
+	abandoned_call_tend_overdue(now_ns);
 	long_hold_look(now_ns);
 	long_hold_look_at(a->lender, now_ns);
 	if (waited_ns >= WAIT_LOOK_NS) {
-		exhaustion_report_suspect(a->lender, waited_ns);
+		exhaustion_suspect(a->lender, waited_ns);
 	}
 }
 
@@ -42,11 +44,11 @@ uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns)
 	return earlier(now_ns + WAIT_LOOK_NS, deadline_ns);
 }
 
-/* A thread that is to use what this one has taken gets a moment to begin with it. */
+/* Another thread may be about to use what this one has taken. */
 static bool has_all_itself(const struct acquisition *a, uint64_t now_ns)
 {
 	return thread_block_users() <= 1 && now_ns >= a->began_ns + HANDED_OVER_NS &&
-	       exhaustion_report_all_own(a->lender, now_ns - a->began_ns);
+	       exhaustion_all_own(a->lender, now_ns - a->began_ns);
 }
 
 static uint64_t next_look(const struct acquisition *a, uint64_t before_ns, uint64_t now_ns)
@@ -90,7 +92,7 @@ static void note_end(struct acquisition *a, enum pool_grant grant)
 	counters_waited(a->queued_ns);
 	status_waited(a->lender->pool.row, a->queued_ns, grant != POOL_FULL);
 	if (grant != POOL_FULL) {
-		exhaustion_report_relieve(a->lender);
+		exhaustion_relieve(a->lender);
 	}
 }
 
@@ -98,7 +100,7 @@ enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed)
 {
 	struct pool *pool = &a->lender->pool;
 	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
-	uint64_t deadline_ns = a->began_ns + lending_settings.timeout_ns;
+	uint64_t deadline_ns = a->began_ns + lend_settings.timeout_ns;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t look_ns;
 	enum pool_grant grant = POOL_FULL;
@@ -112,7 +114,7 @@ enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed)
 		pool_block(pool, waiter);
 	}
 	while (grant == POOL_FULL && now_ns < deadline_ns && !interrupted) {
-		/* What connects in steps have, they may give on. */
+		/* Asynchronous connects may give back what they have. */
 		*doomed = !turns_look(a->lender, now_ns, &look_ns) && !yields &&
 		          (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns));
 		if (*doomed) {

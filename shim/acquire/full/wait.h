@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Waiting in a full pool's line: for connects that block, until it is one's turn, the time
- * is up, or it is proven that no release can come. Every waiter looks around meanwhile, at
- * whether the holders wait themselves and at leases held for long, since nobody else may
- * call us then.
+ * Waiting in a full pool's line, for connects that block: until a session is granted, the time
+ * is up, or it is proven that no release can come. There is no thread of ours, so each waiter
+ * checks meanwhile whether the holders wait themselves, and which leases are held for long.
  */
 #ifndef PQPOOL_ACQUIRE_FULL_WAIT_H
 #define PQPOOL_ACQUIRE_FULL_WAIT_H
 
 #include <stdbool.h>
 
-#include "acquire/lend/lending.h"
+#include "acquire/lend/acquisition.h"
 #include "pool/pool.h"
 
 /*
- * How often a waiter looks around, and how long it waits before it suspects anything. A
- * thread that ends wakes nobody, though its end may be what completes a deadlock.
+ * How often a waiter checks that, and how long it waits before it suspects a deadlock. The end
+ * of a thread may complete one, and wakes no waiter.
  */
 #define WAIT_LOOK_NS NS_PER_SEC
 
-/* When to do it next. */
+/* When to check next. */
 uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns);
 
 /*
@@ -32,8 +31,8 @@ uint64_t wait_next_look(uint64_t deadline_ns, uint64_t now_ns);
 enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed);
 
 /*
- * Does a wait let others go on that are on the same thread? So it does where somebody else than
- * the C library answers for poll(2), as a library of coroutines may.
+ * True if other coroutines of the thread run during a wait: if poll(2) is not the C library's,
+ * as libraries of coroutines interpose it.
  */
 bool wait_yields(void);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The pools when the process forks, becomes another program, or ends. */
+/* The pools when the process forks, execs or exits. */
+#include "acquire/fork_exec_exit.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include "acquire/acquire.h"
 #include "acquire/async/async_connect.h"
 #include "acquire/full/refusal.h"
-#include "acquire/lend/blocked_call.h"
-#include "acquire/lend/lending.h"
+#include "acquire/lend/abandoned_call.h"
+#include "acquire/lend/acquisition.h"
+#include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/scratch.h"
 #include "pool/deadlock.h"
@@ -19,16 +21,17 @@
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
 
-/* What a program that ends in a signal handler waits for at most, for how many sessions. */
+/* In a signal handler that ends the program: for how long, and for how many sessions, to wait.
+ */
 #define LEAVE_NS  NS_PER_SEC
 #define LEAVE_MAX 256
 
-/* Our parent when it forked us; 0 if nobody did since the program began to use libpq. */
+/* Our parent, if it forked us after it began to use libpq; else 0. */
 static pid_t forked_from;
 
 bool acquire_owner_lives(pid_t owner)
 {
-	/* A parent that has ended is not our parent any more, even if nobody buried it yet. */
+	/* A parent that has ended is no longer ours, even while it is a zombie. */
 	if (owner == forked_from) {
 		return getppid() == owner;
 	}
@@ -37,22 +40,22 @@ bool acquire_owner_lives(pid_t owner)
 
 void acquire_shutdown(void)
 {
-	lending_set_closing(true);
-	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+	acquisition_set_closing(true);
+	sweep_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
 }
 
 bool acquire_pause(void)
 {
-	if (lending_set_closing(true)) {
+	if (acquisition_set_closing(true)) {
 		return false;
 	}
-	lending_close_all_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
+	sweep_idle(DROP_EXIT, clock_monotonic_ns() + SHUTDOWN_NS, false);
 	return true;
 }
 
 void acquire_resume(void)
 {
-	lending_set_closing(false);
+	acquisition_set_closing(false);
 }
 
 void acquire_leave(void)
@@ -61,8 +64,8 @@ void acquire_leave(void)
 	size_t count = idle != NULL ? lease_idle(idle, LEAVE_MAX) : 0;
 	uint64_t deadline_ns = clock_monotonic_ns() + LEAVE_NS;
 
-	/* What has lost its answer must not be lent any more. */
-	lending_set_closing(true);
+	/* A session whose answer was read past libpq must not be lent. */
+	acquisition_set_closing(true);
 	for (size_t i = 0; i < count; i++) {
 		own_query_swallow(session_of_lease(idle[i]), deadline_ns);
 	}
@@ -85,7 +88,7 @@ void acquire_fork_parent(void)
 	identity_fork_done();
 }
 
-/* A connect in progress is not ours to close: the child, too, has the PGconn. */
+/* A connect in progress is not closed: the child, too, has the PGconn. */
 static void close_copy_of_idle(struct lease *lease)
 {
 	struct session *session = session_of_lease(lease);
@@ -103,7 +106,7 @@ void acquire_fork_child(void)
 	lease_fork_child(refusal_fork_child, close_copy_of_idle);
 	deadlock_fork_child();
 	registry_fork_child();
-	blocked_call_fork_child();
+	abandoned_call_fork_child();
 	thread_cache_fork_child();
 	identity_fork_done();
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The exhaustion post-mortem. */
-#include "acquire/full/exhaustion_report.h"
+/* Why a full pool had no session for a connect, and who holds them. */
+#include "acquire/full/exhaustion.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "acquire/lend/log_events.h"
+#include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
 #include "base/thread/pid.h"
 #include "pool/deadlock.h"
@@ -19,14 +19,65 @@
 /* How often a pool is looked at while threads wait for it. */
 #define SUSPECT_EVERY_NS (NS_PER_SEC / 2)
 
-static enum holder_thread thread_of(const struct lease *lease,
-                                    enum exhaustion_report_waiter waiter)
+static uint64_t longest(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool is_forgotten(const struct lease *lease, enum holder_thread thread, uint64_t held_ns,
+                         uint64_t wait_ns)
+{
+	if (lease->transaction == LEASE_TRANSACTION_ACTIVE) {
+		return false;
+	}
+	return thread == THREAD_ENDED || held_ns >= longest(LEAK_TIMES * wait_ns, LEAK_MIN_NS);
+}
+
+void exhaustion_add(struct exhaustion *e, const struct lease *lease, enum holder_thread thread)
+{
+	uint64_t held_ns = e->now_ns > lease->began_ns ? e->now_ns - lease->began_ns : 0;
+
+	e->holders++;
+	e->waiting += thread == THREAD_WAITS;
+	if (held_ns < e->waited_ns) {
+		e->young++;
+	} else if (is_forgotten(lease, thread, held_ns, e->waited_ns)) {
+		e->forgotten++;
+	}
+}
+
+enum verdict exhaustion_verdict(const struct exhaustion *e)
+{
+	if (e->proven || (e->waiting > 0 && e->waiting >= e->in_use)) {
+		return CAUSE_SELF_DEADLOCK;
+	}
+	if (e->forgotten > 0 && e->forgotten * 2 >= e->in_use) {
+		return CAUSE_LEAK;
+	}
+	if (e->young > 0 && e->young * 2 >= e->in_use) {
+		return CAUSE_TOO_SMALL;
+	}
+	return CAUSE_SLOW;
+}
+
+const char *exhaustion_verdict_name(enum verdict verdict)
+{
+	static const char names[][16] = {
+		[CAUSE_SELF_DEADLOCK] = "self_deadlock",
+		[CAUSE_LEAK] = "leak",
+		[CAUSE_TOO_SMALL] = "too_small",
+		[CAUSE_SLOW] = "slow",
+	};
+
+	return names[verdict];
+}
+
+static enum holder_thread thread_of(const struct lease *lease, enum exhaustion_waiter waiter)
 {
 	/* The caller's own thread is out of the line already. */
-	if (waiter != WAITER_IN_STEPS && lease->tid == tid_self()) {
-		return THREAD_WAITS;
-	}
-	if (deadlock_is_blocked(lease->tid)) {
+	bool own = waiter != WAITER_IN_STEPS && lease->tid == tid_self();
+
+	if (own || deadlock_is_blocked(lease->tid)) {
 		return THREAD_WAITS;
 	}
 	if (tgkill(pid_self(), lease->tid, 0) != 0 && errno == ESRCH) {
@@ -35,7 +86,7 @@ static enum holder_thread thread_of(const struct lease *lease,
 	return THREAD_AT_LARGE;
 }
 
-/* Of all leases, those of the pool come to stand at the front. */
+/* Moves the leases of the pool to the front. */
 static void select_holders(struct exhaustion_report *p)
 {
 	const char *label = p->lender->identity->label;
@@ -48,7 +99,7 @@ static void select_holders(struct exhaustion_report *p)
 }
 
 void exhaustion_report_make(struct exhaustion_report *p, struct lender *lender,
-                            uint64_t waited_ns, enum exhaustion_report_waiter waiter)
+                            uint64_t waited_ns, enum exhaustion_waiter waiter)
 {
 	struct lease_totals totals;
 
@@ -65,7 +116,7 @@ void exhaustion_report_make(struct exhaustion_report *p, struct lender *lender,
 	for (size_t i = 0; i < p->count; i++) {
 		exhaustion_add(&p->known, &p->holders[i], thread_of(&p->holders[i], waiter));
 	}
-	p->verdict = exhaustion_cause_of(&p->known);
+	p->verdict = exhaustion_verdict(&p->known);
 }
 
 void exhaustion_report_end(struct exhaustion_report *p)
@@ -74,7 +125,7 @@ void exhaustion_report_end(struct exhaustion_report *p)
 	p->holders = NULL;
 }
 
-/* True for one caller in each span of that length. */
+/* True for one caller in each such interval. */
 static bool is_due(atomic_uint_fast64_t *due_ns, uint64_t now_ns, uint64_t every_ns)
 {
 	uint_fast64_t due = atomic_load(due_ns);
@@ -84,22 +135,26 @@ static bool is_due(atomic_uint_fast64_t *due_ns, uint64_t now_ns, uint64_t every
 
 static void log_holders(const struct exhaustion_report *p)
 {
+	static const char *const states[] = {
+		[THREAD_WAITS] = "waiting", [THREAD_ENDED] = "ended"};
+
 	if (!is_due(&p->lender->holders_due_ns, p->known.now_ns, HOLDERS_EVERY_NS)) {
 		return;
 	}
 	for (size_t i = 0; i < p->count && i < HOLDERS_LOGGED; i++) {
-		log_event_holder(&p->holders[i], thread_of(&p->holders[i], p->waiter),
+		log_event_holder(&p->holders[i], states[thread_of(&p->holders[i], p->waiter)],
 		                 p->known.now_ns);
 	}
 }
 
 void exhaustion_report_log(const struct exhaustion_report *p)
 {
-	log_event_timeout(p->lender, p->counts, &p->known, p->verdict);
+	log_event_timeout(p->lender, p->counts, p->known.waited_ns,
+	                  exhaustion_verdict_name(p->verdict), p->known.proven);
 	log_holders(p);
 }
 
-void exhaustion_report_suspect(struct lender *lender, uint64_t waited_ns)
+void exhaustion_suspect(struct lender *lender, uint64_t waited_ns)
 {
 	struct exhaustion_report p;
 
@@ -115,7 +170,7 @@ void exhaustion_report_suspect(struct lender *lender, uint64_t waited_ns)
 	exhaustion_report_end(&p);
 }
 
-bool exhaustion_report_all_own(struct lender *lender, uint64_t waited_ns)
+bool exhaustion_all_own(struct lender *lender, uint64_t waited_ns)
 {
 	struct exhaustion_report p;
 	uint32_t own = 0;
@@ -128,7 +183,7 @@ bool exhaustion_report_all_own(struct lender *lender, uint64_t waited_ns)
 	return own == p.known.in_use;
 }
 
-void exhaustion_report_relieve(struct lender *lender)
+void exhaustion_relieve(struct lender *lender)
 {
 	atomic_store(&lender->suspected, false);
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * What lasts too long while the program runs.
+ * Warns of leases that are held for long, and of pools near their limit.
  *
- * due_ns is never later than the moment at which the oldest lease that was not named yet
- * becomes a long hold. A lease that begins can only lower it, one that ends or is used leaves
- * it, so it may be too early; then a look finds nothing and moves it on, by LOOKS_APART_NS at
- * least, lest many leases that end just in time cause many looks.
+ * due_ns is never later than the moment at which the oldest lease that was not logged yet
+ * becomes a long hold. A lease that begins can only lower it, one that ends or is used does not
+ * change it, so it may be too early; then a check finds nothing and moves it, by LOOKS_APART_NS
+ * at least, so that many leases that end just in time do not cause many checks.
  */
-#include "acquire/lend/long_hold.h"
+#include "acquire/upkeep/long_hold.h"
 
 #include <stdatomic.h>
 
-#include "acquire/lend/log_events.h"
+#include "acquire/upkeep/log_events.h"
 #include "trace/lease/snapshot.h"
 
 #define LOOKS_APART_NS NS_PER_SEC
@@ -48,7 +48,7 @@ void long_hold_note_end(const struct lease *ended, uint64_t now_ns)
 	}
 }
 
-/* Not before the next look is allowed, which short thresholds allow sooner. */
+/* Not too soon after this one; short thresholds allow it sooner. */
 static uint64_t next_look(uint64_t now_ns, uint64_t oldest_ns)
 {
 	uint64_t apart_ns =
@@ -65,7 +65,7 @@ void long_hold_look(uint64_t now_ns)
 	uint64_t oldest_ns;
 	size_t count;
 
-	/* Before the leases are gone through: what begins meanwhile lowers it again. */
+	/* Before the leases are read: one that begins meanwhile lowers it again. */
 	if (now_ns < due || !atomic_compare_exchange_strong(&due_ns, &due, NEVER)) {
 		return;
 	}

@@ -7,7 +7,7 @@
 /* cmocka.h wants the four above. */
 #include <cmocka.h>
 
-#include "pool/exhaustion_cause.h"
+#include "acquire/full/exhaustion.h"
 
 #define SECOND NS_PER_SEC
 #define NOW    (10000 * SECOND)
@@ -31,7 +31,7 @@ static void holds(unsigned times, uint64_t held_ns, enum lease_transaction trans
 
 static void is(const char *verdict)
 {
-	assert_string_equal(exhaustion_cause_name(exhaustion_cause_of(&pool)), verdict);
+	assert_string_equal(exhaustion_verdict_name(exhaustion_verdict(&pool)), verdict);
 }
 
 static void kinds_of_holders(void **state)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * The state of an asynchronous connect: its record, from begin to end. async_connect.h has the
+ * picture.
+ *
+ * Belongs to the thread that drives the connect, but what turns.h says.
+ */
+#ifndef PQPOOL_ACQUIRE_ASYNC_ASYNC_STATE_H
+#define PQPOOL_ACQUIRE_ASYNC_ASYNC_STATE_H
+
+#include "acquire/async/async_conn.h"
+#include "acquire/async/wakeup_socket.h"
+#include "acquire/lend/acquisition.h"
+#include "acquire/upkeep/turns.h"
+#include "session/session.h"
+
+/* RENEWED: begun again, and the program is being woken to learn that. */
+enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED };
+
+struct async_connect {
+	enum handshake_state state;
+	struct acquisition a; /* ended with the connect */
+	struct async_conn connecting;
+	struct pool_waiter waiter;
+	struct turn turn;
+	PostgresPollingStatusType wants; /* what the program waits for */
+	struct session *other;     /* CLEARING: whose end is awaited; it still has the room */
+	uint64_t deadline_ns;      /* of WAITING, then of CLEARING */
+	uint64_t cleared_ns;       /* when CLEARING began */
+	struct shown_socket shown; /* a wakeup in WAITING, CLEARING and RENEWED */
+	bool polled;               /* the program has called PQconnectPoll */
+	bool pipeline;             /* what PQpipelineStatus says meanwhile */
+	const char *error; /* of a function that needs a connection which is up; else NULL */
+	bool made_room;    /* our idle sessions were closed for it, once */
+};
+
+/* Changes the state, and whether libpq must not be asked (session->unready). */
+void async_state_enter(struct session *session, enum handshake_state state);
+
+/*
+ * Begins the connect of an entered session; takes the acquisition over. False: out of memory.
+ * The opening of its connection is left to the caller.
+ */
+bool async_state_begin(struct session *session, const struct acquisition *a,
+                       enum handshake_state state);
+/* Its end; session and room are left to the caller. */
+void async_state_end(struct session *session);
+/* The connection is the program's from now on, and unknown to us. */
+void async_state_let_go(struct session *session);
+
+/*
+ * Ends it as refused, in no room: because the pool is full; or for want of descriptors to wait
+ * with, as errno was then.
+ */
+void async_state_refuse(struct session *session);
+void async_state_refuse_by(struct session *session, int error);
+
+/*
+ * Gives up what the connect has of the pool, but a session that is checked. `kept`, by turn_go:
+ * it was not given to another connect already.
+ */
+void async_state_give_up(struct async_connect *h, bool kept);
+
+/* Shows a wakeup in place of the connection's socket. False: no descriptors, see errno. */
+bool async_state_show_wakeup(struct session *session);
+
+/*
+ * Ends a call that leaves it to the program to poll, when its descriptor is ready for what it
+ * `wants`; returns that.
+ */
+PostgresPollingStatusType async_state_rest(struct session *session,
+                                           PostgresPollingStatusType wants);
+
+#endif

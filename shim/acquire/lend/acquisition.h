@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * One connect of the program's on its way: what it asks for, from which pool, since when.
+ *
+ * Locks: none is held by a caller of anything here.
+ */
+#ifndef PQPOOL_ACQUIRE_LEND_ACQUISITION_H
+#define PQPOOL_ACQUIRE_LEND_ACQUISITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "acquire/lend/blocked_call.h"
+#include "base/libpq/libpq.h"
+#include "key/identity.h"
+#include "pool/registry.h"
+
+struct acquisition {
+	const struct libpq *libpq;
+	struct spelling *spelling; /* NULL: not to be pooled */
+	struct lender *lender;     /* NULL likewise */
+	bool counted;  /* both; else they are the thread's own, see thread_cache.h */
+	unsigned turn; /* thread_cache_turn() then */
+	int error;     /* errno as the program has it: libpq's calls begin with it */
+	uint64_t began_ns;
+	uint32_t stack;             /* where the program asked */
+	bool at_exit;               /* and whether it was on its way out */
+	uint64_t queued_ns;         /* how long it was in line; 0 = it was not */
+	struct blocked_call ticket; /* of one that blocks: what it has in hand */
+};
+
+/*
+ * Begins one; end it with acquisition_end(). Without a lender it is not to be pooled. What it
+ * points to lasts until the thread's next connect, and after acquisition_keep() until its end.
+ */
+void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
+                       const struct connect_call *call, const void *caller);
+void acquisition_keep(struct acquisition *a);
+void acquisition_end(struct acquisition *a);
+
+/* False: the thread has connected again since, and it was not kept. */
+bool acquisition_lasts(const struct acquisition *a);
+
+/* The program is exiting: nothing is pooled from now on. Returns what was before. */
+bool acquisition_set_closing(bool now);
+bool acquisition_is_closing(void);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The settings that connects and sessions obey. */
+#include "acquire/lend/lend_settings.h"
+
+#include "acquire/lend/abandoned_call.h"
+#include "acquire/lend/acquisition.h"
+#include "acquire/upkeep/long_hold.h"
+#include "base/clock.h"
+#include "base/cold.h"
+#include "base/config/program.h"
+#include "base/dl.h"
+#include "base/lock.h"
+#include "base/thread/thread_block.h"
+#include "pool/registry.h"
+#include "pool/thread_cache.h"
+#include "session/query_call.h"
+#include "session/socket/epoll_registrations.h"
+#include "trace/lease/counters.h"
+#include "trace/lease/lease.h"
+#include "trace/script/interpreters.h"
+#include "trace/status/status.h"
+
+_Static_assert(DROP_REASONS <= COUNTERS_REASONS, "each reason has its counter");
+
+struct lend_settings lend_settings;
+
+static uint32_t to_limit(int64_t value)
+{
+	return value < 0 ? POOL_NO_LIMIT : (uint32_t)value;
+}
+
+static void set_limits(const struct config *config)
+{
+	struct pool_limits limits = {
+		.size = config->size == 0 ? POOL_NO_LIMIT : to_limit(config->size),
+		.fifo = config->order == ORDER_FIFO,
+		.idle_timeout_ns = (uint64_t)config->idle_timeout_ms * NS_PER_MS,
+	};
+
+	limits.total = POOL_NO_LIMIT;
+	if (config->size > 0 && config->max_overflow >= 0) {
+		limits.total = (uint32_t)(config->size + config->max_overflow);
+		limits.warn_at = (uint32_t)((limits.total * config->warn_at + 99) / 100);
+	}
+	if (config->recycle_ms >= 0) {
+		/* 0 is "at once"; for the pool 0 is "never". */
+		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS + 1;
+	}
+	registry_configure(&limits);
+}
+
+static const char *name_reason(unsigned reason)
+{
+	return drop_reason_name((enum drop_reason)reason);
+}
+
+/* At the end of the process, or of an interpreter, threads are ended that went on with theirs.
+ */
+static COLD void at_thread_end(void)
+{
+	if (!lock_barred() && !acquisition_is_closing() && !interpreters_ending(dl_changes())) {
+		lease_note_thread_end();
+	}
+}
+
+void lend_configure(const struct config *config)
+{
+	struct identity_settings identity = {.route = config->route,
+	                                     .connect_timeout_s = config->connect_timeout_s};
+
+	status_configure(config, program_short_name(), name_reason, DROP_REASONS);
+	identity_configure(&identity);
+	thread_cache_configure();
+	thread_block_at_end(abandoned_call_thread_end);
+	thread_block_at_end(at_thread_end);
+	set_limits(config);
+	long_hold_configure((uint64_t)config->long_hold_ms * NS_PER_MS);
+	epoll_arm();
+	counters_name_reasons(name_reason, DROP_REASONS);
+	query_call_configure(config->reset == RESET_AUTO);
+	lend_settings.care.reset = config->reset;
+	lend_settings.care.pre_ping = config->pre_ping;
+	lend_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
+	lend_settings.care.ping_timeout_ns = (uint64_t)config->ping_timeout_ms * NS_PER_MS;
+	lend_settings.timeout_ns = (uint64_t)config->timeout_ms * NS_PER_MS;
+	lend_settings.prewarm = (uint32_t)config->prewarm;
+	lend_settings.prewarm_ns = (uint64_t)config->connect_timeout_s * NS_PER_SEC;
+	lend_settings.stack_depth = (unsigned)config->stack_depth;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Closes idle sessions: those past their time, or all of them. */
+#include "acquire/upkeep/sweep.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "acquire/upkeep/discard.h"
+#include "acquire/upkeep/turns.h"
+#include "base/clock.h"
+
+/* How often pools other than the one in use are swept. */
+#define ROUND_NS NS_PER_SEC
+
+static atomic_uint alterations;
+static atomic_uint_fast64_t next_round_ns;
+
+void sweep_pool(struct lender *lender, uint64_t now_ns)
+{
+	struct pool_slot *doomed = pool_tend(&lender->pool, now_ns);
+
+	while (doomed != NULL) {
+		struct pool_slot *slot = doomed;
+
+		doomed = slot->next;
+		discard_session(session_of_slot(slot), pool_fate(&lender->pool, slot, now_ns));
+	}
+}
+
+void sweep_all(uint64_t now_ns)
+{
+	struct lender *lender = NULL;
+
+	while ((lender = registry_next(lender)) != NULL) {
+		sweep_pool(lender, now_ns);
+		turns_wake(lender, now_ns);
+	}
+}
+
+void sweep_others(uint64_t now_ns)
+{
+	uint64_t due = atomic_load_explicit(&next_round_ns, memory_order_relaxed);
+
+	if (now_ns >= due &&
+	    atomic_compare_exchange_strong(&next_round_ns, &due, now_ns + ROUND_NS)) {
+		sweep_all(now_ns);
+	}
+}
+
+void sweep_invalidate_all(void)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	struct lender *lender = NULL;
+
+	while ((lender = registry_next(lender)) != NULL) {
+		pool_invalidate(&lender->pool, now_ns);
+	}
+	atomic_fetch_add(&alterations, 1);
+}
+
+unsigned sweep_alterations(void)
+{
+	return atomic_load(&alterations);
+}
+
+bool sweep_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
+{
+	struct lender *lender = NULL;
+	bool any = false;
+
+	while ((lender = registry_next(lender)) != NULL) {
+		struct pool_slot *slot = pool_drain(&lender->pool);
+
+		while (slot != NULL) {
+			struct session *session = session_of_slot(slot);
+
+			slot = slot->next;
+			any = true;
+			discard_close(session, why, deadline_ns);
+			if (await_end) {
+				session_await_end(session, deadline_ns);
+			}
+			pool_forget(&lender->pool, &session->slot);
+			discard_free(session);
+		}
+	}
+	return any;
+}
+
+bool sweep_may_help(const struct session *session)
+{
+	static const char signs[][32] = {
+		"too many clients",
+		"too many connections",
+		"connection slots are reserved",
+	};
+	const char *error = session->libpq->PQerrorMessage(session->conn);
+	char buf[256];
+
+	if (session->seen.full) {
+		return true;
+	}
+	/* What was encrypted is not known otherwise, and understood only in English. */
+	for (size_t i = 0; !session->seen.error && i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (strstr(error, signs[i]) != NULL) {
+			return true;
+		}
+	}
+	return strstr(error, strerror_r(EMFILE, buf, sizeof(buf))) != NULL ||
+	       strstr(error, strerror_r(ENFILE, buf, sizeof(buf))) != NULL;
+}
