@@ -31,7 +31,7 @@ static Elf_Data *section(const struct elf_object *object, GElf_Word type, GElf_S
 static bool dynamic_value(const struct elf_object *object, GElf_Sxword tag, size_t n,
                           GElf_Xword *value, GElf_Word *strings)
 {
-	GElf_Shdr header;
+	GElf_Shdr header = {0};
 	GElf_Dyn entry;
 	Elf_Data *data = section(object, SHT_DYNAMIC, &header);
 
@@ -139,7 +139,7 @@ void elf_object_close(struct elf_object *object)
 static bool find_symbol(const struct elf_object *object, GElf_Word table, const char *name,
                         GElf_Sym *symbol)
 {
-	GElf_Shdr header;
+	GElf_Shdr header = {0};
 	Elf_Data *data = section(object, table, &header);
 
 	for (int i = 0; gelf_getsym(data, i, symbol) != NULL; i++) {
@@ -167,7 +167,7 @@ enum elf_symbol elf_object_symbol(const struct elf_object *object, const char *n
 bool elf_object_constant(const struct elf_object *object, const char *name, void *to, size_t n)
 {
 	GElf_Sym symbol;
-	GElf_Shdr header;
+	GElf_Shdr header = {0};
 	Elf_Scn *holder;
 	Elf_Data *data;
 
@@ -192,7 +192,7 @@ bool elf_object_constant(const struct elf_object *object, const char *name, void
 void elf_object_needs_versions(const struct elf_object *object, const char *file,
                                void (*each)(const char *version, void *arg), void *arg)
 {
-	GElf_Shdr header;
+	GElf_Shdr header = {0};
 	GElf_Verneed need = {.vn_next = 1};
 	Elf_Data *data = section(object, SHT_GNU_verneed, &header);
 
@@ -217,7 +217,7 @@ void elf_object_needs_versions(const struct elf_object *object, const char *file
 
 bool elf_object_has_version(const struct elf_object *object, const char *version)
 {
-	GElf_Shdr header;
+	GElf_Shdr header = {0};
 	GElf_Verdef definition = {.vd_next = 1};
 	Elf_Data *data = section(object, SHT_GNU_verdef, &header);
 

@@ -21,9 +21,9 @@
 #include "common/log_line.h"
 #include "common/xalloc.h"
 
-#define BUFFER_BYTES (256 * 1024)
+#define BUFFER_BYTES ((size_t)256 * 1024)
 /* Much longer than any line of a log with its prefix: what is longer is none. */
-#define LINE_BYTES   (64 * 1024)
+#define LINE_BYTES   ((size_t)64 * 1024)
 #define LINE_BEGINS  "time="
 /* How often the beginning of a line is looked for in one. */
 #define BEGINNINGS   8
