@@ -65,6 +65,7 @@ static struct lock loader_lock = LOCK_INITIALIZER(LOCK_LOADER);
 static _Thread_local struct {
 	bool iterating;     /* in dl_iterate */
 	const void *caller; /* whose call is answered; NULL: none is noted */
+	bool counted;       /* changes is of this call */
 	unsigned long long changes;
 } here;
 
@@ -115,15 +116,22 @@ unsigned long long dl_changes(void)
 	return changes;
 }
 
-void dl_note_call(const void *caller, unsigned long long changes)
+void dl_begin_call(const void *caller)
 {
 	here.caller = caller;
-	here.changes = changes;
+	here.counted = false;
 }
 
 unsigned long long dl_changes_of_call(const void *caller)
 {
-	return caller != NULL && here.caller == caller ? here.changes : dl_changes();
+	if (caller == NULL || here.caller != caller) {
+		return dl_changes();
+	}
+	if (!here.counted) {
+		here.changes = dl_changes();
+		here.counted = true;
+	}
+	return here.changes;
 }
 
 void dl_forget_error(void)

@@ -49,12 +49,12 @@ void dl_fork_done(void); /* in the parent and in the child */
 unsigned long long dl_changes(void);
 
 /*
- * The same for a call of the program's that returns to `caller`, as noted when it came in by
- * dl_note_call: asking again takes the loader's lock, and what is on the thread's stack cannot
- * be unloaded meanwhile.
+ * The same, asked once in a call of the program's that returns to `caller` and came in by
+ * dl_begin_call, until the next one (NULL: the call is over). What is on the thread's stack
+ * cannot be unloaded meanwhile.
  */
 unsigned long long dl_changes_of_call(const void *caller);
-void dl_note_call(const void *caller, unsigned long long changes);
+void dl_begin_call(const void *caller);
 
 /* Drops an error text of ours, and with it one that the program has not asked for. */
 void dl_forget_error(void);

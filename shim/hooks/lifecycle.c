@@ -268,7 +268,7 @@ void lifecycle_pass_errno(struct guard *guard)
 void lifecycle_leave(const struct guard *guard)
 {
 	release_catch_up();
-	dl_note_call(NULL, 0);
+	dl_begin_call(NULL);
 	pthread_setcancelstate(guard->cancel_state, NULL);
 	errno = guard->saved_errno;
 }

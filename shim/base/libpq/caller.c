@@ -17,7 +17,6 @@ struct client {
 	const struct link_map *map;
 	ElfW(Addr) base;
 	char *name;
-	unsigned long long changes; /* the loader's counts when it was seen to be the same */
 	struct libpq_caller caller;
 	UT_hash_handle hh;
 };
@@ -54,28 +53,19 @@ static struct libpq_caller bound(const struct link_map *map)
 	return caller;
 }
 
-static bool is_same(struct client *client, const struct link_map *map,
-                    unsigned long long changes)
+static bool is_same(const struct client *client, const struct link_map *map)
 {
-	if (changes != 0 && client->changes == changes) {
-		return true;
-	}
-	if (client->base != map->l_addr || strcmp(client->name, map->l_name) != 0) {
-		return false;
-	}
-	client->changes = changes;
-	return true;
+	return client->base == map->l_addr && strcmp(client->name, map->l_name) == 0;
 }
 
-static bool recall_client(const struct link_map *map, unsigned long long changes,
-                          struct libpq_caller *caller)
+static bool recall_client(const struct link_map *map, struct libpq_caller *caller)
 {
 	struct client *client;
 	bool known;
 
 	lock_take(&lock);
 	HASH_FIND_PTR(clients, &map, client);
-	known = client != NULL && is_same(client, map, changes);
+	known = client != NULL && is_same(client, map);
 	if (known) {
 		*caller = client->caller;
 	}
@@ -118,7 +108,7 @@ static struct libpq_caller meaning_of(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
 
-	if (map != NULL && !recall_client(map, dl_changes(), &caller)) {
+	if (map != NULL && !recall_client(map, &caller)) {
 		caller = bound(map);
 	}
 	return caller;
@@ -195,12 +185,12 @@ static COLD struct libpq_caller guess(void)
 	return (struct libpq_caller){.libpq = likeliest != NULL ? likeliest : libpq_newest()};
 }
 
-static struct libpq_caller find(const void *return_address, unsigned long long changes)
+static struct libpq_caller find(const void *return_address)
 {
 	const struct link_map *map = object_of(return_address);
 	struct libpq_caller caller = {.libpq = map == NULL ? atomic_load(&common) : NULL};
 
-	if (caller.libpq == NULL && (map == NULL || !recall_client(map, changes, &caller))) {
+	if (caller.libpq == NULL && (map == NULL || !recall_client(map, &caller))) {
 		caller = resolve(map);
 	}
 	return caller;
@@ -209,17 +199,16 @@ static struct libpq_caller find(const void *return_address, unsigned long long c
 struct libpq_caller libpq_of_caller(const void *return_address)
 {
 	int saved_errno = errno;
-	unsigned long long changes = dl_changes();
 	struct libpq_caller caller;
 
-	dl_note_call(return_address, changes);
+	dl_begin_call(return_address);
 	if (entered != NULL && is_ours(return_address)) {
 		return (struct libpq_caller){.libpq = entered, .inside = true};
 	}
 	if (lock_barred()) {
 		return guess();
 	}
-	caller = find(return_address, changes);
+	caller = find(return_address);
 	errno = saved_errno;
 	return caller;
 }
