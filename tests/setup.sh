@@ -109,6 +109,8 @@ need_check() {
 	need_clients
 	need clang has_program clang
 	need clang-format has_program clang-format
+	need clang-tidy has_program clang-tidy
+	need cppcheck has_program cppcheck
 	need groff-base has_program groff
 	need logrotate has_system_program logrotate
 	need locales test -e /usr/share/i18n/locales/de_DE

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* A table that a signal handler reads while threads change it. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -99,8 +100,8 @@ static void does_not_grow(void **state)
 /* ---- a handler, and threads ------------------------------------------------------------ */
 
 static int lasting[OBJECTS];
-static volatile sig_atomic_t signals;
-static volatile sig_atomic_t wrong;
+static atomic_int signals;
+static atomic_int wrong;
 
 /* What lasts is there; what comes and goes is itself, or not there. */
 static void look(int signum)
@@ -112,7 +113,7 @@ static void look(int signum)
 		wrong += address_table_find(&table, &lasting[i]) != &lasting[i];
 		wrong += found != NULL && found != &objects[i % THREADS][i];
 	}
-	signals = signals + 1;
+	signals++;
 }
 
 static void *come_and_go(void *mine)

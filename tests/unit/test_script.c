@@ -458,7 +458,7 @@ static void damage_is_no_line_and_no_crash(void **state)
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		for (size_t j = 0; j < sizeof(bad) / sizeof(bad[0]); j++) {
 			pid_t child = fork();
-			int status;
+			int status = -1;
 
 			if (child == 0) {
 				struct script script;
@@ -475,7 +475,7 @@ static void damage_is_no_line_and_no_crash(void **state)
 static void another_version_has_no_lines(void **state)
 {
 	pid_t child;
-	int status;
+	int status = -1;
 
 	(void)state;
 	add("/a.py", 1, "f");

@@ -2,6 +2,7 @@
 /* A thread's own memory: one block for each thread that asks, and back when the thread ends. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@
 
 static bool no_memory;
 static bool no_keys;
-static unsigned ends;
+static atomic_uint ends;
 
 void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
@@ -251,6 +252,10 @@ static void a_child_keeps_its_own_alone(void **state)
 	pid_t child;
 
 	(void)state;
+#ifdef __SANITIZE_THREAD__
+	/* It starts no threads in a child of several. */
+	skip();
+#endif
 	pthread_barrier_init(&child_is_made, NULL, THREADS + 1);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_create(&threads[i], NULL, hold_through_a_fork, NULL);

@@ -25,6 +25,11 @@
 /* Something to do after a call keeps it from becoming a jump. */
 #define STAY     __asm__ volatile("" ::: "memory")
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1U
+#else
+#define SANITIZED 0U
+#endif
 #define FRAMES_MAX 200
 #define PAGE       ((size_t)sysconf(_SC_PAGESIZE))
 
@@ -50,17 +55,20 @@ static NOINLINE void look(void)
 
 static unsigned mistakes;
 
-/* This function's own address differs by where it calls from; all above it are the same. */
+/*
+ * This function's own address differs by where it calls from; all above it are the same. A
+ * sanitizer answers for backtrace(), and is a frame of its own.
+ */
 static NOINLINE void compare(void)
 {
 	void *theirs[FRAMES_MAX];
-	unsigned count = (unsigned)backtrace(theirs, FRAMES_MAX);
+	unsigned count = (unsigned)backtrace(theirs, FRAMES_MAX) - SANITIZED;
 
 	look();
 	STAY;
 	mistakes += ours.count != count || count < 4;
 	for (unsigned i = 1; i < ours.count; i++) {
-		mistakes += ours.addresses[i] != (uintptr_t)theirs[i];
+		mistakes += ours.addresses[i] != (uintptr_t)theirs[i + SANITIZED];
 	}
 }
 
@@ -267,6 +275,14 @@ static char *map_stack(void)
 /* look_deeper() five times, and the coroutine's first function. */
 #define COROUTINE_FRAMES 6
 
+/* Onto a stack made by hand the address sanitizer does not follow. */
+static void skip_if_bound_to_one_stack(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	skip();
+#endif
+}
+
 static void ends_before_an_address_of_no_module(void **state)
 {
 	char *stack = map_stack();
@@ -297,6 +313,8 @@ static void ends_where_the_stack_does(void **state)
 	char *stack = map_stack();
 
 	(void)state;
+	skip_if_bound_to_one_stack();
+	skip_if_bound_to_one_stack();
 	jump(stack + 2 * PAGE, 0, begin_at_top);
 	assert_int_equal(ours.count, COROUTINE_FRAMES + 1);
 	assert_int_equal(munmap(stack + 2 * PAGE, PAGE), 0);
@@ -312,6 +330,7 @@ static void ends_where_the_stack_does_not_grow(void **state)
 	uintptr_t *top = (uintptr_t *)(stack + 2 * PAGE) - 21;
 
 	(void)state;
+	skip_if_bound_to_one_stack();
 	memset(stack, 0, 2 * PAGE);
 	jump(top, 0, look_by_frame_pointer);
 	/* A function with a frame pointer, which points below. */
