@@ -49,9 +49,7 @@ struct scan {
 static const char *skip_escaped(const char *at)
 {
 	for (; *at != '\0'; at++) {
-		if (at[0] == '\\' && at[1] != '\0') {
-			at++;
-		} else if (at[0] == '\'' && at[1] == '\'') {
+		if ((at[0] == '\\' && at[1] != '\0') || (at[0] == '\'' && at[1] == '\'')) {
 			at++;
 		} else if (at[0] == '\'') {
 			return at + 1;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* A table that a signal handler reads while threads change it. */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 /* A thread's own memory: one block for each thread that asks, and back when the thread ends. */
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>

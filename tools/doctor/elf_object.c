@@ -224,7 +224,7 @@ bool elf_object_has_version(const struct elf_object *object, const char *version
 	for (int at = 0;
 	     definition.vd_next != 0 && gelf_getverdef(data, at, &definition) != NULL;
 	     at += (int)definition.vd_next) {
-		GElf_Verdaux first;
+		GElf_Verdaux first = {0};
 		const char *name =
 			gelf_getverdaux(data, at + (int)definition.vd_aux, &first) != NULL
 				? elf_strptr(object->elf, header.sh_link, first.vda_name)

@@ -51,6 +51,7 @@ static void forget_numbers(struct process *process)
 	struct numbered *next;
 
 	HASH_ITER (hh, process->stacks, numbered, next) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the next is not freed */
 		HASH_DEL(process->stacks, numbered);
 		free(numbered);
 	}
@@ -83,7 +84,9 @@ const struct place *lease_list_place(struct lease_list *list,
 	}
 	key = xalloc_new(whole, 1);
 	for (size_t i = 0; i < LEASE_LIST_TEXTS; i++) {
-		strcpy(key + begins[i], texts[i] != NULL ? texts[i] : "");
+		if (texts[i] != NULL) {
+			memcpy(key + begins[i], texts[i], strlen(texts[i]));
+		}
 	}
 	HASH_FIND(hh, list->places, key, whole, place);
 	if (place != NULL) {

@@ -111,9 +111,7 @@ static void stop_likewise(int signal)
 /* True once the child has ended. */
 static bool has_ended(pid_t child, int *wait_status)
 {
-	pid_t changed;
-
-	while ((changed = waitpid(child, wait_status, WNOHANG | WUNTRACED)) == child) {
+	while (waitpid(child, wait_status, WNOHANG | WUNTRACED) == child) {
 		if (!WIFSTOPPED(*wait_status)) {
 			return true;
 		}

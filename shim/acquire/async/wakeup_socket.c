@@ -75,8 +75,8 @@ static bool listen_here(int fd, struct sockaddr_in *address)
 /* While we listen, another process of this machine may connect instead. */
 static bool are_ends(int fd, int other)
 {
-	struct sockaddr_in ours;
-	struct sockaddr_in theirs;
+	struct sockaddr_in ours = {0};
+	struct sockaddr_in theirs = {0};
 	socklen_t our_len = sizeof(ours);
 	socklen_t their_len = sizeof(theirs);
 
@@ -115,7 +115,7 @@ static void disconnect(int fd)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
-	connect(fd, &nowhere, sizeof(nowhere));
+	(void)connect(fd, &nowhere, sizeof(nowhere));
 }
 
 /* ---- the time ----------------------------------------------------------------------- */

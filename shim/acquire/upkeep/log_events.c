@@ -122,8 +122,8 @@ void log_event_check_failed(const struct session *session, enum drop_reason why)
 static const char *const explanations[DROP_REASONS] = {
 	[DROP_CUSTOM_SETTING] =
 		"a statement names a customised setting, which no reset makes NULL again",
-	[DROP_CONNECT_NOTICE] = "the server sends a notice at each connect, which a pooled "
-				"connect would not repeat",
+	[DROP_CONNECT_NOTICE] = ("the server sends a notice at each connect, which a pooled "
+                                 "connect would not repeat"),
 	[DROP_LOGIN_TRIGGER] = "the database has login event triggers",
 };
 

@@ -9,9 +9,15 @@
 /* "folder/name", malloc'ed. NULL: out of memory. */
 static inline char *path_join(const char *folder, const char *name)
 {
-	char *path = malloc(strlen(folder) + 1 + strlen(name) + 1);
+	size_t n = strlen(folder);
+	char *path = malloc(n + 1 + strlen(name) + 1);
 
-	return path != NULL ? strcat(strcat(strcpy(path, folder), "/"), name) : NULL;
+	if (path != NULL) {
+		memcpy(path, folder, n);
+		path[n] = '/';
+		memcpy(path + n + 1, name, strlen(name) + 1);
+	}
+	return path;
 }
 
 #endif

@@ -23,6 +23,7 @@ struct run {
 static void begin_row(struct frame_row *row)
 {
 	row->base = FRAME_REGISTERS;
+	row->base_value = 0;
 	row->crossed = false;
 	memset(row->rules, FRAME_SAME, sizeof(row->rules));
 }

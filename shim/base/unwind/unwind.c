@@ -11,6 +11,7 @@
 
 void unwind_set_out(struct unwind *u)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): assembler sets it */
 	u->pointer = u->registers[FRAME_POINTER];
 	u->address = u->registers[FRAME_RETURN];
 	u->begun = false;
@@ -29,7 +30,8 @@ static void begin_walk(struct unwind *u)
 }
 
 /* The address sanitizer knows of objects; a walk reads what lies between them, too. */
-__attribute__((no_sanitize_address)) static bool read_word(struct unwind *u, uintptr_t address, uintptr_t *word)
+__attribute__((no_sanitize_address)) static bool read_word(struct unwind *u, uintptr_t address,
+                                                           uintptr_t *word)
 {
 	if (!own_stack_has(&u->stack, address)) {
 		u->plain = false;

@@ -226,7 +226,8 @@ static void forget_sights_locked(void)
 	struct sight *next;
 
 	HASH_ITER (hh, seen, sight, next) {
-		HASH_DEL(seen, sight);
+		HASH_DEL(seen,
+		         sight); /* NOLINT(clang-analyzer-unix.Malloc): the next is not freed */
 		free(sight);
 	}
 }
@@ -279,7 +280,8 @@ static COLD uint32_t intern(const struct capture *capture, unsigned long long ch
 		forget_sights_locked();
 		seen_changes = changes;
 	}
-	HASH_FIND(hh, seen, key, bytes, sight);
+	HASH_FIND(hh, seen, key, bytes,
+	          sight); /* NOLINT(clang-analyzer-unix.Malloc): as there */
 	if (sight != NULL) {
 		id = sight->id;
 	} else {

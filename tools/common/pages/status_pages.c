@@ -67,7 +67,7 @@ static const char *check_file(int fd, struct stat *st, struct status_head *head)
 static void read_file(struct search *search, int fd, const char *path, const char *name)
 {
 	struct pages *pages = search->pages;
-	struct status_head head;
+	struct status_head head = {0};
 	struct stat st;
 	const char *wrong = check_file(fd, &st, &head);
 	struct page page = {0};
