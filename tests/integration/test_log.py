@@ -318,17 +318,22 @@ def test_a_full_disk_is_counted_to_the_line(script, disk):
     assert not pids and [r.returncode for r in results] == [0] * 3
 
 
-def test_nothing_is_lost_untold_when_all_write_while_the_disk_fills_and_empties(start, disk):
+def test_nothing_is_lost_untold_when_all_write_while_the_disk_fills_and_empties(start, disk, server):
     small = disk("24m")
     log = small.path("log")
     env = {"PQPOOL_LOG": small.folder + "/log", "PQPOOL_LOG_MAX_SIZE": "100kB",
            "PQPOOL_LOG_KEEP": "1000"}
-    programs = [start("hammer", 2, 2500, env=env, before=small.inside) for _ in range(4)]
+    # Slowly enough to go on while the disk is filled and emptied.
+    programs = [start("hammer", 2, 2500, "SELECT 42 FROM pg_sleep(0.003)", env=env,
+                      before=small.inside) for _ in range(4)]
     assert wait_until(lambda: os.path.exists(log))
     full = 0
     while full < 10:
         small.fill()
         full += 1
+        # Its acquire was to be logged before the question, and the disk was full already.
+        since = server.sql("SELECT clock_timestamp()")[0][0]
+        assert wait_until(lambda t=since: server.sessions("query_start > '%s'" % t))
         size = os.stat(log).st_size
         small.free()
         assert wait_until(lambda s=size: os.stat(log).st_size != s)
