@@ -220,7 +220,7 @@ def frames_of(run, leaks, tmp_path):
                         "-lpq"], cwd=tmp_path, check=True)
         run([str(tmp_path / "built")], check_leases=False, env={"PQPOOL_LOG": tmp_path / "log"})
         [place] = leaks(tmp_path / "log").places
-        return [(f["function"], f.get("file"), f.get("line"), f["inlined"])
+        return [(f.get("function"), f.get("file"), f.get("line"), f["inlined"])
                 for f in place["frames"]]
 
     return build
