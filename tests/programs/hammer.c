@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * hammer THREADS TIMES [QUESTION]: that many threads, each of which connects, asks one question,
- * to which 42 is the answer, and finishes, that often and all at once. Prints how many questions
- * were answered.
+ * hammer THREADS TIMES [QUESTION]: that many threads, each of which connects, asks one
+ * question, to which 42 is the answer, and finishes, that often and all at once. Prints how
+ * many questions were answered.
  */
 #include <libpq-fe.h>
 #include <pthread.h>
