@@ -75,8 +75,7 @@ const char *exhaustion_verdict_name(enum verdict verdict)
 static enum holder_thread thread_of(const struct lease *lease, enum exhaustion_waiter waiter)
 {
 	/* The caller's own thread is out of the line already. */
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): without memory there are no
-	 * holders */
+	/* No holder without memory. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	bool own = waiter != WAITER_IN_STEPS && lease->tid == tid_self();
 
 	if (own || deadlock_is_blocked(lease->tid)) {

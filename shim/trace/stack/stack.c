@@ -226,8 +226,8 @@ static void forget_sights_locked(void)
 	struct sight *next;
 
 	HASH_ITER (hh, seen, sight, next) {
-		HASH_DEL(seen,
-		         sight); /* NOLINT(clang-analyzer-unix.Malloc): the next is not freed */
+		/* The next is not freed. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+		HASH_DEL(seen, sight);
 		free(sight);
 	}
 }
@@ -280,8 +280,8 @@ static COLD uint32_t intern(const struct capture *capture, unsigned long long ch
 		forget_sights_locked();
 		seen_changes = changes;
 	}
-	HASH_FIND(hh, seen, key, bytes,
-	          sight); /* NOLINT(clang-analyzer-unix.Malloc): as there */
+	/* None that was freed is found. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+	HASH_FIND(hh, seen, key, bytes, sight);
 	if (sight != NULL) {
 		id = sight->id;
 	} else {
