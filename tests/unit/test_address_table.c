@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/time.h>
 
 #include <cmocka.h>
@@ -32,7 +32,15 @@ static void put(void *object)
 static int clear(void **state)
 {
 	(void)state;
-	memset(&table, 0, sizeof(table));
+	for (size_t i = 0; i < sizeof(table.chains) / sizeof(table.chains[0]); i++) {
+		struct address_entry *next;
+
+		for (struct address_entry *e = table.chains[i]; e != NULL; e = next) {
+			next = e->next;
+			free(e);
+		}
+		table.chains[i] = NULL;
+	}
 	return 0;
 }
 
