@@ -15,6 +15,7 @@
 #ifndef PQPOOL_ACQUIRE_UPKEEP_TURNS_H
 #define PQPOOL_ACQUIRE_UPKEEP_TURNS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ struct turn {
 	struct pool *pool;
 	struct lease *lease;
 	struct pool_waiter *waiter;
-	bool waits; /* it has no more than what its waiter was granted */
+	atomic_bool waits; /* it has no more than what its waiter was granted */
 
 	/* turns.c's */
 	struct turn_rest rest;
