@@ -14,7 +14,7 @@
 
 #include "session/cancel/address_table.h"
 
-#define OBJECTS 1000
+#define OBJECTS 300
 #define THREADS 4
 #define SIGNALS 200
 
