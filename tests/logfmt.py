@@ -45,6 +45,8 @@ def parse_line(line):
 def parse_torn(line):
     """The same of one that may stand right behind the half of another process's."""
     try:
+        if not line.startswith(b"time="):  # a half of less than a word, and then a whole line
+            raise ValueError("no line begins like this: %r" % line)
         return parse_line(line)
     except ValueError:
         begin = line.find(b"time=", 1)
