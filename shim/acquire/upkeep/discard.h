@@ -40,7 +40,10 @@ COLD void discard_grant(struct pool *pool, enum pool_grant grant, struct pool_wa
  */
 COLD void discard_unfit(struct session *session, enum drop_reason why);
 
-/* Why the pool keeps no session for now; DROP_NONE: it does. */
+/*
+ * DROP_LOGIN_TRIGGER until a minute after login event triggers were found in the database;
+ * DROP_NONE: the pool keeps its sessions.
+ */
 enum drop_reason discard_keeps_none(struct lender *lender, uint64_t now_ns);
 
 /* Warns, once per pool and reason, if a session is closed for a reason that will last. */
