@@ -3,6 +3,9 @@
  * What the shim and the keeper (`pqpool keep`) say to each other. Everything that both must
  * agree on is here; it includes nothing of either.
  *
+ * Where: the socket is KEEPER_SOCKET in a directory of status pages (trace/status/page_dir.h),
+ * or a path that both were given; in a directory of mode 0700 in any case.
+ *
  * Transport: a Unix socket, SOCK_SEQPACKET, one message a packet, in the machine's own byte
  * order; both sides check that the other has their own effective uid (SO_PEERCRED). A message
  * is a struct keeper_head, then the struct of its type, then its texts and bytes in the order
@@ -35,6 +38,8 @@
 #include <stdint.h>
 
 #define KEEPER_PROTOCOL UINT32_C(1)
+
+#define KEEPER_SOCKET "keeper.socket"
 
 /* No message is longer; nor is a record of a session's start. */
 #define KEEPER_MESSAGE_MAX 65536
@@ -163,8 +168,11 @@ enum keeper_word_state {
 	((((before) >> 8) + 1) << 8 | (uint32_t)(answers) << 4 | (uint32_t)(state))
 
 /*
- * The page of a member: a file in the keeper's directory that both map, shared. If the keeper
- * dies, the next one counts what is in the pages of living processes.
+ * The page of a member: a file in the keeper's directory that both map, shared. The process
+ * maps it MADV_DONTFORK and closes the descriptor at once: the keeper's lock on that open file
+ * (F_OFD_SETLK) then lasts as long as the mapping, that is until the process ends, executes
+ * another program or unmaps the page. If the keeper dies, the next one counts what is in the
+ * pages of living processes.
  */
 struct keeper_page {
 	uint32_t protocol; /* KEEPER_PROTOCOL */
