@@ -109,13 +109,22 @@ $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/de
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpq -lpthread -ldl
 
+# --- programs with the shim's floors in them, for tests that need a server ---------
+
+FLOOR_PROGRAMS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c))
+
+$(BUILD)/tests/shim/%: $(BUILD)/debug/tests/shim/%.o $(BUILD)/debug/libfloors.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpq -lpthread -ldl
+
 # --- stress programs: the whole shim linked in, for the sanitizers' sake ----------
 # (but not its dlsym and dlopen: the sanitizers call these before they are set up)
 
 STRESS_NAMES := $(basename $(notdir $(wildcard tests/stress/*.c)))
 STRESSES     := $(STRESS_NAMES:%=$(BUILD)/tests/stress/%)
-# Without dlsym, dlopen and exit handlers: the sanitizers call them before they can bear instrumented code.
-STRESS_OBJECTS := $(filter-out %/hooks/loader.o %/hooks/exit_handlers.o,$(SHIM_OBJECTS))
+# Without dlsym, dlopen, exit handlers and sockets: the sanitizers have these themselves, or call
+# them before they can bear instrumented code.
+STRESS_OBJECTS := $(filter-out %/hooks/loader.o %/hooks/exit_handlers.o %/hooks/socket_calls.o,$(SHIM_OBJECTS))
 
 $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 	@mkdir -p $(@D)
@@ -126,7 +135,7 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 .PHONY: bench-programs programs clients units stresses print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done
-units: $(UNITS)
+units: $(UNITS) $(FLOOR_PROGRAMS)
 stresses: $(STRESSES)
 # What the shim is compiled with, for tests/lint.
 print-flags:

@@ -9,6 +9,7 @@
 #include "session/cancel/cancel_conn.h"
 #include "session/cancel/cancel_object.h"
 #include "session/session.h"
+#include "share/start_tape.h"
 
 /* ---- what may be used in a signal handler -------------------------------------------- */
 
@@ -26,14 +27,18 @@ ENTRY PGcancel *PQgetCancel(PGconn *conn)
 /* As libpq's own it may be called in a signal handler. */
 ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
 {
+	struct start_tape *interrupted = start_tape;
 	struct libpq_caller from;
 	int done;
 
-	if (cancel_object_send(cancel, errbuf, errbufsize, &done)) {
-		return done;
+	start_tape_put_away();
+	if (!cancel_object_send(cancel, errbuf, errbufsize, &done)) {
+		from = libpq_of_caller(CALLER);
+		done = from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize)
+		                          : 0;
 	}
-	from = libpq_of_caller(CALLER);
-	return from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize) : 0;
+	start_tape = interrupted;
+	return done;
 }
 
 ENTRY void PQfreeCancel(PGcancel *cancel)

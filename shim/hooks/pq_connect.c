@@ -26,6 +26,7 @@
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
 #include "session/socket/epoll_registrations.h"
+#include "share/start_tape.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
@@ -51,6 +52,9 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 
 	if (from.libpq == NULL) {
 		return NULL;
+	}
+	if (!from.inside) {
+		start_tape_put_away();
 	}
 	if (from.inside || !lifecycle_enter(&guard)) {
 		conn = plainly(from.libpq, call);
@@ -143,6 +147,8 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 	}
 	if (from.inside) {
 		notices_pass(conn);
+	} else {
+		start_tape_put_away();
 	}
 	if (from.inside || !lifecycle_enter(&guard)) {
 		/* If we cannot take our step, libpq must not take one. */
@@ -193,6 +199,7 @@ ENTRY void PQreset(PGconn *conn)
 	if (from.libpq == NULL) {
 		return;
 	}
+	start_tape_put_away();
 	if (!lifecycle_enter(&guard)) {
 		from.libpq->PQreset(conn);
 		return;
@@ -226,6 +233,7 @@ ENTRY int PQresetStart(PGconn *conn)
 	if (from.libpq == NULL) {
 		return 0;
 	}
+	start_tape_put_away();
 	if (!lifecycle_enter(&guard)) {
 		return from.libpq->PQresetStart(conn);
 	}
@@ -249,6 +257,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 	if (from.libpq == NULL) {
 		return wants;
 	}
+	start_tape_put_away();
 	if (!lifecycle_enter(&guard)) {
 		return lifecycle_is_barred() ? wants : from.libpq->PQresetPoll(conn);
 	}

@@ -77,6 +77,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	fresh->libpq = ci->libpq;
 	fresh->home_unknown = ci->home_unknown;
 	fresh->connect_timeout_ns = connect_timeout_ns(ci);
+	fresh->of_process = pool_key_is_of_process(ci);
 	fresh->follows_locale = pool_key_follows_locale(ci);
 	fresh->watches = *watches;
 	fresh->key_len = key->len;
@@ -158,6 +159,19 @@ bool identity_holds(const struct identity *identity)
 	return is_alike(&surroundings, identity->key + identity->surroundings_at,
 	                identity->key_len - identity->surroundings_at) &&
 	       file_stamp_unchanged(&identity->watches);
+}
+
+void identity_describe(const struct identity *identity,
+                       void (*add)(void *arg, const void *bytes, size_t count), void *arg)
+{
+	/* The surroundings begin with the address. */
+	size_t behind = identity->surroundings_at + sizeof(identity->libpq);
+	int version = identity->libpq->PQlibVersion();
+
+	add(arg, &identity->key_len, sizeof(identity->key_len));
+	add(arg, &version, sizeof(version));
+	add(arg, identity->key, identity->surroundings_at);
+	add(arg, identity->key + behind, identity->key_len - behind);
 }
 
 static COLD void free_spelling(struct spelling *spelling)

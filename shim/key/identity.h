@@ -37,6 +37,10 @@ struct identity {
 
 	uint64_t connect_timeout_ns; /* the program's own, of libpq, for each host; 0 = none */
 
+	/* Several hosts, or what only the opening of a connection proves: it means a process.
+	 */
+	bool of_process;
+
 	/* identity.c's */
 	bool follows_locale;
 	uint32_t refs;
@@ -85,6 +89,13 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
  * the effective user. Another thread may have changed it.
  */
 bool identity_holds(const struct identity *identity);
+
+/*
+ * The key in a form that means the same in every process: calls `add` for each of its parts.
+ * The address of the libpq is not in it. There are secrets in it.
+ */
+void identity_describe(const struct identity *identity,
+                       void (*add)(void *arg, const void *bytes, size_t count), void *arg);
 
 /* A further reference, for a holder of one. */
 void spelling_hold(struct spelling *spelling);

@@ -232,6 +232,30 @@ bool pool_key_is_shared(const struct conninfo *ci)
 	return !is_replication(ci) && !is_balanced(ci) && !is_authorised_each_time(ci);
 }
 
+static bool is_one_of(const struct conninfo *ci, const char *keyword, const char *const *values)
+{
+	const char *value = conninfo_value(ci, keyword);
+
+	while (*values != NULL && strcmp(*values, value) != 0) {
+		values++;
+	}
+	return *values != NULL;
+}
+
+bool pool_key_is_of_process(const struct conninfo *ci)
+{
+	static const char *const any[] = {"", "any", NULL};
+	static const char *const no_matter[] = {"", "disable", "allow", "prefer", NULL};
+
+	return strchr(conninfo_value(ci, "host"), ',') != NULL ||
+	       strchr(conninfo_value(ci, "hostaddr"), ',') != NULL ||
+	       !is_one_of(ci, "target_session_attrs", any) ||
+	       !is_one_of(ci, "sslmode", no_matter) ||
+	       !is_one_of(ci, "gssencmode", no_matter) ||
+	       !is_one_of(ci, "channel_binding", no_matter) ||
+	       conninfo_value(ci, "require_auth")[0] != '\0';
+}
+
 static const char *or_else(const char *value, const char *fallback)
 {
 	return value[0] != '\0' ? value : fallback;

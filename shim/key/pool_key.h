@@ -42,6 +42,13 @@ void pool_key_put_surroundings(struct keybuf *key, const struct libpq *libpq,
  */
 bool pool_key_is_shared(const struct conninfo *ci);
 
+/*
+ * True if a session of this key is of use to its own process alone: which of several hosts it
+ * is on is compared with what that process found, and what is required of the server's role, of
+ * encryption or of the authentication is proven while a connection is opened.
+ */
+bool pool_key_is_of_process(const struct conninfo *ci);
+
 /* Adds "user@host:port/dbname", for people; no secret is in it. */
 void pool_key_label(struct strbuf *label, const struct conninfo *ci);
 

@@ -11,7 +11,7 @@ SHIM = os.path.join(BUILD, "libpqpool.so")
 # The folders of shim/ from the ground up: a file includes headers of its own folder or of lower ones.
 FLOORS = ["base", "base/text", "base/thread", "base/elf", "base/unwind", "base/config", "base/libpq",
           "sql", "trace/script", "trace/stack", "trace/log", "trace/status", "trace/lease", "trace/report",
-          "key", "pool", "session/socket", "session/opened", "session/cancel", "session", "acquire/upkeep", "acquire/lend",
+          "key", "pool", "session/socket", "session/opened", "session/cancel", "session", "share", "acquire/upkeep", "acquire/lend",
           "acquire/full", "acquire/async", "acquire", "hooks"]
 
 

@@ -11,12 +11,14 @@ EXITS = {"_exit", "_Exit", "quick_exit"}
 LOADER = {"dlsym", "dlopen"}
 # Ties a connection's socket to something that PQfinish must untie.
 EVENTS = {"epoll_ctl"}
+# What libpq calls for all that it does outside TLS.
+SOCKETS = {"connect", "send", "recv"}
 # The program becomes another one, and the idle sessions are not closed by themselves.
 EXECS = {"execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
          "execle"}
 # Exit handlers: one of ours is always the newest.
 HANDLERS = {"__cxa_atexit", "__cxa_thread_atexit_impl", "on_exit"}
-LIBC = EXITS | HANDLERS | LOADER | EVENTS | EXECS
+LIBC = EXITS | HANDLERS | LOADER | EVENTS | SOCKETS | EXECS
 
 
 def hooks():

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * connect, send and recv: libpq's own calls of them, in a connect that is recorded or played
+ * (share/start_tape.h). All others go on to the real function, behind one load.
+ *
+ * Any program's calls come through here, from the first constructor on, and in signal handlers.
+ * The real functions are found when they are called first, by the linker, which then neither
+ * allocates nor waits for more than its own lock.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "hooks/interposed.h"
+#include "share/start_tape.h"
+
+/* Found by the first call. errno is kept. */
+static COLD void *find(_Atomic(void *) *known, const char *name)
+{
+	int saved_errno = errno;
+	void *function = interposed_next(known, name);
+
+	errno = saved_errno;
+	return function;
+}
+
+static _Atomic(void *) known_connect;
+static _Atomic(void *) known_send;
+static _Atomic(void *) known_recv;
+
+/* The body of a function: goes on to the real one, or takes the long way. */
+#define TAP(name, ...)                                                                         \
+	__typeof__(name) *real =                                                               \
+		(__typeof__(name) *)atomic_load_explicit(&known_##name, memory_order_relaxed); \
+	if (__builtin_expect(start_tape == NULL && real != NULL, 1)) {                         \
+		return real(__VA_ARGS__);                                                      \
+	}                                                                                      \
+	return long_##name(CALLER, __VA_ARGS__)
+
+/* Through the tape, if there is one. */
+#define LONG_WAY(name, ...)                                                                    \
+	start_##name *real = (start_##name *)find(&known_##name, #name);                       \
+	return start_tape != NULL ? start_tape_##name(real, caller, __VA_ARGS__)               \
+	                          : real(__VA_ARGS__)
+
+static COLD int long_connect(const void *caller, int fd, const struct sockaddr *address,
+                             socklen_t len)
+{
+	LONG_WAY(connect, fd, address, len);
+}
+
+static COLD ssize_t long_send(const void *caller, int fd, const void *bytes, size_t count,
+                              int flags)
+{
+	LONG_WAY(send, fd, bytes, count, flags);
+}
+
+static COLD ssize_t long_recv(const void *caller, int fd, void *bytes, size_t count, int flags)
+{
+	LONG_WAY(recv, fd, bytes, count, flags);
+}
+
+ENTRY int connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+	TAP(connect, fd, address, len);
+}
+
+ENTRY ssize_t send(int fd, const void *bytes, size_t count, int flags)
+{
+	TAP(send, fd, bytes, count, flags);
+}
+
+ENTRY ssize_t recv(int fd, void *bytes, size_t count, int flags)
+{
+	TAP(recv, fd, bytes, count, flags);
+}
