@@ -8,6 +8,7 @@
 #include "check/check.h"
 #include "common/exit_status.h"
 #include "doctor/doctor.h"
+#include "keep/keep.h"
 #include "leaks/leaks.h"
 #include "metrics/metrics.h"
 #include "run/run.h"
@@ -26,6 +27,7 @@ static const struct command {
 	{"metrics", "pqpool metrics", metrics_main,
          "write the state of the pools for Prometheus"},
 	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
+	{"keep", "pqpool keep", keep_main, "hold the idle sessions of all programs of a user"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -174,7 +174,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 27);
+	assert_int_equal(count, 28);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
@@ -358,6 +358,7 @@ static void test_durations(void **state)
 	takes("PQPOOL_RECYCLE", "30min", "recycle_ms=1800000");
 	takes("PQPOOL_PING_TIMEOUT", "1ms", "ping_timeout_ms=1");
 	takes("PQPOOL_IDLE_TIMEOUT", "600", "idle_timeout_ms=600000");
+	takes("PQPOOL_KEEPALIVE", "2min", "keepalive_ms=120000");
 	takes("PQPOOL_LONG_HOLD", "5min", "long_hold_ms=300000");
 	takes("PQPOOL_LONG_HOLD", "0", "long_hold_ms=0");
 }
@@ -523,6 +524,7 @@ static void test_complaint_of_every_variable(void **state)
 		{"RESET", "x", "discard, auto, rollback or off"},
 		{"PREWARM", "x", "a whole number from 0 to 256"},
 		{"IDLE_TIMEOUT", "x", UPTO " (0 = off)"},
+		{"KEEPALIVE", "-1", UPTO " (0 = off)"},
 		{"ORDER", "x", "lifo or fifo"},
 		{"DISABLE", "x", FLAGS},
 		{"ONLY", ",", NAMES},
@@ -728,14 +730,15 @@ static void test_describe(void **state)
 	struct config *c;
 
 	(void)state;
-	assert_string_equal(described(load_good("HOME=/")),
-	                    "profile=none size=10 max_overflow=20 timeout_ms=30000 "
-	                    "recycle_ms=3600000 pre_ping=on ping_query=\"\" "
-	                    "ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
-	                    "idle_timeout_ms=0 order=lifo disable=off log=stderr "
-	                    "log_level=warning log_max_bytes=104857600 log_keep=5 "
-	                    "long_hold_ms=60000 warn_at=80 stack_depth=16 report=on "
-	                    "leak_exitcode=0");
+	assert_string_equal(
+		described(load_good("HOME=/")),
+		"profile=none size=10 max_overflow=20 timeout_ms=30000 "
+		"recycle_ms=3600000 pre_ping=on ping_query=\"\" "
+		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
+		"idle_timeout_ms=0 keepalive_ms=60000 order=lifo disable=off log=stderr "
+		"log_level=warning log_max_bytes=104857600 log_keep=5 "
+		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=on "
+		"leak_exitcode=0");
 	c = load_good("PQPOOL_PROFILE=prod", "PQPOOL_MAX_OVERFLOW=-1",
 	              "PQPOOL_PING_QUERY=SELECT '\"\\\n\t\x02'", "PQPOOL_ONLY=a,b",
 	              "PQPOOL_SKIP=c d", "PQPOOL_ROUTE=[::1]:6432", "PQPOOL_LOG=/l",
@@ -746,7 +749,8 @@ static void test_describe(void **state)
 		"recycle_ms=-1 pre_ping=on "
 		"ping_query=\"SELECT '\\\"\\\\\\n\\t\\x02'\" "
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
-		"idle_timeout_ms=600000 order=lifo disable=on only=a,b skip=\"c d\" "
+		"idle_timeout_ms=600000 keepalive_ms=60000 order=lifo disable=on only=a,b "
+		"skip=\"c d\" "
 		"route=[::1]:6432 log=/l log_level=info log_max_bytes=104857600 log_keep=5 "
 		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=off leak_exitcode=0");
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The moves of a session between members and the keeper. */
+#include "keep/pool/holding.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "common/xalloc.h"
+#include "keep/log.h"
+#include "keep/settings.h"
+
+struct session *holding_add(struct pool *pool)
+{
+	struct session *session = xalloc_new(1, sizeof(*session));
+
+	session->fd = -1;
+	session->watch.fd = -1;
+	session->pool = pool;
+	DL_APPEND(pool->sessions, session);
+	pool->used++;
+	return session;
+}
+
+void holding_attach(struct session *session, struct member *member, unsigned word,
+                    uint32_t granted, const char *place, uint64_t now_ns)
+{
+	session->member = member;
+	session->word = word;
+	session->granted = granted;
+	session->granted_ns = now_ns;
+	session->place = place != NULL ? xalloc_copy(place, strlen(place)) : NULL;
+	session->seen = granted;
+	session->seen_ns = now_ns;
+	member->sessions[word] = session;
+	member->page->labels[word] = session->pool->label_hash;
+}
+
+void holding_detach(struct session *session)
+{
+	struct member *member = session->member;
+
+	if (session->attended) {
+		member_attend(member, false);
+		session->attended = false;
+	}
+	member->sessions[session->word] = NULL;
+	session->member = NULL;
+	free(session->place);
+	session->place = NULL;
+}
+
+bool holding_claim(struct session *session, uint32_t *answers)
+{
+	uint32_t word = member_word(session->member, session->word);
+
+	if (KEEPER_WORD_STATE(word) != KEEPER_WORD_IDLE || session->fd < 0 ||
+	    !member_change(session->member, session->word, word, KEEPER_WORD_CLAIMED, NULL)) {
+		return false;
+	}
+	*answers = KEEPER_WORD_ANSWERS(word);
+	holding_detach(session);
+	return true;
+}
+
+static void came(struct watch *watch)
+{
+	struct session *session =
+		(struct session *)((char *)watch - offsetof(struct session, watch));
+	uint64_t now_ns = clock_monotonic_ns();
+	const char *why;
+	bool suspect;
+
+	if (!session_read(session, now_ns, &why, &suspect)) {
+		pool_found_bad(session, why, suspect, now_ns);
+	} else if (session->ask != NULL && !reply_is_due(&session->reply)) {
+		pool_serve(session->pool, now_ns);
+	}
+}
+
+bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns)
+{
+	const char *why = "not_watched";
+	bool suspect = false;
+
+	if (!session_hold(session, answers, now_ns, came) ||
+	    !session_read(session, now_ns, &why, &suspect)) {
+		if (suspect) {
+			session->pool->suspect_ns = now_ns;
+		}
+		holding_close(session, SESSION_TERMINATE, why);
+		return false;
+	}
+	return true;
+}
+
+void holding_close(struct session *session, enum session_end how, const char *why)
+{
+	struct pool *pool = session->pool;
+	struct strbuf *line = session->fd >= 0 ? log_line(LEVEL_INFO, "session_close") : NULL;
+
+	if (line != NULL) {
+		log_u64(line, "backend", (uint64_t)session->record.backend_pid);
+		pair_str(line, "pool", pool->label);
+		pair_str(line, "reason", why);
+		log_end();
+	}
+	if (session->member != NULL) {
+		holding_detach(session);
+	}
+	DL_DELETE(pool->sessions, session);
+	pool->used--;
+	session_free(session, how);
+}
+
+const char *holding_expired(const struct session *session, uint64_t idle_since_ns,
+                            uint64_t now_ns)
+{
+	if (session->drained) {
+		return "drained";
+	}
+	if (settings.recycle_ns != UINT64_MAX && now_ns > session->record.opened_ns &&
+	    now_ns - session->record.opened_ns >= settings.recycle_ns) {
+		return "aged";
+	}
+	if (settings.idle_timeout_ns != UINT64_MAX && now_ns > idle_since_ns &&
+	    now_ns - idle_since_ns >= settings.idle_timeout_ns) {
+		return "idle_timeout";
+	}
+	return NULL;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The processes that share, each with its page of words. */
+#include "keep/pool/member.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/xalloc.h"
+
+#define PAGE_END   ".page"
+/* Whole pages, whatever their size: what is behind the struct is for later versions. */
+#define PAGE_BYTES ((sizeof(struct keeper_page) + 4095) / 4096 * 4096)
+
+static int folder = -1;
+static const char *name_prefix;
+static struct member *members;
+static uint64_t next_id;
+
+void members_begin(int dir, const char *prefix)
+{
+	folder = dir;
+	name_prefix = prefix;
+	/* A question to the keeper before this one is no question to this one. */
+	if (getrandom(&next_id, sizeof(next_id), GRND_NONBLOCK) < 0) {
+		next_id = (uint64_t)getpid() << 32;
+	}
+}
+
+/* ---- pages ---- */
+
+static bool map_page(struct member *member)
+{
+	void *page = mmap(NULL, sizeof(struct keeper_page), PROT_READ | PROT_WRITE, MAP_SHARED,
+	                  member->page_fd, 0);
+
+	if (page == MAP_FAILED) {
+		return false;
+	}
+	member->page = page;
+	return true;
+}
+
+/* In ticks after the start of the system, of /proc/PID/stat; 0: unknown. */
+static uint64_t start_of(pid_t pid)
+{
+	char path[64];
+	char text[1024];
+	const char *at = NULL;
+	size_t n = 0;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	from = fopen(path, "re");
+	if (from != NULL) {
+		n = fread(text, 1, sizeof(text) - 1, from);
+		fclose(from);
+	}
+	text[n] = '\0';
+	/* The 22nd field; the second one, in brackets, may hold spaces. */
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 22; field++) {
+		at = strchr(at + 1, ' ');
+	}
+	return at != NULL ? strtoull(at, NULL, 10) : 0;
+}
+
+/* An open file of a fresh page, locked; -1: see errno. */
+static int create_page(struct member *member)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = -1;
+
+	for (unsigned i = 0; fd < 0 && i < 1000; i++) {
+		free(member->page_name);
+		if (asprintf(&member->page_name, "%s.%016llx" PAGE_END, name_prefix,
+		             (unsigned long long)(member->id + i * 0x9e3779b97f4a7c15ULL)) <
+		    0) {
+			member->page_name = NULL;
+			return -1;
+		}
+		fd = openat(folder, member->page_name,
+		            O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (fd < 0 && errno != EEXIST) {
+			return -1;
+		}
+	}
+	if (fd >= 0 && (ftruncate(fd, PAGE_BYTES) != 0 || fcntl(fd, F_OFD_SETLK, &lock) != 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static bool open_page(struct member *member)
+{
+	member->page_fd = openat(folder, member->page_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	return member->page_fd >= 0 && map_page(member);
+}
+
+bool member_lives(const struct member *member)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(member->page_fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* ---- members ---- */
+
+static struct member *new_member(void)
+{
+	struct member *member = xalloc_new(1, sizeof(*member));
+
+	member->id = ++next_id;
+	member->socket = -1;
+	member->connection.fd = -1;
+	member->death.fd = -1;
+	member->pidfd = -1;
+	member->page_fd = -1;
+	HASH_ADD(hh, members, id, sizeof(member->id), member);
+	xalloc_added(member->hh.tbl);
+	return member;
+}
+
+struct member *member_make(pid_t pid, char *program, int *page)
+{
+	struct member *member = new_member();
+
+	member->pid = pid;
+	member->program = program;
+	*page = create_page(member);
+	if (*page < 0 || !open_page(member)) {
+		int saved_errno = errno;
+
+		if (*page >= 0) {
+			close(*page);
+		}
+		member_free(member);
+		errno = saved_errno;
+		return NULL;
+	}
+	member->page->protocol = KEEPER_PROTOCOL;
+	member->page->pid = pid;
+	member->page->started = start_of(pid);
+	snprintf(member->page->program, sizeof(member->page->program), "%s", program);
+	return member;
+}
+
+struct member *member_find(uint64_t id)
+{
+	struct member *member;
+
+	HASH_FIND(hh, members, &id, sizeof(id), member);
+	return member;
+}
+
+struct member *members_all(void)
+{
+	return members;
+}
+
+bool member_watch_death(struct member *member, void (*ended)(struct watch *death))
+{
+	if (member->pid <= 0) {
+		return false;
+	}
+	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);
+	return member->pidfd >= 0 && loop_watch(&member->death, member->pidfd, ended);
+}
+
+void member_disconnect(struct member *member)
+{
+	loop_unwatch(&member->connection);
+	if (member->socket >= 0) {
+		close(member->socket);
+		member->socket = -1;
+	}
+}
+
+static void release(struct member *member)
+{
+	HASH_DEL(members, member);
+	member_disconnect(member);
+	loop_unwatch(&member->death);
+	if (member->pidfd >= 0) {
+		close(member->pidfd);
+	}
+	if (member->page != NULL) {
+		munmap(member->page, sizeof(struct keeper_page));
+	}
+	if (member->page_fd >= 0) {
+		close(member->page_fd);
+	}
+	free(member->page_name);
+	free(member->program);
+	free(member);
+}
+
+void member_free(struct member *member)
+{
+	if (member->page_name != NULL) {
+		unlinkat(folder, member->page_name, 0);
+	}
+	release(member);
+}
+
+/* ---- pages that were left ---- */
+
+static void adopt(const char *name, void (*ended)(struct watch *death))
+{
+	struct member *member = new_member();
+	struct stat st;
+
+	member->page_name = xalloc_copy(name, strlen(name));
+	if (open_page(member) && fstat(member->page_fd, &st) == 0 &&
+	    st.st_size >= (off_t)sizeof(struct keeper_page) && st.st_uid == geteuid() &&
+	    member->page->protocol == KEEPER_PROTOCOL && member_lives(member)) {
+		member->pid = member->page->pid;
+		member->program = xalloc_copy(
+			member->page->program,
+			strnlen(member->page->program, sizeof(member->page->program)));
+		atomic_store(&member->page->attention, 0);
+		member_watch_death(member, ended);
+		return;
+	}
+	member_free(member);
+}
+
+void members_adopt(void (*ended)(struct watch *death))
+{
+	int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *names = copy >= 0 ? fdopendir(copy) : NULL;
+	size_t prefix = strlen(name_prefix);
+	const struct dirent *entry;
+
+	while (names != NULL && (entry = readdir(names)) != NULL) {
+		size_t n = strlen(entry->d_name);
+
+		if (n > prefix + strlen(PAGE_END) &&
+		    strncmp(entry->d_name, name_prefix, prefix) == 0 &&
+		    entry->d_name[prefix] == '.' &&
+		    strcmp(entry->d_name + n - strlen(PAGE_END), PAGE_END) == 0) {
+			adopt(entry->d_name, ended);
+		}
+	}
+	if (names != NULL) {
+		closedir(names);
+	}
+}
+
+static bool is_in_use(uint32_t word)
+{
+	switch (KEEPER_WORD_STATE(word)) {
+	case KEEPER_WORD_ROOM:
+	case KEEPER_WORD_OFFERED:
+	case KEEPER_WORD_LEASED:
+	case KEEPER_WORD_IDLE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+unsigned members_left_with(uint32_t label)
+{
+	unsigned count = 0;
+
+	for (struct member *member = members; member != NULL; member = member->hh.next) {
+		if (member->socket >= 0 || !member_lives(member)) {
+			continue;
+		}
+		for (unsigned i = 0; i < KEEPER_WORDS; i++) {
+			count += member->sessions[i] == NULL &&
+			         member->page->labels[i] == label &&
+			         is_in_use(member_word(member, i));
+		}
+	}
+	return count;
+}
+
+void members_end(void)
+{
+	while (members != NULL) {
+		bool in_use = false;
+
+		for (unsigned i = 0; i < KEEPER_WORDS; i++) {
+			in_use |= is_in_use(member_word(members, i));
+		}
+		if (in_use) {
+			release(members);
+		} else {
+			member_free(members);
+		}
+	}
+}
+
+/* ---- words ---- */
+
+uint32_t member_word(const struct member *member, unsigned word)
+{
+	return atomic_load(&member->page->words[word]);
+}
+
+bool member_change(struct member *member, unsigned word, uint32_t seen,
+                   enum keeper_word_state state, uint32_t *now)
+{
+	uint32_t made = KEEPER_WORD_MAKE(seen, state, 0);
+
+	if (!atomic_compare_exchange_strong(&member->page->words[word], &seen, made)) {
+		return false;
+	}
+	if (now != NULL) {
+		*now = made;
+	}
+	return true;
+}
+
+bool member_attend(struct member *member, bool more)
+{
+	member->attended += more ? 1U : -1U;
+	if (member->attended > 1 || (!more && member->attended == 1)) {
+		return false;
+	}
+	atomic_store(&member->page->attention, member->attended > 0);
+	return member->attended > 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The keeper's process. */
+#include "keep/server/keeper.h"
+
+#include <err.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "common/exit_status.h"
+#include "keep/log.h"
+#include "keep/loop.h"
+#include "keep/pool/member.h"
+#include "keep/pool/pool.h"
+#include "keep/pool/upkeep.h"
+#include "keep/server/connection.h"
+#include "keep/settings.h"
+
+static struct keeper_options options;
+static struct watch signals;
+static uint64_t quiet_ns; /* since when; 0: it is not */
+
+static void log_complaint(void *arg, const char *text)
+{
+	struct strbuf *line = log_line(LEVEL_ERROR, "status");
+
+	(void)arg;
+	if (line != NULL) {
+		pair_str(line, "msg", "the settings stay as they were");
+		pair_str(line, "error", text);
+		log_end();
+	}
+}
+
+static void reload(void)
+{
+	if (settings_load(options.settings_file, log_complaint, NULL)) {
+		log_begin(&settings.config);
+		pools_serve(clock_monotonic_ns());
+	}
+}
+
+static void signalled(struct watch *watch)
+{
+	struct signalfd_siginfo info;
+
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info)) {
+		return;
+	}
+	if (info.ssi_signo == SIGHUP) {
+		reload();
+	} else {
+		loop_end();
+	}
+}
+
+/* Descriptors, not handlers: nothing is interrupted. */
+static bool watch_signals(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd >= 0 && loop_watch(&signals, fd, signalled);
+}
+
+static void look_for_quiet(uint64_t now_ns)
+{
+	if (options.quiet_exit_ns == UINT64_MAX) {
+		return;
+	}
+	if (!connections_were_quiet()) {
+		quiet_ns = 0;
+	} else if (quiet_ns == 0) {
+		quiet_ns = now_ns;
+	} else if (now_ns - quiet_ns >= options.quiet_exit_ns) {
+		loop_end();
+	}
+	loop_call_at(now_ns +
+	             (options.quiet_exit_ns < NS_PER_SEC ? options.quiet_exit_ns : NS_PER_SEC));
+}
+
+static void due(uint64_t now_ns)
+{
+	upkeep_due(now_ns);
+	connections_due(now_ns);
+	look_for_quiet(now_ns);
+}
+
+/* A descriptor for each session, three for each process. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int keeper_serve(const struct place *place, int listener, const struct keeper_options *given)
+{
+	options = *given;
+	allow_descriptors();
+	log_begin(&settings.config);
+	members_begin(place->directory, place->name);
+	if (!loop_begin() || !watch_signals() || !connections_begin(listener)) {
+		warn("keep");
+		return EXIT_FAILED;
+	}
+	loop_run(due);
+	place_leave(place);
+	upkeep_end();
+	connections_end();
+	return 0;
+}
