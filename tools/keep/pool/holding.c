@@ -10,6 +10,9 @@
 #include "keep/log.h"
 #include "keep/settings.h"
 
+/* How long a server may take to end a session. */
+#define CLOSE_NS NS_PER_SEC
+
 struct session *holding_add(struct pool *pool)
 {
 	struct session *session = xalloc_new(1, sizeof(*session));
@@ -63,10 +66,14 @@ bool holding_claim(struct session *session, uint32_t *answers)
 	return true;
 }
 
+static struct session *owner(struct watch *watch)
+{
+	return (struct session *)((char *)watch - offsetof(struct session, watch));
+}
+
 static void came(struct watch *watch)
 {
-	struct session *session =
-		(struct session *)((char *)watch - offsetof(struct session, watch));
+	struct session *session = owner(watch);
 	uint64_t now_ns = clock_monotonic_ns();
 	const char *why;
 	bool suspect;
@@ -94,23 +101,78 @@ bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns)
 	return true;
 }
 
-void holding_close(struct session *session, enum session_end how, const char *why)
+/* ---- closing ---- */
+
+static void end(struct session *session)
 {
 	struct pool *pool = session->pool;
-	struct strbuf *line = session->fd >= 0 ? log_line(LEVEL_INFO, "session_close") : NULL;
+
+	DL_DELETE(pool->closing, session);
+	pool->ending--;
+	session_free(session, SESSION_TERMINATE);
+}
+
+static void closing_came(struct watch *watch)
+{
+	struct session *session = owner(watch);
+	struct pool *pool = session->pool;
+
+	if (session_has_ended(session)) {
+		end(session);
+		pool_serve(pool, clock_monotonic_ns());
+	}
+}
+
+void holding_due(struct pool *pool, uint64_t now_ns)
+{
+	struct session *session;
+	struct session *next;
+
+	DL_FOREACH_SAFE (pool->closing, session, next) {
+		if (now_ns >= session->patience_ns) {
+			end(session);
+		} else {
+			loop_call_at(session->patience_ns);
+		}
+	}
+}
+
+static void log_close(const struct session *session, const char *why)
+{
+	struct strbuf *line = log_line(LEVEL_INFO, "session_close");
 
 	if (line != NULL) {
 		log_u64(line, "backend", (uint64_t)session->record.backend_pid);
-		pair_str(line, "pool", pool->label);
+		pair_str(line, "pool", session->pool->label);
 		pair_str(line, "reason", why);
 		log_end();
+	}
+}
+
+void holding_close(struct session *session, enum session_end how, const char *why)
+{
+	struct pool *pool = session->pool;
+
+	if (session->fd >= 0) {
+		log_close(session, why);
 	}
 	if (session->member != NULL) {
 		holding_detach(session);
 	}
 	DL_DELETE(pool->sessions, session);
 	pool->used--;
-	session_free(session, how);
+	if (how != SESSION_TERMINATE) {
+		session_free(session, how);
+		return;
+	}
+	session_terminate(session);
+	session->patience_ns = clock_monotonic_ns() + CLOSE_NS;
+	loop_call_at(session->patience_ns);
+	DL_APPEND(pool->closing, session);
+	pool->ending++;
+	if (!loop_watch(&session->watch, session->fd, closing_came)) {
+		end(session);
+	}
 }
 
 const char *holding_expired(const struct session *session, uint64_t idle_since_ns,

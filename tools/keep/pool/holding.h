@@ -30,8 +30,14 @@ bool holding_claim(struct session *session, uint32_t *answers);
  */
 bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns);
 
-/* Closes it, and its room is free; `why` is for the log. */
+/*
+ * Closes it; `why` is for the log. Its room is free: at once, or with SESSION_TERMINATE when
+ * the server's process has ended, as that counts for the server's limits until then.
+ */
 void holding_close(struct session *session, enum session_end how, const char *why);
+
+/* Gives up on servers that do not end the sessions that were closed. */
+void holding_due(struct pool *pool, uint64_t now_ns);
 
 /* Why an idle session is not to be lent any more, by age and idle time; NULL: it may be. */
 const char *holding_expired(const struct session *session, uint64_t idle_since_ns,

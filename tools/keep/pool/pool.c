@@ -254,7 +254,7 @@ static void collect(struct pool *pool)
 static bool has_room(const struct pool *pool)
 {
 	return settings.total == UINT_MAX ||
-	       pool->used + members_left_with(pool->label_hash) < settings.total;
+	       pool->used + pool->ending + members_left_with(pool->label_hash) < settings.total;
 }
 
 /* Gives the line what there is; true: somebody is left for whom there is nothing. */

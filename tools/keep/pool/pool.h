@@ -27,6 +27,8 @@ struct pool {
 	uint32_t label_hash;
 	struct session *sessions; /* and rooms */
 	unsigned used;            /* how many */
+	struct session *closing;  /* whose server's end is awaited; theirs are no rooms yet */
+	unsigned ending;          /* how many */
 	struct ask *line;
 	unsigned waiting;
 	uint64_t suspect_ns; /* a session proved dead then: proofs from before count for nothing

@@ -187,15 +187,29 @@ bool session_is_ended(const struct session *session)
 	return poll(&look, 1, 0) > 0;
 }
 
+void session_terminate(struct session *session)
+{
+	loop_unwatch(&session->watch);
+	send(session->fd, REPLY_TERMINATE, REPLY_TERMINATE_LEN, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(session->fd, SHUT_WR);
+}
+
+bool session_has_ended(struct session *session)
+{
+	uint8_t unread[4096];
+	ssize_t n;
+
+	do {
+		n = recv(session->fd, unread, sizeof(unread), MSG_DONTWAIT);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n == 0 || errno != EAGAIN;
+}
+
 void session_free(struct session *session, enum session_end how)
 {
 	loop_unwatch(&session->watch);
 	if (session->fd >= 0) {
 		if (how == SESSION_TERMINATE) {
-			send(session->fd, REPLY_TERMINATE, REPLY_TERMINATE_LEN,
-			     MSG_DONTWAIT | MSG_NOSIGNAL);
-		}
-		if (how != SESSION_FORGET) {
 			shutdown(session->fd, SHUT_RDWR);
 		}
 		close(session->fd);

@@ -90,9 +90,15 @@ bool session_read(struct session *session, uint64_t now_ns, const char **why, bo
 bool session_is_ended(const struct session *session);
 
 enum session_end {
-	SESSION_TERMINATE, /* it is at rest: the server is told, and no copy keeps it alive */
+	SESSION_TERMINATE, /* it is ours: no other copy keeps it alive */
 	SESSION_FORGET     /* others have closed it, or go on with it */
 };
+
+/* Tells the server that it is over; it then closes its end. */
+void session_terminate(struct session *session);
+
+/* True once the server has closed its end, or by an error, of a session that was terminated. */
+bool session_has_ended(struct session *session);
 
 /* Closes the keeper's copy, and frees the session, which is in no list any more. */
 void session_free(struct session *session, enum session_end how);

@@ -180,7 +180,7 @@ static void sweep(struct pool *pool, uint64_t now_ns)
 	}
 	pool_serve(pool, now_ns);
 	close_surplus(pool);
-	if (pool->sessions == NULL && pool->line == NULL) {
+	if (pool->sessions == NULL && pool->closing == NULL && pool->line == NULL) {
 		pool_free(pool);
 	}
 }
@@ -195,6 +195,10 @@ void upkeep_due(uint64_t now_ns)
 
 		look_at_line(pool, now_ns);
 		look_at_answers(pool, now_ns);
+		if (pool->closing != NULL) {
+			holding_due(pool, now_ns);
+			pool_serve(pool, now_ns);
+		}
 		if (now_ns >= round_ns) {
 			sweep(pool, now_ns);
 		}
@@ -247,6 +251,9 @@ bool upkeep_is_drained(void)
 	for (const struct pool *pool = pools_all(); pool != NULL; pool = pool->hh.next) {
 		const struct session *session;
 
+		if (pool->closing != NULL) {
+			return false;
+		}
 		DL_FOREACH (pool->sessions, session) {
 			if (session->drained ||
 			    (pools_are_paused && session->member != NULL &&

@@ -150,11 +150,19 @@ bool command_has_output(const struct command *command)
 	return command->text != NULL;
 }
 
+/* Whole lines. */
+static size_t piece_length(const char *text, size_t left)
+{
+	const char *end = left > PIECE_BYTES ? memrchr(text, '\n', PIECE_BYTES) : NULL;
+
+	return end != NULL ? (size_t)(end + 1 - text) : left;
+}
+
 bool command_write(struct command *command, int socket)
 {
 	do {
 		size_t left = command->length - command->written;
-		size_t n = left < PIECE_BYTES ? left : PIECE_BYTES;
+		size_t n = piece_length(command->text + command->written, left);
 		struct keeper_answer said = {
 			.more = n < left, .failed = command->failed, .text_len = (uint32_t)n};
 		struct iovec parts[] = {{NULL, 0},
