@@ -13,8 +13,8 @@ Session is one session with a server, of which all bytes are our own.
 import base64
 import hashlib
 import hmac
-import itertools
 import mmap
+import multiprocessing
 import os
 import re
 import secrets
@@ -23,6 +23,7 @@ import socket
 import struct
 import subprocess
 import time
+import traceback
 
 from server import bare_environ, wait_until
 
@@ -35,7 +36,6 @@ HEAD = struct.Struct("=III")
 RECORD = struct.Struct("=QiBBBB40sIII4x")
 ATTENTION, WORD0 = 16, 88
 SECONDS = 20
-ANSWERED = "answered"
 
 
 class Keeper:
@@ -197,6 +197,7 @@ class Member:
 
     def ask(self, word, digest=b"", timeout=10.0, ping=False, label="u@h:1/d", place="here.py:1"):
         connection = AskConnection(self.path)
+        connection.member = self  # which lives as long as its page is mapped
         connection.send(ASK, struct.pack(
             "=QI32sIB3xII4x", self.id, word, digest.ljust(32, b"\1"), int(timeout * 1000), ping,
             len(label), len(place)) + label.encode() + place.encode())
@@ -382,6 +383,63 @@ class Session:
         self.socket.close()
 
 
-def digests():
-    """Identities that nobody had."""
-    return (b"d%d." % i for i in itertools.count())
+class Process:
+    """A process of its own that runs `work(pipe, *arguments)`, and is killed at the end."""
+
+    def __init__(self, work, *arguments):
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                self.pipe.close()
+                work(theirs, *arguments)
+                status = 0
+            except BaseException:  # a test's process tells, and does not go on as the test
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        theirs.close()
+        self.status = None
+
+    def hear(self):
+        """What it sent."""
+        assert self.pipe.poll(SECONDS), "the process says nothing"
+        return self.pipe.recv()
+
+    def tell(self, what=None):
+        self.pipe.send(what)
+
+    def kill(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self):
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+def is_on(server, session_or_pid):
+    """Whether the server still has the session."""
+    pid = getattr(session_or_pid, "backend", session_or_pid)
+    return server.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %d" % pid) != []
+
+
+def holder(pipe, path, server, state):
+    """A process with a session: leased, idle, or lent to it by this answer and not taken."""
+    member = Member(path, "holder")
+    session = member.lease(server, 0)
+    if state != LEASED:
+        member.give_back(0, session)
+    if state == OFFERED:
+        assert member.ask(1).answer().type == LEND
+    pipe.send(session.backend)
+    pipe.recv()

@@ -95,6 +95,21 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
+# The keeper, for the tests of it: test_keeper_x.
+KEEPER_SOURCES := $(filter-out %/keep.c,$(wildcard tools/keep/*.c tools/keep/*/*.c)) \
+	tools/common/xalloc.c tools/common/terminal_text.c
+KEEPER_OBJECTS := $(KEEPER_SOURCES:%.c=$(BUILD)/debug/%.o)
+$(KEEPER_OBJECTS) $(BUILD)/debug/tests/unit/test_keeper_%.o: CPPFLAGS += -Itools
+
+$(BUILD)/debug/libkeeper.a: $(KEEPER_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/tests/unit/test_keeper_%: $(BUILD)/debug/tests/unit/test_keeper_%.o $(BUILD)/debug/libkeeper.a \
+		$(BUILD)/debug/libfloors.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpthread -ldl
+
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
 # These export symbols for the shim to find, two of them as interpreters do.
 $(BUILD)/tests/unit/test_safe_read: LDFLAGS_test_safe_read = -rdynamic
@@ -131,7 +146,7 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wall -MMD -MP -MF $@.d -rdynamic -o $@ $< \
 		$(STRESS_OBJECTS) -lpq -lpthread -ldl
 
-.SECONDARY: $(DEBUG_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
+.SECONDARY: $(DEBUG_OBJECTS) $(KEEPER_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
 .PHONY: bench-programs programs clients units stresses print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done

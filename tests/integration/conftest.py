@@ -6,6 +6,7 @@ stepwise    stepwise(env={...}, server=..., tcp=...): starts stepwise, as Steps
 leaks       leaks(log, ...): what `pqpool leaks` says of it
 module      module("source", "name.so", flags...): builds tests/programs/modules/source.c
 compiled    compiled("C text", flags...): builds that
+keep        keep(SIZE=2): a keeper that serves (keeper.py)
 doctor      doctor(program): what `pqpool doctor` says of it
 """
 import json
@@ -18,6 +19,7 @@ import time
 import pytest
 
 from conftest import built
+from keeper import Keeper
 from running import Result, find_library, kill_group, read_log
 from server import bare_environ, wait_until
 from stepping import Steps
@@ -189,6 +191,21 @@ def doctor(memory):
         return done.returncode, [line.strip() for line in done.stdout.splitlines()]
 
     return ask
+
+
+@pytest.fixture
+def keep(memory):
+    """keep(SIZE=..., args=[...]): a keeper that serves, with these PQPOOL_ settings."""
+    started = []
+
+    def start(args=(), **env):
+        started.append(Keeper(built("pqpool"), memory,
+                              {"PQPOOL_" + name: str(value) for name, value in env.items()}, args))
+        return started[-1].start()
+
+    yield start
+    for each in started:
+        each.__exit__()
 
 
 @pytest.fixture

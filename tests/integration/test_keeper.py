@@ -6,24 +6,8 @@ import os
 import pytest
 
 import keeper as k
-from conftest import built
-from keeper import Keeper, Member, Session
+from keeper import Member, Session
 from server import wait_until
-
-
-@pytest.fixture
-def keep(memory):
-    """keep(PQPOOL_SIZE=…, args=[…]): a keeper that serves."""
-    started = []
-
-    def start(args=(), folder=memory, **env):
-        started.append(Keeper(built("pqpool"), folder,
-                              {"PQPOOL_" + name: str(value) for name, value in env.items()}, args))
-        return started[-1].start()
-
-    yield start
-    for each in started:
-        each.__exit__()
 
 
 @pytest.fixture

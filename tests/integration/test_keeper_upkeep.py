@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What the keeper does by the clock, without any program calling, and on command."""
+import signal
+import socket
+import subprocess
+
+import keeper as k
+from keeper import Member, Process, Session
+from server import wait_until
+
+
+# ---- by the clock, without any program calling
+
+def test_idle_sessions_are_closed_after_their_time(keep, server):
+    keeper = keep(SIZE=5, IDLE_TIMEOUT="300ms")
+    member, other = Member(keeper.path), Member(keeper.path)
+    sessions = [member.lease(server, word) for word in range(2)]
+    for word, session in enumerate(sessions):
+        member.give_back(word, session)
+    other.give_back(0, other.take(0, other.ask(0)))
+    assert wait_until(lambda: not any(k.is_on(server, s) for s in sessions))
+    assert wait_until(lambda: keeper.show("session") == [])
+
+
+def test_old_sessions_are_not_lent(keep, server):
+    keeper = keep(SIZE=5, RECYCLE="1h")
+    member = Member(keeper.path)
+    assert member.ask(0).answer().type == k.ROOM_
+    session = Session(server)
+    member.opened(0, session, age=3601)
+    member.give_back(0, session)
+    assert member.ask(1).answer().type == k.ROOM_
+    assert session.has_ended()
+
+
+def test_host_at_rest_has_size_sessions(keep, server):
+    keeper = keep(SIZE=2, MAX_OVERFLOW=8)
+    member = Member(keeper.path)
+    sessions = [member.lease(server, word) for word in range(6)]
+    for word in range(5):
+        member.give_back(word, sessions[word])
+    assert wait_until(lambda: keeper.count("idle") == 1 and keeper.count("in_use") == 1)
+    member.give_back(5, sessions[5])
+    assert wait_until(lambda: keeper.count("idle") == 2)
+    assert wait_until(lambda: sum(k.is_on(server, s) for s in sessions) == 2)
+
+
+def test_session_that_its_server_ends_is_closed(keep, server):
+    keeper = keep(SIZE=5)
+    member = Member(keeper.path)
+    session = member.lease(server, 0)
+    member.give_back(0, session)
+    server.sql("SELECT pg_terminate_backend(%d)" % session.backend)
+    assert wait_until(lambda: keeper.show("session") == [])
+    assert member.state(0) == k.CLAIMED
+
+
+def test_keepalive_only_while_it_is_held(keep, server):
+    keeper = keep(SIZE=5, KEEPALIVE=77)
+    member, other = Member(keeper.path), Member(keeper.path)
+    session = Session(server, tcp=True)
+    option = lambda s: [s.socket.getsockopt(*o) for o in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))]
+    assert member.ask(0).answer().type == k.ROOM_
+    session.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1234)
+    member.opened(0, session)
+    member.give_back(0, session)
+    ask = other.ask(0)
+    assert ask.answer().type == k.LEND
+    assert option(session) == [0, 1234]
+    ask.close()
+    assert wait_until(lambda: option(session) == [1, 77])
+    lent = other.take(1, other.ask(1))
+    assert option(lent) == [0, 1234] and lent.query("SELECT 1") == "1"
+    lent.close()
+
+
+# ---- commands
+
+def test_limit_is_changed_while_it_runs(keep, server):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0)
+    member = Member(keeper.path)
+    session = member.lease(server, 0)
+    ask = member.ask(1)
+    assert ask.receive().type == k.WAIT
+    keeper.say("set", "size=2")
+    assert ask.answer().type == k.ROOM_
+    assert keeper.show("keeper")[0]["limit"] == "2"
+    for bad in ("size=x", "log=/x", "size", ""):
+        assert keeper.say("set", bad, check=False).returncode == 125
+    keeper.process.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: keeper.show("keeper")[0]["limit"] == "1")
+    session.close()
+
+
+def test_settings_of_a_file(keep, memory, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("# limits\nPQPOOL_SIZE=3\n")
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, args=["--config", str(settings)])
+    assert keeper.show("keeper")[0]["size"] == "3"
+    settings.write_text("PQPOOL_SIZE=4\n")
+    keeper.process.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: keeper.show("keeper")[0]["size"] == "4")
+    settings.write_text("PQPOOL_SIZE=many\n")
+    keeper.process.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: keeper.events("status"))
+    assert keeper.show("keeper")[0]["size"] == "4"
+
+
+def test_drain_closes_idle_at_once_and_others_when_given_back(keep, server):
+    keeper = keep(SIZE=5)
+    member = Member(keeper.path)
+    idle, leased = member.lease(server, 0), member.lease(server, 1)
+    other = member.lease(server, 2, b"other", label="another")
+    member.give_back(0, idle)
+    assert keeper.say("drain", "u@h:1/d").stdout == "drained=2\n"
+    assert idle.has_ended()
+    assert keeper.say("drain", "all").stdout == "drained=2\n"
+    waits = subprocess.Popen([keeper.tool, "keep", "--socket", keeper.path, "wait"])
+    assert leased.query("SELECT 1") == "1" and waits.poll() is None
+    for word, session in ((1, leased), (2, other)):
+        member.give_back(word, session)
+    assert waits.wait(20) == 0
+    assert leased.has_ended()
+
+
+def test_drain_of_a_process(keep, server):
+    keeper = keep(SIZE=5)
+    with Process(k.holder, keeper.path, server, k.IDLE) as process:
+        backend = process.hear()
+        assert keeper.say("drain", "1").stdout == "drained=0\n"
+        assert keeper.say("drain", str(process.pid)).stdout == "drained=1\n"
+        assert wait_until(lambda: not k.is_on(server, backend))
+
+
+def test_pause_lets_connects_wait(keep, server):
+    keeper = keep(SIZE=5)
+    member = Member(keeper.path)
+    session = member.lease(server, 0)
+    keeper.say("pause")
+    ask = member.ask(1)
+    assert ask.receive().type == k.WAIT and member.attention == 1
+    waits = subprocess.Popen([keeper.tool, "keep", "--socket", keeper.path, "wait"])
+    assert member.ask(2, timeout=0.1).answer().type == k.REFUSE
+    assert waits.poll() is None
+    member.give_back(0, session)
+    assert waits.wait(20) == 0
+    keeper.say("resume")
+    member.take(1, ask).close()
+    assert member.attention == 0
+
+
+def test_show_is_not_cut(keep, server):
+    keeper = keep(SIZE=200)
+    members = [Member(keeper.path, "p%d" % i) for i in range(4)]
+    for member in members:
+        for word in range(50):
+            assert member.ask(word, place="x" * 900).answer().type == k.ROOM_
+    assert len(keeper.show("session")) == 200
