@@ -64,19 +64,19 @@ int client_command(const char *path, const char *text)
 	struct iovec parts[] = {
 		{NULL, 0}, {&said, sizeof(said)}, {(void *)text, said.text_len}};
 	struct place place;
-	int status = 0;
-	int socket;
+	int status = EXIT_FAILED;
+	int socket = place_open(&place, path, false) ? place_connect(&place) : -1;
 
-	if (!place_open(&place, path, false)) {
-		return EXIT_FAILED;
-	}
-	socket = place_connect(&place);
-	if (socket < 0 || !message_send(socket, KEEPER_COMMAND, parts, 3, -1)) {
+	if (socket >= 0 && message_send(socket, KEEPER_COMMAND, parts, 3, -1)) {
+		status = 0;
+		while (print_piece(socket, &status)) {
+		}
+	} else if (place.name != NULL) {
 		warn("%s", place.path);
-		return EXIT_FAILED;
 	}
-	while (print_piece(socket, &status)) {
+	if (socket >= 0) {
+		close(socket);
 	}
-	close(socket);
+	place_close(&place);
 	return status;
 }

@@ -117,18 +117,21 @@ static bool go_into_background(void)
 
 static int serve(const char *path, bool daemon, const struct keeper_options *options)
 {
+	int status = EXIT_FAILED;
 	struct place place;
-	int listener;
 
-	if (!settings_load(options->settings_file, complain, NULL) ||
-	    !place_open(&place, path, true)) {
+	if (!settings_load(options->settings_file, complain, NULL)) {
 		return EXIT_FAILED;
 	}
-	listener = place_listen(&place);
-	if (listener < 0 || (daemon && !go_into_background())) {
-		return EXIT_FAILED;
+	if (place_open(&place, path, true)) {
+		int listener = place_listen(&place);
+
+		if (listener >= 0 && (!daemon || go_into_background())) {
+			status = keeper_serve(&place, listener, options);
+		}
 	}
-	return keeper_serve(&place, listener, options);
+	place_close(&place);
+	return status;
 }
 
 /* Seconds of a --quiet-exit, as nanoseconds; false: it is none. */

@@ -100,6 +100,7 @@ bool place_open(struct place *place, const char *path, bool make)
 {
 	const char *slash;
 
+	*place = (struct place){.directory = -1};
 	if (path != NULL ? !open_given(place, path, make) : !open_usual(place, make)) {
 		return false;
 	}
@@ -107,6 +108,15 @@ bool place_open(struct place *place, const char *path, bool make)
 	slash = slash != NULL ? slash + 1 : place->path;
 	place->name = xalloc_copy(slash, strlen(slash));
 	return true;
+}
+
+void place_close(struct place *place)
+{
+	if (place->directory >= 0) {
+		close(place->directory);
+	}
+	free(place->path);
+	free(place->name);
 }
 
 /* ---- the socket ---- */

@@ -24,6 +24,9 @@ struct place {
  */
 bool place_open(struct place *place, const char *path, bool make);
 
+/* Whether that succeeded or not. */
+void place_close(struct place *place);
+
 /*
  * The listening socket: the one that the service manager passes (LISTEN_FDS), else a fresh one.
  * -1: complained of, or another keeper serves the path.
