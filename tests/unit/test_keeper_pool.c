@@ -294,6 +294,11 @@ static void test_leased_session_is_not_claimed(void **state)
 	close(server);
 }
 
+static void write_all(int fd, const char *bytes, size_t n)
+{
+	assert_int_equal(write(fd, bytes, n), n);
+}
+
 static void test_ping_goes_before_a_lend(void **state)
 {
 	struct question q;
@@ -314,6 +319,46 @@ static void test_ping_goes_before_a_lend(void **state)
 	assert_int_equal(answer(&q), KEEPER_LEND);
 	withdraw(&q);
 	close(server);
+}
+
+/* What was there when it was asked for may have been sent by a server that is dead by now. */
+static void test_answer_to_a_reset_proves_life_if_it_comes_later(void **state)
+{
+	static const char answer_to_reset[] = "C\0\0\0\x10"
+					      "DISCARD ALL\0Z\0\0\0\5I";
+	struct question q;
+	char said[64];
+
+	(void)state;
+	for (int later = 0; later < 2; later++) {
+		unsigned word = (unsigned)later;
+		int server;
+
+		question(&q, members[0], word, false);
+		server = opened(members[0], word);
+		withdraw(&q);
+		atomic_store(
+			&members[0]->page->words[word],
+			KEEPER_WORD_MAKE(member_word(members[0], word), KEEPER_WORD_IDLE, 1));
+		if (!later) {
+			write_all(server, answer_to_reset, sizeof(answer_to_reset) - 1);
+		}
+		question(&q, members[1], word, true);
+		assert_int_equal(answer(&q), 0);
+		if (later) {
+			assert_int_equal(read(server, said, sizeof(said)), -1);
+			write_all(server, answer_to_reset, sizeof(answer_to_reset) - 1);
+		} else {
+			assert_int_equal(read(server, said, sizeof(said)), REPLY_PING_LEN);
+			write_all(server, "I\0\0\0\4Z\0\0\0\5I", 11);
+		}
+		look();
+		assert_int_equal(answer(&q), KEEPER_LEND);
+		withdraw(&q);
+		upkeep_drain(NULL, -1, clock_monotonic_ns());
+		close(server);
+		look();
+	}
 }
 
 static void test_dead_one_makes_older_proofs_worthless(void **state)
@@ -441,6 +486,9 @@ int main(void)
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(test_ping_goes_before_a_lend, set_up,
 	                                        tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_answer_to_a_reset_proves_life_if_it_comes_later, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(test_dead_one_makes_older_proofs_worthless,
 	                                        set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_offer_is_taken_back_unless_it_was_taken,

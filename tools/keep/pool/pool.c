@@ -169,8 +169,7 @@ static bool advance(struct ask *ask, uint64_t now_ns)
 
 	if (is_proven(session, ask)) {
 		lend(session, ask, now_ns);
-	} else if (!session->reply.ping && (session->reply.resets == 0 || ask->pings) &&
-	           !session_ping(session, now_ns)) {
+	} else if (!reply_is_due(&session->reply) && !session_ping(session, now_ns)) {
 		ask->session = NULL;
 		session->pool->suspect_ns = now_ns;
 		holding_close(session, SESSION_TERMINATE, "ping_failed");

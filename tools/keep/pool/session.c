@@ -92,6 +92,7 @@ bool session_hold(struct session *session, unsigned answers, uint64_t now_ns,
 	session->reply = (struct reply){.resets = answers};
 	session->patience_ns = now_ns + settings.ping_timeout_ns;
 	session->held_ns = now_ns;
+	session->unanswered_ns = 0;
 	session->proved_ns = 0;
 	begin_keepalive(session);
 	if (!loop_watch(&session->watch, session->fd, ready)) {
@@ -115,6 +116,7 @@ void session_let_go(struct session *session)
 bool session_ping(struct session *session, uint64_t now_ns)
 {
 	session->reply.ping = true;
+	session->unanswered_ns = now_ns;
 	session->patience_ns = now_ns + settings.ping_timeout_ns;
 	loop_call_at(session->patience_ns);
 	return send(session->fd, REPLY_PING, REPLY_PING_LEN, MSG_DONTWAIT | MSG_NOSIGNAL) ==
@@ -143,6 +145,7 @@ bool session_read(struct session *session, uint64_t now_ns, const char **why, bo
 {
 	static uint8_t buffer[2 * REPLY_MESSAGE_MAX];
 	bool was_due = reply_is_due(&session->reply);
+	bool came = session->rest_len > 0 || session->reply.begun;
 
 	*why = session->reply.resets > 0 ? "reset_failed" : "ping_failed";
 	*suspect = false;
@@ -164,6 +167,7 @@ bool session_read(struct session *session, uint64_t now_ns, const char **why, bo
 			*suspect = true;
 			return false;
 		}
+		came = true;
 		switch (digest(session, buffer, rest + (size_t)n)) {
 		case REPLY_GOOD:
 			break;
@@ -174,8 +178,11 @@ bool session_read(struct session *session, uint64_t now_ns, const char **why, bo
 			return false;
 		}
 	}
+	if (!came && was_due) {
+		session->unanswered_ns = now_ns;
+	}
 	if (was_due && !reply_is_due(&session->reply)) {
-		session->proved_ns = now_ns;
+		session->proved_ns = session->unanswered_ns;
 	}
 	return true;
 }

@@ -52,10 +52,11 @@ struct session {
 	struct watch watch;
 	struct ask *ask; /* that it is being proven for */
 	struct reply reply;
-	uint64_t patience_ns; /* until when an answer must be there */
-	uint64_t proved_ns;   /* when the last one came */
-	uint64_t held_ns;     /* since when */
-	uint8_t *rest;        /* of what came: part of a message */
+	uint64_t patience_ns;   /* until when an answer must be there */
+	uint64_t unanswered_ns; /* when nothing of it had come yet; 0: unknown */
+	uint64_t proved_ns;     /* its server lived then, or later: it has answered since */
+	uint64_t held_ns;       /* since when */
+	uint8_t *rest;          /* of what came: part of a message */
 	size_t rest_len;
 	struct keepalive keepalive;
 
