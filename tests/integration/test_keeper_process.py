@@ -79,6 +79,41 @@ def test_connection_of_a_child_outlives_its_parent(keep, server):
         assert process.hear() == "alive"
 
 
+@pytest.mark.parametrize("child", [False, True])
+def test_copy_of_an_earlier_process_keeps_no_session_alive(keep, server, child):
+    """It was idle in a process, which is quiet since, and then lent to one that dies."""
+    keeper = keep(SIZE=1)
+    quiet = Member(keeper.path)
+    session = quiet.lease(server, 0)
+    backend = session.backend
+    quiet.give_back(0, session)
+
+    def dies(pipe):
+        session.socket.close()
+        quiet.page.close()
+        member = Member(keeper.path)
+        lent = member.take(0, member.ask(0))
+        lent.query("BEGIN; SELECT pg_advisory_xact_lock(1)")
+        if child and os.fork() == 0:
+            pipe.send(None)
+            pipe.recv()
+            pipe.send(lent.query("SELECT 'alive'"))
+            os._exit(0)
+        elif not child:
+            pipe.send(None)
+
+    with Process(dies) as process:
+        process.hear()
+        assert process.wait() == 0
+        assert quiet.state(0) == k.CLAIMED
+        assert wait_until(lambda: keeper.show("keeper")[0]["members"] == "1")
+        if child:
+            process.tell()
+            assert process.hear() == "alive"
+            session.close()
+        assert wait_until(lambda: not k.is_on(server, backend))
+
+
 def test_executed_program_has_no_sessions(keep, server):
     keeper = keep(SIZE=1, MAX_OVERFLOW=0)
 

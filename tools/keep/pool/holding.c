@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "common/xalloc.h"
 #include "keep/log.h"
+#include "keep/pool/copies.h"
 #include "keep/settings.h"
 
 /* How long a server may take to end a session. */
@@ -62,6 +63,7 @@ bool holding_claim(struct session *session, uint32_t *answers)
 		return false;
 	}
 	*answers = KEEPER_WORD_ANSWERS(word);
+	session->member->claimed[session->word] = session->inode;
 	holding_detach(session);
 	return true;
 }
@@ -103,13 +105,46 @@ bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns)
 
 /* ---- closing ---- */
 
-static void end(struct session *session)
+static void end(struct session *session, enum session_end how)
 {
 	struct pool *pool = session->pool;
 
 	DL_DELETE(pool->closing, session);
 	pool->ending--;
-	session_free(session, SESSION_TERMINATE);
+	session_free(session, how);
+}
+
+/* It has no room of its own, and is not used, but not ended yet. */
+static void begin_to_end(struct session *session, uint64_t again_ns)
+{
+	struct pool *pool = session->pool;
+
+	if (session->member != NULL) {
+		holding_detach(session);
+	}
+	DL_DELETE(pool->sessions, session);
+	pool->used--;
+	DL_APPEND(pool->closing, session);
+	pool->ending++;
+	session->patience_ns = again_ns;
+	loop_call_at(again_ns);
+}
+
+/* Ends an abandoned session if it is clear by now how. */
+static void look_at_copies(struct session *session, uint64_t now_ns)
+{
+	switch (copies_look(session->inode)) {
+	case COPIES_NONE:
+		end(session, SESSION_FORGET);
+		break;
+	case COPIES_STALE:
+		end(session, SESSION_CUT);
+		break;
+	case COPIES_IN_USE:
+		session->patience_ns = now_ns + CLOSE_NS;
+		loop_call_at(session->patience_ns);
+		break;
+	}
 }
 
 static void closing_came(struct watch *watch)
@@ -118,7 +153,7 @@ static void closing_came(struct watch *watch)
 	struct pool *pool = session->pool;
 
 	if (session_has_ended(session)) {
-		end(session);
+		end(session, SESSION_TERMINATE);
 		pool_serve(pool, clock_monotonic_ns());
 	}
 }
@@ -129,17 +164,19 @@ void holding_due(struct pool *pool, uint64_t now_ns)
 	struct session *next;
 
 	DL_FOREACH_SAFE (pool->closing, session, next) {
-		if (now_ns >= session->patience_ns) {
-			end(session);
-		} else {
+		if (now_ns < session->patience_ns) {
 			loop_call_at(session->patience_ns);
+		} else if (session->doubted) {
+			look_at_copies(session, now_ns);
+		} else {
+			end(session, SESSION_TERMINATE);
 		}
 	}
 }
 
 static void log_close(const struct session *session, const char *why)
 {
-	struct strbuf *line = log_line(LEVEL_INFO, "session_close");
+	struct strbuf *line = session->fd >= 0 ? log_line(LEVEL_INFO, "session_close") : NULL;
 
 	if (line != NULL) {
 		log_u64(line, "backend", (uint64_t)session->record.backend_pid);
@@ -151,28 +188,24 @@ static void log_close(const struct session *session, const char *why)
 
 void holding_close(struct session *session, enum session_end how, const char *why)
 {
-	struct pool *pool = session->pool;
-
-	if (session->fd >= 0) {
-		log_close(session, why);
-	}
-	if (session->member != NULL) {
-		holding_detach(session);
-	}
-	DL_DELETE(pool->sessions, session);
-	pool->used--;
+	log_close(session, why);
+	begin_to_end(session, clock_monotonic_ns() + CLOSE_NS);
 	if (how != SESSION_TERMINATE) {
-		session_free(session, how);
+		end(session, how);
 		return;
 	}
 	session_terminate(session);
-	session->patience_ns = clock_monotonic_ns() + CLOSE_NS;
-	loop_call_at(session->patience_ns);
-	DL_APPEND(pool->closing, session);
-	pool->ending++;
 	if (!loop_watch(&session->watch, session->fd, closing_came)) {
-		end(session);
+		end(session, how);
 	}
+}
+
+void holding_abandon(struct session *session, uint64_t now_ns)
+{
+	log_close(session, "member_ended");
+	begin_to_end(session, now_ns);
+	session->doubted = true;
+	look_at_copies(session, now_ns);
 }
 
 const char *holding_expired(const struct session *session, uint64_t idle_since_ns,

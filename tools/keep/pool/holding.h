@@ -36,6 +36,13 @@ bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns);
  */
 void holding_close(struct session *session, enum session_end how, const char *why);
 
+/*
+ * Gives up the session of a member that has ended. A child of that may go on with it, so it is
+ * not shut down, unless only useless copies of its socket (copies.h) keep it alive; its room is
+ * free when that is clear.
+ */
+void holding_abandon(struct session *session, uint64_t now_ns);
+
 /* Gives up on servers that do not end the sessions that were closed. */
 void holding_due(struct pool *pool, uint64_t now_ns);
 

@@ -34,6 +34,7 @@ struct member {
 	struct keeper_page *page;
 	unsigned attended; /* sessions of it for whose identity somebody waits */
 	struct session *sessions[KEEPER_WORDS];
+	ino_t claimed[KEEPER_WORDS]; /* the socket that was claimed in this word last */
 	UT_hash_handle hh;
 };
 

@@ -6,12 +6,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "common/xalloc.h"
 #include "keep/log.h"
 #include "keep/message.h"
+#include "keep/pool/copies.h"
 #include "keep/pool/holding.h"
 #include "keep/settings.h"
 
@@ -378,16 +378,11 @@ void pool_found_bad(struct session *session, const char *why, bool suspect, uint
  */
 static bool forget_earlier(struct pool *pool, const struct member *member, int fd)
 {
+	ino_t inode = copies_inode(fd);
 	struct session *session;
-	struct stat it;
-	struct stat st;
 
-	if (fstat(fd, &it) != 0) {
-		return false;
-	}
 	DL_FOREACH (pool->sessions, session) {
-		if (session->fd >= 0 && fstat(session->fd, &st) == 0 &&
-		    st.st_dev == it.st_dev && st.st_ino == it.st_ino) {
+		if (session->fd >= 0 && session->inode == inode) {
 			if (session->member == NULL || session->member->pid != member->pid) {
 				return false;
 			}
@@ -419,6 +414,7 @@ bool pool_opened(struct pool *pool, struct member *member, unsigned word, int fd
 		session->granted_ns = 0;
 	}
 	session->fd = fd;
+	session->inode = copies_inode(fd);
 	session->record = *record;
 	session->bytes = bytes;
 	line = log_line(LEVEL_INFO, "session_open");
@@ -472,8 +468,7 @@ static void inherit(struct session *session, uint64_t now_ns)
 		holding_detach(session);
 		holding_keep(session, 0, now_ns);
 	} else {
-		/* Not shut down: a child of it may go on with the connection. */
-		holding_close(session, SESSION_FORGET, "member_ended");
+		holding_abandon(session, now_ns);
 	}
 }
 

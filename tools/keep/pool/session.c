@@ -216,7 +216,7 @@ void session_free(struct session *session, enum session_end how)
 {
 	loop_unwatch(&session->watch);
 	if (session->fd >= 0) {
-		if (how == SESSION_TERMINATE) {
+		if (how != SESSION_FORGET) {
 			shutdown(session->fd, SHUT_RDWR);
 		}
 		close(session->fd);

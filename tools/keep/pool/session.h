@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "keep/loop.h"
 #include "keep/pool/reply.h"
@@ -35,6 +36,7 @@ struct session {
 	struct session *prev, *next; /* of its pool */
 	struct pool *pool;
 	int fd;       /* -1: a room */
+	ino_t inode;  /* of all copies of it */
 	bool drained; /* to be closed when it is given back */
 
 	/* With a member; else NULL. */
@@ -46,6 +48,7 @@ struct session {
 	uint32_t seen;       /* the word when it was looked at last, */
 	uint64_t seen_ns;    /* and since when it has been that */
 	bool attended;       /* the member knows that somebody waits */
+	bool doubted;        /* abandoned, and whether a child uses it is not clear */
 	bool failed;         /* a room in which no session could be opened */
 
 	/* Held by the keeper. */
@@ -92,6 +95,7 @@ bool session_is_ended(const struct session *session);
 
 enum session_end {
 	SESSION_TERMINATE, /* it is ours: no other copy keeps it alive */
+	SESSION_CUT,       /* whoever used it is gone: no other copy keeps it alive either */
 	SESSION_FORGET     /* others have closed it, or go on with it */
 };
 
