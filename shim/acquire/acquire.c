@@ -14,6 +14,7 @@
 
 #include "acquire/full/refusal.h"
 #include "acquire/full/wait.h"
+#include "acquire/keeper_turn.h"
 #include "acquire/lend/abandoned_call.h"
 #include "acquire/lend/acquisition.h"
 #include "acquire/lend/blocked_call.h"
@@ -27,6 +28,7 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "session/reset.h"
+#include "share/shared_session.h"
 
 /*
  * A connect takes no longer than this, with usual timeouts and a few hosts. If it does, it may
@@ -67,12 +69,24 @@ static bool failed(const struct session *session)
 	       session->libpq->PQstatus(session->conn) != CONNECTION_OK;
 }
 
-/* Opens a session; once more, if closing our idle ones may help. NULL: out of memory. */
-static struct session *open_session(const struct acquisition *a)
+static struct session *open_on(const struct acquisition *a, struct start_tape *tape)
 {
 	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
-	struct session *session =
-		session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+	struct session *session;
+
+	start_tape = tape;
+	session = session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+	start_tape = NULL;
+	return session;
+}
+
+/*
+ * Opens a session; once more, if closing our idle ones may help. NULL: out of memory. Its start
+ * is recorded on the tape, unless that is NULL.
+ */
+static struct session *open_session(const struct acquisition *a, struct start_tape *tape)
+{
+	struct session *session = open_on(a, tape);
 
 	if (session == NULL || session->conn == NULL || !failed(session) ||
 	    !sweep_may_help(session) ||
@@ -81,30 +95,48 @@ static struct session *open_session(const struct acquisition *a)
 	}
 	a->libpq->PQfinish(session->conn);
 	session_free(session);
-	return session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+	return open_on(a, tape);
 }
 
-/* Opens a session in the room that the pool reserved for this acquisition. */
-static COLD PGconn *open_in_room(struct acquisition *a)
+/*
+ * Opens a session in the room that the pool reserved for this acquisition, which its ticket
+ * holds; for all processes to share, if there is a `borrow`. Without `room` it is the program's
+ * alone.
+ */
+static COLD PGconn *open_really(struct acquisition *a, bool room, struct borrow *borrow)
 {
 	uint64_t began_ns = clock_monotonic_ns();
 	struct pool *pool = &a->lender->pool;
+	struct start_tape *tape = borrow != NULL ? start_tape_blank(a->libpq) : NULL;
 	struct session *session;
 	uint64_t took_ns;
 
-	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
 	blocked_call_block(&a->ticket, began_ns + OVERDUE_NS);
-	session = open_session(a);
+	session = open_session(a, tape);
 	took_ns = clock_monotonic_ns() - began_ns;
-	if (!blocked_call_back(&a->ticket) && pool_reserve(pool, 1) == 0) {
-		/* The room was given to another connect meanwhile. */
+	if (!blocked_call_back(&a->ticket)) {
+		/* What was asked of the keeper was given back. */
+		borrow = NULL;
+		room = pool_reserve(pool, 1) == 1;
+	}
+	if (!room) {
+		/* It was given to another connect meanwhile. */
+		start_tape_free(tape);
 		return session != NULL ? track(a, hand_over(session)) : NULL;
 	}
 	blocked_call_hold_nothing(&a->ticket);
 	if (session != NULL && !failed(session) && lending_enter(session, a->lender)) {
 		lending_admit(session, took_ns);
+		if (borrow != NULL) {
+			borrow_opened(borrow, session, tape);
+		}
+		start_tape_free(tape);
 		return lending_begin(a, session);
 	}
+	if (borrow != NULL) {
+		ask_drop(borrow->ask);
+	}
+	start_tape_free(tape);
 	pool_open_failed(pool);
 	if (session == NULL || session->conn == NULL) {
 		free(session);
@@ -115,6 +147,36 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 		                      took_ns);
 	}
 	return hand_over(session);
+}
+
+/* The same, from the keeper if there is one. */
+static COLD PGconn *open_in_room(struct acquisition *a)
+{
+	struct pool *pool = &a->lender->pool;
+	struct session *session;
+	struct borrow borrow;
+	PGconn *conn;
+	char *holders;
+
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	switch (keeper_turn_take(a, &borrow, &session, &holders)) {
+	case KEEPER_TURN_ALONE:
+		return open_really(a, true, NULL);
+	case KEEPER_TURN_LOST:
+		return open_really(a, pool_reserve(pool, 1) == 1, NULL);
+	case KEEPER_TURN_OPEN:
+		return open_really(a, true, &borrow);
+	case KEEPER_TURN_LENT:
+		blocked_call_hold_nothing(&a->ticket);
+		return lending_begin(a, session);
+	case KEEPER_TURN_REFUSED:
+		break;
+	}
+	blocked_call_hold_nothing(&a->ticket);
+	pool_open_failed(pool);
+	conn = refusal_by_keeper(a, holders);
+	free(holders);
+	return conn;
 }
 
 /*
@@ -203,11 +265,38 @@ static COLD PGconn *open_instead(struct acquisition *a, const struct connect_cal
 	return connect_plain(a, call);
 }
 
+/* The idle session that was granted is not ours any more, or others wait for it. */
+static COLD void leave_to_keeper(struct pool_slot *slot)
+{
+	struct session *session = session_of_slot(slot);
+
+	lease_forget(&session->lease);
+	log_event_session_close(session, DROP_SHARED);
+	shared_let_go(session);
+}
+
+/* What the pool has; an idle session only if it may be used, or others wait for it. */
+static enum pool_grant ask_pool(struct acquisition *a, enum shared_hold *hold)
+{
+	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
+	enum pool_grant grant;
+
+	*hold = SHARED_HELD;
+	while ((grant = pool_acquire(&a->lender->pool, a->began_ns, waiter,
+	                             blocked_call_granted)) == POOL_LEND &&
+	       (*hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
+		leave_to_keeper(waiter->slot);
+		discard_drop(session_of_slot(waiter->slot));
+	}
+	return grant;
+}
+
 static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *call)
 {
 	struct pool *pool = &a->lender->pool;
 	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
 	enum pool_grant grant;
+	enum shared_hold hold;
 	bool doomed = false;
 	bool room = true;
 	PGconn *conn = NULL;
@@ -218,7 +307,7 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 		acquisition_keep(a);
 		prewarm_pool(a);
 	}
-	grant = pool_acquire(pool, a->began_ns, waiter, blocked_call_granted);
+	grant = ask_pool(a, &hold);
 	long_hold_look_at(a->lender, a->began_ns);
 	if (grant == POOL_FULL && abandoned_call_others(&a->ticket) && !wait_yields()) {
 		grant = pool_leave(pool, waiter);
@@ -228,11 +317,19 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 	} else if (grant == POOL_FULL) {
 		acquisition_keep(a);
 		grant = wait_for_turn(a, &doomed);
+		if (grant == POOL_LEND) {
+			hold = shared_take(session_of_slot(waiter->slot));
+		}
 	}
 	switch (grant) {
 	case POOL_FULL:
 		return refusal_give(a, doomed);
 	case POOL_LEND:
+		if (hold != SHARED_HELD) {
+			leave_to_keeper(waiter->slot);
+			discard_free(session_of_slot(waiter->slot));
+			break;
+		}
 		conn = lend_idle(a, waiter->slot, &room);
 		break;
 	case POOL_REPLACE:

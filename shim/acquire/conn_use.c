@@ -2,6 +2,8 @@
 /* What the program does to a connection that it has, or had. */
 #include "acquire/conn_use.h"
 
+#include <sys/socket.h>
+
 #include "acquire/async/async_connect.h"
 #include "acquire/async/async_unpooled.h"
 #include "acquire/lend/lend_settings.h"
@@ -19,6 +21,20 @@ static const char finished_before[] = "pqpool: the connection was already finish
 /* Log lines about the misuse of one lease's connection. */
 #define MISUSES_LOGGED 8
 
+/*
+ * The program leaves the session for another one. A server that is blocked in sending must see
+ * that, though the keeper has a copy of the socket; one that is not reads a Terminate.
+ */
+static COLD void cut_off_shared(const struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+
+	if (session->shared != NULL && session_is_ours(session) &&
+	    pq->PQtransactionStatus(session->conn) == PQTRANS_ACTIVE) {
+		shutdown(pq->PQsocket(session->conn), SHUT_RDWR);
+	}
+}
+
 void conn_use_taint(PGconn *conn, enum drop_reason why)
 {
 	struct lease *lease;
@@ -26,6 +42,9 @@ void conn_use_taint(PGconn *conn, enum drop_reason why)
 	switch (lease_find(conn, &lease)) {
 	case LEASE_OPEN:
 		session_of_lease(lease)->taint = why;
+		if (why == DROP_PROGRAM_RESET) {
+			cut_off_shared(session_of_lease(lease));
+		}
 		break;
 	case LEASE_IDLE:
 		if (session_of_lease(lease)->handshake != NULL) {

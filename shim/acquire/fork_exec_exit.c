@@ -16,6 +16,7 @@
 #include "pool/deadlock.h"
 #include "pool/thread_cache.h"
 #include "session/own_query.h"
+#include "share/shared_session.h"
 #include "trace/lease/snapshot.h"
 
 /* How long all idle sessions together may take to close at exit. */
@@ -67,7 +68,9 @@ void acquire_leave(void)
 	/* A session whose answer was read past libpq must not be lent. */
 	acquisition_set_closing(true);
 	for (size_t i = 0; i < count; i++) {
-		own_query_swallow(session_of_lease(idle[i]), deadline_ns);
+		if (!shared_is_idle(session_of_lease(idle[i]))) {
+			own_query_swallow(session_of_lease(idle[i]), deadline_ns);
+		}
 	}
 	scratch_give(idle);
 }
@@ -107,6 +110,7 @@ void acquire_fork_child(void)
 	deadlock_fork_child();
 	registry_fork_child();
 	abandoned_call_fork_child();
+	member_fork_child();
 	thread_cache_fork_child();
 	identity_fork_done();
 }

@@ -21,6 +21,7 @@
 #include "session/check_return.h"
 #include "session/own_query.h"
 #include "session/reset.h"
+#include "share/shared_session.h"
 #include "trace/lease/snapshot.h"
 #include "trace/log/record.h"
 #include "trace/script/program_end.h"
@@ -59,6 +60,7 @@ static COLD void drop_leased(struct session *session, enum drop_reason why)
 		blocked_call_hold_slot(&ticket, BLOCKED_CALL_CLEARING, &session->slot);
 	}
 	session_finish(session);
+	shared_closed(session);
 	blocked_call_end(&ticket);
 	/* If the finish called a callback that forked, this may be the child. */
 	if (lender == NULL || session->owner != pid_self()) {
@@ -136,7 +138,8 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	if (why == DROP_NONE) {
 		why = reset_send(session);
 	}
-	if (why == DROP_NONE) {
+	/* Of a shared session the keeper reads it. */
+	if (why == DROP_NONE && session->shared == NULL) {
 		why = await_reset(session, ended);
 	}
 	lending_note_given_back(ended, why);
@@ -146,6 +149,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		drop_leased(session, why);
 		return;
 	}
+	shared_give(session);
 	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* A statement altered something meanwhile, and this one was not idle to be closed. */
 	if (sweep_alterations() != alterations) {

@@ -66,6 +66,11 @@ ENTRY int PQclientEncoding(const PGconn *conn)
 
 ENTRY int PQconnectionUsedPassword(const PGconn *conn)
 {
+	int used = lending_used_password(conn);
+
+	if (used >= 0) {
+		return used;
+	}
 	ASK(PQconnectionUsedPassword, (conn), 0);
 }
 

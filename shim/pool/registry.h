@@ -33,6 +33,9 @@ struct lender {
 	atomic_uint_fast64_t triggered_until_ns; /* no session is kept before */
 	atomic_uint_fast64_t explained;          /* a bit for each reason that was logged */
 
+	atomic_bool unshared; /* borrow.c's: the keeper is not asked, its sessions cannot be
+	                         shared */
+
 	/* registry.c's */
 	atomic_uint users; /* from 0 on it is raised with the lock held */
 	UT_hash_handle hh;

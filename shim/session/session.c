@@ -155,15 +155,22 @@ static bool is_heard(const struct session *session)
 void session_finish(struct session *session)
 {
 	int fd = session->libpq->PQsocket(session->conn);
+	int copied = -1;
 
 	lock_assert_none();
 	/* A registration with an epoll instance lasts as long as there is a copy. */
 	if (fd >= 0 && is_heard(session) && session_is_ours(session) && epoll_forget(fd)) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 		silence(session->end_fd);
+	} else if (session->shared != NULL && fd >= 0 && session_is_ours(session)) {
+		copied = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
 	}
 	session->libpq->PQfinish(session->conn);
 	session->conn = NULL;
+	if (copied >= 0) {
+		shutdown(copied, SHUT_RDWR);
+		close(copied);
+	}
 }
 
 void session_close(struct session *session)
@@ -240,6 +247,7 @@ void session_free(struct session *session)
 	free(session->refusal);
 	free(session->options);
 	free(session->spare);
+	free(session->shared);
 	free(session);
 }
 

@@ -34,6 +34,7 @@
 struct lender;
 struct cancel_scope;
 struct async_connect;
+struct shared;
 
 /* The query of ours that is in flight while a session is idle, see own_query.h. */
 enum session_flight {
@@ -118,7 +119,9 @@ struct session {
 	bool passing; /* a connect in steps that is libpq's alone, see async_unpooled.h */
 	struct async_connect *handshake; /* a connect in steps, not yet a lease; else NULL */
 	struct async_connect *spare;     /* memory of the one before, for the next; or NULL */
-	char *refusal;                   /* a connect that we failed: its message, else NULL */
+	struct shared
+		*shared; /* what the keeper knows it by, share/shared_session.h; or NULL */
+	char *refusal;   /* a connect that we failed: its message, else NULL */
 	/* Its PGconn was freed past us: gives up what it holds; NULL = the slot's room. */
 	void (*vanished)(struct session *session);
 };
@@ -170,9 +173,10 @@ static inline void session_show_socket(struct session *session)
  *
  * A copy of the descriptor is kept to see the backend's end by, until session_gone,
  * session_await_end or session_free closes it; one of these must follow at once, for the
- * connection does not end while there is a copy. Where the server may be blocked in sending (a
- * result left unread, COPY) there is none: it would not see the end, and keep its locks (seen
- * with servers 13 to 18).
+ * connection does not end while there is a copy. The keeper has one of each shared session, so
+ * these are shut down where the server may not be listening. Where the server may be blocked in
+ * sending (a result left unread, COPY) there is none: it would not see the end, and keep its
+ * locks (seen with servers 13 to 18).
  */
 void session_finish(struct session *session);
 

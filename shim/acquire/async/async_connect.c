@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/thread/cancellation.h"
 #include "session/reset.h"
+#include "share/shared_session.h"
 #include "trace/stack/stack.h"
 
 /* ---- start ---------------------------------------------------------------------- */
@@ -187,6 +188,7 @@ void async_abandon(struct session *session)
 	if (checked) {
 		log_event_session_close(session, DROP_ABANDONED);
 		session_finish(session);
+		shared_closed(session);
 	} else {
 		session->libpq->PQfinish(session->conn);
 		session->conn = NULL;

@@ -23,6 +23,7 @@
 #include "session/cancel/cancel_scope.h"
 #include "session/own_query.h"
 #include "session/reset.h"
+#include "share/shared_session.h"
 #include "trace/lease/counters.h"
 #include "trace/status/status.h"
 
@@ -279,6 +280,7 @@ static void hand_out(struct session *session, enum drop_reason why)
 	log_event_session_close(session, why);
 	cancel_scope_close(&session->cancels);
 	reset_hand_out(session);
+	shared_closed(session);
 }
 
 /* What it had was given to another connect: forgets what is left of it. */

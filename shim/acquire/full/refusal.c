@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "acquire/lend/lending.h"
+#include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/scratch.h"
@@ -175,17 +176,61 @@ static struct session *make(const struct acquisition *a, char *message)
 	return session;
 }
 
-PGconn *refusal_give(const struct acquisition *a, bool doomed)
+static PGconn *give(const struct acquisition *a, char *message)
 {
-	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
-	enum exhaustion_waiter waiter = doomed ? WAITER_DOOMED : WAITER_BLOCKED;
-	struct session *session = make(a, refusal_report(a->lender, waited_ns, waiter));
+	struct session *session = make(a, message);
 	PGconn *conn = session != NULL ? session->conn : NULL;
 
 	if (session != NULL && !lending_enter(session, a->lender)) {
 		session_free(session);
 	}
 	return conn;
+}
+
+PGconn *refusal_give(const struct acquisition *a, bool doomed)
+{
+	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
+
+	return give(a, refusal_report(a->lender, waited_ns,
+	                              doomed ? WAITER_DOOMED : WAITER_BLOCKED));
+}
+
+/* The keeper's lines, put into a sentence. */
+static void put_lines(struct strbuf *t, const char *lines)
+{
+	for (; *lines != '\0'; lines++) {
+		if (*lines != '\n') {
+			strbuf_char(t, *lines);
+		} else if (lines[1] != '\0') {
+			strbuf_str(t, ", ");
+		}
+	}
+}
+
+PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders)
+{
+	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
+	char *buf = scratch_take();
+	char *message = NULL;
+	struct strbuf t;
+
+	log_event_timeout(a->lender, pool_count(&a->lender->pool), waited_ns, "shared", false);
+	if (buf != NULL) {
+		strbuf_init(&t, buf, MESSAGE_MAX);
+		strbuf_str(&t, "connection to \"");
+		strbuf_str(&t, a->lender->identity->label);
+		strbuf_str(&t, "\" failed: pqpool: no session became free within ");
+		strbuf_span(&t, waited_ns);
+		strbuf_str(&t, "; the limit of all processes that share is reached");
+		if (holders != NULL && holders[0] != '\0') {
+			strbuf_str(&t, "; ");
+			put_lines(&t, holders);
+		}
+		strbuf_str(&t, "\n");
+		message = strdup(buf);
+		scratch_give(buf);
+	}
+	return give(a, message);
 }
 
 bool refusal_fork_child(struct lease *lease)

@@ -34,6 +34,9 @@ void refusal_fail(const struct libpq *libpq, PGconn *conn);
  */
 PGconn *refusal_give(const struct acquisition *a, bool doomed);
 
+/* The same, refused by the keeper: `holders` is a line for each, or NULL. */
+PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders);
+
 /*
  * Child of a fork: true if the lease's session is one. It says why in the child, too, but the
  * pool that it might ask again is the parent's.

@@ -61,6 +61,7 @@ static COLD void give_back(struct blocked_record *p, uint64_t turn, bool over)
 		break;
 	case BLOCKED_CALL_ROOM:
 		leave_rooms(p, over);
+		ask_drop(&p->ask);
 		break;
 	case BLOCKED_CALL_CHECK:
 	case BLOCKED_CALL_CLEARING:
@@ -205,6 +206,7 @@ void abandoned_call_fork_child(void)
 	for (struct blocked_record *p = atomic_load(&blocked_records); p != NULL; p = p->next) {
 		if (!is_own(p)) {
 			p->lender = NULL;
+			ask_fork_child(&p->ask);
 			atomic_store(&p->kind, BLOCKED_CALL_NOTHING);
 			blocked_record_free(p, (blocked_record_state(p) >> STATE_BITS) + 1);
 			atomic_store(&p->kept, false);

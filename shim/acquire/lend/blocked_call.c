@@ -231,6 +231,11 @@ PGconn **blocked_call_conn(const struct blocked_call *ticket, const struct libpq
 	return &ticket->record->conn;
 }
 
+struct ask *blocked_call_ask(const struct blocked_call *ticket)
+{
+	return ticket->record != NULL ? &ticket->record->ask : NULL;
+}
+
 /* ---- waiting ----------------------------------------------------------------------------- */
 
 struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket)

@@ -41,6 +41,7 @@
 
 struct lender;
 struct blocked_record;
+struct ask;
 
 /* One call's hold on its record. */
 struct blocked_call {
@@ -92,6 +93,9 @@ void blocked_call_end(struct blocked_call *ticket);
  * poll(2) other coroutines run meanwhile. False: a signal handler has run.
  */
 bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns);
+
+/* The question that it asks the keeper for a session in its room; NULL for a void ticket. */
+struct ask *blocked_call_ask(const struct blocked_call *ticket);
 
 /* Where to note the connection that libpq opens in the room; NULL for a void ticket. */
 PGconn **blocked_call_conn(const struct blocked_call *ticket, const struct libpq *libpq);

@@ -16,6 +16,7 @@
 
 #include "acquire/lend/blocked_call.h"
 #include "base/thread/thread_block.h"
+#include "share/ask.h"
 
 #define STATE_BITS 2
 #define STATE_MASK 3
@@ -42,6 +43,7 @@ struct blocked_record {
 	PGconn *conn; /* that libpq opens in the room */
 	struct pool_waiter waiter;
 	atomic_int bell; /* -1 = none */
+	struct ask ask;  /* of one that has a room, and asks the keeper */
 };
 
 /* The thread's part of its block. */

@@ -15,6 +15,7 @@
 #include "pool/thread_cache.h"
 #include "session/query_call.h"
 #include "session/socket/epoll_registrations.h"
+#include "share/member.h"
 #include "trace/lease/counters.h"
 #include "trace/lease/lease.h"
 #include "trace/script/interpreters.h"
@@ -83,7 +84,9 @@ void lend_configure(const struct config *config)
 	lend_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
 	lend_settings.care.ping_timeout_ns = (uint64_t)config->ping_timeout_ms * NS_PER_MS;
 	lend_settings.timeout_ns = (uint64_t)config->timeout_ms * NS_PER_MS;
-	lend_settings.prewarm = (uint32_t)config->prewarm;
+	member_configure(config->share);
+	/* Others may have sessions to spare. */
+	lend_settings.prewarm = member_is_on() ? 0 : (uint32_t)config->prewarm;
 	lend_settings.prewarm_ns = (uint64_t)config->connect_timeout_s * NS_PER_SEC;
 	lend_settings.stack_depth = (unsigned)config->stack_depth;
 }

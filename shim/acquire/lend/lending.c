@@ -12,6 +12,7 @@
 #include "base/thread/pid.h"
 #include "key/home_folder.h"
 #include "session/query_call.h"
+#include "share/shared_session.h"
 #include "trace/stack/stack.h"
 #include "trace/status/status.h"
 
@@ -59,6 +60,7 @@ bool lending_enter(struct session *session, struct lender *lender)
 		if (!lost->passing) {
 			log_event_session_close(lost, DROP_DESCRIPTOR);
 		}
+		shared_closed(lost);
 		if (lost->vanished != NULL) {
 			lost->vanished(lost);
 		} else if (lost->lender != NULL && lost->refusal == NULL) {
@@ -102,6 +104,15 @@ const struct libpq *lending_libpq(const PGconn *conn)
 	struct lease *lease;
 
 	return lease_find(conn, &lease) == LEASE_OPEN ? session_of_lease(lease)->libpq : NULL;
+}
+
+int lending_used_password(const PGconn *conn)
+{
+	struct lease *lease;
+
+	return lease_find(conn, &lease) == LEASE_OPEN
+	               ? shared_used_password(session_of_lease(lease))
+	               : -1;
 }
 
 const struct libpq *lending_show_socket(const PGconn *conn)
@@ -162,6 +173,15 @@ void lending_admit(struct session *session, uint64_t took_ns)
 		log_event_pool_open(session->lender);
 	}
 	log_event_session_open(session, took_ns);
+}
+
+void lending_admit_lent(struct session *session, uint64_t opened_ns)
+{
+	pool_opened(&session->lender->pool, &session->slot, opened_ns, jitter_of(session));
+	if (!atomic_flag_test_and_set(&session->lender->announced)) {
+		log_event_pool_open(session->lender);
+	}
+	log_event_session_borrow(session);
 }
 
 void lending_stock(struct session *session, uint64_t took_ns)

@@ -31,7 +31,11 @@ void lending_show(struct session *session);
 /* An entered session, just opened, takes the room that was reserved for it. */
 void lending_admit(struct session *session, uint64_t took_ns);
 
-/* The same for one that no lease waits for: it becomes idle, or is closed if it is unfit. */
+/* The same for one that the keeper lent, and that was opened then. */
+COLD void lending_admit_lent(struct session *session, uint64_t opened_ns);
+
+/* The same as lending_admit() for one that no lease waits for: it becomes idle, or is closed if
+ * it is unfit. */
 COLD void lending_stock(struct session *session, uint64_t took_ns);
 
 /* Puts an entered session on a lease of the calling thread. */
@@ -46,6 +50,9 @@ void lending_track(const struct acquisition *a, PGconn *conn);
  * (trace/lease/kept.h); but a broken one may have been given back to be replaced.
  */
 void lending_note_given_back(const struct lease *ended, enum drop_reason why);
+
+/* What PQconnectionUsedPassword says of one that the keeper lent; -1: what libpq says. */
+int lending_used_password(const PGconn *conn);
 
 /* The libpq of a connection that the program has on lease, else NULL; and for PQsocket. */
 const struct libpq *lending_libpq(const PGconn *conn);

@@ -7,6 +7,7 @@
 #include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
 #include "session/own_query.h"
+#include "share/shared_session.h"
 
 _Static_assert(DROP_REASONS <= 64, "each reason has its bit");
 
@@ -25,9 +26,15 @@ void discard_free(struct session *session)
 void discard_close(struct session *session, enum drop_reason why, uint64_t deadline_ns)
 {
 	lease_forget(&session->lease);
+	if ((why == DROP_EXIT && shared_is_idle(session)) || !shared_take_to_close(session)) {
+		log_event_session_close(session, DROP_SHARED);
+		shared_let_go(session);
+		return;
+	}
 	log_event_session_close(session, why);
 	own_query_settle(session, deadline_ns);
 	session_close(session);
+	shared_closed(session);
 }
 
 void discard_unfit(struct session *session, enum drop_reason why)

@@ -15,7 +15,8 @@
 
 /*
  * Closes the connection of a session that is on no lease. With a deadline a reset on its way
- * is settled first; 0 = do not.
+ * is settled first; 0 = do not. At the exit, and if the keeper has claimed it, it is left to
+ * the keeper instead.
  */
 COLD void discard_close(struct session *session, enum drop_reason why, uint64_t deadline_ns);
 

@@ -61,6 +61,15 @@ void log_event_session_open(const struct session *session, uint64_t took_ns)
 	}
 }
 
+void log_event_session_borrow(const struct session *session)
+{
+	status_opened(row_of(session->lender));
+	counters_add(COUNTER_OPENED, 1);
+	LOG_EVENT (r, LEVEL_INFO, "session_borrow") {
+		put_session(r, session);
+	}
+}
+
 void log_event_session_close(const struct session *session, enum drop_reason why)
 {
 	status_closed(row_of(session->lender), why);

@@ -16,6 +16,8 @@
 
 void log_event_pool_open(const struct lender *lender);
 void log_event_session_open(const struct session *session, uint64_t took_ns);
+/* One that another process opened, from the keeper. */
+COLD void log_event_session_borrow(const struct session *session);
 void log_event_session_close(const struct session *session, enum drop_reason why);
 void log_event_open_failed(const struct lender *lender, const char *error, uint64_t took_ns);
 /* `queued_ns`: the part of its wait that it was in line; 0 = it was not. */

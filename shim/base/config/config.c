@@ -88,6 +88,7 @@ static void add_shown(struct strbuf *t, const char *s, size_t n)
 #define TEXT            .kind = VALUE_TEXT
 #define GLOBS           .kind = VALUE_GLOBS
 #define ROUTE           .kind = VALUE_ROUTE
+#define SHARE           .kind = VALUE_SHARE
 #define LOG             .kind = VALUE_LOG
 
 #define VARIABLE(member, name, rule, fallback, dev, test, prod, allowed, meaning)              \

@@ -8,6 +8,9 @@
 
 #include "base/text/logfmt.h"
 
+/* What fits into the address of a Unix socket. */
+#define SHARE_PATH_MAX 107
+
 #define GLOB_MAX  255
 #define ROUTE_MAX 255 /* longer than any host's name, and any socket's folder */
 
@@ -262,10 +265,17 @@ static bool is_log(const char *value)
 	return true;
 }
 
+static bool is_share(const char *value)
+{
+	return strcmp(value, "on") == 0 || strcmp(value, "off") == 0 ||
+	       (value[0] == '/' && strlen(value) <= SHARE_PATH_MAX);
+}
+
 static bool parse_text(const struct value_rule *rule, const char *value, const char **member)
 {
 	if ((rule->kind == VALUE_GLOBS && !are_globs(value)) ||
 	    (rule->kind == VALUE_ROUTE && !is_route(value)) ||
+	    (rule->kind == VALUE_SHARE && !is_share(value)) ||
 	    (rule->kind == VALUE_LOG && !is_log(value))) {
 		return false;
 	}

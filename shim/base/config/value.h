@@ -36,6 +36,7 @@ enum value_kind {
 	VALUE_TEXT,     /* this and the ones below: a pointer to the value itself */
 	VALUE_GLOBS,    /* separated by commas */
 	VALUE_ROUTE,    /* host[:port] */
+	VALUE_SHARE,    /* on, off or a path */
 	VALUE_LOG,      /* a file name with %p, %n, %h */
 };
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Waits for the keeper's answer, and makes a session of it. */
+#include "acquire/keeper_turn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "acquire/full/wait.h"
+#include "acquire/lend/abandoned_call.h"
+#include "acquire/lend/blocked_call.h"
+#include "acquire/lend/lend_settings.h"
+#include "acquire/lend/lending.h"
+#include "acquire/upkeep/discard.h"
+#include "acquire/upkeep/log_events.h"
+#include "acquire/upkeep/long_hold.h"
+#include "base/clock.h"
+#include "base/lock.h"
+#include "session/reset.h"
+#include "trace/lease/counters.h"
+#include "trace/script/script_signals.h"
+#include "trace/status/status.h"
+
+/* How much later than it should the keeper may say that the time in line is over. */
+#define GRACE_NS NS_PER_SEC
+
+/* Sessions that were lent and are not fit, before the process goes on by itself. */
+#define UNFIT_MAX 8
+
+enum waited { WAITED_READY, WAITED_LATE, WAITED_RAISED, WAITED_LOST };
+
+/* Until the keeper has said something. */
+static enum waited await(struct acquisition *a, const struct ask *ask, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = ask->fd, .events = POLLIN};
+	uint64_t now_ns = clock_monotonic_ns();
+	int ready;
+	bool raised;
+
+	lock_assert_none();
+	blocked_call_block(&a->ticket, deadline_ns);
+	ready = poll(&p, 1, clock_ms_until(now_ns, wait_next_look(deadline_ns, now_ns)));
+	raised = ready < 0 && errno == EINTR && script_signals_run();
+	if (!blocked_call_back(&a->ticket)) {
+		return WAITED_LOST;
+	}
+	now_ns = clock_monotonic_ns();
+	long_hold_look(now_ns);
+	return raised ? WAITED_RAISED : now_ns >= deadline_ns ? WAITED_LATE : WAITED_READY;
+}
+
+static void note_line(struct acquisition *a, bool served)
+{
+	a->queued_ns = clock_monotonic_ns() - a->began_ns;
+	counters_waited(a->queued_ns);
+	status_waited(a->lender->pool.row, a->queued_ns, served);
+}
+
+/* The final answer; LOST as NOTHING_YET. */
+static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
+                                    struct ask_reply *reply)
+{
+	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+	enum ask_answer answer;
+	bool in_line = false;
+
+	while ((answer = ask_read(ask, reply)) == ASK_NOTHING_YET || answer == ASK_WAITING) {
+		enum waited waited;
+
+		if (answer == ASK_WAITING && !in_line) {
+			in_line = true;
+			deadline_ns = a->began_ns + lend_settings.timeout_ns + GRACE_NS;
+			log_event_wait(a->lender, pool_count(&a->lender->pool));
+		}
+		waited = await(a, ask, deadline_ns);
+		if (waited == WAITED_READY) {
+			continue;
+		}
+		if (waited == WAITED_LOST) {
+			return ASK_NOTHING_YET;
+		}
+		if (waited == WAITED_LATE) {
+			member_note_silence();
+		}
+		ask_drop(ask);
+		answer = waited == WAITED_RAISED ? ASK_REFUSED : ASK_UNANSWERED;
+		break;
+	}
+	if (in_line) {
+		note_line(a, answer == ASK_LENT || answer == ASK_ROOM);
+	}
+	return answer;
+}
+
+/* What was lent, if it passes its check. `*lost`: the room was given away meanwhile. */
+static struct session *check_lent(struct acquisition *a, struct borrow *borrow,
+                                  struct ask_reply *reply, bool *lost)
+{
+	struct session_care care = borrow_care();
+	struct session *session = borrow_lent(borrow, a, reply);
+	uint64_t now_ns = clock_monotonic_ns();
+	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
+	enum drop_reason why;
+
+	*lost = false;
+	if (session == NULL) {
+		return NULL;
+	}
+	reset_park(session);
+	*noted = session->conn;
+	blocked_call_block(&a->ticket, now_ns + reset_patience_ns(session, &care));
+	why = reset_check(session, &care, now_ns);
+	*lost = !blocked_call_back(&a->ticket);
+	if (*lost) {
+		/* The ask is another call's by now. */
+		why = DROP_ABANDONED;
+	} else {
+		*noted = NULL;
+		if (why == DROP_NONE && !borrow_settle(borrow, session, reply->record)) {
+			why = DROP_RESET_FAILED;
+		}
+		if (why != DROP_NONE) {
+			discard_unfit(session, why);
+			ask_drop(borrow->ask);
+		}
+	}
+	free(reply->record);
+	if (why != DROP_NONE) {
+		discard_close(session, why, 0);
+		discard_free(session);
+		session = NULL;
+	}
+	return session;
+}
+
+enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
+                                  struct session **session, char **holders)
+{
+	struct ask *ask = blocked_call_ask(&a->ticket);
+
+	*session = NULL;
+	*holders = NULL;
+	/* In a handler that interrupted a call of ours, or where coroutines go on meanwhile. */
+	if (!member_is_on() || ask == NULL || abandoned_call_others(&a->ticket) ||
+	    wait_yields()) {
+		return KEEPER_TURN_ALONE;
+	}
+	for (unsigned i = 0; i < UNFIT_MAX; i++) {
+		struct ask_reply reply;
+		bool lost;
+
+		if (!borrow_begin(borrow, a, ask, lend_settings.care.pre_ping == PRE_PING_ON)) {
+			return KEEPER_TURN_ALONE;
+		}
+		switch (await_answer(a, ask, &reply)) {
+		case ASK_NOTHING_YET:
+			return KEEPER_TURN_LOST;
+		case ASK_ROOM:
+			return KEEPER_TURN_OPEN;
+		case ASK_REFUSED:
+			*holders = reply.text;
+			return KEEPER_TURN_REFUSED;
+		case ASK_LENT:
+			break;
+		default:
+			return KEEPER_TURN_ALONE;
+		}
+		*session = check_lent(a, borrow, &reply, &lost);
+		if (lost) {
+			return KEEPER_TURN_LOST;
+		}
+		if (*session != NULL) {
+			return KEEPER_TURN_LENT;
+		}
+	}
+	return KEEPER_TURN_ALONE;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Sessions from the keeper, and for it. */
+#include "acquire/lend/borrow.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "acquire/lend/lend_settings.h"
+#include "acquire/lend/lending.h"
+#include "acquire/upkeep/discard.h"
+#include "base/clock.h"
+#include "share/identity_digest.h"
+#include "share/shared_session.h"
+#include "share/start_record.h"
+#include "trace/stack/stack.h"
+
+#define PLACE_MAX 256
+
+/*
+ * There is a new keeper: what is idle here is handed over to it, as another process may want
+ * it. What is leased follows when it is given back.
+ */
+static COLD void hand_over_idle(void)
+{
+	struct lender *lender = NULL;
+
+	while ((lender = registry_next(lender)) != NULL) {
+		struct pool_slot *slot = pool_drain(&lender->pool);
+
+		while (slot != NULL) {
+			struct session *session = session_of_slot(slot);
+
+			slot = slot->next;
+			if (shared_take_to_close(session)) {
+				shared_give(session);
+				pool_keep(&lender->pool, &session->slot, session->slot.idle_ns);
+			} else {
+				discard_session(session, DROP_SHARED);
+			}
+		}
+	}
+}
+
+/* Where the program connects, without looking anything up. */
+static void put_place(struct strbuf *t, uint32_t id)
+{
+	const struct stack *stack = stack_get(id);
+	const struct stack_frame *frame;
+	const char *slash;
+
+	if (stack == NULL || stack->depth == 0 || stack->script != NULL) {
+		strbuf_str(t, stack != NULL && stack->script != NULL ? stack->script : "");
+		return;
+	}
+	frame = &stack->frames[0];
+	if (frame->module != NULL) {
+		slash = strrchr(frame->module->path, '/');
+		strbuf_str(t, slash != NULL ? slash + 1 : frame->module->path);
+		strbuf_char(t, '+');
+	}
+	strbuf_hex(t, frame->offset);
+	if (frame->symbol != NULL) {
+		strbuf_str(t, " (");
+		strbuf_str(t, frame->symbol);
+		strbuf_char(t, ')');
+	}
+}
+
+bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
+                  bool ping)
+{
+	struct ask_question question = {.label = a->lender->identity->label, .ping = ping};
+	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
+	char place[PLACE_MAX];
+	struct member *member;
+	struct strbuf t;
+	bool fresh;
+
+	if (!member_is_on() || atomic_load(&a->lender->unshared) ||
+	    (member = member_join(&fresh)) == NULL) {
+		return false;
+	}
+	if (fresh) {
+		hand_over_idle();
+	}
+	if (!identity_digest(a->lender->identity, &lend_settings.care, member->secret,
+	                     borrow->digest)) {
+		atomic_store(&a->lender->unshared, true);
+		return false;
+	}
+	strbuf_init(&t, place, sizeof(place));
+	put_place(&t, a->stack);
+	question.place = place;
+	question.timeout_ns =
+		waited_ns < lend_settings.timeout_ns ? lend_settings.timeout_ns - waited_ns : 0;
+	memcpy(question.digest, borrow->digest, sizeof(question.digest));
+	borrow->ask = ask;
+	return ask_begin(ask, member, &question);
+}
+
+/* Its owner has no use for it: the server's session ends. */
+static void close_unplayed(int server)
+{
+	shutdown(server, SHUT_RDWR);
+	close(server);
+}
+
+static struct session *enter(const struct acquisition *a, PGconn *conn,
+                             const struct keeper_record *record)
+{
+	struct session *session = session_adopt(a->libpq, conn);
+
+	if (session == NULL || !lending_enter(session, a->lender)) {
+		a->libpq->PQfinish(conn);
+		free(session);
+		return NULL;
+	}
+	/* Of the last reset nothing is known. */
+	login_state_was_reset(&session->login);
+	lending_admit_lent(session, record->opened_ns);
+	return session;
+}
+
+struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
+                            struct ask_reply *reply)
+{
+	const struct pool *pool = &a->lender->pool;
+	struct session *session = NULL;
+	bool touched;
+	PGconn *conn = start_record_play(reply->record, a->libpq, a->spelling->conninfo,
+	                                 reply->server, &touched);
+
+	if (conn == NULL) {
+		close_unplayed(reply->server);
+	} else {
+		close(reply->server);
+		session = enter(a, conn, reply->record);
+	}
+	reply->server = -1;
+	if (session != NULL &&
+	    pool_fate(pool, &session->slot, clock_monotonic_ns()) != DROP_IDLE_TIMEOUT) {
+		discard_close(session, pool_fate(pool, &session->slot, clock_monotonic_ns()),
+		              0);
+		discard_free(session);
+		session = NULL;
+	}
+	if (session == NULL) {
+		ask_drop(borrow->ask);
+		free(reply->record);
+		reply->record = NULL;
+	}
+	return session;
+}
+
+bool borrow_settle(struct borrow *borrow, struct session *session,
+                   const struct keeper_record *record)
+{
+	return shared_lent(session, borrow->ask, borrow->digest, record);
+}
+
+void borrow_opened(struct borrow *borrow, struct session *session,
+                   const struct start_tape *tape)
+{
+	const struct libpq *libpq = session->libpq;
+
+	if (libpq->PQsslInUse(session->conn) ||
+	    (libpq->PQgssEncInUse != NULL && libpq->PQgssEncInUse(session->conn))) {
+		atomic_store(&session->lender->unshared, true);
+	}
+	if (tape == NULL || session->taint != DROP_NONE ||
+	    !shared_opened(session, borrow->ask, borrow->digest, tape)) {
+		ask_drop(borrow->ask);
+	}
+}
+
+struct session_care borrow_care(void)
+{
+	struct session_care care = lend_settings.care;
+
+	if (care.pre_ping == PRE_PING_ON) {
+		care.pre_ping = PRE_PING_AUTO;
+	}
+	return care;
+}

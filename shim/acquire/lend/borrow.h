@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * What a connect needs and the process has not, from the keeper: a session that another process
+ * opened, or the permission to open one that others will be lent.
+ *
+ * The ask is where the caller keeps it, as it may outlast the call; the caller drops it if it
+ * is not settled. Locks: none is held by a caller of anything here.
+ */
+#ifndef PQPOOL_ACQUIRE_LEND_BORROW_H
+#define PQPOOL_ACQUIRE_LEND_BORROW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "acquire/lend/acquisition.h"
+#include "base/cold.h"
+#include "share/ask.h"
+#include "share/start_tape.h"
+
+struct borrow {
+	struct ask *ask;
+	uint8_t digest[KEEPER_DIGEST_LEN];
+};
+
+/*
+ * Asks for what `a` wants; with `ping` for one that is proven to live. False: there is no
+ * keeper, or its sessions cannot be shared: the process goes on by itself.
+ */
+COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
+                       bool ping);
+
+/*
+ * The session that was lent, put under a PGconn, in the room that the caller has in the pool:
+ * entered and admitted, not on a lease. Consumes the reply. NULL: it is not fit to be lent, and
+ * closed. Does not wait for the server, but may for a name service.
+ */
+COLD struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
+                                 struct ask_reply *reply);
+
+/* It has passed its check: it is the keeper's as much as ours. False: no memory. */
+COLD bool borrow_settle(struct borrow *borrow, struct session *session,
+                        const struct keeper_record *record);
+
+/*
+ * An admitted session was opened in the room that the keeper gave; `tape` is its start, or
+ * NULL. Others will be lent it when it is given back, if it can be shared.
+ */
+COLD void borrow_opened(struct borrow *borrow, struct session *session,
+                        const struct start_tape *tape);
+
+/* How a session that was lent is looked after: who lends it has proven that it lives. */
+COLD struct session_care borrow_care(void);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Asks the keeper. */
+#include "share/ask.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "share/packet.h"
+#include "share/start_record.h"
+
+bool ask_begin(struct ask *ask, struct member *member, const struct ask_question *question)
+{
+	struct keeper_ask message = {
+		.member = member->number,
+		.timeout_ms = (uint32_t)(question->timeout_ns / NS_PER_MS),
+		.ping = question->ping,
+		.label_len = (uint32_t)strlen(question->label),
+		.place_len = (uint32_t)strlen(question->place),
+	};
+	const struct packet_part parts[] = {{&message, sizeof(message)},
+	                                    {question->label, message.label_len},
+	                                    {question->place, message.place_len}};
+	int word = member_take_word(member);
+
+	ask->member = NULL;
+	if (word < 0) {
+		return false;
+	}
+	message.word = (uint32_t)word;
+	memcpy(message.digest, question->digest, sizeof(message.digest));
+	ask->word = (unsigned)word;
+	ask->fd = member_connect(&member->address);
+	ask->member = member;
+	if (ask->fd < 0 || !packet_send(ask->fd, KEEPER_ASK, parts, 3, -1, 0)) {
+		ask_drop(ask);
+		return false;
+	}
+	return true;
+}
+
+static void hang_up(struct ask *ask)
+{
+	if (ask->fd >= 0) {
+		close(ask->fd);
+		ask->fd = -1;
+	}
+}
+
+static bool take_lend(struct ask *ask, struct packet *packet, struct ask_reply *reply)
+{
+	if (packet->fd < 0 || !start_record_is_whole(packet->body, packet->len) ||
+	    (reply->record = malloc(packet->len)) == NULL) {
+		return false;
+	}
+	memcpy(reply->record, packet->body, packet->len);
+	if (!member_move(ask->member, ask->word, KEEPER_WORD_OFFERED, KEEPER_WORD_LEASED, 0)) {
+		free(reply->record);
+		reply->record = NULL;
+		return false;
+	}
+	reply->server = packet->fd;
+	packet->fd = -1;
+	return true;
+}
+
+static bool take_refuse(const struct packet *packet, struct ask_reply *reply)
+{
+	struct keeper_refuse refuse;
+
+	if (packet->len < sizeof(refuse)) {
+		return false;
+	}
+	memcpy(&refuse, packet->body, sizeof(refuse));
+	if (refuse.text_len > packet->len - sizeof(refuse)) {
+		return false;
+	}
+	reply->text = strndup((const char *)packet->body + sizeof(refuse), refuse.text_len);
+	return reply->text != NULL;
+}
+
+static enum ask_answer understand(struct ask *ask, struct packet *packet,
+                                  struct ask_reply *reply)
+{
+	switch (packet->type) {
+	case KEEPER_WAIT:
+		return ASK_WAITING;
+	case KEEPER_LEND:
+		return take_lend(ask, packet, reply) ? ASK_LENT : ASK_UNANSWERED;
+	case KEEPER_ROOM:
+		return member_word(ask->member, ask->word) == KEEPER_WORD_ROOM ? ASK_ROOM
+		                                                               : ASK_UNANSWERED;
+	case KEEPER_REFUSE:
+		return take_refuse(packet, reply) ? ASK_REFUSED : ASK_UNANSWERED;
+	default:
+		return ASK_UNANSWERED;
+	}
+}
+
+enum ask_answer ask_read(struct ask *ask, struct ask_reply *reply)
+{
+	enum ask_answer answer = ASK_UNANSWERED;
+	struct packet packet;
+
+	*reply = (struct ask_reply){.server = -1};
+	if (!member_is_mine(ask->member)) {
+		/* A handler forked meanwhile, and this is the child. */
+		ask_fork_child(ask);
+		return ASK_UNANSWERED;
+	}
+	switch (packet_receive(ask->fd, &packet)) {
+	case PACKET_EMPTY:
+		return ASK_NOTHING_YET;
+	case PACKET_HERE:
+		answer = understand(ask, &packet, reply);
+		packet_end(&packet);
+		break;
+	case PACKET_BROKEN:
+		break;
+	}
+	if (answer == ASK_LENT || answer == ASK_ROOM) {
+		hang_up(ask);
+	} else if (answer != ASK_WAITING) {
+		ask_drop(ask);
+	}
+	return answer;
+}
+
+void ask_drop(struct ask *ask)
+{
+	struct member *member = ask->member;
+
+	if (member == NULL || !member_is_mine(member)) {
+		return;
+	}
+	ask->member = NULL;
+	hang_up(ask);
+	/* What the keeper offered it takes back, as the connection is closed. */
+	if (member_move(member, ask->word, KEEPER_WORD_ROOM, KEEPER_WORD_GONE, 0) ||
+	    member_move(member, ask->word, KEEPER_WORD_LEASED, KEEPER_WORD_GONE, 0)) {
+		member_nudge(member);
+	}
+	member_leave_word(member, ask->word, MEMBER_UNUSED);
+}
+
+void ask_fork_child(struct ask *ask)
+{
+	if (ask->member != NULL) {
+		hang_up(ask);
+		ask->member = NULL;
+	}
+}

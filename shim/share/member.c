@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* Becomes and is a member of a keeper. */
+#include "share/member.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/config/program.h"
+#include "base/lock.h"
+#include "base/text/strbuf.h"
+#include "share/packet.h"
+#include "trace/status/page_dir.h"
+
+/* How long a keeper that did not answer is left alone. */
+#define SILENCE_NS NS_PER_SEC
+
+/* How long a thread looks away while another one joins. */
+#define LOOK_AWAY_NS (200 * NS_PER_US)
+
+static bool on;
+static const char *socket_path; /* NULL: in the directories of status pages */
+
+static _Atomic(struct member *) current;
+static atomic_uint_fast64_t joining_since_ns; /* 0 = no thread is */
+static atomic_uint_fast64_t silent_until_ns;
+
+void member_configure(const char *share)
+{
+	on = strcmp(share, "off") != 0;
+	socket_path = share[0] == '/' ? share : NULL;
+}
+
+bool member_is_on(void)
+{
+	return on;
+}
+
+/* ---- where the keeper is ---- */
+
+static bool is_own_folder(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       (st.st_mode & 077) == 0;
+}
+
+static bool is_own_socket(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid();
+}
+
+/* The path in `t` is a socket of this user's, in a folder that is closed to others. */
+static bool is_keepers(struct strbuf *t)
+{
+	char *slash = strrchr(t->buf, '/');
+	bool own;
+
+	if (t->cut || slash == NULL || slash == t->buf || !is_own_socket(t->buf)) {
+		return false;
+	}
+	*slash = '\0';
+	own = is_own_folder(t->buf);
+	*slash = '/';
+	return own;
+}
+
+static bool find_keeper(struct sockaddr_un *address)
+{
+	struct strbuf t;
+
+	address->sun_family = AF_UNIX;
+	strbuf_init(&t, address->sun_path, sizeof(address->sun_path));
+	if (socket_path != NULL) {
+		strbuf_str(&t, socket_path);
+		return is_keepers(&t);
+	}
+	for (int place = 0; place < PAGE_DIR_PLACES; place++) {
+		char folder[PAGE_DIR_PATH_BYTES];
+		int dir = page_dir_open((enum page_dir_place)place, false, folder);
+
+		if (dir < 0) {
+			continue;
+		}
+		close(dir);
+		strbuf_init(&t, address->sun_path, sizeof(address->sun_path));
+		strbuf_str(&t, folder);
+		strbuf_str(&t, "/" KEEPER_SOCKET);
+		if (is_keepers(&t)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_of_this_user(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       peer.uid == geteuid();
+}
+
+int member_connect(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 ||
+	                !is_of_this_user(fd))) {
+		close(fd);
+		fd = -1;
+	}
+	return fd >= 0 ? fd_move_up(fd) : -1;
+}
+
+/* ---- joining ---- */
+
+static bool map_page(struct member *member, int fd)
+{
+	struct stat st;
+	void *page;
+
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(*member->page)) {
+		return false;
+	}
+	page = mmap(NULL, sizeof(*member->page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED) {
+		return false;
+	}
+	/* A child's stores would be taken for its parent's. */
+	if (madvise(page, sizeof(*member->page), MADV_DONTFORK) != 0) {
+		munmap(page, sizeof(*member->page));
+		return false;
+	}
+	member->page = page;
+	return true;
+}
+
+static bool take_welcome(struct member *member, const struct packet *packet)
+{
+	struct keeper_welcome welcome;
+
+	if (packet->type != KEEPER_WELCOME || packet->len < sizeof(welcome)) {
+		return false;
+	}
+	memcpy(&welcome, packet->body, sizeof(welcome));
+	member->number = welcome.member;
+	memcpy(member->secret, welcome.secret, sizeof(member->secret));
+	explicit_bzero(&welcome, sizeof(welcome));
+	return map_page(member, packet->fd);
+}
+
+/* Says HELLO and hears WELCOME. */
+static bool greet(struct member *member)
+{
+	const char *program = program_short_name();
+	struct keeper_hello hello = {.program_len = (uint32_t)strlen(program)};
+	const struct packet_part parts[] = {{&hello, sizeof(hello)},
+	                                    {program, hello.program_len}};
+	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+	struct packet packet;
+	bool welcome = false;
+
+	if (!packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, MEMBER_PATIENCE_NS)) {
+		return false;
+	}
+	if (!fd_wait(member->fd, POLLIN, deadline_ns)) {
+		member_note_silence();
+		return false;
+	}
+	if (packet_receive(member->fd, &packet) == PACKET_HERE) {
+		welcome = take_welcome(member, &packet);
+		packet_end(&packet);
+	}
+	return welcome;
+}
+
+static struct member *become_member(void)
+{
+	struct member *member = calloc(1, sizeof(*member));
+	struct stat st;
+
+	if (member == NULL) {
+		return NULL;
+	}
+	member->owner = pid_self();
+	member->fd = find_keeper(&member->address) ? member_connect(&member->address) : -1;
+	if (member->fd >= 0 && greet(member)) {
+		fd_identify(member->fd, &member->id, &st);
+		return member;
+	}
+	if (member->fd >= 0) {
+		close(member->fd);
+	}
+	free(member);
+	return NULL;
+}
+
+static bool has_keeper(const struct member *member)
+{
+	struct stat st;
+	char byte;
+
+	return fd_is(member->fd, &member->id, &st) &&
+	       recv(member->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	       (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static bool is_silent(void)
+{
+	return clock_monotonic_ns() <
+	       atomic_load_explicit(&silent_until_ns, memory_order_relaxed);
+}
+
+void member_note_silence(void)
+{
+	atomic_store(&silent_until_ns, clock_monotonic_ns() + SILENCE_NS);
+}
+
+struct member *member_now(void)
+{
+	struct member *member = atomic_load(&current);
+
+	return member != NULL && !is_silent() && has_keeper(member) ? member : NULL;
+}
+
+struct member *member_last(void)
+{
+	return atomic_load(&current);
+}
+
+static void forget(struct member *member)
+{
+	struct stat st;
+
+	if (member != NULL && atomic_compare_exchange_strong(&current, &member, NULL) &&
+	    fd_is(member->fd, &member->id, &st)) {
+		close(member->fd);
+	}
+}
+
+/* The joining thread may have been left by a longjmp: not waited for without end. */
+static bool begin_to_join(void)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t since_ns = 0;
+
+	return atomic_compare_exchange_strong(&joining_since_ns, &since_ns, now_ns) ||
+	       (now_ns - since_ns > SILENCE_NS &&
+	        atomic_compare_exchange_strong(&joining_since_ns, &since_ns, now_ns));
+}
+
+static struct member *await_other_thread(void)
+{
+	const struct timespec moment = {.tv_nsec = LOOK_AWAY_NS};
+	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+
+	while (atomic_load(&joining_since_ns) != 0 && clock_monotonic_ns() < deadline_ns) {
+		nanosleep(&moment, NULL);
+	}
+	return member_now();
+}
+
+struct member *member_join(bool *fresh)
+{
+	struct member *member = member_now();
+
+	lock_assert_none();
+	*fresh = false;
+	if (!on || member != NULL || is_silent()) {
+		return member;
+	}
+	if (!begin_to_join()) {
+		return await_other_thread();
+	}
+	member = member_now();
+	if (member == NULL) {
+		forget(atomic_load(&current));
+		member = become_member();
+		*fresh = member != NULL;
+		atomic_store(&current, member);
+	}
+	atomic_store(&joining_since_ns, 0);
+	return member;
+}
+
+void member_fork_child(void)
+{
+	forget(atomic_load(&current));
+	atomic_store(&joining_since_ns, 0);
+}
+
+/* ---- words ---- */
+
+bool member_move(struct member *member, unsigned word, enum keeper_word_state from,
+                 enum keeper_word_state to, unsigned answers)
+{
+	uint32_t before = atomic_load(&member->page->words[word]);
+
+	return KEEPER_WORD_STATE(before) == from &&
+	       atomic_compare_exchange_strong(&member->page->words[word], &before,
+	                                      KEEPER_WORD_MAKE(before, to, answers));
+}
+
+/* One whose session the keeper has claimed since it was left to it. */
+static void reclaim(struct member *member, unsigned word)
+{
+	if (member_move(member, word, KEEPER_WORD_CLAIMED, KEEPER_WORD_FREE, 0)) {
+		atomic_store(&member->uses[word], MEMBER_UNUSED);
+	}
+}
+
+int member_take_word(struct member *member)
+{
+	for (unsigned word = 0; word < KEEPER_WORDS; word++) {
+		unsigned char use = atomic_load(&member->uses[word]);
+
+		if (use == MEMBER_LEFT) {
+			reclaim(member, word);
+			use = atomic_load(&member->uses[word]);
+		}
+		if (use == MEMBER_UNUSED && member_word(member, word) == KEEPER_WORD_FREE &&
+		    atomic_compare_exchange_strong(&member->uses[word], &use, MEMBER_USED)) {
+			return (int)word;
+		}
+	}
+	return -1;
+}
+
+void member_leave_word(struct member *member, unsigned word, enum member_use use)
+{
+	atomic_store(&member->uses[word], use);
+}
+
+void member_nudge(const struct member *member)
+{
+	struct stat st;
+
+	if (fd_is(member->fd, &member->id, &st)) {
+		packet_send(member->fd, KEEPER_NUDGE, NULL, 0, -1, 0);
+	}
+}
+
+bool member_tell_opened(const struct member *member, unsigned word,
+                        const uint8_t digest[KEEPER_DIGEST_LEN],
+                        const struct keeper_record *record, const char *label, int fd)
+{
+	struct keeper_opened opened = {
+		.word = word, .label_len = (uint32_t)strlen(label), .record = *record};
+	const struct packet_part parts[] = {
+		{&opened, sizeof(opened)},
+		{record + 1, record->address_len + record->startup_len + record->reply_len},
+		{label, opened.label_len}};
+	struct stat st;
+
+	memcpy(opened.digest, digest, sizeof(opened.digest));
+	return fd_is(member->fd, &member->id, &st) &&
+	       packet_send(member->fd, KEEPER_OPENED, parts, 3, fd, MEMBER_PATIENCE_NS);
+}
