@@ -174,7 +174,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 28);
+	assert_int_equal(count, 29);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
@@ -485,6 +485,15 @@ static void test_route(void **state)
 	        "[", "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]");
 }
 
+static void test_share(void **state)
+{
+	(void)state;
+	takes("PQPOOL_SHARE", "on", "share=on");
+	takes("PQPOOL_SHARE", "off", "share=off");
+	takes("PQPOOL_SHARE", "/run/keeper.socket", "share=/run/keeper.socket");
+	refuses("PQPOOL_SHARE", "yes", "keeper.socket", "./keeper.socket", NULL);
+}
+
 static void test_log_level_follows_log(void **state)
 {
 	(void)state;
@@ -735,7 +744,8 @@ static void test_describe(void **state)
 		"profile=none size=10 max_overflow=20 timeout_ms=30000 "
 		"recycle_ms=3600000 pre_ping=on ping_query=\"\" "
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
-		"idle_timeout_ms=0 keepalive_ms=60000 order=lifo disable=off log=stderr "
+		"idle_timeout_ms=0 keepalive_ms=60000 order=lifo disable=off share=off "
+		"log=stderr "
 		"log_level=warning log_max_bytes=104857600 log_keep=5 "
 		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=on "
 		"leak_exitcode=0");
@@ -775,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_route),
+		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_log_level_follows_log),
 		cmocka_unit_test(test_complaint_of_every_variable),
 		cmocka_unit_test(test_all_bad_values_are_told),
