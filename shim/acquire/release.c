@@ -149,7 +149,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		drop_leased(session, why);
 		return;
 	}
-	shared_give(session);
+	shared_give(session, &lend_settings.care);
 	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* A statement altered something meanwhile, and this one was not idle to be closed. */
 	if (sweep_alterations() != alterations) {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/registry.h"
+#include "share/identity_digest.h"
 #include "share/start_record.h"
 
 static struct shared *make(const uint8_t digest[KEEPER_DIGEST_LEN],
@@ -125,15 +127,20 @@ void shared_closed(struct session *session)
 
 /* The keeper under which it was opened has ended: hands it over to the one that there is now.
  */
-static COLD void move_over(struct session *session, struct member *now)
+static COLD void move_over(struct session *session, struct member *now,
+                           const struct session_care *care)
 {
 	struct shared *shared = session->shared;
 	struct shared before = {.member = shared->member, .word = shared->word};
-	int word = member_take_word(now);
+	uint8_t digest[KEEPER_DIGEST_LEN];
+	int word;
 
-	if (word < 0) {
+	/* By another secret. */
+	if (!identity_digest(session->lender->identity, care, now->secret, digest) ||
+	    (word = member_take_word(now)) < 0) {
 		return;
 	}
+	memcpy(shared->digest, digest, sizeof(digest));
 	shared->member = now;
 	shared->word = (unsigned)word;
 	if (member_move(now, shared->word, KEEPER_WORD_FREE, KEEPER_WORD_LEASED, 0) &&
@@ -162,7 +169,7 @@ static unsigned answers_due(const struct session *session)
 	return 0;
 }
 
-void shared_give(struct session *session)
+void shared_give(struct session *session, const struct session_care *care)
 {
 	struct shared *shared = of(session);
 	struct member *now;
@@ -174,7 +181,7 @@ void shared_give(struct session *session)
 	}
 	now = member_last();
 	if (now != NULL && now != shared->member) {
-		move_over(session, now);
+		move_over(session, now, care);
 	}
 	/* The keeper may claim it from here on. */
 	now = shared->member;

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/cold.h"
+#include "session/reset.h"
 #include "session/session.h"
 #include "share/ask.h"
 #include "share/start_tape.h"
@@ -58,9 +59,10 @@ void shared_closed(struct session *session);
 
 /*
  * Its reset was sent, and nothing of the answer read: any process may be lent it from now on.
- * Goes to the keeper that there is now, if it was opened under another.
+ * Goes to the keeper that there is now, if it was opened under another. `care` is what it was
+ * reset by.
  */
-void shared_give(struct session *session);
+void shared_give(struct session *session, const struct session_care *care);
 
 /* Idle: it is left to the keeper, and only its PGconn is finished. */
 COLD void shared_let_go(struct session *session);

@@ -34,7 +34,7 @@ static COLD void hand_over_idle(void)
 
 			slot = slot->next;
 			if (shared_take_to_close(session)) {
-				shared_give(session);
+				shared_give(session, &lend_settings.care);
 				pool_keep(&lender->pool, &session->slot, session->slot.idle_ns);
 			} else {
 				discard_session(session, DROP_SHARED);

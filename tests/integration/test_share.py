@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Programs that share sessions through a keeper: what one gives back another is lent, and no one
+can tell."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from running import stopped
+from server import wait_until
+
+SESSION = "SELECT pg_backend_pid()"
+
+
+@pytest.fixture(name="keeper")
+def one_keeper(keep):
+    return keep()
+
+
+@pytest.fixture(name="share")
+def sharing(run, program, keeper):
+    """share(STATEMENT...): what cycle prints that shares through the keeper."""
+    def start(*statements, env=None, **options):
+        done = run([program("cycle"), "1", *statements],
+                   env={"PQPOOL_SHARE": keeper.path, **(env or {})}, **options)
+        assert done.returncode == 0, done
+        return done
+
+    return start
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_one_program_after_the_other_has_the_same_session(share, server, tcp):
+    first, *others = [share(SESSION, env=server.env(tcp=tcp)) for _ in range(3)]
+    assert len(first.events("session_open")) == 1
+    for other in others:
+        assert other.stdout == first.stdout
+        assert not other.events("session_open") and len(other.events("session_borrow")) == 1
+        assert [e.get("kept") for e in other.events("release")] == ["yes"]
+        assert [e["reason"] for e in other.events("session_close")] == ["shared"]
+
+
+def test_psql(run, keeper):
+    seen = {run(["psql", "-XAtqc", SESSION], env={"PQPOOL_SHARE": keeper.path}).stdout
+            for _ in range(3)}
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("leave, look, clean", [
+    ("CREATE TEMP TABLE t (i int)", "SELECT to_regclass('t') IS NULL", "t"),
+    ("SET work_mem = '77MB'", "SHOW work_mem", "4MB"),
+    ("SET client_encoding = 'LATIN1'", "SHOW client_encoding", "UTF8"),
+    ("SELECT pg_advisory_lock(1) IS NULL", "SELECT count(*) FROM pg_locks WHERE pid ="
+     " pg_backend_pid() AND locktype = 'advisory'", "0"),
+    ("PREPARE p AS SELECT 1", "SELECT count(*) FROM pg_prepared_statements", "0"),
+    ("BEGIN", "SELECT pg_current_xact_id_if_assigned() IS NULL", "t"),
+    ("LISTEN c", "SELECT count(*) FROM pg_listening_channels()", "0"),
+    ("SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+     "SELECT count(*) FROM pg_cursors WHERE name = 'c'", "0"),
+])
+def test_no_state_crosses(share, leave, look, clean):
+    share(leave)
+    assert share(look).stdout.split() == [clean]
+
+
+@pytest.mark.parametrize("other", [
+    {"PGDATABASE": "postgres"}, {"PGOPTIONS": "-c work_mem=8MB"}, {"PGAPPNAME": "other"},
+    {"PGPASSWORD": "x"}, {"PQPOOL_RESET": "auto"}])
+def test_what_differs_is_not_shared(share, other):
+    assert share(SESSION).stdout != share(SESSION, env=other).stdout
+
+
+def test_another_password_is_refused_as_ever(share, server, run, program, keeper):
+    share(SESSION, env=server.env(tcp=True))
+    done = run([program("cycle"), "1", SESSION],
+               env={**server.env(tcp=True), "PGPASSWORD": "x", "PQPOOL_SHARE": keeper.path})
+    assert done.returncode != 0 and "password authentication failed" in done.stderr
+
+
+def test_no_keeper(run, program, tmp_path):
+    done = run([program("cycle"), "2", SESSION], env={"PQPOOL_SHARE": tmp_path / "nothing"})
+    assert done.returncode == 0 and len(set(done.stdout.split())) == 1
+
+
+def test_a_keeper_that_was_killed(share, keeper):
+    share(SESSION)
+    keeper.kill()
+    done = share(SESSION)
+    assert len(done.events("session_open")) == 1
+
+
+def test_a_keeper_that_stands_still(run, program, keeper):
+    with stopped(keeper.process.pid):
+        done = run([program("cycle"), "3", SESSION], env={"PQPOOL_SHARE": keeper.path})
+    assert done.returncode == 0 and len(done.events("session_open")) == 1
+
+
+def test_a_new_keeper_gets_what_the_old_one_had(keep, script, run, program):
+    old = keep()
+    holder = script(env={"PQPOOL_SHARE": old.path})
+    backend = holder.connect("a")
+    old.kill()
+    new = keep()
+    holder.do("finish", "a")
+    holder.connect("a", "application_name=other")
+    holder.do("finish", "a")
+    assert wait_until(lambda: len(new.show("session")) == 2)
+    done = run([program("cycle"), "1", SESSION], env={"PQPOOL_SHARE": new.path})
+    holder.end()
+    new.end()
+    assert done.stdout.split() == [backend]
+
+
+def test_an_idle_session_is_taken_from_a_living_program(script, share, keeper):
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    backend = holder.connect("a")
+    holder.do("finish", "a")
+    assert share(SESSION).stdout.split() == [backend]
+    # Given back to the keeper, it is lent to the first one again.
+    assert holder.connect("a") == backend
+    assert holder.do("exec", "a", SESSION).split()[-1] == backend
+    holder.do("finish", "a")
+    holder.end()
+
+
+def test_the_limit_holds_over_programs(keep, script, run, program):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    env = {"PQPOOL_SHARE": keeper.path}
+    holder = script(env=env)
+    backend = holder.connect("a")
+    waiter = script(env=env)
+    waiter.tell("connect", "b")
+    assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "1")
+    holder.do("finish", "a")
+    assert waiter.answer() == backend
+    refused = run([program("cycle"), "1", SESSION], env={**env, "PQPOOL_TIMEOUT": "100ms"})
+    assert refused.returncode != 0 and "the limit of all processes" in refused.stderr
+    assert "pid=" in refused.stderr or str(waiter.process.pid) in refused.stderr
+    waiter.do("finish", "b")
+    holder.end()
+    waiter.end()
+    keeper.end()
+
+
+@pytest.mark.parametrize("leased", [False, True])
+def test_a_program_that_is_killed(keep, script, run, program, server, leased):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    victim = script(env={"PQPOOL_SHARE": keeper.path})
+    backend = victim.connect("a")
+    if not leased:
+        victim.do("finish", "a")
+    victim.process.send_signal(signal.SIGKILL)
+    victim.process.wait()
+    done = run([program("cycle"), "1", SESSION], env={"PQPOOL_SHARE": keeper.path})
+    keeper.end()
+    assert (done.stdout.split() == [backend]) is not leased
+    assert not server.sessions("pid = %s AND state = 'active'" % backend)
+
+
+def test_threads(run, program, keeper):
+    done = run([program("hammer")], env={"PQPOOL_SHARE": keeper.path}, timeout=100)
+    assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize("mode", ["prefork", "crossed", "parent_first", "not_finished"])
+def test_a_forked_child_is_a_program_of_its_own(run, program, keeper, mode):
+    done = run([program("forks"), mode], env={"PQPOOL_SHARE": keeper.path},
+               check_leases=mode not in ("parent_first", "not_finished"))
+    assert done.returncode == 0, done
+
+
+def test_used_password(compiled, run, server, keeper):
+    asks = compiled("""
+        #include <libpq-fe.h>
+        #include <stdio.h>
+        int main(void) {
+            PGconn *c = PQconnectdb("");
+            printf("%d %d %d\\n", PQstatus(c), PQconnectionUsedPassword(c), PQconnectionNeedsPassword(c));
+            PQfinish(c);
+        }""", "-I/usr/include/postgresql", "-lpq")
+    env = {**server.env(tcp=True), "PQPOOL_SHARE": keeper.path}
+    said = [run([asks], env=env) for _ in range(2)]
+    assert [each.stdout for each in said] == ["0 1 0\n", "0 1 0\n"]
+    assert said[1].events("session_borrow")
