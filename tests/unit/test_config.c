@@ -762,7 +762,7 @@ static void test_describe(void **state)
 		"idle_timeout_ms=600000 keepalive_ms=60000 order=lifo disable=on only=a,b "
 		"skip=\"c d\" "
 		"route=[::1]:6432 share=off log=/l log_level=info log_max_bytes=104857600 "
-	        "log_keep=5 "
+		"log_keep=5 "
 		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=off leak_exitcode=0");
 }
 
