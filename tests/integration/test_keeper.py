@@ -77,6 +77,18 @@ def test_refusal_names_the_holders(two, server):
     session.close()
 
 
+def test_long_names_are_shortened_where_they_are_shown(keep):
+    keeper = keep(SIZE=40, MAX_OVERFLOW=0)
+    member = Member(keeper.path, "p" * 255)
+    label = "u@" + "host," * 1000 + ":1/d"
+    for word in range(40):
+        assert member.ask(word, label=label, place="x" * 8000).answer().type == k.ROOM_
+    refused = member.ask(40, label=label, timeout=0).answer()
+    assert refused.type == k.REFUSE and 8 <= len(refused.text.splitlines()) < 40
+    assert all(line.startswith("state=opening pid=") for line in refused.text.splitlines())
+    assert len(keeper.show("session")) == 40
+
+
 def test_nobody_waits_who_does_not_want_to(two, server):
     _, first, second = two
     session = first.lease(server, 0)

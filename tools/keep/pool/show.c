@@ -12,9 +12,9 @@
 #include "keep/log.h"
 #include "keep/settings.h"
 
-#define LINE_BYTES  4096
-/* A refusal is one message, and people read it. */
-#define HOLDERS_MAX 32
+#define LINE_BYTES    4096
+/* A refusal is one message. */
+#define HOLDERS_BYTES (KEEPER_MESSAGE_MAX / 2)
 
 static const char *const state_names[] = {
 	[KEEPER_WORD_FREE] = "free",       [KEEPER_WORD_ROOM] = "opening",
@@ -73,13 +73,12 @@ char *show_holders(const struct pool *pool, uint64_t now_ns)
 	size_t size = 0;
 	FILE *to = open_memstream(&text, &size);
 	const struct session *session;
-	unsigned count = 0;
 
 	if (to == NULL) {
 		return xalloc_copy("", 0);
 	}
 	DL_FOREACH (pool->sessions, session) {
-		if (session->member != NULL && count++ < HOLDERS_MAX) {
+		if (session->member != NULL && ftell(to) < HOLDERS_BYTES) {
 			put_holder(to, session, NULL, now_ns);
 		}
 	}

@@ -19,9 +19,10 @@
 
 #define ACCEPT_AGAIN_NS (100 * NS_PER_MS)
 #define LOOK_AGAIN_NS   NS_PER_SEC
-#define PROGRAM_MAX     64
-#define LABEL_MAX       1024
-#define PLACE_MAX       1024
+/* Longer texts are no one's. */
+#define PROGRAM_MAX     255
+#define LABEL_MAX       8192
+#define PLACE_MAX       8192
 
 /* One that is no member's: nothing was said yet, or it is a question's or a command's. */
 struct connection {
