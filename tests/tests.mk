@@ -96,7 +96,7 @@ $(BUILD)/debug/libfloors.a: $(DEBUG_OBJECTS)
 	$(AR) rcs $@ $^
 
 # The keeper, for the tests of it: test_keeper_x.
-KEEPER_SOURCES := $(filter-out %/keep.c,$(wildcard tools/keep/*.c tools/keep/*/*.c)) \
+KEEPER_SOURCES := $(filter-out %/keep.c,$(wildcard tools/keep/*.c tools/keep/*/*.c tools/common/keeper/*.c)) \
 	tools/common/xalloc.c tools/common/terminal_text.c
 KEEPER_OBJECTS := $(KEEPER_SOURCES:%.c=$(BUILD)/debug/%.o)
 $(KEEPER_OBJECTS) $(BUILD)/debug/tests/unit/test_keeper_%.o: CPPFLAGS += -Itools

@@ -7,6 +7,7 @@ import subprocess
 import keeper as k
 from keeper import Member, Process, Session
 from server import wait_until
+from tables import rows
 
 
 # ---- by the clock, without any program calling
@@ -157,3 +158,37 @@ def test_show_is_not_cut(keep, server):
         for word in range(50):
             assert member.ask(word, place="x" * 900).answer().type == k.ROOM_
     assert len(keeper.show("session")) == 200
+
+
+def usual(tool, keeper, *words):
+    """A command that finds the keeper by PQPOOL_SHARE."""
+    done = tool(*words, env={"PQPOOL_SHARE": keeper.path})
+    assert done.returncode == 0 and not done.stderr, done
+    return done.stdout
+
+
+def test_top_and_metrics_show_the_keeper(keep, server, tool):
+    keeper = keep(SIZE=2, MAX_OVERFLOW=0)
+    member = Member(keeper.path)
+    idle, leased = member.lease(server, 0), member.lease(server, 1)
+    other = member.lease(server, 2, b"other")  # the same to read, but for the password
+    waiting = member.ask(3)
+    assert waiting.receive().type == k.WAIT
+    keeper.say("pause")
+    member.give_back(0, idle)
+    row, = [r for r in rows(usual(tool, keeper, "top", "-1")) if r["PROGRAM"] == "(keeper)"]
+    assert row == {"PID": str(keeper.process.pid), "PROGRAM": "(keeper)", "IN USE": "2", "IDLE": "1",
+                   "WAITING": "1", "LIMIT": "2", "WAITS": "-", "TIMEOUTS": "-", "OLDEST": "-",
+                   "POOL": "u@h:1/d", "TAKEN AT": ""}
+    text = usual(tool, keeper, "metrics")
+    for sample in ("members 1", "sessions_limit 2", 'sessions_in_use{pool="u@h:1/d"} 2',
+                   'sessions_idle{pool="u@h:1/d"} 1', 'waiting{pool="u@h:1/d"} 1'):
+        assert text.count("\npqpool_keeper_%s\n" % sample) == 1
+    assert text.endswith("# EOF\n")
+    assert usual(tool, keeper, "keep", "show").count("kind=session") == 3
+    keeper.kill()
+    for command in ("top", "metrics"):
+        shown = usual(tool, keeper, command)
+        assert "(keeper)" not in shown and "pqpool_keeper" not in shown
+    for session in (leased, other):
+        session.close()

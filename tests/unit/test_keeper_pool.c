@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/keeper/message.h"
 #include "keep/log.h"
 #include "keep/loop.h"
-#include "keep/message.h"
 #include "keep/pool/member.h"
 #include "keep/pool/pool.h"
 #include "keep/pool/upkeep.h"

@@ -14,9 +14,10 @@
 
 #include "base/clock.h"
 #include "common/exit_status.h"
+#include "common/keeper/place.h"
 #include "common/xalloc.h"
 #include "keep/client.h"
-#include "keep/place.h"
+#include "keep/listen.h"
 #include "keep/server/keeper.h"
 #include "keep/settings.h"
 
@@ -123,8 +124,10 @@ static int serve(const char *path, bool daemon, const struct keeper_options *opt
 	if (!settings_load(options->settings_file, complain, NULL)) {
 		return EXIT_FAILED;
 	}
-	if (place_open(&place, path, true)) {
-		int listener = place_listen(&place);
+	if (!place_open(&place, path, true)) {
+		place_complain(&place);
+	} else {
+		int listener = listen_at(&place);
 
 		if (listener >= 0 && (!daemon || go_into_background())) {
 			status = keeper_serve(&place, listener, options);

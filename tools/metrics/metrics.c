@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include "common/exit_status.h"
+#include "common/keeper/command.h"
+#include "common/keeper/show_lines.h"
 #include "common/pages/status_pages.h"
+#include "metrics/keeper_text.h"
 #include "metrics/prometheus_text.h"
 
 static void print_help(void)
@@ -26,7 +29,7 @@ static void print_help(void)
 	     "    pqpool metrics -o /var/lib/prometheus/node-exporter/pqpool.prom\n"
 	     "\n"
 	     "Labels: program, pid, pool (user@host:port/database), and reason for closed\n"
-	     "sessions.\n"
+	     "sessions. The keeper's (`pqpool keep`) have pool only.\n"
 	     "\n"
 	     "  -o, --output FILE  to FILE, which is replaced atomically\n"
 	     "  -h, --help         this text\n"
@@ -43,8 +46,15 @@ static mode_t usual_mode(void)
 	return 0666 & ~mask;
 }
 
+static void write_all(FILE *to, const struct pages *pages, const struct show_lines *keeper)
+{
+	prometheus_text_write(to, pages);
+	keeper_text_write(to, keeper);
+	fputs("# EOF\n", to);
+}
+
 /* Writes and closes; false, with errno, if not all of it got there. */
-static bool fill(int fd, const struct pages *pages)
+static bool fill(int fd, const struct pages *pages, const struct show_lines *keeper)
 {
 	FILE *to = fdopen(fd, "w");
 
@@ -52,7 +62,7 @@ static bool fill(int fd, const struct pages *pages)
 		close(fd);
 		return false;
 	}
-	prometheus_text_write(to, pages);
+	write_all(to, pages, keeper);
 	if (ferror(to) || fchmod(fd, usual_mode()) != 0) {
 		int saved_errno = errno;
 
@@ -63,7 +73,7 @@ static bool fill(int fd, const struct pages *pages)
 	return fclose(to) == 0;
 }
 
-static int replace(const char *file, const struct pages *pages)
+static int replace(const char *file, const struct pages *pages, const struct show_lines *keeper)
 {
 	char *fresh;
 	int status = 0;
@@ -78,7 +88,7 @@ static int replace(const char *file, const struct pages *pages)
 	if (fd < 0) {
 		warn("%s", file);
 		status = EXIT_FAILED;
-	} else if (!fill(fd, pages) || rename(fresh, file) != 0) {
+	} else if (!fill(fd, pages, keeper) || rename(fresh, file) != 0) {
 		warn("%s", file);
 		unlink(fresh);
 		status = EXIT_FAILED;
@@ -89,6 +99,7 @@ static int replace(const char *file, const struct pages *pages)
 
 static int write_metrics(const char *file)
 {
+	struct show_lines keeper;
 	struct pages pages;
 	int status = 0;
 
@@ -96,11 +107,13 @@ static int write_metrics(const char *file)
 	if (!pages_read(&pages, 0, pages_warn)) {
 		return EXIT_FAILED;
 	}
+	show_lines_parse(&keeper, keeper_show());
 	if (file != NULL) {
-		status = replace(file, &pages);
+		status = replace(file, &pages, &keeper);
 	} else {
-		prometheus_text_write(stdout, &pages);
+		write_all(stdout, &pages, &keeper);
 	}
+	show_lines_free(&keeper);
 	pages_free(&pages);
 	return status;
 }

@@ -96,8 +96,7 @@ static const struct family families[] = {
 
 /* ---- series ---- */
 
-/* A label's value: fit to be read as UTF-8, and escaped. */
-static void put_label(FILE *to, const char *name, const char *value)
+void prometheus_text_label(FILE *to, const char *name, const char *value)
 {
 	char *shown = terminal_text(value);
 
@@ -123,11 +122,11 @@ static char *make_labels(const struct page *page, const char *pool)
 		return xalloc_copy("", 0);
 	}
 	snprintf(pid, sizeof(pid), "%d", (int)page->pid);
-	put_label(to, "program", page->program);
+	prometheus_text_label(to, "program", page->program);
 	fputc(',', to);
-	put_label(to, "pid", pid);
+	prometheus_text_label(to, "pid", pid);
 	fputc(',', to);
-	put_label(to, "pool", pool);
+	prometheus_text_label(to, "pool", pool);
 	fclose(to);
 	return labels;
 }
@@ -246,7 +245,7 @@ static void put_closed(FILE *to, const struct all_series *series)
 				continue;
 			}
 			fprintf(to, "%s{%s,", name, one->labels);
-			put_label(to, "reason", word);
+			prometheus_text_label(to, "reason", word);
 			fprintf(to, "} %" PRIu64 "\n", one->sum.closed[reason]);
 		}
 	}
@@ -268,7 +267,6 @@ void prometheus_text_write(FILE *to, const struct pages *pages)
 		put_family(to, &families[i], &series);
 	}
 	put_closed(to, &series);
-	fputs("# EOF\n", to);
 	for (size_t i = 0; i < series.count; i++) {
 		free(series.all[i].labels);
 	}

@@ -13,6 +13,9 @@
 
 #include "common/pages/status_pages.h"
 
+/* Writes a label: its value is fit to be read as UTF-8, and escaped. */
+void prometheus_text_label(FILE *to, const char *name, const char *value);
+
 /*
  * Writes the live ones. Pools of a process that are called the same are one series: their
  * numbers are added.

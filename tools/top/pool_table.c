@@ -55,6 +55,7 @@ struct pool_table {
 	struct line *lines;
 	size_t count;
 	size_t programs;
+	size_t pools; /* of programs */
 	uint64_t in_use;
 	uint64_t waiting;
 	unsigned widths[COLUMNS];
@@ -149,13 +150,17 @@ static const struct page_session *oldest_lease(const struct page *page,
 	return oldest;
 }
 
+static struct line *new_line(struct pool_table *view)
+{
+	view->lines = xalloc_resize(view->lines, view->count + 1, sizeof(*view->lines));
+	return &view->lines[view->count++];
+}
+
 static struct line *add_line(struct pool_table *view, const struct page *page,
                              const struct page_session *oldest)
 {
-	struct line *line;
+	struct line *line = new_line(view);
 
-	view->lines = xalloc_resize(view->lines, view->count + 1, sizeof(*view->lines));
-	line = &view->lines[view->count++];
 	line->cells[PID] = number_cell((uint64_t)page->pid);
 	line->cells[PROGRAM] = terminal_text(page->program);
 	line->cells[OLDEST] =
@@ -205,6 +210,41 @@ static void add_unpooled(struct pool_table *view, const struct page *page)
 	view->in_use += leased;
 }
 
+static char *sum_cell(const struct show_lines *keeper, size_t i, const char *key)
+{
+	uint64_t sum;
+
+	return show_lines_sum(keeper, i, key, &sum) ? number_cell(sum) : text_cell("none");
+}
+
+/* The keeper's pools. What is in use of them is counted with the programs that use it. */
+static void add_keeper(struct pool_table *view, const struct show_lines *keeper)
+{
+	for (size_t i = 0; i < keeper->count; i++) {
+		const char *pool = log_line_get(&keeper->all[i], "pool");
+		struct line *line;
+		uint64_t sum;
+
+		/* The first line is about the keeper itself. */
+		if (pool == NULL || !show_lines_is(&keeper->all[i], "pool") ||
+		    !show_lines_sum(keeper, i, "in_use", &sum)) {
+			continue;
+		}
+		line = new_line(view);
+		line->cells[PID] = sum_cell(keeper, 0, "pid");
+		line->cells[PROGRAM] = text_cell("(keeper)");
+		line->cells[IN_USE] = number_cell(sum);
+		line->cells[IDLE] = sum_cell(keeper, i, "idle");
+		line->cells[WAITING] = sum_cell(keeper, i, "waiting");
+		line->cells[LIMIT] = sum_cell(keeper, 0, "limit");
+		line->cells[WAITS] = text_cell("-");
+		line->cells[TIMEOUTS] = text_cell("-");
+		line->cells[OLDEST] = text_cell("-");
+		line->cells[POOL] = terminal_text(pool);
+		line->cells[PLACE] = text_cell("");
+	}
+}
+
 static bool is_wanted(const struct page *page, const pid_t *wanted, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -215,8 +255,8 @@ static bool is_wanted(const struct page *page, const pid_t *wanted, size_t count
 	return count == 0 && page->live;
 }
 
-static void collect(struct pool_table *view, const struct pages *pages, const pid_t *wanted,
-                    size_t wanted_count)
+static void collect(struct pool_table *view, const struct pages *pages,
+                    const struct show_lines *keeper, const pid_t *wanted, size_t wanted_count)
 {
 	for (size_t i = 0; i < pages->count; i++) {
 		const struct page *page = &pages->all[i];
@@ -229,6 +269,10 @@ static void collect(struct pool_table *view, const struct pages *pages, const pi
 			add_pool(view, page, &page->pools[j]);
 		}
 		add_unpooled(view, page);
+	}
+	view->pools = view->count;
+	if (wanted_count == 0) {
+		add_keeper(view, keeper);
 	}
 	for (int c = 0; c < COLUMNS; c++) {
 		view->widths[c] = text_width(columns[c].title);
@@ -303,8 +347,8 @@ static void put_summary(FILE *to, const struct pool_table *view, unsigned room)
 	snprintf(buf, sizeof(buf),
 	         "pqpool %s  %zu program%s, %zu pool%s, %" PRIu64 " in use, %" PRIu64
 	         " waiting",
-	         clock, view->programs, view->programs == 1 ? "" : "s", view->count,
-	         view->count == 1 ? "" : "s", view->in_use, view->waiting);
+	         clock, view->programs, view->programs == 1 ? "" : "s", view->pools,
+	         view->pools == 1 ? "" : "s", view->in_use, view->waiting);
 	put_cut(to, buf, room);
 	fputc('\n', to);
 }
@@ -340,8 +384,9 @@ static void put_table(FILE *to, struct pool_table *view, unsigned max_lines, uns
 	}
 }
 
-char *pool_table_make(const struct pages *pages, const pid_t *wanted, size_t wanted_count,
-                      unsigned max_lines, unsigned room)
+char *pool_table_make(const struct pages *pages, const struct show_lines *keeper,
+                      const pid_t *wanted, size_t wanted_count, unsigned max_lines,
+                      unsigned room)
 {
 	struct pool_table view = {0};
 	char *text = NULL;
@@ -353,7 +398,7 @@ char *pool_table_make(const struct pages *pages, const pid_t *wanted, size_t wan
 	}
 	room = room != POOL_TABLE_ENDLESS ? room : UINT16_MAX;
 	max_lines = max_lines != POOL_TABLE_ENDLESS ? max_lines : UINT32_MAX;
-	collect(&view, pages, wanted, wanted_count);
+	collect(&view, pages, keeper, wanted, wanted_count);
 	put_summary(to, &view, room);
 	if (view.count > 0 && max_lines > 1) {
 		put_table(to, &view, max_lines, room);

@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/config/value.h"
 #include "common/exit_status.h"
+#include "common/keeper/command.h"
+#include "common/keeper/show_lines.h"
 #include "common/pages/status_pages.h"
 #include "common/xalloc.h"
 #include "top/pool_table.h"
@@ -119,6 +121,20 @@ static bool is_shown(const struct pages *pages, pid_t pid)
 	return false;
 }
 
+/* The table at this moment, of what is in `pages`, which are freed. */
+static char *make_table(const struct request *request, struct pages *pages, unsigned lines,
+                        unsigned columns)
+{
+	struct show_lines keeper;
+	char *text;
+
+	show_lines_parse(&keeper, request->count == 0 ? keeper_show() : NULL);
+	text = pool_table_make(pages, &keeper, request->pids, request->count, lines, columns);
+	show_lines_free(&keeper);
+	pages_free(pages);
+	return text;
+}
+
 static int show_once(const struct request *request)
 {
 	struct pages pages;
@@ -134,9 +150,7 @@ static int show_once(const struct request *request)
 			status = EXIT_NOTHING;
 		}
 	}
-	text = pool_table_make(&pages, request->pids, request->count, POOL_TABLE_ENDLESS,
-	                       POOL_TABLE_ENDLESS);
-	pages_free(&pages);
+	text = make_table(request, &pages, POOL_TABLE_ENDLESS, POOL_TABLE_ENDLESS);
 	if (text == NULL) {
 		warn("top");
 		return EXIT_FAILED;
@@ -156,8 +170,7 @@ static bool draw(const struct request *request)
 	if (!pages_read(&pages, 0, NULL)) {
 		return false;
 	}
-	text = pool_table_make(&pages, request->pids, request->count, size.lines, size.columns);
-	pages_free(&pages);
+	text = make_table(request, &pages, size.lines, size.columns);
 	if (text == NULL) {
 		return false;
 	}

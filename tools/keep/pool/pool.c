@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "common/keeper/message.h"
 #include "common/xalloc.h"
 #include "keep/log.h"
-#include "keep/message.h"
 #include "keep/pool/copies.h"
 #include "keep/pool/holding.h"
 #include "keep/settings.h"

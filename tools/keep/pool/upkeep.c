@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "common/keeper/message.h"
 #include "keep/log.h"
-#include "keep/message.h"
 #include "keep/pool/holding.h"
 #include "keep/pool/pool.h"
 #include "keep/pool/show.h"

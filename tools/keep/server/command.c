@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "common/keeper/message.h"
 #include "common/xalloc.h"
 #include "keep/log.h"
 #include "keep/loop.h"
-#include "keep/message.h"
 #include "keep/pool/pool.h"
 #include "keep/pool/show.h"
 #include "keep/pool/upkeep.h"

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/keeper/message.h"
 #include "common/xalloc.h"
 #include "keep/log.h"
-#include "keep/message.h"
 #include "keep/pool/pool.h"
 #include "keep/server/command.h"
 #include "keep/settings.h"

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "common/exit_status.h"
+#include "keep/listen.h"
 #include "keep/log.h"
 #include "keep/loop.h"
 #include "keep/pool/member.h"
@@ -118,7 +119,7 @@ int keeper_serve(const struct place *place, int listener, const struct keeper_op
 		return EXIT_FAILED;
 	}
 	loop_run(due);
-	place_leave(place);
+	listen_end(place);
 	upkeep_end();
 	connections_end();
 	return 0;

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "keep/place.h"
+#include "common/keeper/place.h"
 
 struct keeper_options {
 	const char *settings_file; /* NULL: only the environment */

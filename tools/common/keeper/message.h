@@ -5,8 +5,8 @@
  * Nothing here waits. What comes from outside is checked: version, length, that the texts are
  * within, that there is not more than one descriptor.
  */
-#ifndef PQPOOL_TOOLS_KEEP_MESSAGE_H
-#define PQPOOL_TOOLS_KEEP_MESSAGE_H
+#ifndef PQPOOL_TOOLS_COMMON_KEEPER_MESSAGE_H
+#define PQPOOL_TOOLS_COMMON_KEEPER_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

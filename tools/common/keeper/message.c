@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Messages: one packet each, with a descriptor or without. */
-#include "keep/message.h"
+#include "common/keeper/message.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/*
+ * Makes the keeper's listening socket.
+ *
+ * Locks: a keeper holds a lock (flock) on PATH.lock, so that two never serve one path. What a
+ * killed keeper left in its place is replaced.
+ */
+#ifndef PQPOOL_TOOLS_KEEP_LISTEN_H
+#define PQPOOL_TOOLS_KEEP_LISTEN_H
+
+#include "common/keeper/place.h"
+
+/*
+ * The listening socket: the one that the service manager passes (LISTEN_FDS), else a fresh one.
+ * -1: complained of, or another keeper serves the path.
+ */
+int listen_at(const struct place *place);
+
+/* Removes the socket, if this process made it. */
+void listen_end(const struct place *place);
+
+#endif
