@@ -43,7 +43,7 @@ def test_killed_process_gives_its_room_back_at_once(keep, server, state):
             assert session.backend == backend and session.query("SELECT 5") == "5"
             session.close()
         assert wait_until(lambda: keeper.show("keeper")[0]["members"] == "1")
-    assert len([n for n in os.listdir(keeper.folder) if n.endswith(".page")]) == 1
+    assert len([n for n in os.listdir(keeper.folder) if n.endswith(".member")]) == 1
 
 
 def test_room_of_a_killed_process_goes_to_the_next(keep):
@@ -221,9 +221,9 @@ def test_pages_of_the_dead_are_removed_by_the_next_keeper(keep, server):
     with Process(k.holder, keeper.path, server, k.LEASED) as process:
         process.hear()
         keeper.kill()
-    assert [n for n in os.listdir(keeper.folder) if n.endswith(".page")]
+    assert [n for n in os.listdir(keeper.folder) if n.endswith(".member")]
     keeper.start()
-    assert not [n for n in os.listdir(keeper.folder) if n.endswith(".page")]
+    assert not [n for n in os.listdir(keeper.folder) if n.endswith(".member")]
 
 
 def test_sigterm_closes_idle_sessions_properly(keep, server):

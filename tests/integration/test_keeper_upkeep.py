@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """What the keeper does by the clock, without any program calling, and on command."""
+import os
 import signal
 import socket
 import subprocess
@@ -163,8 +164,26 @@ def test_show_is_not_cut(keep, server):
 def usual(tool, keeper, *words):
     """A command that finds the keeper by PQPOOL_SHARE."""
     done = tool(*words, env={"PQPOOL_SHARE": keeper.path})
-    assert done.returncode == 0 and not done.stderr, done
+    assert done.returncode == 0, done
     return done.stdout
+
+
+def test_commands_for_a_switchover(keep, server, tool):
+    keeper = keep(SIZE=2, MAX_OVERFLOW=0)
+    member = Member(keeper.path)
+    session = member.lease(server, 0)
+    assert usual(tool, keeper, "pause") == ""
+    waiting = member.ask(1)
+    assert waiting.receive().type == k.WAIT
+    assert usual(tool, keeper, "drain", "all") == "drained=1\n"
+    member.give_back(0, session)
+    assert usual(tool, keeper, "wait") == ""
+    assert session.has_ended()
+    assert usual(tool, keeper, "resume") == ""
+    assert waiting.answer().type == k.ROOM_
+    for wrong in (["drain"], ["drain", "1", "2"], ["pause", "x"], ["wait", "--no"]):
+        assert tool(*wrong).returncode == 2
+    assert tool("drain", "--socket", keeper.path, "1").stdout == "drained=0\n"
 
 
 def test_top_and_metrics_show_the_keeper(keep, server, tool):
@@ -192,3 +211,16 @@ def test_top_and_metrics_show_the_keeper(keep, server, tool):
         assert "(keeper)" not in shown and "pqpool_keeper" not in shown
     for session in (leased, other):
         session.close()
+
+
+def test_usual_place(tool, run):
+    """In the directory of status pages, whose readers leave the members' pages alone."""
+    assert tool("keep", "show").returncode == 125
+    assert tool("keep", "--daemon", "--quiet-exit", "0.3").returncode == 0
+    path = os.path.join(run.folder, "pqpool", "keeper.socket")
+    member = Member(path)
+    assert "members=1" in tool("keep", "show").stdout
+    assert member.ask(0).answer().type == k.ROOM_
+    assert run.folder not in tool("top", "-1").stderr
+    member.close()
+    assert wait_until(lambda: not os.path.exists(path))

@@ -39,3 +39,22 @@ int client_command(const char *path, const char *text)
 	free(answer);
 	return failed ? EXIT_FAILED : 0;
 }
+
+int client_words(const char *path, int count, const char *const *words)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+	int status;
+
+	if (to == NULL) {
+		return EXIT_FAILED;
+	}
+	for (int i = 0; i < count; i++) {
+		fprintf(to, "%s%s", i > 0 ? " " : "", words[i]);
+	}
+	fclose(to);
+	status = client_command(path, text);
+	free(text);
+	return status;
+}

@@ -9,4 +9,7 @@
  */
 int client_command(const char *path, const char *text);
 
+/* The same with a text of these words. */
+int client_words(const char *path, int count, const char *const *words);
+
 #endif

@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "common/exit_status.h"
 #include "common/keeper/place.h"
-#include "common/xalloc.h"
 #include "keep/client.h"
 #include "keep/listen.h"
 #include "keep/server/keeper.h"
@@ -47,7 +46,8 @@ static void print_help(void)
 	     "PQPOOL_PING_TIMEOUT, PQPOOL_KEEPALIVE, PQPOOL_ORDER. SIGTERM closes the idle\n"
 	     "sessions and ends.\n"
 	     "\n"
-	     "Commands to a keeper that runs:\n"
+	     "Commands to a keeper that runs (the last five also as `pqpool drain` and so "
+	     "on):\n"
 	     "\n"
 	     "  show                    its pools, sessions, and who has them or waits\n"
 	     "  set NAME=VALUE          changes a limit, such as size=5, until the next "
@@ -61,30 +61,6 @@ static void print_help(void)
 	     "\n"
 	     "Exit status: 0; 2 after bad usage; 125 if something failed.");
 }
-
-/* ---- commands ---- */
-
-/* The words as one text. */
-static int send_words(const char *path, int argc, char **argv)
-{
-	size_t n = 1;
-	char *text;
-	int status;
-
-	for (int i = 0; i < argc; i++) {
-		n += strlen(argv[i]) + 1;
-	}
-	text = xalloc_new(n, 1);
-	for (int i = 0; i < argc; i++) {
-		strcat(text, i > 0 ? " " : "");
-		strcat(text, argv[i]);
-	}
-	status = client_command(path, text);
-	free(text);
-	return status;
-}
-
-/* ---- the keeper ---- */
 
 static void complain(void *arg, const char *line)
 {
@@ -191,7 +167,7 @@ int keep_main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		return send_words(path, argc - optind, argv + optind);
+		return client_words(path, argc - optind, (const char *const *)argv + optind);
 	}
 	return serve(path, daemon, &options);
 }

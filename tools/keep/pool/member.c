@@ -16,7 +16,7 @@
 
 #include "common/xalloc.h"
 
-#define PAGE_END   ".page"
+#define PAGE_END   ".member"
 /* Whole pages, whatever their size: what is behind the struct is for later versions. */
 #define PAGE_BYTES ((sizeof(struct keeper_page) + 4095) / 4096 * 4096)
 

@@ -3,10 +3,10 @@
  * The processes that share, each with its page of words; and the pages that a killed keeper
  * left, whose processes are still to say HELLO.
  *
- * A page's file is PREFIX.NUMBER.page in the keeper's directory. An open file of it is locked,
- * sent to the process, which maps it, and closed here: the lock lasts as long as that mapping,
- * so it tells a process that lives from one that ended or executed another program, whatever
- * became of its number. The keeper maps another open file of it.
+ * A page's file is PREFIX.NUMBER.member in the keeper's directory. An open file of it is
+ * locked, sent to the process, which maps it, and closed here: the lock lasts as long as that
+ * mapping, so it tells a process that lives from one that ended or executed another program,
+ * whatever became of its number. The keeper maps another open file of it.
  */
 #ifndef PQPOOL_TOOLS_KEEP_POOL_MEMBER_H
 #define PQPOOL_TOOLS_KEEP_POOL_MEMBER_H
