@@ -44,7 +44,7 @@ SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim/,base/scratch.c base/config/config.c \
 	base/config/value.c base/elf/build_id.c base/elf/elf_file.c base/elf/elf_needed.c base/elf/symbol.c \
 	base/text/decimal.c base/text/logfmt.c base/text/strbuf.c base/thread/pid.c trace/log/log_name.c \
-	trace/log/pairs.c trace/status/page_dir.c)
+	trace/log/pairs.c trace/log/rotate.c trace/status/page_dir.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 TOOL_LIBRARIES := -ldw -lelf -lncursesw -ltinfo
 

@@ -6,7 +6,8 @@ import socket
 import subprocess
 
 import keeper as k
-from keeper import Member, Process, Session
+from conftest import built
+from keeper import Keeper, Member, Process, Session
 from server import wait_until
 from tables import rows
 
@@ -224,3 +225,33 @@ def test_usual_place(tool, run):
     assert run.folder not in tool("top", "-1").stderr
     member.close()
     assert wait_until(lambda: not os.path.exists(path))
+
+
+def test_log_is_rotated(keep):
+    keeper = keep(LOG_MAX_SIZE="20kB", LOG_KEEP=2)
+    for _ in range(60):
+        for _ in range(5):
+            Member(keeper.path).close()
+        keeper.say("show")
+    names = sorted(n for n in os.listdir(keeper.folder) if n.startswith("log"))
+    assert names == ["log", "log.1", "log.2"]
+    for name in names:
+        with open(os.path.join(keeper.folder, name), encoding="utf-8") as log:
+            lines = log.read().splitlines()
+        assert sum(map(len, lines)) < 21000
+        assert all(line.startswith("time=2") and " event=" in line for line in lines)
+
+
+def test_pipe_that_nobody_reads_does_not_stop_it(memory):
+    keeper = Keeper(built("pqpool"), memory, {"PQPOOL_LOG": "stderr"})
+    read, write = os.pipe()
+    with subprocess.Popen([keeper.tool, "keep", "--socket", keeper.path], env=keeper.env,
+                          stderr=write) as process:
+        assert wait_until(keeper.serves)
+        for _ in range(300):  # more than a pipe holds
+            Member(keeper.path).close()
+        assert keeper.show("keeper")[0]["pid"] == str(process.pid)
+        process.terminate()
+        assert process.wait(20) == 0
+    os.close(read)
+    os.close(write)

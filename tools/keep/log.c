@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,10 +13,13 @@
 #include "base/clock.h"
 #include "base/config/version.h"
 #include "trace/log/log_name.h"
+#include "trace/log/rotate.h"
 
-#define LINE_BYTES 4096
-#define NAME_BYTES 4096
-#define PROGRAM    "pqpool-keep"
+#define LINE_BYTES  4096
+#define NAME_BYTES  4096
+#define PROGRAM     "pqpool-keep"
+/* For a reader of stderr that is slow. */
+#define PATIENCE_NS (10 * NS_PER_MS)
 
 static const char *const level_names[] = {[LEVEL_ERROR] = "error",
                                           [LEVEL_WARNING] = "warning",
@@ -46,6 +50,7 @@ void log_begin(const struct config *config)
 		                 ? TO_FILE
 		                 : TO_STDERR;
 	}
+	rotate_configure(config->log_max_bytes, config->log_keep);
 	t = log_line(LEVEL_INFO, "config");
 	if (t != NULL) {
 		log_u64(t, "format", LOG_VERSION);
@@ -75,7 +80,7 @@ struct strbuf *log_line(enum config_level level, const char *event)
 		return NULL;
 	}
 	present = level;
-	strbuf_init(&line, text, sizeof(text) - 1); /* one for the newline */
+	strbuf_init(&line, text, sizeof(text) - 1); /* one byte for the newline */
 	put_time(&line);
 	pair_str(&line, "level", level_names[level]);
 	log_u64(&line, "pid", (uint64_t)getpid());
@@ -95,23 +100,47 @@ void log_u64(struct strbuf *t, const char *key, uint64_t value)
 	}
 }
 
-void log_end(void)
+/* The file; -1: it cannot be opened. */
+static int open_file(const char *name)
+{
+	return open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+	            0600);
+}
+
+static int open_log(void)
 {
 	char buf[NAME_BYTES];
 	struct strbuf name;
-	int fd = STDERR_FILENO;
+	struct stat st;
+	int fd;
+
+	strbuf_init(&name, buf, sizeof(buf));
+	if (!log_name_put(&name)) {
+		return -1;
+	}
+	fd = open_file(buf);
+	if (fd >= 0 && fstat(fd, &st) == 0 && rotate_is_due(&st, true) &&
+	    rotate_file(buf, &st) == 0) {
+		close(fd);
+		fd = open_file(buf);
+	}
+	return fd;
+}
+
+/* A full disk, or a pipe that nobody reads: the line is lost, and the keeper goes on. */
+void log_end(void)
+{
+	int fd;
 
 	if (target == TO_SYSLOG) {
 		syslog(priorities[present], "%s", text);
 		return;
 	}
-	strbuf_init(&name, buf, sizeof(buf));
-	if (target == TO_FILE && log_name_put(&name)) {
-		fd = open(buf, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	}
 	text[line.len++] = '\n';
-	if (fd >= 0 && write(fd, text, line.len) < 0) {
-		/* A full disk: the line is lost, the keeper goes on. */
+	text[line.len] = '\0';
+	fd = target == TO_FILE ? open_log() : STDERR_FILENO;
+	if (fd >= 0) {
+		strbuf_print(&line, fd, PATIENCE_NS);
 	}
 	if (fd > STDERR_FILENO) {
 		close(fd);
