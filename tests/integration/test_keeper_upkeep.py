@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """What the keeper does by the clock, without any program calling, and on command."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -255,3 +256,35 @@ def test_pipe_that_nobody_reads_does_not_stop_it(memory):
         assert process.wait(20) == 0
     os.close(read)
     os.close(write)
+
+
+def test_run_starts_a_keeper_that_ends_by_itself(tool, program, server, memory):
+    memory.chmod(0o700)
+    path = str(memory / "socket")
+    answers = []
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    for _ in range(3):
+        done = tool("run", "--share", path, "--size", "7", "--", program("cycle"), "1",
+                    "SELECT pg_backend_pid()", env=server.env(), pass_fds=[write])
+        assert done.returncode == 0 and not done.stderr, done
+        answers.append(done.stdout)
+    os.close(write)
+    assert os.read(read, 1) == b""  # the keeper has not kept it open
+    os.close(read)
+    assert len(set(answers)) == 1
+    shown = tool("keep", "--socket", path, "show").stdout
+    assert shown.count("kind=session") == 1 and " size=7 " in shown
+    pid = re.search(r"kind=keeper pid=(\d+)", shown)[1]
+    with open("/proc/%s/cmdline" % pid, encoding="ascii") as line:
+        assert line.read().split("\0")[1:-1] == ["keep", "--daemon", "--quiet-exit", "60"]
+    os.kill(int(pid), signal.SIGTERM)
+    assert wait_until(lambda: not os.path.exists(path))
+
+
+def test_run_without_a_place_for_the_keeper_runs_without(tool, program, server, memory):
+    memory.chmod(0o755)
+    done = tool("run", "--share", str(memory / "socket"), "--", program("cycle"), "1", "SELECT 1",
+                env=server.env())
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "closed to others" in done.stderr

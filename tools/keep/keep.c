@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,10 @@ static int serve(const char *path, bool daemon, const struct keeper_options *opt
 	int status = EXIT_FAILED;
 	struct place place;
 
+	if (daemon) {
+		/* What the starter left open is not to stay open for as long as the keeper. */
+		close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+	}
 	if (!settings_load(options->settings_file, complain, NULL)) {
 		return EXIT_FAILED;
 	}

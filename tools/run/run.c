@@ -23,6 +23,7 @@
 #include "common/program_path.h"
 #include "run/call_probe.h"
 #include "run/options.h"
+#include "run/start_keeper.h"
 #include "run/supervise.h"
 
 /* As the leak checkers of compilers have it, so that it is known for what it is. */
@@ -50,6 +51,10 @@ static void print_help(void)
 	     "      one. If a signal ends the program, its status cannot say so; `pqpool "
 	     "leaks`\n"
 	     "      reports its connections.\n"
+	     "\n"
+	     "With --share a keeper (`pqpool keep`) is started if none runs; it ends by "
+	     "itself\n"
+	     "when nobody has shared for a minute.\n"
 	     "\n"
 	     "Each further option sets the environment variable beside it. The variable also\n"
 	     "works without `pqpool run`, if libpqpool.so is in LD_PRELOAD. An empty value\n"
@@ -197,6 +202,9 @@ int run_main(int argc, char **argv)
 	}
 	if (!set_report() || (options.fail_on_leak && !set_leak_exitcode(&config))) {
 		return EXIT_FAILED;
+	}
+	if (strcmp(config.share, "off") != 0) {
+		start_keeper();
 	}
 	return run(argv + options.program, options.wait);
 }
