@@ -265,16 +265,6 @@ static COLD PGconn *open_instead(struct acquisition *a, const struct connect_cal
 	return connect_plain(a, call);
 }
 
-/* The idle session that was granted is not ours any more, or others wait for it. */
-static COLD void leave_to_keeper(struct pool_slot *slot)
-{
-	struct session *session = session_of_slot(slot);
-
-	lease_forget(&session->lease);
-	log_event_session_close(session, DROP_SHARED);
-	shared_let_go(session);
-}
-
 /* What the pool has; an idle session only if it may be used, or others wait for it. */
 static enum pool_grant ask_pool(struct acquisition *a, enum shared_hold *hold)
 {
@@ -285,7 +275,7 @@ static enum pool_grant ask_pool(struct acquisition *a, enum shared_hold *hold)
 	while ((grant = pool_acquire(&a->lender->pool, a->began_ns, waiter,
 	                             blocked_call_granted)) == POOL_LEND &&
 	       (*hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
-		leave_to_keeper(waiter->slot);
+		discard_leave(session_of_slot(waiter->slot));
 		discard_drop(session_of_slot(waiter->slot));
 	}
 	return grant;
@@ -326,7 +316,7 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 		return refusal_give(a, doomed);
 	case POOL_LEND:
 		if (hold != SHARED_HELD) {
-			leave_to_keeper(waiter->slot);
+			discard_leave(session_of_slot(waiter->slot));
 			discard_free(session_of_slot(waiter->slot));
 			break;
 		}

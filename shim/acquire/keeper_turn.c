@@ -99,7 +99,6 @@ static struct session *check_lent(struct acquisition *a, struct borrow *borrow,
 	struct session_care care = borrow_care();
 	struct session *session = borrow_lent(borrow, a, reply);
 	uint64_t now_ns = clock_monotonic_ns();
-	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
 	enum drop_reason why;
 
 	*lost = false;
@@ -107,30 +106,21 @@ static struct session *check_lent(struct acquisition *a, struct borrow *borrow,
 		return NULL;
 	}
 	reset_park(session);
-	*noted = session->conn;
+	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CHECK, &session->slot);
 	blocked_call_block(&a->ticket, now_ns + reset_patience_ns(session, &care));
 	why = reset_check(session, &care, now_ns);
 	*lost = !blocked_call_back(&a->ticket);
-	if (*lost) {
-		/* The ask is another call's by now. */
-		why = DROP_ABANDONED;
-	} else {
-		*noted = NULL;
-		if (why == DROP_NONE && !borrow_settle(borrow, session, reply->record)) {
-			why = DROP_RESET_FAILED;
-		}
-		if (why != DROP_NONE) {
-			discard_unfit(session, why);
-			ask_drop(borrow->ask);
-		}
+	if (!*lost && why == DROP_NONE) {
+		blocked_call_hold_nothing(&a->ticket);
+		return session;
 	}
-	free(reply->record);
-	if (why != DROP_NONE) {
-		discard_close(session, why, 0);
-		discard_free(session);
-		session = NULL;
+	if (!*lost) {
+		discard_unfit(session, why);
 	}
-	return session;
+	discard_close(session, *lost ? DROP_ABANDONED : why, 0);
+	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	discard_free(session);
+	return NULL;
 }
 
 enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,

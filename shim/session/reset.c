@@ -37,14 +37,19 @@ static void quiet_receiver(void *arg, const PGresult *result)
 	}
 }
 
+void reset_watch(struct session *session)
+{
+	session->notices = 0;
+	session->ended = false;
+	session->libpq->PQsetNoticeReceiver(session->conn, quiet_receiver, session);
+}
+
 void reset_park(struct session *session)
 {
 	const struct libpq *pq = session->libpq;
 	PGconn *conn = session->conn;
 
-	session->notices = 0;
-	session->ended = false;
-	pq->PQsetNoticeReceiver(conn, quiet_receiver, session);
+	reset_watch(session);
 	pq->PQsetNoticeProcessor(conn, pq->default_processor, NULL);
 	pq->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	pq->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);

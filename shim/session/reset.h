@@ -51,6 +51,9 @@ bool reset_can_roll_back(const struct session *session, const struct session_car
  */
 enum drop_reason reset_send(struct session *session);
 
+/* Watches what the server says to it while it is in our care. */
+void reset_watch(struct session *session);
+
 /* Takes a session into our care that is as it was opened. */
 void reset_park(struct session *session);
 

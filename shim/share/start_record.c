@@ -206,8 +206,7 @@ static bool is_over(PostgresPollingStatusType wants)
 	return wants != PGRES_POLLING_READING && wants != PGRES_POLLING_WRITING;
 }
 
-/* True: it is up, and is the session that was recorded. */
-static bool go_through(const struct start_tape *tape, const struct libpq *libpq, PGconn *conn)
+bool start_record_go_on(const struct start_tape *tape, const struct libpq *libpq, PGconn *conn)
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 
@@ -221,21 +220,19 @@ static bool go_through(const struct start_tape *tape, const struct libpq *libpq,
 }
 
 PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                          const char *conninfo, int server, bool *touched)
+                          const char *conninfo, int server)
 {
 	struct start_tape *tape = start_tape_of(libpq, record, server);
 	PGconn *conn;
 	bool up;
 
-	*touched = false;
 	if (tape == NULL) {
 		return NULL;
 	}
 	start_tape = tape;
 	conn = libpq->PQconnectStart(conninfo);
 	/* A libpq that is bound past us has begun a connection of its own. */
-	up = conn != NULL && tape->fd >= 0 && go_through(tape, libpq, conn);
-	*touched = tape->fd >= 0;
+	up = conn != NULL && tape->fd >= 0 && start_record_go_on(tape, libpq, conn);
 	start_tape = NULL;
 	start_tape_free(tape);
 	if (!up && conn != NULL) {

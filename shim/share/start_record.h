@@ -38,10 +38,17 @@ COLD bool start_record_is_whole(const void *bytes, size_t count);
 
 /*
  * A connection with `conninfo` that is up, on the session of the record; it has a descriptor of
- * its own for `server`. NULL: libpq would not have said the same, or no memory; a session that
- * was not `*touched` is as it was. Does not wait for the server.
+ * its own for `server`. NULL: libpq would not have said the same, or no memory. Does not wait
+ * for the server.
  */
 COLD PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                               const char *conninfo, int server, bool *touched);
+                               const char *conninfo, int server);
+
+/*
+ * Goes on with a connect that has begun on this tape, which is in place, to its end: true, it
+ * is up and is the session of the record.
+ */
+COLD bool start_record_go_on(const struct start_tape *tape, const struct libpq *libpq,
+                             PGconn *conn);
 
 #endif

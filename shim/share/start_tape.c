@@ -110,6 +110,17 @@ static bool is_recorded_address(const struct start_tape *tape, const struct sock
 	       memcmp(address, start_record_address(tape->record), len) == 0;
 }
 
+/* As if it took its time. */
+static int hold_connect(struct start_tape *tape, int fd)
+{
+	if (dup3(tape->server, fd, O_CLOEXEC) < 0) {
+		return -1;
+	}
+	tape->fd = fd;
+	errno = EINPROGRESS;
+	return -1;
+}
+
 /* Where the session is not there is nothing: libpq tries the next address. */
 static int play_connect(struct start_tape *tape, int fd, const struct sockaddr *address,
                         socklen_t len)
@@ -184,7 +195,8 @@ int start_tape_connect(start_connect *real, const void *caller, int fd,
 		return real(fd, address, len);
 	}
 	if (!is_recorded(tape)) {
-		return play_connect(tape, fd, address, len);
+		return tape->record != NULL ? play_connect(tape, fd, address, len)
+		                            : hold_connect(tape, fd);
 	}
 	note_connect(tape, fd, address, len);
 	return real(fd, address, len);
@@ -199,11 +211,11 @@ ssize_t start_tape_send(start_send *real, const void *caller, int fd, const void
 	if (fd != tape->fd || !is_libpqs(tape, caller)) {
 		return real(fd, bytes, count, flags);
 	}
-	if (!is_recorded(tape)) {
+	if (tape->record != NULL) {
 		return play_send(tape, bytes, count);
 	}
 	n = real(fd, bytes, count, flags);
-	if (n > 0) {
+	if (n > 0 && is_recorded(tape)) {
 		copy(tape, tape->sent, &tape->sent_len, START_SENT_MAX, bytes, (size_t)n);
 	}
 	return n;
@@ -218,11 +230,11 @@ ssize_t start_tape_recv(start_recv *real, const void *caller, int fd, void *byte
 	if (fd != tape->fd || !is_libpqs(tape, caller)) {
 		return real(fd, bytes, count, flags);
 	}
-	if (!is_recorded(tape)) {
+	if (tape->record != NULL) {
 		return play_recv(tape, bytes, count);
 	}
 	n = real(fd, bytes, count, flags);
-	if (n > 0 && (flags & MSG_PEEK) == 0) {
+	if (n > 0 && is_recorded(tape) && (flags & MSG_PEEK) == 0) {
 		copy(tape, tape->received, &tape->received_len, KEEPER_RECORD_MAX, bytes,
 		     (size_t)n);
 	}

@@ -12,6 +12,9 @@
  *              answered. From the first moment the socket is the server's, so all that libpq
  *              asks of it (its addresses, SO_PEERCRED) is right.
  *
+ *   held       connect(2) puts another descriptor at libpq's, and the server is not called:
+ *              the connect is begun again when it may go on
+ *
  * Only calls of that libpq's own code count, told by their return addresses: name services,
  * Kerberos and handlers of signals talk through sockets of their own meanwhile.
  *
@@ -46,12 +49,12 @@ struct start_tape {
 	uint32_t address_len;
 	uint32_t sent_len;
 	uint32_t received_len;
-	uint8_t *sent;     /* START_SENT_MAX bytes; NULL: this tape is played */
+	uint8_t *sent;     /* START_SENT_MAX bytes; NULL: nothing is recorded */
 	uint8_t *received; /* KEEPER_RECORD_MAX bytes */
 
 	/* Played. */
-	const struct keeper_record *record;
-	int server;         /* the session's socket */
+	const struct keeper_record *record; /* NULL: it is held */
+	int server;         /* the session's socket; or what is put in its place */
 	uint8_t requests;   /* for encryption, that libpq has made */
 	uint8_t refused;    /* and had the answer to */
 	uint32_t compared;  /* of the startup packet */
@@ -69,7 +72,7 @@ static inline void start_tape_put_away(void)
 
 /*
  * A tape to record on; and one to play a record from, with the socket of its session, which
- * both stay the caller's. NULL: out of memory.
+ * both stay the caller's; without a record the connect is held. NULL: out of memory.
  */
 COLD struct start_tape *start_tape_blank(const struct libpq *libpq);
 COLD struct start_tape *start_tape_of(const struct libpq *libpq,

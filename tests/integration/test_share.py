@@ -183,3 +183,98 @@ def test_used_password(compiled, run, server, keeper):
     said = [run([asks], env=env) for _ in range(2)]
     assert [each.stdout for each in said] == ["0 1 0\n", "0 1 0\n"]
     assert said[1].events("session_borrow")
+
+
+# ---- connects in steps
+
+def test_steps_have_what_others_gave_back(stepwise, share, keeper):
+    backend = share(SESSION).stdout.strip()
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path})
+    steps.do("start", "a")
+    steps.drive("a")
+    assert steps.do("pid", "a") == backend
+    assert steps.do("exec", "a", SESSION) == backend
+    steps.do("finish", "a")
+    assert share(SESSION).stdout.strip() == backend
+    steps.do("start", "b")
+    steps.drive("b")
+    assert steps.do("pid", "b") == backend
+    steps.end()
+
+
+def test_what_steps_opened_is_shared(stepwise, share, keeper):
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path})
+    steps.do("start", "a")
+    steps.drive("a")
+    backend = steps.do("pid", "a")
+    steps.do("finish", "a")
+    assert share(SESSION).stdout.strip() == backend
+    steps.end()
+
+
+@pytest.mark.parametrize("loop", ["poll", "epoll", "once"])
+def test_steps_in_line(keep, script, stepwise, loop):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    env = {"PQPOOL_SHARE": keeper.path}
+    holder = script(env=env)
+    backend = holder.connect("a")
+    steps = stepwise(env=env)
+    steps.do("loop", loop)
+    steps.do("start", "b")
+    steps.tell("drive", "b")
+    assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "1")
+    holder.do("finish", "a")
+    assert steps.answer().strip() == "b OK"
+    assert steps.do("pid", "b") == backend and steps.do("exec", "b", SESSION) == backend
+    assert int(steps.do("longest")) < 1000
+    steps.do("finish", "b")
+    assert holder.connect("a") == backend
+    holder.do("finish", "a")
+    holder.end()
+    steps.end()
+
+
+def test_steps_are_refused(keep, script, stepwise):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    holder.connect("a")
+    for timeout in ("200ms", "0"):
+        steps = stepwise(env={"PQPOOL_SHARE": keeper.path, "PQPOOL_TIMEOUT": timeout})
+        steps.do("start", "b")
+        answer = steps.do("drive", "b")
+        assert answer.startswith("b FAILED") and "the limit of all processes" in answer
+        steps.do("finish", "b")
+        steps.end()
+    holder.do("finish", "a")
+    holder.end()
+
+
+def test_steps_give_up_in_line(keep, script, stepwise):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    holder.connect("a")
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path})
+    steps.do("start", "b")
+    steps.do("step", "b")
+    assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "1")
+    steps.do("finish", "b")
+    assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "0")
+    steps.end()
+    holder.do("finish", "a")
+    holder.end()
+
+
+def test_a_keeper_that_ends_while_steps_are_in_line(keep, script, stepwise):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    holder.connect("a")
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path})
+    steps.do("start", "b")
+    steps.tell("drive", "b")
+    assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "1")
+    keeper.kill()
+    assert steps.answer().strip() == "b OK"
+    steps.do("finish", "b")
+    steps.end()
+    holder.do("finish", "a")
+    holder.end()

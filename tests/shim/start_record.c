@@ -176,11 +176,8 @@ static void test_a_played_start_is_as_a_real_one(void **state)
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(conn));
 	server = let_go(conn);
 	for (int i = 0; i < 3; i++) {
-		bool touched;
-
-		conn = start_record_play(record, real, conninfo, server, &touched);
+		conn = start_record_play(record, real, conninfo, server);
 		assert_non_null(conn);
-		assert_true(touched);
 		assert_int_equal(PQstatus(conn), CONNECTION_OK);
 		describe(conn, after, sizeof(after));
 		assert_string_equal(after, before);
@@ -204,15 +201,12 @@ static void test_another_start_is_not_played(void **state)
 	struct keeper_record *record = record_connection(&conn);
 	int server = let_go(conn);
 	char other[1024];
-	bool touched;
 
 	(void)state;
 	snprintf(other, sizeof(other), "%s application_name=other", conninfo);
-	assert_null(start_record_play(record, real, other, server, &touched));
-	assert_true(touched);
+	assert_null(start_record_play(record, real, other, server));
 	snprintf(other, sizeof(other), "%s port=1", conninfo);
-	assert_null(start_record_play(record, real, other, server, &touched));
-	assert_false(touched);
+	assert_null(start_record_play(record, real, other, server));
 	assert_null(start_tape);
 	close(server);
 	free(record);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "session/socket/epoll_registrations.h"
+#include "share/start_record.h"
 
 /* A firewall may drop a connection that was silent for longer, and tell neither side. */
 #define WITHHELD_MAX_NS (20 * NS_PER_SEC)
@@ -74,7 +75,9 @@ static bool start_again(struct async_conn *c, const struct libpq *pq, PGconn *co
 	epoll_take(c->number, c->held_fd >= 0 ? c->held_fd : c->number, &taken);
 	async_conn_forget(c);
 	count = occupy_below(c->number, occupied);
+	start_tape = c->tape;
 	started = pq->PQresetStart(conn) == 1;
+	start_tape = NULL;
 	while (count > 0) {
 		close(occupied[--count]);
 	}
@@ -106,6 +109,23 @@ bool async_conn_again(struct async_conn *c, struct session *session)
 	return true;
 }
 
+bool async_conn_play(struct async_conn *c, struct session *session,
+                     const struct keeper_record *record, int server)
+{
+	struct start_tape *tape = start_tape_of(session->libpq, record, server);
+	bool up = false;
+
+	c->tape = tape;
+	if (tape != NULL && async_conn_again(c, session) && tape->fd >= 0) {
+		start_tape = tape;
+		up = start_record_go_on(tape, session->libpq, session->conn);
+		start_tape = NULL;
+	}
+	c->tape = NULL;
+	start_tape_free(tape);
+	return up;
+}
+
 bool async_conn_release(struct async_conn *c, const struct session *session)
 {
 	/* A server waits for the client's first message: anything to read means that it gave
@@ -134,7 +154,9 @@ PostgresPollingStatusType async_conn_poll(struct async_conn *c, const struct ses
 	}
 	notices_look(&c->opening);
 	errno = session->error;
+	start_tape = c->tape;
 	wants = pq->PQconnectPoll(session->conn);
+	start_tape = NULL;
 	if (wants != PGRES_POLLING_FAILED) {
 		async_conn_forget(c);
 	}

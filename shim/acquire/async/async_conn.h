@@ -19,15 +19,17 @@
 #include "base/libpq/libpq.h"
 #include "session/opened/connect_notices.h"
 #include "session/session.h"
+#include "share/start_tape.h"
 
 struct async_conn {
 	struct notices opening;
 	uint64_t began_ns;
 	bool withheld; /* it was, and the server has sent nothing since */
 	/* As noted last: */
-	bool nonblocking; /* the program wants it */
-	int number;       /* of the socket */
-	int held_fd;      /* keeps the socket's file for its epoll registrations; -1 */
+	bool nonblocking;        /* the program wants it */
+	int number;              /* of the socket */
+	struct start_tape *tape; /* that libpq's calls go through; NULL = none */
+	int held_fd;             /* keeps the socket's file for its epoll registrations; -1 */
 };
 
 /* Around a step that may fail: notes what libpq forgets then, to begin the connection again. */
@@ -42,6 +44,13 @@ bool async_conn_again(struct async_conn *c, struct session *session);
 
 /* The withheld connection continues. False: begin it again. */
 bool async_conn_release(struct async_conn *c, const struct session *session);
+
+/*
+ * Begins it again on the session of a record, whose socket `server` stays the caller's, and
+ * goes through it to its end. False: that is not possible; begin it again.
+ */
+COLD bool async_conn_play(struct async_conn *c, struct session *session,
+                          const struct keeper_record *record, int server);
 
 /* PQconnectPoll, with errno from session->error. After a failure it can be begun again. */
 PostgresPollingStatusType async_conn_poll(struct async_conn *c, const struct session *session);

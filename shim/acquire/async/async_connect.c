@@ -12,6 +12,7 @@
 #include "acquire/async/async_unpooled.h"
 #include "acquire/lend/abandoned_call.h"
 #include "acquire/lend/acquisition.h"
+#include "acquire/lend/borrow.h"
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
 #include "acquire/upkeep/discard.h"
@@ -19,11 +20,15 @@
 #include "acquire/upkeep/long_hold.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/thread/cancellation.h"
 #include "session/reset.h"
 #include "share/shared_session.h"
 #include "trace/stack/stack.h"
+
+/* How long the keeper may take to answer, before the process goes on by itself. */
+#define FIRST_ANSWER_NS (5 * NS_PER_MS)
 
 /* ---- start ---------------------------------------------------------------------- */
 
@@ -32,12 +37,14 @@
  * connection failed at once, or cannot be followed: it is the program's as it is.
  */
 static PGconn *begin_connection(const struct acquisition *a, enum handshake_state state,
-                                struct session **session)
+                                struct start_tape *tape, struct session **session)
 {
 	PGconn *conn;
 
 	errno = a->error;
+	start_tape = tape;
 	conn = a->libpq->PQconnectStart(a->spelling->conninfo);
+	start_tape = NULL;
 	*session = NULL;
 	if (conn == NULL || a->libpq->PQstatus(conn) == CONNECTION_BAD) {
 		return conn;
@@ -66,7 +73,7 @@ static PGconn *start_connection(struct acquisition *a, enum pool_grant grant,
 	static const enum handshake_state states[] = {
 		[POOL_REPLACE] = CLEARING, [POOL_OPEN] = OPENING, [POOL_FULL] = WAITING};
 	struct session *session;
-	PGconn *conn = begin_connection(a, states[grant], &session);
+	PGconn *conn = begin_connection(a, states[grant], NULL, &session);
 	int error = errno;
 
 	if (session != NULL && (grant == POOL_OPEN || async_state_show_wakeup(session))) {
@@ -112,6 +119,126 @@ static PGconn *start_checking(struct acquisition *a, struct pool_waiter *granted
 	return NULL;
 }
 
+/* In a room, by what the keeper has answered; the ask is settled, or the connect's. */
+static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow, bool in_line)
+{
+	struct start_tape *tape = in_line ? start_tape_of(a->libpq, NULL, borrow->ask->fd)
+	                                  : start_tape_blank(a->libpq);
+	struct session *session;
+	PGconn *conn = begin_connection(a, in_line ? ASKING : OPENING, tape, &session);
+	int error = errno;
+	struct async_connect *h;
+
+	if (session == NULL || (in_line && (tape == NULL || tape->fd < 0))) {
+		start_tape_free(tape);
+		ask_drop(borrow->ask);
+	}
+	if (session == NULL) {
+		pool_open_failed(&a->lender->pool);
+		acquisition_end(a);
+		errno = error;
+		return conn;
+	}
+	h = session->handshake;
+	h->borrow = *borrow;
+	h->ask = *borrow->ask;
+	h->borrow.ask = &h->ask;
+	if (h->ask.member == NULL) {
+		/* libpq was not held, and has begun a connection. */
+		async_state_enter(session, OPENING);
+	} else if (in_line) {
+		log_event_wait(a->lender, pool_count(&a->lender->pool));
+		start_tape_free(tape);
+	} else {
+		h->connecting.tape = tape;
+	}
+	async_state_rest(session, PGRES_POLLING_WRITING);
+	return conn;
+}
+
+/* There is a line, and no time to wait in it. Frees `holders`. */
+static PGconn *start_refused(struct acquisition *a, char *holders)
+{
+	struct session *session;
+	PGconn *conn;
+
+	pool_open_failed(&a->lender->pool);
+	conn = begin_connection(a, OPENING, NULL, &session);
+	if (session != NULL) {
+		async_state_refuse_shared(session, holders);
+	} else {
+		acquisition_end(a);
+	}
+	free(holders);
+	return conn;
+}
+
+/* What the keeper says at once. */
+static enum ask_answer first_answer(struct ask *ask, struct ask_reply *reply)
+{
+	enum ask_answer answer = ASK_NOTHING_YET;
+
+	if (fd_wait(ask->fd, POLLIN, clock_monotonic_ns() + FIRST_ANSWER_NS)) {
+		answer = ask_read(ask, reply);
+	}
+	return answer;
+}
+
+/* In a room of the pool, from the keeper if there is one. */
+static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
+{
+	struct ask ask = {.fd = -1};
+	struct borrow borrow;
+	struct ask_reply reply;
+	struct session *session;
+
+	if (!borrow_begin(&borrow, a, &ask, false)) {
+		return start_connection(a, POOL_OPEN, granted);
+	}
+	switch (first_answer(&ask, &reply)) {
+	case ASK_LENT:
+		session = borrow_lent(&borrow, a, &reply);
+		if (session == NULL) {
+			break;
+		}
+		reset_park(session);
+		granted->slot = &session->slot;
+		return start_checking(a, granted);
+	case ASK_ROOM:
+		return start_asked(a, &borrow, false);
+	case ASK_WAITING:
+		return start_asked(a, &borrow, true);
+	case ASK_REFUSED:
+		return start_refused(a, reply.text);
+	case ASK_NOTHING_YET:
+	case ASK_UNANSWERED:
+		break;
+	}
+	ask_drop(&ask);
+	return start_connection(a, POOL_OPEN, granted);
+}
+
+/* What the pool has; an idle session only if it may be used, or others wait for it. */
+static enum pool_grant ask_pool(const struct acquisition *a, struct pool_waiter *waiter)
+{
+	struct pool *pool = &a->lender->pool;
+	enum shared_hold hold = SHARED_LOST;
+	enum pool_grant grant;
+
+	while ((grant = pool_acquire(pool, a->began_ns, waiter, NULL)) == POOL_LEND &&
+	       (hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
+		discard_leave(session_of_slot(waiter->slot));
+		discard_drop(session_of_slot(waiter->slot));
+	}
+	if (grant == POOL_LEND && hold == SHARED_WANTED) {
+		discard_leave(session_of_slot(waiter->slot));
+		discard_free(session_of_slot(waiter->slot));
+		return POOL_OPEN;
+	}
+	/* Its place in line must be in the async_connect, which does not exist yet. */
+	return grant == POOL_FULL ? pool_leave(pool, waiter) : grant;
+}
+
 PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
                     const void *caller)
 {
@@ -130,14 +257,16 @@ PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
 	}
 	sweep_pool(a.lender, a.began_ns);
 	sweep_others(a.began_ns);
-	grant = pool_acquire(&a.lender->pool, a.began_ns, &waiter, NULL);
-	if (grant == POOL_FULL) {
-		/* Its place in line must be in the async_connect, which does not exist yet. */
-		grant = pool_leave(&a.lender->pool, &waiter);
-	}
+	grant = ask_pool(&a, &waiter);
 	long_hold_look_at(a.lender, a.began_ns);
-	return grant == POOL_LEND ? start_checking(&a, &waiter)
-	                          : start_connection(&a, grant, &waiter);
+	switch (grant) {
+	case POOL_LEND:
+		return start_checking(&a, &waiter);
+	case POOL_OPEN:
+		return start_in_room(&a, &waiter);
+	default:
+		return start_connection(&a, grant, &waiter);
+	}
 }
 
 /* ---- poll ------------------------------------------------------------------------ */
@@ -273,7 +402,8 @@ bool async_retry(PGconn *conn, const void *caller, int *started)
 
 static void wait_for_wakeup(const struct async_connect *h)
 {
-	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
+	struct pollfd p = {.fd = h->state == ASKING ? h->ask.fd : h->shown.wakeup.shown.fd,
+	                   .events = POLLIN};
 
 	lock_assert_none();
 	cancellation_allow();
@@ -295,7 +425,7 @@ bool async_reset(PGconn *conn)
 		if (steps_hold(session) != STEPS_HELD) {
 			continue;
 		}
-		if (h->state != WAITING && h->state != CLEARING) {
+		if (h->state != WAITING && h->state != CLEARING && h->state != ASKING) {
 			steps_reset(session);
 			break;
 		}
@@ -311,5 +441,6 @@ void async_fork_child(struct session *session)
 	if (session->handshake->other != NULL) {
 		session_close_copy(session->handshake->other);
 	}
+	ask_fork_child(&session->handshake->ask);
 	shown_forget(&session->handshake->shown);
 }

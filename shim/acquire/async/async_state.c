@@ -92,6 +92,9 @@ void async_state_end(struct session *session)
 	turn_leave(&h->turn);
 	notices_detach(&h->connecting.opening);
 	async_conn_forget(&h->connecting);
+	start_tape_free(h->connecting.tape);
+	h->connecting.tape = NULL;
+	ask_drop(&h->ask);
 	shown_own(&h->shown);
 	acquisition_end(&h->a);
 	session->spare = h;
@@ -137,6 +140,13 @@ void async_state_refuse_by(struct session *session, int error)
 	refuse_with(session, message);
 }
 
+void async_state_refuse_shared(struct session *session, const char *holders)
+{
+	const struct acquisition *a = &session->handshake->a;
+
+	refuse_with(session, refusal_report_shared(a, holders));
+}
+
 PostgresPollingStatusType async_state_rest(struct session *session,
                                            PostgresPollingStatusType wants)
 {
@@ -145,7 +155,7 @@ PostgresPollingStatusType async_state_rest(struct session *session,
 	struct turn_rest rest = {
 		.fd = session->libpq->PQsocket(session->conn),
 		.events = wants == PGRES_POLLING_WRITING ? POLLOUT : POLLIN,
-		.own = !wakeup,
+		.own = !wakeup && h->state != ASKING,
 		.answer_by_ns = DEADLINE_NEVER,
 	};
 	struct stat st;

@@ -11,16 +11,22 @@
 #include "acquire/async/async_conn.h"
 #include "acquire/async/wakeup_socket.h"
 #include "acquire/lend/acquisition.h"
+#include "acquire/lend/borrow.h"
 #include "acquire/upkeep/turns.h"
 #include "session/session.h"
 
-/* RENEWED: begun again, and the program is being woken to learn that. */
-enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED };
+/*
+ * RENEWED: begun again, and the program is being woken to learn that. ASKING: in the keeper's
+ * line, with a room in the pool.
+ */
+enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED, ASKING };
 
 struct async_connect {
 	enum handshake_state state;
 	struct acquisition a; /* ended with the connect */
 	struct async_conn connecting;
+	struct borrow borrow; /* of a room that the keeper gave, or is asked for */
+	struct ask ask;       /* its question; without a member there is none */
 	struct pool_waiter waiter;
 	struct turn turn;
 	PostgresPollingStatusType wants; /* what the program waits for */
@@ -54,6 +60,8 @@ void async_state_let_go(struct session *session);
  */
 void async_state_refuse(struct session *session);
 void async_state_refuse_by(struct session *session, int error);
+/* The same by the keeper, whose word for it is `holders`. */
+void async_state_refuse_shared(struct session *session, const char *holders);
 
 /*
  * Gives up what the connect has of the pool, but a session that is checked. `kept`, by turn_go:

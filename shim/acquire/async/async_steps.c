@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 
+#include "acquire/async/async_lent.h"
 #include "acquire/full/wait.h"
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
@@ -97,6 +99,9 @@ static PostgresPollingStatusType opened(struct session *session)
 	session_note_connection(session);
 	session_show_socket(session);
 	lending_admit(session, session->proven_ns - h->connecting.began_ns);
+	if (h->ask.member != NULL) {
+		borrow_opened(&h->borrow, session, h->connecting.tape);
+	}
 	return succeed(session);
 }
 
@@ -294,6 +299,7 @@ static void forget_lost(struct session *session)
 		discard_free(h->other);
 		h->other = NULL;
 	}
+	ask_drop(&h->ask);
 	async_state_enter(session, WAITING);
 }
 
@@ -354,6 +360,42 @@ static PostgresPollingStatusType go_on_checking(struct session *session)
 	return succeed(session);
 }
 
+/* ---- in the keeper's line -------------------------------------------------------- */
+
+static PostgresPollingStatusType go_on_asking(struct session *session)
+{
+	struct async_connect *h = session->handshake;
+	struct ask_reply reply;
+	enum ask_answer answer;
+	enum drop_reason why;
+
+	do {
+		answer = ask_read(&h->ask, &reply);
+	} while (answer == ASK_WAITING);
+	if (answer == ASK_NOTHING_YET) {
+		return async_state_rest(session, PGRES_POLLING_READING);
+	}
+	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
+	counters_waited(h->a.queued_ns);
+	status_waited(h->a.lender->pool.row, h->a.queued_ns, answer != ASK_REFUSED);
+	if (answer == ASK_LENT && (why = async_lent_begin(session, &reply)) == DROP_NONE) {
+		return await_answer(session);
+	}
+	if (answer == ASK_LENT && session->shared != NULL) {
+		hand_out(session, why);
+	}
+	if (answer == ASK_REFUSED) {
+		pool_open_failed(&h->a.lender->pool);
+		async_state_refuse_shared(session, reply.text);
+		free(reply.text);
+		return PGRES_POLLING_FAILED;
+	}
+	if (answer == ASK_ROOM) {
+		h->connecting.tape = start_tape_blank(h->a.libpq);
+	}
+	return renew(session);
+}
+
 /* ---- all of them ----------------------------------------------------------------- */
 
 PostgresPollingStatusType steps_poll(struct session *session)
@@ -377,6 +419,8 @@ PostgresPollingStatusType steps_poll(struct session *session)
 		async_state_enter(session, OPENING);
 		shown_own(&h->shown);
 		return async_state_rest(session, PGRES_POLLING_WRITING);
+	case ASKING:
+		return go_on_asking(session);
 	case WAITING:
 		break;
 	}
@@ -405,7 +449,7 @@ bool steps_restart(struct session *session, bool told)
 	if (told) {
 		h->polled = false;
 	}
-	if (h->state == WAITING || h->state == CLEARING) {
+	if (h->state == WAITING || h->state == CLEARING || h->state == ASKING) {
 		/* It stays withheld. */
 		async_state_rest(session, told ? PGRES_POLLING_WRITING : h->wants);
 		return true;
@@ -435,6 +479,9 @@ void steps_reset(struct session *session)
 	struct async_connect *h = session->handshake;
 
 	give_up_checked(session);
+	/* What PQreset does is not recorded. */
+	start_tape_free(h->connecting.tape);
+	h->connecting.tape = NULL;
 	notices_again(&h->connecting.opening);
 	h->connecting.began_ns = clock_monotonic_ns();
 	session->check.mode_is_ours = false;

@@ -207,7 +207,7 @@ static void put_lines(struct strbuf *t, const char *lines)
 	}
 }
 
-PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders)
+char *refusal_report_shared(const struct acquisition *a, const char *holders)
 {
 	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
 	char *buf = scratch_take();
@@ -230,7 +230,12 @@ PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders)
 		message = strdup(buf);
 		scratch_give(buf);
 	}
-	return give(a, message);
+	return message;
+}
+
+PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders)
+{
+	return give(a, refusal_report_shared(a, holders));
 }
 
 bool refusal_fork_child(struct lease *lease)

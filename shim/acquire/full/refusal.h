@@ -34,6 +34,9 @@ void refusal_fail(const struct libpq *libpq, PGconn *conn);
  */
 PGconn *refusal_give(const struct acquisition *a, bool doomed);
 
+/* What one says that the keeper refused, logged and malloc'ed; NULL: out of memory. */
+char *refusal_report_shared(const struct acquisition *a, const char *holders);
+
 /* The same, refused by the keeper: `holders` is a line for each, or NULL. */
 PGconn *refusal_by_keeper(const struct acquisition *a, const char *holders);
 

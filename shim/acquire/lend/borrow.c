@@ -100,11 +100,17 @@ bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask
 	return ask_begin(ask, member, &question);
 }
 
-/* Its owner has no use for it: the server's session ends. */
-static void close_unplayed(int server)
+void borrow_end(struct ask_reply *reply)
 {
-	shutdown(server, SHUT_RDWR);
-	close(server);
+	close(reply->server);
+	free(reply->record);
+}
+
+void borrow_give_up(struct borrow *borrow, struct ask_reply *reply)
+{
+	shutdown(reply->server, SHUT_RDWR);
+	ask_drop(borrow->ask);
+	borrow_end(reply);
 }
 
 static struct session *enter(const struct acquisition *a, PGconn *conn,
@@ -127,31 +133,25 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
                             struct ask_reply *reply)
 {
 	const struct pool *pool = &a->lender->pool;
-	struct session *session = NULL;
-	bool touched;
 	PGconn *conn = start_record_play(reply->record, a->libpq, a->spelling->conninfo,
-	                                 reply->server, &touched);
+	                                 reply->server);
+	struct session *session = conn != NULL ? enter(a, conn, reply->record) : NULL;
+	enum drop_reason why;
 
-	if (conn == NULL) {
-		close_unplayed(reply->server);
-	} else {
-		close(reply->server);
-		session = enter(a, conn, reply->record);
-	}
-	reply->server = -1;
-	if (session != NULL &&
-	    pool_fate(pool, &session->slot, clock_monotonic_ns()) != DROP_IDLE_TIMEOUT) {
-		discard_close(session, pool_fate(pool, &session->slot, clock_monotonic_ns()),
-		              0);
-		discard_free(session);
-		session = NULL;
-	}
 	if (session == NULL) {
-		ask_drop(borrow->ask);
-		free(reply->record);
-		reply->record = NULL;
+		borrow_give_up(borrow, reply);
+		return NULL;
 	}
-	return session;
+	why = pool_fate(pool, &session->slot, clock_monotonic_ns());
+	if (why == DROP_IDLE_TIMEOUT && borrow_settle(borrow, session, reply->record)) {
+		borrow_end(reply);
+		return session;
+	}
+	discard_close(session, why == DROP_IDLE_TIMEOUT ? DROP_RESET_FAILED : why, 0);
+	discard_free(session);
+	ask_drop(borrow->ask);
+	borrow_end(reply);
+	return NULL;
 }
 
 bool borrow_settle(struct borrow *borrow, struct session *session,

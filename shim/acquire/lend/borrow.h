@@ -31,13 +31,17 @@ COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struc
 
 /*
  * The session that was lent, put under a PGconn, in the room that the caller has in the pool:
- * entered and admitted, not on a lease. Consumes the reply. NULL: it is not fit to be lent, and
- * closed. Does not wait for the server, but may for a name service.
+ * entered, admitted and settled, not on a lease. Consumes the reply. NULL: it is not fit to be
+ * lent, and closed. Does not wait for the server, but may for a name service.
  */
 COLD struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
                                  struct ask_reply *reply);
 
-/* It has passed its check: it is the keeper's as much as ours. False: no memory. */
+/* The reply's session is not used: it ends. And: what is left of the reply is freed. */
+COLD void borrow_give_up(struct borrow *borrow, struct ask_reply *reply);
+COLD void borrow_end(struct ask_reply *reply);
+
+/* For one that was put under a PGconn otherwise: the word is its own. False: no memory. */
 COLD bool borrow_settle(struct borrow *borrow, struct session *session,
                         const struct keeper_record *record);
 

@@ -23,14 +23,20 @@ void discard_free(struct session *session)
 	session_free(session);
 }
 
-void discard_close(struct session *session, enum drop_reason why, uint64_t deadline_ns)
+void discard_leave(struct session *session)
 {
 	lease_forget(&session->lease);
+	log_event_session_close(session, DROP_SHARED);
+	shared_let_go(session);
+}
+
+void discard_close(struct session *session, enum drop_reason why, uint64_t deadline_ns)
+{
 	if ((why == DROP_EXIT && shared_is_idle(session)) || !shared_take_to_close(session)) {
-		log_event_session_close(session, DROP_SHARED);
-		shared_let_go(session);
+		discard_leave(session);
 		return;
 	}
+	lease_forget(&session->lease);
 	log_event_session_close(session, why);
 	own_query_settle(session, deadline_ns);
 	session_close(session);

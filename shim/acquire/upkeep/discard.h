@@ -26,6 +26,9 @@ COLD void discard_close(struct session *session, enum drop_reason why, uint64_t 
  */
 COLD void discard_drop(struct session *session);
 
+/* Leaves one to the keeper that has claimed it, or is to have it: only its PGconn is closed. */
+COLD void discard_leave(struct session *session);
+
 /* Frees a closed session and its count of the lender. */
 COLD void discard_free(struct session *session);
 
