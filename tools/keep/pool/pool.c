@@ -256,6 +256,17 @@ static bool has_room(const struct pool *pool)
 	       pool->used + pool->ending + members_left_with(pool->label_hash) < settings.total;
 }
 
+/* There is nothing for these. Who wants no proof cannot wait long for a first answer. */
+static void hurry(struct ask *ask, uint64_t now_ns)
+{
+	for (; ask != NULL; ask = ask->next) {
+		if (!ask->pings && ask->told_ns != DEADLINE_NEVER) {
+			ask->told_ns = now_ns;
+			loop_call_at(now_ns);
+		}
+	}
+}
+
 /* Gives the line what there is; true: somebody is left for whom there is nothing. */
 static bool serve_line(struct pool *pool, uint64_t now_ns)
 {
@@ -272,6 +283,7 @@ static bool serve_line(struct pool *pool, uint64_t now_ns)
 			}
 			if (session == NULL) {
 				if (!has_room(pool)) {
+					hurry(ask, now_ns);
 					return true;
 				}
 				grant_room(pool, ask, now_ns);
