@@ -54,6 +54,7 @@ BINDIR  := $(DESTDIR)$(PREFIX)/bin
 LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
 COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd
 
 .PHONY: all demo bench check check-clang check-debian check-matrix check-static coverage lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
@@ -107,9 +108,17 @@ install: all
 	install -m 755 $(BUILD)/libpqpool.so $(LIBDIR)/libpqpool.so
 	install -m 644 $(BUILD)/pqpool.1 $(MANDIR)/pqpool.1
 	install -m 644 tools/completion/pqpool.bash $(COMPDIR)/pqpool
+	install -d $(UNITDIR)/user $(UNITDIR)/system
+	install -m 644 tools/systemd/pqpool-keep.socket $(UNITDIR)/user/
+	sed 's|@BINDIR@|$(PREFIX)/bin|' tools/systemd/pqpool-keep.service | \
+		install -m 644 /dev/stdin $(UNITDIR)/user/pqpool-keep.service
+	sed 's|@BINDIR@|$(PREFIX)/bin|' tools/systemd/pqpool-keep@.service | \
+		install -m 644 /dev/stdin $(UNITDIR)/system/pqpool-keep@.service
 
 uninstall:
-	rm -f $(BINDIR)/pqpool $(LIBDIR)/libpqpool.so $(MANDIR)/pqpool.1 $(COMPDIR)/pqpool
+	rm -f $(BINDIR)/pqpool $(LIBDIR)/libpqpool.so $(MANDIR)/pqpool.1 $(COMPDIR)/pqpool \
+		$(UNITDIR)/user/pqpool-keep.socket $(UNITDIR)/user/pqpool-keep.service \
+		$(UNITDIR)/system/pqpool-keep@.service
 
 clean:
 	rm -rf $(BUILD)

@@ -10,7 +10,8 @@ import house
 from server import bare_environ, bindir
 
 FILES = {"bin/pqpool", "lib/libpqpool.so", "share/man/man1/pqpool.1",
-         "share/bash-completion/completions/pqpool"}
+         "share/bash-completion/completions/pqpool", "lib/systemd/user/pqpool-keep.socket",
+         "lib/systemd/user/pqpool-keep.service", "lib/systemd/system/pqpool-keep@.service"}
 COMPLETE = """
 source "$1"; shift
 COMP_WORDS=("$@")
@@ -56,6 +57,22 @@ def test_installed_tool_runs(installed, server, tmp_path):
     assert "event=acquire" in log.read_text(encoding="utf-8")
 
 
+def test_units(installed, tmp_path):
+    """A service manager would start the keeper by them."""
+    for kind in ("user/pqpool-keep.service", "system/pqpool-keep@.service"):
+        unit = (installed / "lib/systemd" / kind).read_text(encoding="ascii")
+        start, = re.findall("^ExecStart=/opt/it(/bin/pqpool) (.*)$", unit, re.M)
+        words = start[1].replace("%t", str(tmp_path)).replace("%i", "me").split()
+        folder = os.path.dirname(words[words.index("--socket") + 1])
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        done = subprocess.run([str(installed) + start[0], *words, "--daemon", "--quiet-exit", "0.2"],
+                              env=bare_environ(), text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    socket = (installed / "lib/systemd/user/pqpool-keep.socket").read_text(encoding="ascii")
+    assert re.findall("^ListenSequentialPacket=(.*)$", socket, re.M) == ["%t/pqpool/keeper.socket"]
+    assert "\nDirectoryMode=0700\n" in socket
+
+
 def test_tool_needs_no_libpq(installed):
     needed = house.output("readelf", "-dW", str(installed / "bin/pqpool"))
     assert "libpq" not in needed
@@ -81,11 +98,12 @@ def complete(build, tmp_path, memory):
 
 def test_commands(complete):
     everything = complete("")
-    assert {"run", "leaks", "top", "check", "metrics", "doctor", "--help"} <= everything
-    assert complete("d") == {"doctor"}
+    assert {"run", "leaks", "top", "check", "metrics", "doctor", "keep", "--help"} <= everything
+    assert complete("do") == {"doctor"}
+    assert complete("keep", "s") == {"show", "set"}
 
 
-@pytest.mark.parametrize("command", ["run", "leaks", "top", "check", "metrics", "doctor"])
+@pytest.mark.parametrize("command", ["run", "leaks", "top", "check", "metrics", "doctor", "keep", "drain"])
 def test_every_option_is_offered(complete, build, command):
     """Those of --help, and each that is offered is one: the tool knows it."""
     shown = house.output(os.path.join(build, "pqpool"), command, "--help")
@@ -113,6 +131,7 @@ def test_pids(complete, script, memory):
     program = script(env={"XDG_RUNTIME_DIR": str(memory)})
     program.connect("a")
     assert str(program.process.pid) in complete("top", "")  # of all that this user runs
+    assert {str(program.process.pid), "all"} <= complete("drain", "")
     program.end()
     assert str(program.process.pid) not in complete("top", "")
 

@@ -95,7 +95,7 @@ _pqpool() {
 		before=${COMP_WORDS[COMP_CWORD - 2]}
 	fi
 	case $before in
-	--log | --output | -o | --suppress)
+	--log | --output | -o | --suppress | --socket | --config)
 		_pqpool_files "$word"
 		return
 		;;
@@ -127,6 +127,8 @@ _pqpool() {
 		;;
 	top) COMPREPLY=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word")) ;;
 	doctor) _pqpool_programs "$word" ;;
+	keep) COMPREPLY=($(compgen -W "show set drain pause resume wait" -- "$word")) ;;
+	drain) COMPREPLY=($(compgen -W "all $(_pqpool_pids "$tool")" -- "$word")) ;;
 	esac
 }
 
