@@ -133,8 +133,8 @@ static void question(struct question *q, struct member *member, unsigned word, b
 	pool_ask(pool, &q->ask, clock_monotonic_ns());
 }
 
-/* The type of the answer, 0: none yet. */
-static unsigned answer(struct question *q)
+/* The type of the next message, 0: none yet. */
+static unsigned said(struct question *q)
 {
 	struct message m;
 
@@ -145,6 +145,14 @@ static unsigned answer(struct question *q)
 		close(m.fd);
 	}
 	return m.type;
+}
+
+/* The type of the answer, 0: none yet, or only that it is in line. */
+static unsigned answer(struct question *q)
+{
+	unsigned type = said(q);
+
+	return type == KEEPER_WAIT ? said(q) : type;
 }
 
 static void withdraw(struct question *q)
@@ -212,7 +220,8 @@ static void test_line_is_served_in_its_order(void **state)
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		question(&q[i], members[1 + i], 7, false);
-		assert_int_equal(answer(&q[i]), 0);
+		assert_int_equal(said(&q[i]), KEEPER_WAIT);
+		assert_int_equal(said(&q[i]), 0);
 	}
 	assert_int_equal(pool->waiting, 3);
 	give_back(members[0], 0);
@@ -302,15 +311,15 @@ static void write_all(int fd, const char *bytes, size_t n)
 static void test_ping_goes_before_a_lend(void **state)
 {
 	struct question q;
-	char said[64];
+	char sent[64];
 	int server = lease();
 
 	(void)state;
 	put(members[0], 0, KEEPER_WORD_IDLE);
 	question(&q, members[1], 0, true);
 	assert_int_equal(answer(&q), 0);
-	assert_int_equal(read(server, said, sizeof(said)), REPLY_PING_LEN);
-	assert_memory_equal(said, REPLY_PING, REPLY_PING_LEN);
+	assert_int_equal(read(server, sent, sizeof(sent)), REPLY_PING_LEN);
+	assert_memory_equal(sent, REPLY_PING, REPLY_PING_LEN);
 	assert_int_equal(write(server, "I\0\0\0\4Z\0\0", 8), 8);
 	look();
 	assert_int_equal(answer(&q), 0);
@@ -327,7 +336,7 @@ static void test_answer_to_a_reset_proves_life_if_it_comes_later(void **state)
 	static const char answer_to_reset[] = "C\0\0\0\x10"
 					      "DISCARD ALL\0Z\0\0\0\5I";
 	struct question q;
-	char said[64];
+	char sent[64];
 
 	(void)state;
 	for (int later = 0; later < 2; later++) {
@@ -346,10 +355,10 @@ static void test_answer_to_a_reset_proves_life_if_it_comes_later(void **state)
 		question(&q, members[1], word, true);
 		assert_int_equal(answer(&q), 0);
 		if (later) {
-			assert_int_equal(read(server, said, sizeof(said)), -1);
+			assert_int_equal(read(server, sent, sizeof(sent)), -1);
 			write_all(server, answer_to_reset, sizeof(answer_to_reset) - 1);
 		} else {
-			assert_int_equal(read(server, said, sizeof(said)), REPLY_PING_LEN);
+			assert_int_equal(read(server, sent, sizeof(sent)), REPLY_PING_LEN);
 			write_all(server, "I\0\0\0\4Z\0\0\0\5I", 11);
 		}
 		look();

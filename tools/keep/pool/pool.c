@@ -317,6 +317,37 @@ static bool tell_members(struct pool *pool, bool waited_for)
 	return told;
 }
 
+void pool_tell_to_wait(struct ask *ask)
+{
+	struct iovec head[] = {{NULL, 0}};
+	struct strbuf *line;
+
+	ask->told_ns = DEADLINE_NEVER;
+	if (!message_send(ask->socket, KEEPER_WAIT, head, 1, -1)) {
+		return; /* its end of the connection is closed, which will be seen */
+	}
+	line = log_line(LEVEL_DEBUG, "wait");
+	if (line != NULL) {
+		pair_str(line, "pool", ask->pool->label);
+		log_u64(line, "in_use", ask->pool->used);
+		log_u64(line, "waiting", ask->pool->waiting);
+		log_end();
+	}
+}
+
+/* Those for whom there is nothing: a process gives a keeper up that says nothing for long. */
+static void tell_line(struct pool *pool)
+{
+	struct ask *ask;
+
+	DL_FOREACH (pool->line, ask) {
+		if (ask->session == NULL && ask->told_ns != DEADLINE_NEVER &&
+		    ask->refused_ns > ask->asked_ns) {
+			pool_tell_to_wait(ask);
+		}
+	}
+}
+
 void pool_serve(struct pool *pool, uint64_t now_ns)
 {
 	bool waited_for;
@@ -325,6 +356,9 @@ void pool_serve(struct pool *pool, uint64_t now_ns)
 		collect(pool);
 		waited_for = !pools_are_paused && serve_line(pool, now_ns);
 	} while (tell_members(pool, waited_for));
+	if (waited_for || pools_are_paused) {
+		tell_line(pool);
+	}
 }
 
 void pools_serve(uint64_t now_ns)

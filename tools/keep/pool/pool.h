@@ -90,6 +90,9 @@ void pool_inherit(struct member *member, uint64_t now_ns);
 void pool_serve(struct pool *pool, uint64_t now_ns);
 void pools_serve(uint64_t now_ns);
 
+/* Answers with WAIT: another answer follows. */
+void pool_tell_to_wait(struct ask *ask);
+
 /* Takes a question out of the line, if it is in it, with the session that is proven for it. */
 void pool_leave(struct ask *ask);
 

@@ -18,24 +18,6 @@
 
 /* ---- the line ---- */
 
-static void tell_to_wait(struct ask *ask)
-{
-	struct iovec head[] = {{NULL, 0}};
-	struct strbuf *line;
-
-	ask->told_ns = DEADLINE_NEVER;
-	if (!message_send(ask->socket, KEEPER_WAIT, head, 1, -1)) {
-		return; /* its end of the connection is closed, which will be seen */
-	}
-	line = log_line(LEVEL_DEBUG, "wait");
-	if (line != NULL) {
-		pair_str(line, "pool", ask->pool->label);
-		log_u64(line, "in_use", ask->pool->used);
-		log_u64(line, "waiting", ask->pool->waiting);
-		log_end();
-	}
-}
-
 static void refuse(struct ask *ask, uint64_t now_ns)
 {
 	struct pool *pool = ask->pool;
@@ -71,7 +53,7 @@ static void look_at_line(struct pool *pool, uint64_t now_ns)
 			continue;
 		}
 		if (now_ns >= ask->told_ns) {
-			tell_to_wait(ask);
+			pool_tell_to_wait(ask);
 		}
 		loop_call_at(ask->refused_ns < ask->told_ns ? ask->refused_ns : ask->told_ns);
 	}
