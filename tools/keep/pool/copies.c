@@ -12,9 +12,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/xalloc.h"
 #include "keep/pool/member.h"
 
 #define LINK_BYTES 64
+/* Processes, of some descriptors each: less than a millisecond. */
+#define AT_ONCE    16
+
+struct copies_look {
+	DIR *proc;
+	char wanted[LINK_BYTES]; /* what the link of such a descriptor says */
+};
 
 ino_t copies_inode(int fd)
 {
@@ -73,28 +81,66 @@ static bool process_has(int proc, const char *pid, const char *wanted)
 	return found;
 }
 
-enum copies copies_look(ino_t inode)
+void copies_forget(struct copies_look **look)
 {
-	char wanted[LINK_BYTES];
-	const struct dirent *entry;
-	bool in_use = false;
-	DIR *proc;
+	if (*look != NULL) {
+		closedir((*look)->proc);
+		free(*look);
+		*look = NULL;
+	}
+}
+
+static bool begin(struct copies_look **look, ino_t inode)
+{
+	DIR *proc = opendir("/proc");
+
+	if (proc == NULL) {
+		return false;
+	}
+	*look = xalloc_new(1, sizeof(**look));
+	(*look)->proc = proc;
+	snprintf((*look)->wanted, sizeof((*look)->wanted), "socket:[%lu]",
+	         (unsigned long)inode);
+	return true;
+}
+
+/* Looks at some processes. */
+static enum copies go_on(const struct copies_look *look, ino_t inode)
+{
+	for (int i = 0; i < AT_ONCE;) {
+		const struct dirent *entry = readdir(look->proc);
+		long pid;
+
+		if (entry == NULL) {
+			return COPIES_STALE;
+		}
+		pid = strtol(entry->d_name, NULL, 10);
+		if (pid <= 0 || pid == getpid()) {
+			continue;
+		}
+		i++;
+		if (process_has(dirfd(look->proc), entry->d_name, look->wanted) &&
+		    !is_claimed_from((pid_t)pid, inode)) {
+			return COPIES_IN_USE;
+		}
+	}
+	return COPIES_UNKNOWN;
+}
+
+enum copies copies_look(struct copies_look **look, ino_t inode)
+{
+	enum copies copies;
 
 	if (inode == 0 || !is_claimed_from(-1, inode)) {
+		copies_forget(look);
 		return COPIES_NONE;
 	}
-	proc = opendir("/proc");
-	if (proc == NULL) {
+	if (*look == NULL && !begin(look, inode)) {
 		return COPIES_IN_USE;
 	}
-	snprintf(wanted, sizeof(wanted), "socket:[%lu]", (unsigned long)inode);
-	while (!in_use && (entry = readdir(proc)) != NULL) {
-		long pid = strtol(entry->d_name, NULL, 10);
-
-		in_use = pid > 0 && pid != getpid() &&
-		         process_has(dirfd(proc), entry->d_name, wanted) &&
-		         !is_claimed_from((pid_t)pid, inode);
+	copies = go_on(*look, inode);
+	if (copies != COPIES_UNKNOWN) {
+		copies_forget(look);
 	}
-	closedir(proc);
-	return in_use ? COPIES_IN_USE : COPIES_STALE;
+	return copies;
 }

@@ -15,12 +15,20 @@
 ino_t copies_inode(int fd);
 
 enum copies {
-	COPIES_NONE,  /* no member has one that was claimed from it */
-	COPIES_STALE, /* such members have them, and the keeper, and nobody else */
-	COPIES_IN_USE /* others have them, too; or for a moment, between fork and exec */
+	COPIES_NONE,    /* no member has one that was claimed from it */
+	COPIES_STALE,   /* such members have them, and the keeper, and nobody else */
+	COPIES_IN_USE,  /* others have them, too; or for a moment, between fork and exec */
+	COPIES_UNKNOWN, /* to be called again */
 };
 
-/* Looks into /proc of all processes that it may. */
-enum copies copies_look(ino_t inode);
+/* A look into /proc of all processes that it may, some at a time: others wait for the keeper.
+ */
+struct copies_look;
+
+/* Goes on with `*look`, which is NULL before and after. */
+enum copies copies_look(struct copies_look **look, ino_t inode);
+
+/* Gives it up. */
+void copies_forget(struct copies_look **look);
 
 #endif

@@ -114,6 +114,12 @@ static void end(struct session *session, enum session_end how)
 	session_free(session, how);
 }
 
+static void look_again_at(struct session *session, uint64_t ns)
+{
+	session->patience_ns = ns;
+	loop_call_at(ns);
+}
+
 /* It has no room of its own, and is not used, but not ended yet. */
 static void begin_to_end(struct session *session, uint64_t again_ns)
 {
@@ -126,14 +132,13 @@ static void begin_to_end(struct session *session, uint64_t again_ns)
 	pool->used--;
 	DL_APPEND(pool->closing, session);
 	pool->ending++;
-	session->patience_ns = again_ns;
-	loop_call_at(again_ns);
+	look_again_at(session, again_ns);
 }
 
 /* Ends an abandoned session if it is clear by now how. */
 static void look_at_copies(struct session *session, uint64_t now_ns)
 {
-	switch (copies_look(session->inode)) {
+	switch (copies_look(&session->look, session->inode)) {
 	case COPIES_NONE:
 		end(session, SESSION_FORGET);
 		break;
@@ -141,8 +146,10 @@ static void look_at_copies(struct session *session, uint64_t now_ns)
 		end(session, SESSION_CUT);
 		break;
 	case COPIES_IN_USE:
-		session->patience_ns = now_ns + CLOSE_NS;
-		loop_call_at(session->patience_ns);
+		look_again_at(session, now_ns + CLOSE_NS);
+		break;
+	case COPIES_UNKNOWN:
+		look_again_at(session, now_ns + NS_PER_MS);
 		break;
 	}
 }

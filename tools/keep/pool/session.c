@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "common/xalloc.h"
+#include "keep/pool/copies.h"
 #include "keep/settings.h"
 
 #define ADDRESS_MAX sizeof(struct sockaddr_storage)
@@ -221,6 +222,7 @@ void session_free(struct session *session, enum session_end how)
 		}
 		close(session->fd);
 	}
+	copies_forget(&session->look);
 	free(session->rest);
 	free(session->bytes);
 	free(session->place);

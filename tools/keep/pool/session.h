@@ -23,6 +23,7 @@
 #include "share/keeper_protocol.h"
 
 struct ask;
+struct copies_look;
 struct member;
 struct pool;
 
@@ -42,14 +43,15 @@ struct session {
 	/* With a member; else NULL. */
 	struct member *member;
 	unsigned word;
-	uint32_t granted;    /* the word as the keeper set it */
-	char *place;         /* of the connect that it was granted to */
-	uint64_t granted_ns; /* 0: unknown */
-	uint32_t seen;       /* the word when it was looked at last, */
-	uint64_t seen_ns;    /* and since when it has been that */
-	bool attended;       /* the member knows that somebody waits */
-	bool doubted;        /* abandoned, and whether a child uses it is not clear */
-	bool failed;         /* a room in which no session could be opened */
+	uint32_t granted;         /* the word as the keeper set it */
+	char *place;              /* of the connect that it was granted to */
+	uint64_t granted_ns;      /* 0: unknown */
+	uint32_t seen;            /* the word when it was looked at last, */
+	uint64_t seen_ns;         /* and since when it has been that */
+	bool attended;            /* the member knows that somebody waits */
+	bool doubted;             /* abandoned, and whether a child uses it is not clear */
+	struct copies_look *look; /* what is being done about that */
+	bool failed;              /* a room in which no session could be opened */
 
 	/* Held by the keeper. */
 	struct watch watch;
