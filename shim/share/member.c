@@ -294,6 +294,25 @@ struct member *member_join(bool *fresh)
 	return member;
 }
 
+void member_drain_all(void)
+{
+	static const char text[] = "drain all";
+	const struct keeper_command command = {.text_len = sizeof(text) - 1};
+	const struct packet_part parts[] = {{&command, sizeof(command)},
+	                                    {text, command.text_len}};
+	const struct member *member = on ? member_now() : NULL;
+	int fd = member != NULL ? member_connect(&member->address) : -1;
+
+	if (fd < 0) {
+		return;
+	}
+	/* What the answer says does not matter. */
+	if (packet_send(fd, KEEPER_COMMAND, parts, 2, -1, MEMBER_PATIENCE_NS)) {
+		fd_wait(fd, POLLIN, clock_monotonic_ns() + MEMBER_PATIENCE_NS);
+	}
+	close(fd);
+}
+
 void member_fork_child(void)
 {
 	forget(atomic_load(&current));

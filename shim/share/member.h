@@ -105,6 +105,12 @@ COLD bool member_tell_opened(const struct member *member, unsigned word,
                              const uint8_t digest[KEEPER_DIGEST_LEN],
                              const struct keeper_record *record, const char *label, int fd);
 
+/*
+ * Has the keeper close all sessions that it holds, and those that are in use when they are
+ * given back. Waits for its answer as for any.
+ */
+COLD void member_drain_all(void);
+
 /* Child of a fork: it is no member. */
 void member_fork_child(void);
 

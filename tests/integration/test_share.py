@@ -185,6 +185,62 @@ def test_used_password(compiled, run, server, keeper):
     assert said[1].events("session_borrow")
 
 
+def test_what_alters_sessions_to_come_is_seen(share, server):
+    try:
+        share(SESSION)
+        share("ALTER ROLE app SET work_mem = '9MB'")
+        assert share("SHOW work_mem").stdout.strip() == "9MB"
+    finally:
+        server.sql("ALTER ROLE app RESET work_mem")
+
+
+def test_a_database_can_be_dropped(share, script, server, keeper):
+    server.sql("CREATE DATABASE dropped")
+    env = {"PQPOOL_SHARE": keeper.path, "PGDATABASE": "dropped", "PGUSER": "postgres"}
+    holder = script(env=env, user="postgres", database="dropped")
+    holder.connect("a")
+    holder.do("finish", "a")
+    share(SESSION, env=env)
+    share("DROP DATABASE dropped", env={**env, "PGDATABASE": "postgres"})
+    holder.end()
+
+
+def test_reset_leaves_the_session(script, share, keeper, server):
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    before = holder.connect("a")
+    holder.do("reset", "a")
+    holder.do("finish", "a")
+    assert wait_until(lambda: not server.sessions("pid = %s" % before))
+    assert share(SESSION).stdout.strip() != before
+    holder.end()
+
+
+@pytest.mark.parametrize("case", ["plain", "handler", "thread", "failed", "child"])
+def test_exec_leaves_sessions_to_the_keeper(run, program, share, keeper, case):
+    bare = run([program("execs"), "execv", case], pooled=False)
+    done = run([program("execs"), "execv", case], env={"PQPOOL_SHARE": keeper.path},
+               check_leases=False)
+    assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
+    assert share(SESSION).events("session_borrow")
+
+
+def test_another_user_has_no_session(share, run, program, keeper, server):
+    first = share(SESSION, env=server.env(tcp=True))
+    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                program("cycle"), "1", SESSION],
+               env={**server.env(tcp=True), "PQPOOL_SHARE": keeper.path})
+    assert done.returncode == 0 and done.stdout != first.stdout, done
+
+
+@pytest.mark.parametrize("what", ["--net", "--mount"])
+def test_another_namespace_has_no_session(share, run, program, keeper, what):
+    first = share(SESSION)
+    done = run(["unshare", what, program("cycle"), "1", SESSION],
+               env={"PQPOOL_SHARE": keeper.path})
+    assert done.returncode == 0 and done.stdout != first.stdout
+    assert share(SESSION).stdout in (first.stdout, done.stdout)
+
+
 # ---- connects in steps
 
 def test_steps_have_what_others_gave_back(stepwise, share, keeper):

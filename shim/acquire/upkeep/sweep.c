@@ -9,6 +9,7 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/turns.h"
 #include "base/clock.h"
+#include "share/member.h"
 
 /* How often pools other than the one in use are swept. */
 #define ROUND_NS NS_PER_SEC
@@ -57,6 +58,7 @@ void sweep_invalidate_all(void)
 		pool_invalidate(&lender->pool, now_ns);
 	}
 	atomic_fetch_add(&alterations, 1);
+	member_drain_all();
 }
 
 unsigned sweep_alterations(void)

@@ -34,7 +34,7 @@ bool sweep_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end);
 
 /*
  * A statement of the program's altered what sessions are made of: none that exists now will be
- * lent again. sweep_alterations() counts the calls.
+ * lent again, nor one that the keeper has. sweep_alterations() counts the calls.
  */
 COLD void sweep_invalidate_all(void);
 unsigned sweep_alterations(void);
