@@ -106,14 +106,13 @@ static bool read_file(const char *file, struct pairs *pairs, config_complain *co
 	FILE *from = fopen(file, "re");
 	char *line = NULL;
 	size_t size = 0;
-	bool good = from != NULL;
-	ssize_t n;
+	bool good = true;
 
-	if (!good) {
+	if (from == NULL) {
 		complain_of(file, strerror(errno), complain, arg);
 		return false;
 	}
-	while (good && (n = getline(&line, &size, from)) >= 0) {
+	while (good && getline(&line, &size, from) >= 0) {
 		line[strcspn(line, "\r\n")] = '\0';
 		if (line[0] == '\0' || line[0] == '#') {
 			continue;

@@ -214,24 +214,28 @@ void member_free(struct member *member)
 
 /* ---- pages that were left ---- */
 
-static void adopt(const char *name, void (*ended)(struct watch *death))
+/* Opens the page of a member that has a name for it; false: it is none of a living process. */
+static bool open_left(struct member *member)
 {
-	struct member *member = new_member();
 	struct stat st;
 
-	member->page_name = xalloc_copy(name, strlen(name));
-	if (open_page(member) && fstat(member->page_fd, &st) == 0 &&
-	    st.st_size >= (off_t)sizeof(struct keeper_page) && st.st_uid == geteuid() &&
-	    member->page->protocol == KEEPER_PROTOCOL && member_lives(member)) {
-		member->pid = member->page->pid;
-		member->program = xalloc_copy(
-			member->page->program,
-			strnlen(member->page->program, sizeof(member->page->program)));
-		atomic_store(&member->page->attention, 0);
-		member_watch_death(member, ended);
+	return open_page(member) && fstat(member->page_fd, &st) == 0 &&
+	       st.st_size >= (off_t)sizeof(struct keeper_page) && st.st_uid == geteuid() &&
+	       member->page->protocol == KEEPER_PROTOCOL && member_lives(member);
+}
+
+static void adopt(struct member *member, void (*ended)(struct watch *death))
+{
+	if (!open_left(member)) {
+		member_free(member);
 		return;
 	}
-	member_free(member);
+	member->pid = member->page->pid;
+	member->program =
+		xalloc_copy(member->page->program,
+	                    strnlen(member->page->program, sizeof(member->page->program)));
+	atomic_store(&member->page->attention, 0);
+	member_watch_death(member, ended);
 }
 
 void members_adopt(void (*ended)(struct watch *death))
@@ -248,7 +252,10 @@ void members_adopt(void (*ended)(struct watch *death))
 		    strncmp(entry->d_name, name_prefix, prefix) == 0 &&
 		    entry->d_name[prefix] == '.' &&
 		    strcmp(entry->d_name + n - strlen(PAGE_END), PAGE_END) == 0) {
-			adopt(entry->d_name, ended);
+			struct member *member = new_member();
+
+			member->page_name = xalloc_copy(entry->d_name, n);
+			adopt(member, ended);
 		}
 	}
 	if (names != NULL) {
