@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keep/pool/reply.h"
+#include "keep/session/reply.h"
 
 #define COMPLETE                                                                               \
 	"C\0\0\0\x10"                                                                          \

@@ -111,6 +111,7 @@ static void end(struct session *session, enum session_end how)
 
 	DL_DELETE(pool->closing, session);
 	pool->ending--;
+	copies_forget(&session->look);
 	session_free(session, how);
 }
 

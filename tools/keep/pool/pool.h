@@ -18,7 +18,7 @@
 
 #include "base/text/hash.h"
 #include "keep/pool/member.h"
-#include "keep/pool/session.h"
+#include "keep/session/session.h"
 #include "share/keeper_protocol.h"
 
 struct pool {

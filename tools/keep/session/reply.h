@@ -7,8 +7,8 @@
  * function over a buffer: no I/O, no memory, no clock. The bytes are a server's, and may be
  * anything. Messages: "Message Formats" in PostgreSQL's manual, protocol 3.0 to 3.2.
  */
-#ifndef PQPOOL_TOOLS_KEEP_POOL_REPLY_H
-#define PQPOOL_TOOLS_KEEP_POOL_REPLY_H
+#ifndef PQPOOL_TOOLS_KEEP_SESSION_REPLY_H
+#define PQPOOL_TOOLS_KEEP_SESSION_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,8 +10,8 @@
  * With a member the socket is not touched, for the program uses it. While it is held, it is
  * watched: its server's answers are read, and whatever else comes ends it.
  */
-#ifndef PQPOOL_TOOLS_KEEP_POOL_SESSION_H
-#define PQPOOL_TOOLS_KEEP_POOL_SESSION_H
+#ifndef PQPOOL_TOOLS_KEEP_SESSION_SESSION_H
+#define PQPOOL_TOOLS_KEEP_SESSION_SESSION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #include <sys/types.h>
 
 #include "keep/loop.h"
-#include "keep/pool/reply.h"
+#include "keep/session/reply.h"
 #include "share/keeper_protocol.h"
 
 struct ask;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* One session, or the room for one. */
-#include "keep/pool/session.h"
+#include "keep/session/session.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "common/xalloc.h"
-#include "keep/pool/copies.h"
 #include "keep/settings.h"
 
 #define ADDRESS_MAX sizeof(struct sockaddr_storage)
@@ -222,7 +221,6 @@ void session_free(struct session *session, enum session_end how)
 		}
 		close(session->fd);
 	}
-	copies_forget(&session->look);
 	free(session->rest);
 	free(session->bytes);
 	free(session->place);

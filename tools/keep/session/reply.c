@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* What a server may send on a session that nobody uses. */
-#include "keep/pool/reply.h"
+#include "keep/session/reply.h"
 
 #include <string.h>
 
