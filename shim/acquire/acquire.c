@@ -89,8 +89,7 @@ static struct session *open_session(const struct acquisition *a, struct start_ta
 	struct session *session = open_on(a, tape);
 
 	if (session == NULL || session->conn == NULL || !failed(session) ||
-	    !sweep_may_help(session) ||
-	    !sweep_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + END_WAIT_NS, true)) {
+	    !sweep_may_help(session) || !sweep_make_room(clock_monotonic_ns() + END_WAIT_NS)) {
 		return session;
 	}
 	a->libpq->PQfinish(session->conn);

@@ -294,23 +294,32 @@ struct member *member_join(bool *fresh)
 	return member;
 }
 
-void member_drain_all(void)
+/* Has the keeper do that; true: it answered in time. */
+static COLD bool command(const char *text, uint64_t deadline_ns)
 {
-	static const char text[] = "drain all";
-	const struct keeper_command command = {.text_len = sizeof(text) - 1};
-	const struct packet_part parts[] = {{&command, sizeof(command)},
-	                                    {text, command.text_len}};
+	const struct keeper_command head = {.text_len = (uint32_t)strlen(text)};
+	const struct packet_part parts[] = {{&head, sizeof(head)}, {text, head.text_len}};
 	const struct member *member = on ? member_now() : NULL;
 	int fd = member != NULL ? member_connect(&member->address) : -1;
+	bool answered;
 
 	if (fd < 0) {
-		return;
+		return false;
 	}
-	/* What the answer says does not matter. */
-	if (packet_send(fd, KEEPER_COMMAND, parts, 2, -1, MEMBER_PATIENCE_NS)) {
-		fd_wait(fd, POLLIN, clock_monotonic_ns() + MEMBER_PATIENCE_NS);
-	}
+	answered = packet_send(fd, KEEPER_COMMAND, parts, 2, -1, MEMBER_PATIENCE_NS) &&
+	           fd_wait(fd, POLLIN, deadline_ns);
 	close(fd);
+	return answered;
+}
+
+bool member_drain_all(void)
+{
+	return command("drain all", clock_monotonic_ns() + MEMBER_PATIENCE_NS);
+}
+
+void member_await_drained(uint64_t deadline_ns)
+{
+	command("wait", deadline_ns);
 }
 
 void member_fork_child(void)

@@ -107,9 +107,12 @@ COLD bool member_tell_opened(const struct member *member, unsigned word,
 
 /*
  * Has the keeper close all sessions that it holds, and those that are in use when they are
- * given back. Waits for its answer as for any.
+ * given back. Waits for its answer as for any. False: there is no keeper that does.
  */
-COLD void member_drain_all(void);
+COLD bool member_drain_all(void);
+
+/* Waits until the ends of drained sessions were seen, or `deadline_ns`. */
+COLD void member_await_drained(uint64_t deadline_ns);
 
 /* Child of a fork: it is no member. */
 void member_fork_child(void);

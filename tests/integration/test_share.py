@@ -205,6 +205,15 @@ def test_a_database_can_be_dropped(share, script, server, keeper):
     holder.end()
 
 
+def test_a_full_server_gets_room(run, program, new_server, keeper):
+    small = new_server(settings={"max_connections": "6", "max_wal_senders": "0",
+                                 "superuser_reserved_connections": "3"})
+    for name in ("one", "two", "three", "four"):
+        done = run([program("cycle"), "1", SESSION], server=small,
+                   env={"PQPOOL_SHARE": keeper.path, "PGAPPNAME": name})
+        assert done.returncode == 0 and done.stdout.strip().isdigit(), done
+
+
 def test_reset_leaves_the_session(script, share, keeper, server):
     holder = script(env={"PQPOOL_SHARE": keeper.path})
     before = holder.connect("a")

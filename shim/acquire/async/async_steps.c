@@ -115,7 +115,7 @@ static bool may_try_again(struct session *session)
 		return false;
 	}
 	h->made_room = true;
-	return sweep_idle(DROP_MAKE_ROOM, clock_monotonic_ns() + MAKE_ROOM_NS, true);
+	return sweep_make_room(clock_monotonic_ns() + MAKE_ROOM_NS);
 }
 
 /* A callback forked, and this is the child. */

@@ -32,6 +32,9 @@ COLD void sweep_all(uint64_t now_ns);
  */
 bool sweep_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end);
 
+/* Closes all of them, and the keeper's, to make room; true if that may help. */
+COLD bool sweep_make_room(uint64_t deadline_ns);
+
 /*
  * A statement of the program's altered what sessions are made of: none that exists now will be
  * lent again, nor one that the keeper has. sweep_alterations() counts the calls.
