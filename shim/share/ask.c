@@ -143,6 +143,17 @@ void ask_drop(struct ask *ask)
 	member_leave_word(member, ask->word, MEMBER_UNUSED);
 }
 
+void ask_return(struct ask *ask)
+{
+	struct member *member = ask->member;
+
+	ask->member = NULL;
+	member_leave_word(member, ask->word, MEMBER_LEFT);
+	if (member_move(member, ask->word, KEEPER_WORD_LEASED, KEEPER_WORD_IDLE, 0)) {
+		member_nudge(member);
+	}
+}
+
 void ask_fork_child(struct ask *ask)
 {
 	if (ask->member != NULL) {

@@ -72,6 +72,9 @@ static inline void ask_settle(struct ask *ask)
  */
 COLD void ask_drop(struct ask *ask);
 
+/* What was lent was not used, and goes back. */
+COLD void ask_return(struct ask *ask);
+
 /* Child of a fork: closes its copy of the descriptor. */
 void ask_fork_child(struct ask *ask);
 

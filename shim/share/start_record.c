@@ -220,12 +220,13 @@ bool start_record_go_on(const struct start_tape *tape, const struct libpq *libpq
 }
 
 PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                          const char *conninfo, int server)
+                          const char *conninfo, int server, bool *met)
 {
 	struct start_tape *tape = start_tape_of(libpq, record, server);
 	PGconn *conn;
 	bool up;
 
+	*met = true;
 	if (tape == NULL) {
 		return NULL;
 	}
@@ -234,6 +235,7 @@ PGconn *start_record_play(const struct keeper_record *record, const struct libpq
 	/* A libpq that is bound past us has begun a connection of its own. */
 	up = conn != NULL && tape->fd >= 0 && start_record_go_on(tape, libpq, conn);
 	start_tape = NULL;
+	*met = conn == NULL || tape->met;
 	start_tape_free(tape);
 	if (!up && conn != NULL) {
 		libpq->PQfinish(conn);

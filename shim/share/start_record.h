@@ -38,11 +38,11 @@ COLD bool start_record_is_whole(const void *bytes, size_t count);
 
 /*
  * A connection with `conninfo` that is up, on the session of the record; it has a descriptor of
- * its own for `server`. NULL: libpq would not have said the same, or no memory. Does not wait
- * for the server.
+ * its own for `server`. NULL: libpq would not have said the same, or no memory; if it was not
+ * even `*met` (start_tape.h) the session is as it was. Does not wait for the server.
  */
 COLD PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                               const char *conninfo, int server);
+                               const char *conninfo, int server, bool *met);
 
 /*
  * Goes on with a connect that has begun on this tape, which is in place, to its end: true, it

@@ -194,6 +194,7 @@ int start_tape_connect(start_connect *real, const void *caller, int fd,
 	if (!is_libpqs(tape, caller)) {
 		return real(fd, address, len);
 	}
+	tape->met = true;
 	if (!is_recorded(tape)) {
 		return tape->record != NULL ? play_connect(tape, fd, address, len)
 		                            : hold_connect(tape, fd);

@@ -41,6 +41,7 @@ struct start_tape {
 	/* libpq's code; `to` 0: the program's own, where it begins and ends is not known. */
 	uintptr_t from;
 	uintptr_t to;
+	bool met;  /* libpq has called connect(2) through it: it is not bound past us */
 	int fd;    /* libpq's socket; -1 = none yet */
 	bool torn; /* more than there is room for, or other than what was recorded */
 

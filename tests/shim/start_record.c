@@ -27,10 +27,13 @@
 #define FROM       __builtin_return_address(0)
 #define SHOWN      __attribute__((visibility("default")))
 
+static bool bound_past_us;
+
 SHOWN int connect(int fd, const struct sockaddr *address, socklen_t len)
 {
-	return start_tape != NULL ? start_tape_connect(NEXT(connect), FROM, fd, address, len)
-	                          : NEXT(connect)(fd, address, len);
+	return start_tape != NULL && !bound_past_us
+	               ? start_tape_connect(NEXT(connect), FROM, fd, address, len)
+	               : NEXT(connect)(fd, address, len);
 }
 
 SHOWN ssize_t send(int fd, const void *bytes, size_t count, int flags)
@@ -161,6 +164,7 @@ static void test_a_played_start_is_as_a_real_one(void **state)
 	char before[2048];
 	char after[2048];
 	char pid[16];
+	bool met;
 	struct sockaddr_storage peer = {0};
 	struct sockaddr_storage peer_after = {0};
 	socklen_t len = sizeof(peer);
@@ -176,7 +180,7 @@ static void test_a_played_start_is_as_a_real_one(void **state)
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(conn));
 	server = let_go(conn);
 	for (int i = 0; i < 3; i++) {
-		conn = start_record_play(record, real, conninfo, server);
+		conn = start_record_play(record, real, conninfo, server, &met);
 		assert_non_null(conn);
 		assert_int_equal(PQstatus(conn), CONNECTION_OK);
 		describe(conn, after, sizeof(after));
@@ -201,13 +205,36 @@ static void test_another_start_is_not_played(void **state)
 	struct keeper_record *record = record_connection(&conn);
 	int server = let_go(conn);
 	char other[1024];
+	bool met;
 
 	(void)state;
 	snprintf(other, sizeof(other), "%s application_name=other", conninfo);
-	assert_null(start_record_play(record, real, other, server));
+	assert_null(start_record_play(record, real, other, server, &met));
 	snprintf(other, sizeof(other), "%s port=1", conninfo);
-	assert_null(start_record_play(record, real, other, server));
+	assert_null(start_record_play(record, real, other, server, &met));
 	assert_null(start_tape);
+	close(server);
+	free(record);
+}
+
+/* Then it begins a connection of its own, and the session is left as it was. */
+static void test_a_libpq_that_is_bound_past_us(void **state)
+{
+	PGconn *conn;
+	struct keeper_record *record = record_connection(&conn);
+	int server = let_go(conn);
+	bool met;
+
+	(void)state;
+	bound_past_us = true;
+	assert_null(start_record_play(record, real, conninfo, server, &met));
+	assert_false(met);
+	bound_past_us = false;
+	conn = start_record_play(record, real, conninfo, server, &met);
+	assert_true(met);
+	assert_int_equal(PQstatus(conn), CONNECTION_OK);
+	assert_selects(conn, "SELECT 1", "1");
+	PQfinish(conn);
 	close(server);
 	free(record);
 }
@@ -217,6 +244,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_played_start_is_as_a_real_one),
 		cmocka_unit_test(test_another_start_is_not_played),
+		cmocka_unit_test(test_a_libpq_that_is_bound_past_us),
 	};
 	Dl_info info;
 	void *map;

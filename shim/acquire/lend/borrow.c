@@ -133,11 +133,18 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
                             struct ask_reply *reply)
 {
 	const struct pool *pool = &a->lender->pool;
+	bool met;
 	PGconn *conn = start_record_play(reply->record, a->libpq, a->spelling->conninfo,
-	                                 reply->server);
+	                                 reply->server, &met);
 	struct session *session = conn != NULL ? enter(a, conn, reply->record) : NULL;
 	enum drop_reason why;
 
+	if (session == NULL && !met) {
+		atomic_store(&a->lender->unshared, true);
+		ask_return(borrow->ask);
+		borrow_end(reply);
+		return NULL;
+	}
 	if (session == NULL) {
 		borrow_give_up(borrow, reply);
 		return NULL;
@@ -165,7 +172,7 @@ void borrow_opened(struct borrow *borrow, struct session *session,
 {
 	const struct libpq *libpq = session->libpq;
 
-	if (libpq->PQsslInUse(session->conn) ||
+	if ((tape != NULL && !tape->met) || libpq->PQsslInUse(session->conn) ||
 	    (libpq->PQgssEncInUse != NULL && libpq->PQgssEncInUse(session->conn))) {
 		atomic_store(&session->lender->unshared, true);
 	}
