@@ -113,6 +113,13 @@ EXPORTED __attribute__((noinline)) int Py_FinalizeEx(void)
 	return 0;
 }
 
+/* By this one it is known to be a Python. */
+EXPORTED int PyEval_EvalCode(void);
+EXPORTED int PyEval_EvalCode(void)
+{
+	return 0;
+}
+
 /* ---- making them ---- */
 
 #define FRAMES_MAX 200

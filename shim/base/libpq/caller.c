@@ -40,9 +40,13 @@ extern const char _end[] __attribute__((visibility("hidden")));
 static struct libpq_caller bound(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
-	void *own = object_landmark(map);
 	void *function = object_global_landmark();
+	void *own = function;
 
+	/* Asked only where the global scope does not tell. */
+	if (function == NULL || (!object_is_program(map) && object_of(function) != map)) {
+		own = object_landmark(map);
+	}
 	caller.inside = own != NULL && !object_is_program(map) && object_of(own) == map;
 	if (function == NULL || caller.inside) {
 		function = own;
