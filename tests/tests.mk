@@ -16,7 +16,8 @@
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
-#   make bench            what it costs and saves; see tests/bench/README.md
+#   make bench            what it costs and saves; see tests/bench/README.md. T=TABLES chooses,
+#                         AGAINST=REVISION compares with that one's build
 #   make setup            installs what `make check` needs
 #
 # Results go below $(BUILD), those of the variants below $(BUILD)/asan and so on.
@@ -195,7 +196,7 @@ demo:
 
 # --- benchmarks ------------------------------------------------------------------
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls floor.so empty.so hikari/Hikari.class)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls once floor.so empty.so hikari/Hikari.class)
 
 $(BUILD)/tests/bench/%.so: tests/bench/programs/%.c
 	@mkdir -p $(@D)
@@ -214,7 +215,8 @@ bench-programs: $(BENCH_PROGRAMS)
 bench:
 	@tests/setup.sh bench
 	@$(REMAKE) -s all bench-programs
-	@PQPOOL_BUILD='$(BUILD)' T='$(T)' ROUNDS='$(ROUNDS)' $(PYTHON) tests/bench/bench.py
+	@PQPOOL_BUILD='$(BUILD)' T='$(T)' ROUNDS='$(ROUNDS)' AGAINST='$(AGAINST)' \
+		$(PYTHON) tests/bench/bench.py
 
 # --- variants -------------------------------------------------------------------
 
