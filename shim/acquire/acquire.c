@@ -106,6 +106,7 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 		return lending_begin(a, session);
 	}
 	pool_open_failed(pool);
+	sweep_pool(a->lender, clock_monotonic_ns());
 	if (session == NULL || session->conn == NULL) {
 		free(session);
 		return NULL;

@@ -4,6 +4,8 @@
  *
  * A room is the right to have one backend; a slot is a session in a room. `used` counts rooms.
  * The first waiter is served where a room or a session becomes free: by serve_locked().
+ *
+ * Over 500 lines: what each function does to the counts is understood only with all others.
  */
 #include "pool/pool.h"
 
@@ -83,6 +85,31 @@ static void note_fall_locked(struct pool *pool)
 	}
 }
 
+static uint64_t tend_at(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->tend_at_ns, memory_order_relaxed);
+}
+
+static void set_tend_at(struct pool *pool, uint64_t at_ns)
+{
+	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
+}
+
+/* More lie idle, or will in a moment, than the pool keeps for good. */
+static bool surplus_locked(const struct pool *pool)
+{
+	return pool->limits.size != POOL_NO_LIMIT &&
+	       pool->idle_count + pool->returning > pool->limits.size;
+}
+
+/* So few are in use that there is no crowd. */
+static bool calm_locked(const struct pool *pool)
+{
+	uint32_t in_use = pool->used - pool->idle_count - pool->returning - pool->closing;
+
+	return in_use <= 1 || (uint64_t)in_use * POOL_CROWD_PART < pool->limits.size;
+}
+
 /* To the first waiter, as that grant; or it is free. False: it is. */
 static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
                                   struct pool_slot *slot)
@@ -92,6 +119,9 @@ static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
 	if (!served) {
 		pool->used--;
 		note_fall_locked(pool);
+		if (surplus_locked(pool) && calm_locked(pool)) {
+			set_tend_at(pool, 0);
+		}
 	}
 	return served;
 }
@@ -122,24 +152,6 @@ static enum drop_reason fate(const struct pool *pool, const struct pool_slot *sl
 	return now_ns >= slot->retire_ns ? DROP_AGED : DROP_NONE;
 }
 
-enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
-                           uint64_t now_ns)
-{
-	enum drop_reason why = fate(pool, slot, now_ns);
-
-	return why == DROP_NONE ? DROP_IDLE_TIMEOUT : why;
-}
-
-static uint64_t tend_at(const struct pool *pool)
-{
-	return atomic_load_explicit(&pool->tend_at_ns, memory_order_relaxed);
-}
-
-static void set_tend_at(struct pool *pool, uint64_t at_ns)
-{
-	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
-}
-
 /* The home of the calling thread. */
 static unsigned home(void)
 {
@@ -151,6 +163,13 @@ static unsigned home(void)
 		         POOL_HOMES;
 	}
 	return number % POOL_HOMES;
+}
+
+/* The one idle longest is to be closed. utlist keeps the last element in the head's prev. */
+static bool sheds_locked(const struct pool *pool, uint64_t now_ns)
+{
+	return surplus_locked(pool) && pool->idle != NULL &&
+	       (calm_locked(pool) || now_ns >= pool->idle->prev->idle_ns + POOL_SURPLUS_NS);
 }
 
 static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
@@ -176,6 +195,9 @@ static void take_out_locked(struct pool *pool, struct pool_slot *slot, enum slot
 		pool->own[slot->home] = NULL;
 	}
 	pool->idle_count--;
+	if (state == SLOT_CLOSING) {
+		pool->closing++;
+	}
 	slot->state = state;
 	slot->prev = NULL;
 	slot->next = NULL;
@@ -332,14 +354,19 @@ enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t
 	enum drop_reason why;
 
 	lock_take(&pool->lock);
+	pool->returning++;
 	why = fate(pool, slot, now_ns);
-	if (why == DROP_NONE && pool->waiters == NULL && pool->limits.size != POOL_NO_LIMIT &&
-	    pool->idle_count + pool->returning >= pool->limits.size) {
+	if (sheds_locked(pool, now_ns)) {
+		set_tend_at(pool, 0);
+	}
+	if (why == DROP_NONE && pool->waiters == NULL && surplus_locked(pool) &&
+	    calm_locked(pool)) {
 		why = DROP_SURPLUS;
 	}
 	if (why == DROP_NONE) {
 		slot->state = SLOT_RETURNING;
-		pool->returning++;
+	} else {
+		pool->returning--;
 	}
 	lock_drop(&pool->lock);
 	return why;
@@ -364,8 +391,10 @@ static COLD bool drop(struct pool *pool, struct pool_slot *slot, enum pool_grant
 	lock_take(&pool->lock);
 	if (slot->state == SLOT_RETURNING) {
 		pool->returning--;
+	} else if (slot->state == SLOT_CLOSING) {
+		pool->closing--;
 	}
-	slot->state = SLOT_CLOSING;
+	slot->state = SLOT_CLOSED;
 	served = give_room_locked(pool, grant, granted);
 	leave(pool);
 	return served;
@@ -413,7 +442,15 @@ bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t 
 	return undisputed;
 }
 
-/* Takes out what is past its time, and notes when the next one will be. */
+static void doom_locked(struct pool *pool, struct pool_slot *slot, enum drop_reason why,
+                        struct pool_slot **doomed)
+{
+	take_out_locked(pool, slot, SLOT_CLOSING);
+	slot->why = why;
+	LL_PREPEND(*doomed, slot);
+}
+
+/* Takes out what is past its time, or surplus, and notes when the next one will be. */
 static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 {
 	struct pool_slot *doomed = NULL;
@@ -423,13 +460,17 @@ static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 	set_tend_at(pool, UINT64_MAX);
 	DL_FOREACH_SAFE (pool->idle, slot, after) {
 		uint64_t at = expiry(pool, slot);
+		enum drop_reason why = fate(pool, slot, now_ns);
 
-		if (now_ns >= at || fate(pool, slot, now_ns) != DROP_NONE) {
-			take_out_locked(pool, slot, SLOT_CLOSING);
-			LL_PREPEND(doomed, slot);
+		if (now_ns >= at || why != DROP_NONE) {
+			doom_locked(pool, slot, why == DROP_NONE ? DROP_IDLE_TIMEOUT : why,
+			            &doomed);
 		} else if (at < tend_at(pool)) {
 			set_tend_at(pool, at);
 		}
+	}
+	while (sheds_locked(pool, now_ns)) {
+		doom_locked(pool, pool->idle->prev, DROP_SURPLUS, &doomed);
 	}
 	return doomed;
 }

@@ -27,6 +27,7 @@ import parts  # noqa: E402
 import plot  # noqa: E402
 import ratios  # noqa: E402
 import sampled  # noqa: E402
+import surplus  # noqa: E402
 import whole  # noqa: E402
 from measure import CPUS, Rounds, fail, say  # noqa: E402
 
@@ -41,6 +42,7 @@ TABLES = {
     "memory": growth.memory,
     "profile": parts.profile,      # a transaction, by instructions and system calls
     "samples": sampled.samples,    # and by time, in the kernel and in each library
+    "traces": surplus.traces,      # rules for the sessions above size, played against traces
     "against": against.against,    # another revision's library; only with AGAINST
 }
 # No log of connections: it would be most of what the server does.

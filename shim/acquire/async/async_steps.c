@@ -62,6 +62,7 @@ static PostgresPollingStatusType fail_open(struct session *session)
 	log_event_open_failed(h->a.lender, session->libpq->PQerrorMessage(session->conn),
 	                      clock_monotonic_ns() - h->connecting.began_ns);
 	pool_open_failed(&h->a.lender->pool);
+	sweep_pool(h->a.lender, clock_monotonic_ns());
 	async_state_let_go(session);
 	errno = error;
 	return PGRES_POLLING_FAILED;
