@@ -18,7 +18,6 @@
 #include "base/config/program.h"
 #include "base/config/version.h"
 #include "base/dl.h"
-#include "base/libpq/caller.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
@@ -80,7 +79,6 @@ static void before_fork(void)
 		return;
 	}
 	lock_take(&start_lock);
-	libpq_fork_prepare();
 	acquire_fork_prepare();
 	stack_fork_prepare();
 	status_fork_prepare();
@@ -98,7 +96,6 @@ static void after_fork_in_parent(void)
 	status_fork_parent();
 	stack_fork_parent();
 	acquire_fork_parent();
-	libpq_fork_done();
 	lock_drop(&start_lock);
 }
 
@@ -118,7 +115,6 @@ static void after_fork_in_child(void)
 	status_fork_child(true);
 	stack_fork_child();
 	acquire_fork_child();
-	libpq_fork_done();
 	counters_fork_child();
 	lock_drop(&start_lock);
 	exit_fork_child();
@@ -173,6 +169,7 @@ static COLD enum mode start_locked(void)
 		return ASIDE;
 	}
 	pid_mark();
+	dl_expect_loads();
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_configure(config.log, config.log_level, program_short_name());

@@ -219,6 +219,8 @@ struct road loader_dlopen(const char *file, int mode)
 		}
 		errno = saved_errno;
 	}
+	/* A module with a scope of its own calls the linker's own dlopen. */
+	dl_note_load((road.second & RTLD_DEEPBIND) == 0);
 	return road;
 }
 

@@ -252,7 +252,8 @@ static void search(unsigned long long changes)
 
 static struct table *current(unsigned long long changes)
 {
-	if (atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
+	if (changes != 0 &&
+	    atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
 		search(changes);
 	}
 	return atomic_load_explicit(&table, memory_order_acquire);

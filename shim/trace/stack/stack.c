@@ -303,9 +303,11 @@ struct sighting {
 
 _Static_assert(sizeof(struct sighting) <= SCRATCH_BYTES, "a sighting fits into scratch");
 
-static COLD uint32_t look(const struct stack_cache_key *key, bool scripts,
-                          const struct unwind *begun)
+static COLD uint32_t look(const struct stack_cache_key *key, const struct unwind *begun)
 {
+	unsigned long long changes = dl_changes_of_call(key->caller);
+	/* A script may have gone on to another line meanwhile, so its stack is not kept. */
+	bool scripts = interpreters_readable(changes);
 	struct sighting *sighting = scratch_take();
 	uint32_t id;
 
@@ -313,7 +315,7 @@ static COLD uint32_t look(const struct stack_cache_key *key, bool scripts,
 		return 0;
 	}
 	unwind(key, scripts, begun, &sighting->capture, &sighting->recall);
-	id = intern(&sighting->capture, key->modules);
+	id = intern(&sighting->capture, changes);
 	if (!scripts) {
 		stack_cache_keep(key, &sighting->recall, id);
 	}
@@ -325,7 +327,6 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 {
 	int saved_errno = errno;
 	struct stack_cache_key key;
-	bool scripts;
 	uint32_t id;
 	struct unwind begun;
 
@@ -335,13 +336,11 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 		.pointer = begun.pointer,
 		.caller = caller,
 		.depth = depth,
-		.modules = dl_changes_of_call(caller),
+		.loads = dl_loads(caller),
 	};
-	/* A script may have gone on to another line meanwhile. */
-	scripts = interpreters_readable(key.modules);
-	id = scripts ? 0 : stack_cache_find(&key, &begun);
+	id = stack_cache_find(&key, &begun);
 	if (id == 0) {
-		id = look(&key, scripts, &begun);
+		id = look(&key, &begun);
 	}
 	errno = saved_errno;
 	return id;
