@@ -25,7 +25,6 @@
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
-#include "session/socket/epoll_registrations.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
@@ -417,15 +416,4 @@ ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
 		libpq_note_key_hook(from.libpq);
 	}
 	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
-}
-
-/* ---- the socket in an epoll set ---------------------------------------------------- */
-
-/* libc's: result and errno are the kernel's. Noted, as PQfinish removes the registration. */
-ENTRY int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-	if (op == EPOLL_CTL_ADD) {
-		epoll_note(epfd, fd);
-	}
-	return epoll_control(epfd, op, fd, event);
 }

@@ -131,7 +131,7 @@ enum drop_reason reset_send(struct session *session)
 		sent = own_query_send(session, "ROLLBACK");
 	}
 	forget_sent(session);
-	return sent ? DROP_NONE : DROP_BROKEN;
+	return sent ? DROP_NONE : session_is_ours(session) ? DROP_BROKEN : DROP_DESCRIPTOR;
 }
 
 /* ---- the check ---- */
@@ -254,8 +254,12 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.asking = false;
 	session->check.asked = false;
 	session->check.mode_is_ours = true;
-	session->check.proven = session->flight != FLIGHT_NONE &&
-	                        session->libpq->PQisBusy(session->conn) && !readable(session);
+	session->check.arrived = false;
+	session->check.proven = false;
+	if (session->flight != FLIGHT_NONE && session->libpq->PQisBusy(session->conn)) {
+		session->check.arrived = readable(session);
+		session->check.proven = !session->check.arrived;
+	}
 }
 
 /* Has the server report both settings, by changing them and changing them back. */
@@ -299,14 +303,23 @@ static void give_mode_back(struct session *session)
 	}
 }
 
+/* A call of our own: the socket's options are those that were looked at. */
+static bool limit_silence(struct session *session, unsigned timeout_ms, unsigned *before_ms)
+{
+	bool set = socket_options_set_timeout(session->libpq->PQsocket(session->conn),
+	                                      timeout_ms, before_ms);
+
+	session->calls_seen += set ? 1 : 0;
+	return set;
+}
+
 static void passed(struct session *session)
 {
 	unsigned ours_ms;
 
 	if (session->check.silence_limited) {
 		session->check.silence_limited = false;
-		socket_options_set_timeout(session->libpq->PQsocket(session->conn),
-		                           session->check.silence_before_ms, &ours_ms);
+		limit_silence(session, session->check.silence_before_ms, &ours_ms);
 	}
 	give_mode_back(session);
 	if (session->check.proven) {
@@ -368,10 +381,8 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 	begin_check(session, care, now_ns);
 	session->check.silence_limited =
 		!session->local &&
-		socket_options_set_timeout(
-			session->libpq->PQsocket(session->conn),
-			(unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
-			&session->check.silence_before_ms);
+		limit_silence(session, (unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
+	                      &session->check.silence_before_ms);
 	give_mode_back(session);
 	return advance(session, care, now_ns, false, why);
 }

@@ -54,6 +54,7 @@ struct session_check {
 	uint64_t deadline_ns;
 	unsigned syncs_due; /* answers that end a pipeline, still to come */
 	bool failed;        /* the server refused a statement of ours since the lease's end */
+	bool arrived;       /* something is to be read: there is nothing to wait for */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
 	bool asking;          /* login_state.h's question is in flight */
@@ -82,6 +83,8 @@ struct session {
 	ino_t socket_ino;
 	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
 	bool socket_shown; /* to this lease, by PQsocket */
+	unsigned
+		calls_seen; /* socket_options_calls when its flags and options were looked at */
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 

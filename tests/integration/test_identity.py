@@ -5,6 +5,7 @@ import pwd
 
 import pytest
 
+from running import PYTHON
 from server import HBA, wait_until
 
 APP_NAME = "SHOW application_name"
@@ -139,6 +140,66 @@ def test_effective_user(script):
     assert of_nobody != of_root and s.lease() == of_nobody
     assert s.do("seteuid", "-", 0) == "0"
     assert s.lease() == of_root
+
+
+IDS = r"""
+import ctypes, os, sys
+pq, libc = ctypes.CDLL("libpq.so.5"), ctypes.CDLL("libc.so.6")
+pq.PQconnectdb.restype = ctypes.c_void_p
+for name in ("PQfinish", "PQbackendPID"):
+    getattr(pq, name).argtypes = [ctypes.c_void_p]
+
+def lease():
+    conn = pq.PQconnectdb(b"")
+    pid = pq.PQbackendPID(conn)
+    pq.PQfinish(conn)
+    return pid
+
+there, back = sys.argv[1:]
+first = lease()
+assert lease() == first
+exec(there)
+second = lease()
+assert second != first and lease() == second, "lent what another user has opened"
+if back:
+    exec(back)
+    assert lease() == first
+"""
+AS_OTHERS = {
+    "seteuid": ("os.seteuid(65534)", "os.seteuid(0)"),
+    "setegid": ("os.setegid(65534)", "os.setegid(0)"),
+    "setreuid": ("os.setreuid(-1, 65534)", "os.setreuid(-1, 0)"),
+    "setregid": ("os.setregid(-1, 65534)", "os.setregid(-1, 0)"),
+    "setresuid": ("os.setresuid(-1, 65534, -1)", "os.setresuid(-1, 0, -1)"),
+    "setresgid": ("os.setresgid(-1, 65534, -1)", "os.setresgid(-1, 0, -1)"),
+    "setuid": ("os.setuid(65534)", ""),
+    "setgid": ("os.setgid(65534)", ""),
+    # Not by its name, but by the C library's handle.
+    "handle": ("assert libc.seteuid(65534) == 0", "libc.seteuid(0)"),
+    # CLONE_NEWUSER; nobody is mapped yet. Then the map is written, by another process.
+    "unshare": ("assert libc.unshare(0x10000000) == 0; assert os.geteuid() != 0", ""),
+}
+
+
+@pytest.mark.parametrize("way", AS_OTHERS)
+def test_every_way_to_become_another(run, server, way):
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    # Nothing but the user may differ: no file that only one of the two can see.
+    env = {**server.env(tcp=True), "PGSSLMODE": "disable", "KRB5CCNAME": "MEMORY:"}
+    done = run([PYTHON, "-c", IDS, *AS_OTHERS[way]], env=env)
+    assert done.returncode == 0, done
+
+
+def test_a_module_that_is_bound_past_us_becomes_another(run, server, compiled):
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    module = compiled("#include <unistd.h>\nint become(int who) { return seteuid(who); }\n",
+                      "-shared", "-fPIC")
+    there = "m = ctypes.CDLL(%r, os.RTLD_DEEPBIND); assert m.become(65534) == 0" % str(module)
+    env = {**server.env(tcp=True), "PGSSLMODE": "disable", "KRB5CCNAME": "MEMORY:"}
+    done = run([PYTHON, "-c", IDS, there, "m.become(0)"], env=env)
+    assert done.returncode == 0, done
 
 
 # -- services ----------------------------------------------------------------------------
