@@ -290,6 +290,31 @@ def test_passfile(script, server, tmp_path):
     s.finish("a", "b")
 
 
+def test_passfile_of_a_server_that_begins_to_ask(script, new_server, tmp_path):
+    server = new_server(hba=HBA.replace("scram-sha-256", "trust"))
+    path = tmp_path / "pass"
+    env = {"PGPASSWORD": None, "PGPASSFILE": passfile(path, server.password)}
+    s, bare = (script(tcp=True, env=env, server=server, pooled=p) for p in (True, False))
+    unasked = s.lease()
+    # It costs no session while nobody asks.
+    passfile(path, "wrong")
+    assert s.lease() == unasked
+    with open(os.path.join(server.data, "pg_hba.conf"), "w", encoding="ascii") as hba:
+        hba.write(HBA)
+    server.sql("SELECT pg_reload_conf()")
+    assert wait_until(lambda: not bare.do("connect", "x").isdigit())
+    s.connect("a")
+    assert s.refused("b") == bare.refused("y")
+    passfile(path, server.password)
+    # The first that is opened with a password tells that the file has changed, and is not kept.
+    assert s.lease() != unasked
+    right = s.lease()
+    assert s.lease() == right
+    passfile(path, "wrong")
+    assert s.refused("c") == bare.refused("z")
+    s.finish("a", "b", "c")
+
+
 def test_relative_passfile(script, server, tmp_path):
     for folder, password in (("right", server.password), ("wrong", "wrong")):
         (tmp_path / folder).mkdir()

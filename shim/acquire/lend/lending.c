@@ -137,8 +137,10 @@ void lending_track(const struct acquisition *a, PGconn *conn)
  */
 static bool is_as_asked(const struct session *session)
 {
-	const struct identity *identity = session->lender->identity;
+	struct identity *identity = session->lender->identity;
 
+	identity_note_password(identity,
+	                       session->libpq->PQconnectionUsedPassword(session->conn) != 0);
 	if (identity->home_unknown && session->libpq->PQsslInUse(session->conn)) {
 		free(home_folder_find(session->libpq));
 		return false;
