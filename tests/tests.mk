@@ -102,6 +102,7 @@ $(BUILD)/tests/unit/test_safe_read: LDFLAGS_test_safe_read = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
 $(BUILD)/tests/unit/test_script_damage: LDFLAGS_test_script_damage = -rdynamic
 $(BUILD)/tests/unit/test_interpreters: LDFLAGS_test_interpreters = -rdynamic
+LDFLAGS_test_bell := -Wl,--wrap=write
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific

@@ -219,7 +219,7 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 		acquisition_keep(a);
 		prewarm_pool(a);
 	}
-	grant = pool_acquire(pool, a->began_ns, waiter, blocked_call_granted);
+	grant = pool_acquire(pool, a->began_ns, waiter, NULL);
 	long_hold_look_at(a->lender, a->began_ns);
 	if (grant == POOL_FULL && abandoned_call_others(&a->ticket) && !wait_yields()) {
 		grant = pool_leave(pool, waiter);

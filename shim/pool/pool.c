@@ -49,17 +49,27 @@ static void show_locked(struct pool *pool)
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
-/* Ends what lock_take began, and puts what has changed on the status page. */
+/*
+ * Ends what lock_take began, puts what has changed on the status page, and wakes who was
+ * served: that thread would have to wait for the lock before.
+ */
 static void leave(struct pool *pool)
 {
+	struct pool_waiter *woken = pool->woken;
+
+	pool->woken = NULL;
 	show_locked(pool);
 	lock_drop(&pool->lock);
+	if (woken != NULL) {
+		bell_ring(&woken->bell);
+	}
 }
 
 /* Serves the first in line, if there is one. */
 static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
 {
 	struct pool_waiter *first = pool->waiters;
+	void (*granted)(struct pool_waiter *);
 
 	lock_assert_held(&pool->lock);
 	if (first == NULL) {
@@ -67,11 +77,15 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	}
 	DL_DELETE(pool->waiters, first);
 	pool->waiting--;
-	first->grant = grant;
 	first->slot = slot;
 	deadlock_unblock(&first->blocked);
-	if (first->granted != NULL) {
-		first->granted(first);
+	/* From the store on it may leave without the lock, unless it has a callback. */
+	granted = first->granted;
+	atomic_store(&first->grant, grant);
+	if (granted != NULL) {
+		granted(first);
+	} else if (bell_claim(&first->bell)) {
+		pool->woken = first;
 	}
 	return true;
 }
@@ -215,6 +229,10 @@ void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 {
 	serve_locked(pool, grant, slot);
 	show_locked(pool);
+	if (pool->woken != NULL) {
+		bell_ring(&pool->woken->bell);
+		pool->woken = NULL;
+	}
 }
 
 /* The idle slot that is next; NULL: there is none. */
@@ -237,7 +255,11 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 	enum pool_grant grant;
 	uint32_t in_use;
 
-	memset(waiter, 0, sizeof(*waiter));
+	/* Not the bell: somebody may still be about to ring it for the wait before. */
+	memset(&waiter->blocked, 0, sizeof(waiter->blocked));
+	waiter->slot = NULL;
+	waiter->why = DROP_NONE;
+	waiter->granted = granted;
 	lock_take(&pool->lock);
 	slot = next_idle_locked(pool, now_ns);
 	if (slot != NULL) {
@@ -250,7 +272,6 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 		waiter->grant = POOL_OPEN;
 	} else {
 		waiter->grant = POOL_FULL;
-		waiter->granted = granted;
 		if (first) {
 			DL_PREPEND(pool->waiters, waiter);
 		} else {
@@ -292,6 +313,9 @@ enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter
 {
 	enum pool_grant grant;
 
+	if (waiter->granted == NULL) {
+		return atomic_load(&waiter->grant);
+	}
 	lock_take(&pool->lock);
 	grant = waiter->grant;
 	lock_drop(&pool->lock);
@@ -302,6 +326,9 @@ enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
 {
 	enum pool_grant grant;
 
+	if (waiter->granted == NULL && atomic_load(&waiter->grant) != POOL_FULL) {
+		return atomic_load(&waiter->grant);
+	}
 	lock_take(&pool->lock);
 	grant = waiter->grant;
 	if (grant == POOL_FULL) {

@@ -34,6 +34,7 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
+#include "base/thread/bell.h"
 #include "pool/deadlock.h"
 #include "pool/drop_reason.h"
 
@@ -95,13 +96,18 @@ enum pool_grant {
 	POOL_FULL     /* nothing: queued as `waiter`, ask pool_granted */
 };
 
+/*
+ * A place in the line. It is told of its grant in one of two ways: by `granted`, called with
+ * the lock held, which must not block; or, without that, by `bell`, which is rung with no lock
+ * held, so that its memory must never be freed.
+ */
 struct pool_waiter {
-	enum pool_grant grant; /* POOL_FULL until served */
+	_Atomic(enum pool_grant) grant; /* POOL_FULL until served */
 	struct pool_slot *slot;
 	enum drop_reason why;
 	struct blocked blocked;
-	/* Called when it is served, with the lock held: must not block. Or NULL. */
 	void (*granted)(struct pool_waiter *waiter);
+	struct bell bell; /* zeroed by its owner before the first use */
 	struct pool_waiter *prev;
 	struct pool_waiter *next;
 };
@@ -114,8 +120,9 @@ struct pool {
 	/* guarded by lock; what each lease uses is together */
 	struct pool_slot *idle; /* most recently returned first */
 	struct pool_waiter *waiters;
-	struct turn *turns; /* acquire/upkeep/turns.h */
-	uint32_t used;      /* rooms taken, whatever for */
+	struct pool_waiter *woken; /* its bell is to be rung once the lock is dropped */
+	struct turn *turns;        /* acquire/upkeep/turns.h */
+	uint32_t used;             /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
 	uint32_t closing; /* SLOT_CLOSING */
@@ -144,9 +151,8 @@ void pool_init(struct pool *pool, const struct pool_limits *limits);
 
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out by pool_leave;
- * on any other grant it holds the slot, if there is one. `granted` is the waiter's callback,
- * NULL for one that leaves at once. The waiter must not be on a stack that may be left while it
- * is in line.
+ * on any other grant it holds the slot, if there is one. The waiter must not be on a stack that
+ * may be left while it is in line.
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));

@@ -257,7 +257,7 @@ void steps_queue(struct session *session, bool again)
 	async_state_enter(session, WAITING);
 	h->turn.waits = true;
 	h->deadline_ns = (again ? now_ns : h->a.began_ns) + lend_settings.timeout_ns;
-	log_event_wait(h->a.lender, pool_count(pool));
+	log_event_wait(h->a.lender);
 	if (again) {
 		pool_acquire_again(pool, now_ns, &h->waiter, ring);
 	} else {

@@ -5,10 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "acquire/lend/blocked_record.h"
 #include "base/clock.h"
@@ -38,7 +35,6 @@ static bool claim(struct blocked_record *p, uint64_t *turn)
 
 static void add(struct blocked_record *p, bool kept)
 {
-	atomic_init(&p->bell, -1);
 	atomic_init(&p->kept, kept);
 	p->next = atomic_load(&blocked_records);
 	while (!atomic_compare_exchange_weak(&blocked_records, &p->next, p)) {
@@ -198,15 +194,6 @@ bool blocked_call_back(struct blocked_call *ticket)
 	return true;
 }
 
-void blocked_record_close_bell(struct blocked_record *p)
-{
-	int bell = atomic_exchange(&p->bell, -1);
-
-	if (bell >= 0) {
-		close(bell);
-	}
-}
-
 void blocked_call_end(struct blocked_call *ticket)
 {
 	struct blocked_record *p = ticket->record;
@@ -216,9 +203,7 @@ void blocked_call_end(struct blocked_call *ticket)
 	}
 	blocked_call_hold_nothing(ticket);
 	ticket->record = NULL;
-	if (atomic_load_explicit(&p->bell, memory_order_relaxed) >= 0) {
-		blocked_record_close_bell(p);
-	}
+	bell_close(&p->waiter.bell);
 	blocked_record_free(p, ticket->turn);
 }
 
@@ -238,21 +223,6 @@ struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket)
 	return &ticket->record->waiter;
 }
 
-/* Called by the thread that grants, under the pool's lock. */
-void blocked_call_granted(struct pool_waiter *waiter)
-{
-	struct blocked_record *p =
-		(struct blocked_record *)((char *)waiter -
-	                                  offsetof(struct blocked_record, waiter));
-	const uint64_t one = 1;
-	int bell = atomic_load(&p->bell);
-
-	/* It fails only if it rings already. */
-	if (bell >= 0 && write(bell, &one, sizeof(one)) < 0) {
-		return;
-	}
-}
-
 bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns)
 {
 	struct blocked_record *p = ticket->record;
@@ -260,10 +230,7 @@ bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns)
 	uint64_t now_ns = clock_monotonic_ns();
 
 	lock_assert_none();
-	if (atomic_load(&p->bell) < 0) {
-		atomic_store(&p->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	}
-	bell.fd = atomic_load(&p->bell);
+	bell.fd = bell_open(&p->waiter.bell);
 	if (bell.fd < 0 && until_ns > now_ns + BLIND_NS) {
 		until_ns = now_ns + BLIND_NS;
 	}

@@ -41,7 +41,6 @@ struct blocked_record {
 	const struct libpq *libpq;
 	PGconn *conn; /* that libpq opens in the room */
 	struct pool_waiter waiter;
-	atomic_int bell; /* -1 = none */
 };
 
 /* The thread's part of its block. */
@@ -91,7 +90,5 @@ static inline void blocked_record_free(struct blocked_record *p, uint64_t turn)
 		atomic_store(&p->kept, false);
 	}
 }
-
-void blocked_record_close_bell(struct blocked_record *p);
 
 #endif
