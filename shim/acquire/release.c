@@ -2,6 +2,8 @@
 /* PQfinish: the lease ends, and its session is reset and kept, or finished for a reason. */
 #include "acquire/release.h"
 
+#include <stdatomic.h>
+
 #include "acquire/async/async_connect.h"
 #include "acquire/async/async_unpooled.h"
 #include "acquire/conn_use.h"
@@ -111,6 +113,22 @@ static enum drop_reason await_reset(struct session *session, const struct lease 
 	return own_query_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
 }
 
+/*
+ * Sends the reset. But after the first lease of all the program may be about to end, which
+ * needs none: if nobody can tell the difference, the next acquire sends it.
+ */
+static enum drop_reason send_reset(struct session *session)
+{
+	static atomic_flag first_is_over = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set_explicit(&first_is_over, memory_order_relaxed) &&
+	    reset_can_wait(session)) {
+		reset_postpone(session);
+		return DROP_NONE;
+	}
+	return reset_send(session);
+}
+
 static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
                       const void *caller)
 {
@@ -134,7 +152,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);
 	}
 	if (why == DROP_NONE) {
-		why = reset_send(session);
+		why = send_reset(session);
 	}
 	if (why == DROP_NONE) {
 		why = await_reset(session, ended);

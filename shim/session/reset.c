@@ -110,6 +110,32 @@ static void forget_sent(struct session *session)
 	}
 }
 
+static bool send_discard(struct session *session, bool rolls_back)
+{
+	/* What it leaves is cleared by the reset. */
+	if (!session->escaping.known) {
+		learn_escaping(session);
+	}
+	session->unnamed = UNNAMED_NONE;
+	login_state_was_reset(&session->login);
+	return rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
+	                  : own_query_send(session, "DISCARD ALL");
+}
+
+bool reset_can_wait(const struct session *session)
+{
+	return session->check.discards && !session->check.rolls_back && !session->leaves;
+}
+
+void reset_postpone(struct session *session)
+{
+	lock_assert_none();
+	session->check.failed = false;
+	reset_park(session);
+	session->reset_due = true;
+	forget_sent(session);
+}
+
 enum drop_reason reset_send(struct session *session)
 {
 	bool rolls_back = session->check.rolls_back;
@@ -119,14 +145,7 @@ enum drop_reason reset_send(struct session *session)
 	session->check.failed = false;
 	reset_park(session);
 	if (session->check.discards) {
-		/* What it leaves is cleared by the reset. */
-		if (!session->escaping.known) {
-			learn_escaping(session);
-		}
-		sent = rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
-		                  : own_query_send(session, "DISCARD ALL");
-		session->unnamed = UNNAMED_NONE;
-		login_state_was_reset(&session->login);
+		sent = send_discard(session, rolls_back);
 	} else if (rolls_back) {
 		sent = own_query_send(session, "ROLLBACK");
 	}
@@ -243,12 +262,17 @@ uint64_t reset_patience_ns(const struct session *session, const struct session_c
 }
 
 /*
+ * Sends a reset that was postponed; false: it could not.
+ *
  * If nothing of the answer to a reset has arrived by now, what arrives later was sent by a
  * server alive since: it proves as much as a ping.
  */
-static void begin_check(struct session *session, const struct session_care *care,
+static bool begin_check(struct session *session, const struct session_care *care,
                         uint64_t now_ns)
 {
+	bool due = session->reset_due;
+
+	session->reset_due = false;
 	session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 	session->check.pinging = false;
 	session->check.asking = false;
@@ -256,10 +280,14 @@ static void begin_check(struct session *session, const struct session_care *care
 	session->check.mode_is_ours = true;
 	session->check.arrived = false;
 	session->check.proven = false;
+	if (due && !send_discard(session, false)) {
+		return false;
+	}
 	if (session->flight != FLIGHT_NONE && session->libpq->PQisBusy(session->conn)) {
 		session->check.arrived = readable(session);
 		session->check.proven = !session->check.arrived;
 	}
+	return true;
 }
 
 /* Has the server report both settings, by changing them and changing them back. */
@@ -363,7 +391,9 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	if (!session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
-	begin_check(session, care, now_ns);
+	if (!begin_check(session, care, now_ns)) {
+		return DROP_PING_FAILED;
+	}
 	if (advance(session, care, now_ns, true, &why) == CHECK_FIT) {
 		passed(session);
 	}
@@ -378,7 +408,10 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;
 	}
-	begin_check(session, care, now_ns);
+	if (!begin_check(session, care, now_ns)) {
+		*why = DROP_PING_FAILED;
+		return CHECK_UNFIT;
+	}
 	session->check.silence_limited =
 		!session->local &&
 		limit_silence(session, (unsigned)(reset_patience_ns(session, care) / NS_PER_MS),

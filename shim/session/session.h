@@ -89,8 +89,9 @@ struct session {
 	ino_t options_ino;
 
 	/* What the lease has sent so far; query_call.c sets it, and reset.c clears it. */
-	bool sent;   /* anything at all */
-	bool leaves; /* what may leave something behind */
+	bool sent;      /* anything at all */
+	bool leaves;    /* what may leave something behind */
+	bool reset_due; /* idle: its reset is not sent yet */
 	enum session_unnamed unnamed;
 
 	enum session_flight flight;
