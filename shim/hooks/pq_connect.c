@@ -21,10 +21,12 @@
 #include "acquire/lend/lending.h"
 #include "acquire/release.h"
 #include "base/libpq/caller.h"
+#include "base/thread/cancellation.h"
 #include "hooks/exit.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
+#include "trace/status/status_page.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
@@ -130,6 +132,24 @@ ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *cons
 	return answer_start(&call, CALLER);
 }
 
+/*
+ * libpq's own step. While the server forks for a connect of ours this thread has time for what
+ * is to be done anyway.
+ */
+static PostgresPollingStatusType poll_within(const struct libpq *libpq, PGconn *conn)
+{
+	PostgresPollingStatusType wants;
+
+	notices_pass(conn);
+	wants = libpq->PQconnectPoll(conn);
+	if (wants == PGRES_POLLING_READING && notices_expects(conn)) {
+		cancellation_forbid();
+		status_make();
+		cancellation_allow();
+	}
+	return wants;
+}
+
 /* A step of such a connect. PQsocket may be another descriptor after each. */
 ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 {
@@ -141,12 +161,12 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		return PGRES_POLLING_FAILED;
 	}
 	if (from.inside) {
-		notices_pass(conn);
+		return poll_within(from.libpq, conn);
 	}
-	if (from.inside || !lifecycle_enter(&guard)) {
+	if (!lifecycle_enter(&guard)) {
 		/* If we cannot take our step, libpq must not take one. */
-		return !from.inside && lifecycle_is_barred() ? PGRES_POLLING_FAILED
-		                                             : from.libpq->PQconnectPoll(conn);
+		return lifecycle_is_barred() ? PGRES_POLLING_FAILED
+		                             : from.libpq->PQconnectPoll(conn);
 	}
 	wants = async_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {

@@ -65,6 +65,17 @@ static void leave(struct pool *pool)
 	}
 }
 
+bool pool_show(struct pool *pool, uint32_t row)
+{
+	uint32_t none = 0;
+	bool shown;
+
+	lock_take(&pool->lock);
+	shown = atomic_compare_exchange_strong(&pool->row, &none, row);
+	leave(pool);
+	return shown;
+}
+
 /* Serves the first in line, if there is one. */
 static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
 {

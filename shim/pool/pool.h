@@ -114,7 +114,7 @@ struct pool_waiter {
 
 struct pool {
 	struct pool_limits limits; /* constant */
-	uint32_t row;              /* on the status page, constant; 0 = none */
+	_Atomic(uint32_t) row;     /* on the status page, set once; 0 = none */
 	struct lock lock;
 
 	/* guarded by lock; what each lease uses is together */
@@ -148,6 +148,9 @@ struct pool_counts {
 };
 
 void pool_init(struct pool *pool, const struct pool_limits *limits);
+
+/* Shows the pool in this row of the status page; false: it has one. */
+bool pool_show(struct pool *pool, uint32_t row);
 
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out by pool_leave;

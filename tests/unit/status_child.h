@@ -111,12 +111,14 @@ static inline int open_page(void)
 	return fd;
 }
 
+/* A session's number has its pool's in the upper half. */
 static inline struct status_session session_at(int fd, uint32_t row)
 {
 	struct status_session shown = {0};
 
 	MUST(pread(fd, &shown, sizeof(shown),
-	           (off_t)(STATUS_SESSIONS_AT + (row - 1) * sizeof(shown))) == sizeof(shown));
+	           (off_t)(STATUS_SESSIONS_AT + ((row & 0xffff) - 1) * sizeof(shown))) ==
+	     sizeof(shown));
 	return shown;
 }
 

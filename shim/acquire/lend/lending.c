@@ -9,6 +9,7 @@
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
 #include "base/clock.h"
+#include "base/scratch.h"
 #include "base/thread/pid.h"
 #include "key/home_folder.h"
 #include "session/query_call.h"
@@ -39,8 +40,12 @@ static uint16_t jitter_of(const struct session *session)
 
 void lending_show(struct session *session)
 {
-	uint32_t pool = session->lender != NULL ? session->lender->pool.row : 0;
+	uint32_t pool = 0;
 
+	if (session->lender != NULL) {
+		lender_show(session->lender);
+		pool = session->lender->pool.row;
+	}
 	session->lease.row = status_take_session(session->id, session->backend_pid, pool);
 }
 
@@ -162,6 +167,8 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
 	if (!atomic_flag_test_and_set(&session->lender->announced)) {
 		log_event_pool_open(session->lender);
+		/* The leases to come on this pool are recognised without. */
+		scratch_rest();
 	}
 	log_event_session_open(session, took_ns);
 }

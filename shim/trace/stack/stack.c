@@ -36,6 +36,7 @@
 struct known {
 	struct stack *stack;
 	atomic_uint logged;     /* in which part of the log, by this process */
+	atomic_bool shown;      /* on the status page */
 	atomic_bool given_back; /* of a place's first stack: this process did so */
 	UT_hash_handle hh;
 };
@@ -56,7 +57,7 @@ struct capture {
 
 static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
 static struct known *stacks;
-static _Atomic(struct known *) by_id[STACK_MAX + 1];
+static _Atomic(struct known *) by_id[STACK_MAX + 1] SPARSE;
 static uint32_t last_id;
 static struct sight *seen;
 static unsigned long long seen_changes; /* the loader's counts when `seen` was begun */
@@ -390,6 +391,14 @@ bool stack_claim_for_log(uint32_t id, unsigned part)
 	       atomic_exchange(&known->logged, part) != part;
 }
 
+bool stack_claim_for_page(uint32_t id)
+{
+	struct known *known = known_by(id);
+
+	return known != NULL && !atomic_load_explicit(&known->shown, memory_order_relaxed) &&
+	       !atomic_exchange(&known->shown, true);
+}
+
 void stack_fork_prepare(void)
 {
 	lock_take(&tables_lock);
@@ -407,6 +416,7 @@ void stack_fork_child(void)
 		struct known *known = atomic_load_explicit(&by_id[id], memory_order_relaxed);
 
 		atomic_store_explicit(&known->logged, 0, memory_order_relaxed);
+		atomic_store_explicit(&known->shown, false, memory_order_relaxed);
 		atomic_store_explicit(&known->given_back, false, memory_order_relaxed);
 	}
 }

@@ -73,8 +73,8 @@ bool page_dir_is_live(int fd);
 typedef bool page_dir_holds(int fd);
 
 /*
- * Removes or renames what ended processes left in the directory `dir`, of `max` files at most.
- * Allocates.
+ * Removes or renames what ended processes left in the directory `dir`, of `max` files at most,
+ * and leaves its offset anywhere.
  */
 void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases);
 

@@ -9,20 +9,23 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "sql/redact_statement.h"
 #include "trace/status/status_page.h"
 
 /* How much of a statement is looked at. */
 #define SAID_BYTES 48
 
-/* Which pool the session in a row belongs to; guarded like the row. */
-static uint32_t pool_of[STATUS_SESSIONS_MAX];
+/* A session's number has its row in the lower half, and its pool's in the upper one. */
+#define POOL_SHIFT 16
+#define ROW_MASK   ((1U << POOL_SHIFT) - 1)
+_Static_assert(STATUS_SESSIONS_MAX <= ROW_MASK && STATUS_POOLS_MAX <= ROW_MASK, "they fit");
 
 /*
  * The beginning of the statement that a row shows, as it was sent: the same one again, which is
  * common, is not redacted again. Guarded like the row.
  */
-static char said[STATUS_SESSIONS_MAX][SAID_BYTES];
+static char said[STATUS_SESSIONS_MAX][SAID_BYTES] SPARSE;
 
 /* These four: NULL if there is no page, or no row. */
 static struct status_pool *pool_in(char *base, uint32_t row)
@@ -32,8 +35,10 @@ static struct status_pool *pool_in(char *base, uint32_t row)
 	               : NULL;
 }
 
-static struct status_session *session_in(char *base, uint32_t row)
+static struct status_session *session_in(char *base, uint32_t number)
 {
+	uint32_t row = number & ROW_MASK;
+
 	return row != 0 && base != NULL
 	               ? (struct status_session *)(void *)(base + STATUS_SESSIONS_AT) +
 	                         (row - 1)
@@ -148,16 +153,18 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 	struct status_session *shown = session_at(row);
 
 	if (shown != NULL) {
-		pool_of[row - 1] = pool;
 		status_row_begin(&shown->generation);
 		shown->id = session;
 		shown->backend = backend_pid;
 		shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
 		shown->state = STATUS_SESSION_IDLE;
 		status_row_end(&shown->generation);
-		memset(said[row - 1], '\0', SAID_BYTES);
+		/* Most were never written: their memory is not there yet. */
+		if (said[row - 1][0] != '\0') {
+			said[row - 1][0] = '\0';
+		}
 	}
-	return row;
+	return row != 0 ? row | pool << POOL_SHIFT : 0;
 }
 
 static void set_state(struct status_session *shown, enum status_session_state state)
@@ -173,7 +180,7 @@ void status_free_session(uint32_t row)
 
 	if (shown != NULL) {
 		set_state(shown, STATUS_SESSION_FREE);
-		status_page_give(STATUS_AREA_SESSIONS, row);
+		status_page_give(STATUS_AREA_SESSIONS, row & ROW_MASK);
 	}
 }
 
@@ -203,7 +210,7 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
 	status_row_end(&shown->generation);
-	pool = pool_in(base, pool_of[row - 1]);
+	pool = pool_in(base, row >> POOL_SHIFT);
 	if (pool != NULL) {
 		count(&pool->acquired, 1);
 	}
@@ -223,7 +230,7 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 		return;
 	}
 	set_state(shown, STATUS_SESSION_IDLE);
-	pool = pool_in(base, pool_of[row - 1]);
+	pool = pool_in(base, row >> POOL_SHIFT);
 	if (pool != NULL) {
 		count(&pool->released, 1);
 		count(&pool->held_us, held_ns / NS_PER_US);
@@ -240,7 +247,7 @@ void status_statement(uint32_t row, const char *text)
 	if (shown == NULL) {
 		return;
 	}
-	known = said[row - 1];
+	known = said[(row & ROW_MASK) - 1];
 	n = strnlen(text, SAID_BYTES);
 	if (memcmp(known, text, n) == 0 && (n == SAID_BYTES || known[n] == '\0')) {
 		__atomic_store_n(&shown->spoken, 1, __ATOMIC_RELAXED);

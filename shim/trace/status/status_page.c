@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/logfmt.h"
@@ -26,7 +27,6 @@
 
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
-static atomic_uint_fast64_t stacks_added[STACK_MAX / WORD_BITS + 1];
 
 static struct area {
 	uint32_t at; /* in the page */
@@ -54,8 +54,8 @@ static uint32_t stacks_size; /* bytes that exist */
 static uint32_t stacks_used;
 
 /* Constant once configured. */
-static char program_name[sizeof(((struct status_head *)0)->program)];
-static char config_text[sizeof(((struct status_head *)0)->config)];
+static const struct config *shown_config;
+static const char *program_name;
 static const char *(*reason_word)(unsigned number);
 static unsigned reason_count;
 
@@ -70,11 +70,8 @@ void status_put_string(char *to, size_t size, const char *text)
 void status_configure(const struct config *config, const char *program,
                       const char *(*reason)(unsigned number), unsigned reasons)
 {
-	struct strbuf t;
-
-	status_put_string(program_name, sizeof(program_name), program);
-	strbuf_init(&t, config_text, sizeof(config_text));
-	config_describe(config, &t);
+	shown_config = config;
+	program_name = program;
 	reason_word = reason;
 	reason_count = reasons < STATUS_REASONS ? reasons : STATUS_REASONS;
 }
@@ -95,12 +92,15 @@ static bool holds_leases(int fd)
 
 static void fill_head(struct status_head *head)
 {
+	struct strbuf config;
+
 	head->version = STATUS_VERSION;
 	head->pid = pid_self();
 	head->created_us = clock_wall_us();
 	head->created_ns = clock_monotonic_ns();
-	memcpy(head->program, program_name, sizeof(head->program));
-	memcpy(head->config, config_text, sizeof(head->config));
+	status_put_string(head->program, sizeof(head->program), program_name);
+	strbuf_init(&config, head->config, sizeof(head->config));
+	config_describe(shown_config, &config);
 	for (unsigned i = 0; i < reason_count; i++) {
 		status_put_string(head->reasons[i], sizeof(head->reasons[i]), reason_word(i));
 	}
@@ -179,6 +179,14 @@ static char *page_wanted(void)
 		log_none(why);
 	}
 	return base;
+}
+
+void status_make(void)
+{
+	int saved_errno = errno;
+
+	page_wanted();
+	errno = saved_errno;
 }
 
 /* True if there are more rows than `before`. */
@@ -293,22 +301,13 @@ static void add_locked(char *base, const struct stack *stack)
 void status_stack(uint32_t stack)
 {
 	char *base = status_page();
-	uint64_t mask = UINT64_C(1) << (stack % WORD_BITS);
-	atomic_uint_fast64_t *added;
-	const struct stack *known;
 
-	if (base == NULL || stack == 0 || stack > STACK_MAX) {
+	if (base == NULL || !stack_claim_for_page(stack)) {
 		return;
 	}
-	added = &stacks_added[stack / WORD_BITS];
-	if ((atomic_load_explicit(added, memory_order_relaxed) & mask) != 0 ||
-	    (atomic_fetch_or(added, mask) & mask) != 0) {
-		return;
-	}
-	known = stack_get(stack);
 	lock_take(&page_lock);
-	if (known != NULL && has_room_locked()) {
-		add_locked(base, known);
+	if (has_room_locked()) {
+		add_locked(base, stack_get(stack));
 	}
 	lock_drop(&page_lock);
 }
@@ -366,7 +365,6 @@ void status_fork_child(bool usable)
 		/* There is one thread. */
 		memset((void *)pools_taken, 0, sizeof(pools_taken));
 		memset((void *)sessions_taken, 0, sizeof(sessions_taken));
-		memset((void *)stacks_added, 0, sizeof(stacks_added));
 	}
 	errno = saved_errno;
 }
