@@ -44,7 +44,7 @@ static _Thread_local struct {
 } here;
 
 /* Lines about the configuration, to be printed once no lock is held. */
-static char said_buf[4096];
+static char said_buf[4096] SPARSE;
 static struct strbuf said = {.buf = said_buf, .size = sizeof(said_buf)};
 
 static void note(void *arg, const char *line)
