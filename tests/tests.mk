@@ -129,7 +129,7 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 .PHONY: bench-programs programs clients units stresses print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done
-units: $(UNITS)
+units: $(UNITS) $(BUILD)/tests/bench/contention
 stresses: $(STRESSES)
 # What the shim is compiled with, for tests/lint.
 print-flags:
@@ -211,7 +211,12 @@ $(BUILD)/tests/bench/%: tests/bench/programs/%.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -Wall -I$(PGINCLUDE) -o $@ $< -lpq -lpthread
 
-bench-programs: $(BENCH_PROGRAMS)
+# The whole shim linked in, with its own checks and counts on.
+$(BUILD)/tests/bench/contention: tests/bench/programs/contention.c $(SHIM_SOURCES:%.c=$(BUILD)/debug/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DPQPOOL_DEBUG $(CFLAGS) -Wall -no-pie -rdynamic -o $@ $^ -lpq -lpthread -ldl
+
+bench-programs: $(BENCH_PROGRAMS) $(BUILD)/tests/bench/contention
 
 bench:
 	@tests/setup.sh bench

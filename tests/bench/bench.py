@@ -20,6 +20,7 @@ from server import Interrupted, bare_environ, interrupt_on_signals  # noqa: E402
 from tls import TlsServer  # noqa: E402
 
 import against  # noqa: E402
+import contention  # noqa: E402
 import cycles  # noqa: E402
 import growth  # noqa: E402
 import once  # noqa: E402
@@ -40,6 +41,7 @@ TABLES = {
     "growth": growth.growth,       # against sessions, pools, waiters, environment
     "presence": growth.presence,   # programs without libpq; queries on one connection
     "memory": growth.memory,
+    "contention": contention.contention,  # lines and locks that threads share
     "profile": parts.profile,      # a transaction, by instructions and system calls
     "samples": sampled.samples,    # and by time, in the kernel and in each library
     "traces": surplus.traces,      # rules for the sessions above size, played against traces
