@@ -5,7 +5,10 @@
  * errno are the real function's. Any thread, also in a signal handler.
  */
 #include <sched.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hooks/interposed.h"
@@ -85,4 +88,46 @@ ENTRY int setns(int fd, int kind)
 		process_ids_begin_change();
 	}
 	return REAL(setns, &known)(fd, kind);
+}
+
+static bool changes_ids(long number)
+{
+	switch (number) {
+	case SYS_setuid:
+	case SYS_setgid:
+	case SYS_setreuid:
+	case SYS_setregid:
+	case SYS_setresuid:
+	case SYS_setresgid:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* By which servers change the ids of one thread: the C library's functions change all threads'.
+ */
+ENTRY long syscall(long number, ...)
+{
+	static _Atomic(void *) known;
+	__typeof__(syscall) *real = REAL(syscall, &known);
+	bool changes = changes_ids(number);
+	long given[6];
+	va_list list;
+	long result;
+
+	/* As the C library does: whatever is there of the six that the kernel can take. */
+	va_start(list, number);
+	for (int i = 0; i < 6; i++) {
+		given[i] = va_arg(list, long);
+	}
+	va_end(list);
+	if (changes) {
+		process_ids_begin_change();
+	}
+	result = real(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+	if (changes) {
+		process_ids_end_change();
+	}
+	return result;
 }

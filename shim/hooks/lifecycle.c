@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "acquire/fork_exec_exit.h"
@@ -170,6 +171,9 @@ static COLD enum mode start_locked(void)
 	}
 	pid_mark();
 	dl_expect_loads();
+	/* Ours looks the C library's up now: later it is called where the linker must not be.
+	 */
+	syscall(SYS_gettid);
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_configure(config.log, config.log_level, program_short_name());

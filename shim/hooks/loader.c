@@ -170,7 +170,7 @@ static bool is_credential(const char *name)
 {
 	static const char names[][12] = {"setuid",   "setgid",   "seteuid",   "setegid",
 	                                 "setreuid", "setregid", "setresuid", "setresgid",
-	                                 "unshare",  "setns"};
+	                                 "unshare",  "setns",    "syscall"};
 
 	for (size_t i = 0; name != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(names[i], name) == 0) {

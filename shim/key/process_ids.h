@@ -12,9 +12,9 @@
  * changes the ids without a call of ours; and where a module was loaded whose calls are bound
  * past us (RTLD_DEEPBIND).
  *
- * Not seen: raw system calls. By these a process without CAP_SETUID and CAP_SETGID can become
- * only what its real and saved ids are already; a privileged one that changes its ids past the
- * C library, or those of one thread, is taken for the user that it was.
+ * Not seen: system calls past the C library's syscall(2). By these a process without CAP_SETUID
+ * and CAP_SETGID can become only what its real and saved ids are already; a privileged one is
+ * taken for the user that it was.
  *
  * Locks: none. Threads: each keeps its own answer. Fork: the child's ids are the parent's.
  */

@@ -174,6 +174,9 @@ AS_OTHERS = {
     "setresgid": ("os.setresgid(-1, 65534, -1)", "os.setresgid(-1, 0, -1)"),
     "setuid": ("os.setuid(65534)", ""),
     "setgid": ("os.setgid(65534)", ""),
+    # Of one thread only, as file servers do it.
+    "raw": ("syscall = ctypes.CDLL(None).syscall; "
+            "assert syscall(117, -1, 65534, -1) == 0", "syscall(117, -1, 0, -1)"),
     # Not by its name, but by the C library's handle.
     "handle": ("assert libc.seteuid(65534) == 0", "libc.seteuid(0)"),
     # CLONE_NEWUSER; nobody is mapped yet. Then the map is written, by another process.

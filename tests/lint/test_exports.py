@@ -13,7 +13,7 @@ LOADER = {"dlsym", "dlopen"}
 DESCRIPTORS = {"epoll_ctl", "dup2", "dup3", "setsockopt", "fcntl", "fcntl64", "ioctl"}
 # Change who the process is, or may.
 CREDENTIALS = {"setuid", "setgid", "seteuid", "setegid", "setreuid", "setregid", "setresuid",
-               "setresgid", "unshare", "setns"}
+               "setresgid", "unshare", "setns", "syscall"}
 # The program becomes another one, and the idle sessions are not closed by themselves.
 EXECS = {"execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
          "execle"}
