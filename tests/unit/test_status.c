@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "status_child.h"
 #include "trace/stack/stack.h"
+#include "trace/status/page_dir.h"
 
 #define THREADS 4
 
@@ -74,7 +75,7 @@ static void tell_a_life(void)
 	MUST(told.acquired == 1 && told.released == 1 && told.held_us == 9 && told.opened == 1);
 	head = head_of(fd);
 	MUST(status_is_page(&head));
-	MUST(head.acquired == 1 && head.released == 1 && head.pid == getpid());
+	MUST(head.acquired == 0 && head.released == 0 && head.pid == getpid());
 	MUST(head.created_us >= before_us && head.created_us <= clock_wall_us());
 	MUST(strncmp(head.config, "profile=none size=7 ", 20) == 0);
 	MUST(strcmp(head.reasons[1], "aged") == 0 && strcmp(head.program, "test") == 0);
@@ -92,8 +93,18 @@ static void tells_a_life(void **state)
 static void take_pool_again(void)
 {
 	uint32_t row = status_take_pool("app@db:5432/before", 30, 10);
+	uint32_t session = status_take_session(3, 4711, row);
+	struct status_lease lease = lease_of(1);
 	struct status_pool told;
 	int fd = open_page();
+
+	status_lease_begun(session, &lease);
+	status_lease_ended(session, 0);
+	status_lease_begun(session, &lease);
+	MUST(page_dir_holds_leases(fd) && head_of(fd).acquired == 0);
+	status_lease_ended(session, 0);
+	MUST(!page_dir_holds_leases(fd));
+	status_free_session(session);
 
 	status_pool(row, 3, 2, 1);
 	status_opened(row);
@@ -101,13 +112,15 @@ static void take_pool_again(void)
 	status_waited(row, 5000, false);
 	status_free_pool(row);
 	MUST(pool_at(fd, row).state == STATUS_POOL_FREE);
+	MUST(head_of(fd).acquired == 2 && head_of(fd).released == 2);
+	MUST(!page_dir_holds_leases(fd));
 	MUST(status_take_pool("app@db:5432/now", 3, 1) == row);
 	told = pool_at(fd, row);
 	MUST(told.generation % 2 == 0 && told.state == STATUS_POOL_USED);
 	MUST(strcmp(told.label, "app@db:5432/now") == 0 && told.limit == 3 && told.size == 1);
 	MUST(told.in_use + told.idle + told.waiting + told.peak == 0);
 	MUST(told.waits + told.wait_us + told.wait_max_us + told.timeouts == 0);
-	MUST(told.opened + told.closed[1] == 0);
+	MUST(told.opened + told.closed[1] + told.acquired + told.released == 0);
 }
 
 static void a_row_of_a_pool_begins_anew(void **state)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/scratch.h"
 #include "base/text/strbuf.h"
+#include "trace/status/status_format.h"
 
 #define NEW_SECONDS  60 /* how long the making of a page may take */
 #define DEAD_SECONDS (PAGE_DIR_DEAD_HOURS * 3600)
@@ -275,4 +278,27 @@ __attribute__((noinline)) void page_dir_tidy(int dir, size_t max, page_dir_holds
 			}
 		}
 	}
+}
+
+bool page_dir_holds_leases(int fd)
+{
+	struct status_head *head = scratch_take();
+	uint64_t counts[2]; /* acquired, released; those of version 1 count twice */
+	uint64_t open = 0;
+
+	if (head != NULL && pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
+	    status_is_page(head)) {
+		open = head->acquired - head->released;
+		for (uint32_t i = 0; i < head->pools && i < STATUS_POOLS_MAX; i++) {
+			size_t at = STATUS_POOLS_AT + i * sizeof(struct status_pool) +
+			            offsetof(struct status_pool, acquired);
+
+			if (pread(fd, counts, sizeof(counts), (off_t)at) ==
+			    (ssize_t)sizeof(counts)) {
+				open += counts[0] - counts[1];
+			}
+		}
+	}
+	scratch_give(head);
+	return open != 0;
 }

@@ -71,6 +71,7 @@ bool page_dir_is_live(int fd);
 
 /* True if the page opened as `fd` says that leases are open. */
 typedef bool page_dir_holds(int fd);
+page_dir_holds page_dir_holds_leases;
 
 /*
  * Removes or renames what ended processes left in the directory `dir`, of `max` files at most,

@@ -34,7 +34,7 @@ char *page_file_make(int *why);
 bool page_file_grow(size_t offset, size_t bytes);
 
 /* Gives the file its name, and removes what ended processes left beside it (page_dir_tidy). */
-bool page_file_show(page_dir_holds *holds_leases);
+bool page_file_show(void);
 
 /* Unmaps and removes what page_file_make began. */
 void page_file_undo(void);

@@ -85,7 +85,13 @@ void status_free_pool(uint32_t row)
 	struct status_pool *pool = pool_at(row);
 
 	if (pool != NULL) {
+		struct status_head *head = status_page_head(status_page());
+
 		status_row_begin(&pool->generation);
+		count(&head->acquired, pool->acquired);
+		count(&head->released, pool->released);
+		pool->acquired = 0;
+		pool->released = 0;
 		pool->state = STATUS_POOL_FREE;
 		status_row_end(&pool->generation);
 		status_page_give(STATUS_AREA_POOLS, row);
@@ -193,7 +199,8 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	if (base == NULL) {
 		return;
 	}
-	count(&status_page_head(base)->acquired, 1);
+	pool = shown != NULL ? pool_in(base, row >> POOL_SHIFT) : NULL;
+	count(pool != NULL ? &pool->acquired : &status_page_head(base)->acquired, 1);
 	if (shown == NULL) {
 		count(&status_page_head(base)->untold, 1);
 		return;
@@ -210,10 +217,6 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
 	status_row_end(&shown->generation);
-	pool = pool_in(base, row >> POOL_SHIFT);
-	if (pool != NULL) {
-		count(&pool->acquired, 1);
-	}
 }
 
 void status_lease_ended(uint32_t row, uint64_t held_ns)
@@ -225,14 +228,12 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 	if (base == NULL) {
 		return;
 	}
-	count(&status_page_head(base)->released, 1);
-	if (shown == NULL) {
-		return;
+	pool = shown != NULL ? pool_in(base, row >> POOL_SHIFT) : NULL;
+	count(pool != NULL ? &pool->released : &status_page_head(base)->released, 1);
+	if (shown != NULL) {
+		set_state(shown, STATUS_SESSION_IDLE);
 	}
-	set_state(shown, STATUS_SESSION_IDLE);
-	pool = pool_in(base, row >> POOL_SHIFT);
 	if (pool != NULL) {
-		count(&pool->released, 1);
 		count(&pool->held_us, held_ns / NS_PER_US);
 	}
 }

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
-#include "base/scratch.h"
 #include "base/text/logfmt.h"
 #include "base/text/strbuf.h"
 #include "base/thread/pid.h"
@@ -78,18 +77,6 @@ void status_configure(const struct config *config, const char *program,
 
 /* ---- making and growing ---- */
 
-/* For page_dir_tidy, which removes pages of ended processes. */
-static bool holds_leases(int fd)
-{
-	struct status_head *head = scratch_take();
-	bool holds = head != NULL &&
-	             pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
-	             status_is_page(head) && head->acquired > head->released;
-
-	scratch_give(head);
-	return holds;
-}
-
 static void fill_head(struct status_head *head)
 {
 	struct strbuf config;
@@ -138,7 +125,7 @@ static int make_locked(void)
 	}
 	stacks_size = STACKS_BYTES;
 	stacks_used = 0;
-	if (!page_file_show(holds_leases)) {
+	if (!page_file_show()) {
 		why = errno;
 		page_file_undo();
 		return why;
