@@ -119,9 +119,11 @@ static enum drop_reason await_reset(struct session *session, const struct lease 
  */
 static enum drop_reason send_reset(struct session *session)
 {
-	static atomic_flag first_is_over = ATOMIC_FLAG_INIT;
+	static atomic_bool first_is_over;
 
-	if (!atomic_flag_test_and_set_explicit(&first_is_over, memory_order_relaxed) &&
+	/* Once it is set it is only read, so that threads share its line. */
+	if (!atomic_load_explicit(&first_is_over, memory_order_relaxed) &&
+	    !atomic_exchange_explicit(&first_is_over, true, memory_order_relaxed) &&
 	    reset_can_wait(session)) {
 		reset_postpone(session);
 		return DROP_NONE;
