@@ -88,3 +88,37 @@ def test_surplus_makes_room(script, server):
     s.finish("other", *NAMES[4:6])
     s.end()
     server.sql("DROP ROLE few")
+
+
+def test_the_end_of_the_program_closes_surplus(script, new_server):
+    server = new_server()
+    marker = server.marker()
+    s = script(server=server, env={"PQPOOL_MAX_OVERFLOW": -1})
+    begin_burst(s)
+    s.finish(*NAMES[:-2])
+    assert len(server.sessions()) == LIMIT
+    s.end()
+    assert wait_until(lambda: not server.sessions())
+    assert len(s.events("session_close", reason="exit")) == LIMIT - 2
+    assert server.log_text(marker).count("unexpected EOF") <= 2
+
+
+def test_a_forked_child_leaves_surplus_alone(script, server):
+    s = script()
+    begin_burst(s)
+    s.finish(*NAMES[:-2])
+    s.do("fork")
+    assert len(server.sessions()) == LIMIT
+    s.finish(*NAMES[-2:])
+    assert wait_until(lambda: len(server.sessions()) == SIZE)
+
+
+def test_surplus_grows_old(script, server):
+    s = script(env={"PQPOOL_SIZE": 2, "PQPOOL_RECYCLE": "1s"})
+    for name in NAMES[:8]:
+        s.connect(name)
+    s.finish(*NAMES[:5])
+    # Each connect and each finish closes what is too old, and opens what is wanted.
+    assert wait_until(lambda: s.lease() and s.events("session_close", reason="aged"))
+    s.finish(*NAMES[5:8])
+    assert wait_until(lambda: len(server.sessions()) <= 2)
