@@ -58,7 +58,7 @@ static void note_sent(struct session *session, const char *text)
 {
 	lease_note_use(&session->activity);
 	lease_note_statement(&session->activity, text);
-	status_statement(session->lease.row, text);
+	status_statement(session->lease.row, &session->said, text);
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = 0;
 }

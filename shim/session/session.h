@@ -30,6 +30,7 @@
 #include "session/opened/target_attrs.h"
 #include "session/socket/socket_options.h"
 #include "trace/lease/lease.h"
+#include "trace/status/status.h"
 
 struct lender;
 struct cancel_scope;
@@ -104,6 +105,7 @@ struct session {
 	atomic_uint inside;     /* query_call.c's: calls on it that have begun and not ended */
 	unsigned unseen;        /* query_call_unseen() when its lease began */
 	const char *text;       /* query_call.c's: what the last of them sends; only compared */
+	struct status_said said; /* what its row on the status page shows */
 	uint64_t proven_ns;
 
 	struct target_attrs attrs;

@@ -18,6 +18,9 @@
 #include "trace/status/status.h"
 #include "trace/status/status_format.h"
 
+/* Of the one session that is shown at a time. */
+static struct status_said said __attribute__((unused));
+
 static char folder[] = "/dev/shm/pqpool-test-status-XXXXXX";
 
 static const char *reason(unsigned number)

@@ -49,7 +49,7 @@ static void tell_a_life(void)
 	lease.wait_ns = 33;
 	lease.stack = 34;
 	status_lease_begun(row, &lease);
-	status_statement(row, "SELECT 1 FROM t");
+	status_statement(row, &said, "SELECT 1 FROM t");
 	status_transaction(row, STATUS_TRANSACTION_FAILED);
 	shown = session_at(fd, row);
 	MUST(shown.state == STATUS_SESSION_LEASED && shown.lease == 12 && shown.spoken == 1);
@@ -140,18 +140,18 @@ static void speak(void)
 
 	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(row, secret);
+	status_statement(row, &said, secret);
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
 	status_lease_ended(row, 1);
 	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(row, secret); /* the same, told in another way */
+	status_statement(row, &said, secret); /* the same, told in another way */
 	MUST(session_at(fd, row).spoken == 1);
-	status_statement(row, "ALTER ROLE app");
+	status_statement(row, &said, "ALTER ROLE app");
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app") == 0);
-	status_statement(row, "");
+	status_statement(row, &said, "");
 	MUST(session_at(fd, row).statement[0] == '\0');
-	status_statement(row, long_one);
+	status_statement(row, &said, long_one);
 	MUST(strcmp(session_at(fd, row).statement,
 	            "SELECT b, c FROM only_so_much_of_it_is_looked_at...") == 0);
 }

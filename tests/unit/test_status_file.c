@@ -111,7 +111,7 @@ static void fork_with_rows(void)
 	pid_t child;
 
 	status_lease_begun(row, &lease);
-	status_statement(row, "SELECT 1");
+	status_statement(row, &said, "SELECT 1");
 	for (int i = 0; i < 100; i++) {
 		MUST(status_take_session(2, 2, 0) != 0 && status_take_pool("one", 1, 1) != 0);
 	}
@@ -125,9 +125,10 @@ static void fork_with_rows(void)
 		status_fork_child(true);
 		MUST(files(".page", path) == 1 && unlink(path) == 0); /* the parent's */
 		MUST(status_take_session(3, 3, 0) == 1 && status_take_pool("two", 1, 1) == 1);
+		said = (struct status_said){0};
 		fd = open_page();
 		status_lease_begun(row, &lease);
-		status_statement(row, "SELECT 1");
+		status_statement(row, &said, "SELECT 1");
 		MUST(strcmp(session_at(fd, 1).statement, "SELECT ...") == 0);
 		status_remove();
 		_exit(0);

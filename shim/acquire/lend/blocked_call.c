@@ -18,6 +18,7 @@
 /* How long a waiter sleeps at a time if it has no descriptor to be woken by. */
 #define BLIND_NS (10 * NS_PER_MS)
 #define PAGE     4096
+#define FEW      4
 
 _Atomic(struct blocked_record *) blocked_records;
 atomic_uint blocked_strays;
@@ -41,16 +42,26 @@ static void add(struct blocked_record *p, bool kept)
 	}
 }
 
-/* A page of them, the first one kept. From the kernel, as this may be a signal handler. */
+/*
+ * Some of them, the first one kept. After the few that most programs need from the kernel, a
+ * page each time, as this may be a signal handler.
+ */
 static struct blocked_record *make(void)
 {
-	struct blocked_record *made =
-		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static struct blocked_record few[FEW];
+	static atomic_flag few_are_added = ATOMIC_FLAG_INIT;
+	struct blocked_record *made = few;
+	size_t count = FEW;
 
+	if (atomic_flag_test_and_set(&few_are_added)) {
+		made = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		            0);
+		count = PAGE / sizeof(*made);
+	}
 	if (made == MAP_FAILED) {
 		return NULL;
 	}
-	for (size_t i = PAGE / sizeof(*made); i-- > 0;) {
+	for (size_t i = count; i-- > 0;) {
 		add(&made[i], i == 0);
 	}
 	return made;

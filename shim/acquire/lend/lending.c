@@ -9,7 +9,6 @@
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
 #include "base/clock.h"
-#include "base/scratch.h"
 #include "base/thread/pid.h"
 #include "key/home_folder.h"
 #include "session/query_call.h"
@@ -46,6 +45,7 @@ void lending_show(struct session *session)
 		lender_show(session->lender);
 		pool = session->lender->pool.row;
 	}
+	session->said = (struct status_said){0};
 	session->lease.row = status_take_session(session->id, session->backend_pid, pool);
 }
 
@@ -167,8 +167,6 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
 	if (!atomic_flag_test_and_set(&session->lender->announced)) {
 		log_event_pool_open(session->lender);
-		/* The leases to come on this pool are recognised without. */
-		scratch_rest();
 	}
 	log_event_session_open(session, took_ns);
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/elf/build_id.h"
-#include "base/elf/symbol.h"
 
 bool elf_image_covers(const struct elf_image *image, uintptr_t address)
 {
@@ -162,9 +161,18 @@ static size_t count_symbols(const struct elf_image *image,
 	return (size_t)last + 1;
 }
 
+/* One that is defined here, and has a name. */
+static bool is_function(const ElfW(Sym) * symbol)
+{
+	unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF &&
+	       symbol->st_name != 0;
+}
+
 const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 {
-	struct symbol_search search = {.offset = offset};
+	const ElfW(Sym) *holder = NULL;
 	struct elf_image_symbols symbols;
 	const ElfW(Sym) * table;
 	size_t count;
@@ -179,12 +187,16 @@ const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
-		symbol_consider(&search, &table[i]);
+		/* Few get past the first comparison. */
+		if (offset - table[i].st_value < table[i].st_size && is_function(&table[i]) &&
+		    (holder == NULL || table[i].st_value > holder->st_value)) {
+			holder = &table[i];
+		}
 	}
-	if (!search.held || search.holder.st_name >= symbols.names_size) {
+	if (holder == NULL || holder->st_name >= symbols.names_size) {
 		return NULL;
 	}
-	return (const char *)symbols.names + search.holder.st_name;
+	return (const char *)symbols.names + holder->st_name;
 }
 
 /* ---- by name ---- */

@@ -161,6 +161,12 @@ bool page_file_grow(size_t offset, size_t bytes)
 	return error == 0;
 }
 
+bool page_file_write(size_t offset, const void *bytes, size_t n)
+{
+	return is_open() && is_within_limit(offset + n) &&
+	       pwrite(page.fd, bytes, n, (off_t)offset) == (ssize_t)n;
+}
+
 bool page_file_show(void)
 {
 	char made[sizeof(page.path)];

@@ -9,23 +9,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cold.h"
 #include "sql/redact_statement.h"
 #include "trace/status/status_page.h"
-
-/* How much of a statement is looked at. */
-#define SAID_BYTES 48
 
 /* A session's number has its row in the lower half, and its pool's in the upper one. */
 #define POOL_SHIFT 16
 #define ROW_MASK   ((1U << POOL_SHIFT) - 1)
 _Static_assert(STATUS_SESSIONS_MAX <= ROW_MASK && STATUS_POOLS_MAX <= ROW_MASK, "they fit");
-
-/*
- * The beginning of the statement that a row shows, as it was sent: the same one again, which is
- * common, is not redacted again. Guarded like the row.
- */
-static char said[STATUS_SESSIONS_MAX][SAID_BYTES] SPARSE;
 
 /* These four: NULL if there is no page, or no row. */
 static struct status_pool *pool_in(char *base, uint32_t row)
@@ -165,10 +155,6 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 		shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
 		shown->state = STATUS_SESSION_IDLE;
 		status_row_end(&shown->generation);
-		/* Most were never written: their memory is not there yet. */
-		if (said[row - 1][0] != '\0') {
-			said[row - 1][0] = '\0';
-		}
 	}
 	return row != 0 ? row | pool << POOL_SHIFT : 0;
 }
@@ -238,27 +224,27 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 	}
 }
 
-void status_statement(uint32_t row, const char *text)
+void status_statement(uint32_t row, struct status_said *said, const char *text)
 {
 	struct status_session *shown = session_at(row);
-	char beginning[SAID_BYTES + 1];
+	char beginning[STATUS_SAID_BYTES + 1];
 	char *known;
 	size_t n;
 
 	if (shown == NULL) {
 		return;
 	}
-	known = said[(row & ROW_MASK) - 1];
-	n = strnlen(text, SAID_BYTES);
-	if (memcmp(known, text, n) == 0 && (n == SAID_BYTES || known[n] == '\0')) {
+	known = said->text;
+	n = strnlen(text, STATUS_SAID_BYTES);
+	if (memcmp(known, text, n) == 0 && (n == STATUS_SAID_BYTES || known[n] == '\0')) {
 		__atomic_store_n(&shown->spoken, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	memcpy(beginning, text, n);
 	memset(beginning + n, '\0', sizeof(beginning) - n);
-	memcpy(known, beginning, SAID_BYTES);
+	memcpy(known, beginning, STATUS_SAID_BYTES);
 	status_row_begin(&shown->generation);
-	redact_statement(beginning, n == SAID_BYTES, shown->statement,
+	redact_statement(beginning, n == STATUS_SAID_BYTES, shown->statement,
 	                 sizeof(shown->statement));
 	shown->spoken = 1;
 	status_row_end(&shown->generation);

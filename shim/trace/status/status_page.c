@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
+#include "base/scratch.h"
 #include "base/text/logfmt.h"
 #include "base/text/strbuf.h"
 #include "base/thread/pid.h"
@@ -23,6 +24,8 @@
 /* Room for the text of one stack; what does not fit is cut. */
 #define STACK_BYTES  4096U
 #define WORD_BITS    64
+
+_Static_assert(sizeof(struct status_stack) + STACK_BYTES <= SCRATCH_BYTES, "it fits");
 
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
@@ -268,9 +271,9 @@ static bool has_room_locked(void)
 	return true;
 }
 
-static void add_locked(char *base, const struct stack *stack)
+/* `entry` has room for STACK_BYTES of text. */
+static void add_locked(char *base, const struct stack *stack, struct status_stack *entry)
 {
-	struct status_stack *entry = stack_at(base, stacks_used);
 	struct strbuf t;
 
 	strbuf_init(&t, entry->text, STACK_BYTES);
@@ -281,22 +284,30 @@ static void add_locked(char *base, const struct stack *stack)
 	stack_pairs_put(&t, stack);
 	entry->id = stack->id | (stack_gives_back(stack->id) ? STATUS_GIVEN_BACK : 0);
 	entry->bytes = (uint32_t)t.len;
-	stacks_used += stack_bytes(entry);
-	__atomic_store_n(&status_page_head(base)->stack_bytes, stacks_used, __ATOMIC_RELEASE);
+	if (page_file_write(STATUS_STACKS_AT + stacks_used, entry, sizeof(*entry) + t.len)) {
+		stacks_used += stack_bytes(entry);
+		__atomic_store_n(&status_page_head(base)->stack_bytes, stacks_used,
+		                 __ATOMIC_RELEASE);
+	}
 }
 
 void status_stack(uint32_t stack)
 {
 	char *base = status_page();
+	struct status_stack *entry;
 
 	if (base == NULL || !stack_claim_for_page(stack)) {
 		return;
 	}
+	entry = scratch_take();
 	lock_take(&page_lock);
-	if (has_room_locked()) {
-		add_locked(base, stack_get(stack));
+	if (entry != NULL && has_room_locked()) {
+		add_locked(base, stack_get(stack), entry);
 	}
 	lock_drop(&page_lock);
+	scratch_give(entry);
+	/* New stacks are rare, and so is what else needs scratch. */
+	scratch_rest();
 }
 
 void status_given_back(uint32_t stack)
