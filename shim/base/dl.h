@@ -65,6 +65,10 @@ unsigned long long dl_changes_asked(const void *caller);
  * object: with each dlopen(3) of the program's, before it, where another object is loaded in
  * the place of one. Unlike the loader's counts it is read without a lock, so that threads do
  * not wait for each other. It is the loader's counts where not all loads are told.
+ *
+ * One case is not seen: a thread unloads an object while another is in a dlopen that began
+ * before and puts its own in the same place, and a third connected from the first object in
+ * between. Nor is what the C library loads by itself, such as name services.
  */
 unsigned long long dl_loads(const void *caller);
 
