@@ -38,12 +38,13 @@ static COLD struct group *add_behind(struct group *last)
 {
 	scratch_room *rooms = mmap(NULL, sizeof(scratch_room[ROOMS]) + sizeof(struct group),
 	                           PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct group *group = (struct group *)(void *)(rooms + ROOMS);
 	struct group *none = NULL;
+	struct group *group;
 
 	if (rooms == MAP_FAILED) {
 		return NULL;
 	}
+	group = (struct group *)(void *)(rooms + ROOMS);
 	group->rooms = rooms;
 	while (!atomic_compare_exchange_strong(&last->next, &none, group)) {
 		last = none;
