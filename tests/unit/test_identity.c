@@ -189,11 +189,10 @@ static void a_passfile_matters_to_who_asks(void **state)
 	snprintf(conninfo, sizeof(conninfo), "host=h user=u passfile=%s", passfile);
 	write_file(passfile, "*:*:*:*:one\n");
 	before = by_string(conninfo);
-	spelling_hold(before); /* same() gives one back each time */
 	identity_note_password(before->identity, false);
 	write_file(passfile, "*:*:*:*:two and longer\n");
 	assert_true(identity_holds(before->identity));
-	spelling_hold(before);
+	spelling_hold(before); /* same() gives one back each time */
 	assert_true(same(before, by_string(conninfo)));
 	identity_note_password(before->identity, true);
 	assert_false(identity_holds(before->identity));
