@@ -9,6 +9,7 @@
 #define PQPOOL_ACQUIRE_LEND_BLOCKED_RECORD_H
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,9 +24,10 @@
 enum blocked_state { FREE, OWNED, OPEN, TAKEN };
 
 struct blocked_record {
-	struct blocked_record *next; /* constant */
-	atomic_bool kept;            /* a thread's first, which no other thread takes */
-	_Atomic(uint64_t) state;     /* turn << STATE_BITS | enum state */
+	/* Apart from the lines that another thread writes. */
+	alignas(64) struct blocked_record *next; /* constant */
+	atomic_bool kept;        /* a thread's first, which no other thread takes */
+	_Atomic(uint64_t) state; /* turn << STATE_BITS | enum state */
 
 	/* The call's; other threads read it once they have taken it, and atomics any time. */
 	_Atomic(uintptr_t) thread;
