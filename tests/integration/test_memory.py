@@ -3,8 +3,6 @@
 import os
 import statistics
 
-from running import SHIM
-
 # It is 56 to 64 kB: 12 of the status page, and what relocations, locks, caches and the heap take.
 # Where the loader puts things decides about 8 kB.
 MOST_KB = 80
@@ -15,7 +13,7 @@ def private_kb(pid):
         return sum(int(line.split()[1]) for line in f if line.startswith("Private_Dirty"))
 
 
-def test_of_the_first_pooled_connect(script):
+def test_of_the_first_pooled_connect(script, shim):
     def kb(pooled):
         program = script(pooled=pooled, env={"PQPOOL_LOG_LEVEL": "off"})
         program.connect("a")
@@ -25,7 +23,7 @@ def test_of_the_first_pooled_connect(script):
         return found
 
     # Pages of a file that are not on the disk yet count as a program's own.
-    with open(SHIM, "rb") as f:
+    with open(shim, "rb") as f:
         os.fsync(f.fileno())
     more = [kb(True) - kb(False) for _ in range(5)]
     assert statistics.median(more) < MOST_KB, more
