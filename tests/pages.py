@@ -50,9 +50,11 @@ def read_page(path):
         data = f.read()
     (magic, version, pid, _, _, pools, sessions, stack_bytes, _,
      acquired, released, _, program, config) = HEAD.unpack_from(data)
-    assert magic == b"pqpool\x1a\n" and version == 1
-    return Page(path, pid, text(program), pairs(text(config)), acquired, released,
-                [p for p in (read_pool(data, i) for i in range(pools)) if p],
+    assert magic == b"pqpool\x1a\n" and version == 2
+    pools = [p for p in (read_pool(data, i) for i in range(pools)) if p]
+    return Page(path, pid, text(program), pairs(text(config)),
+                acquired + sum(p["acquired"] for p in pools),
+                released + sum(p["released"] for p in pools), pools,
                 [s for s in (read_session(data, i) for i in range(sessions)) if s["state"]],
                 dict(read_stacks(data, stack_bytes)))
 
@@ -117,11 +119,11 @@ def made_stack(number, pairs, length=None, given_back=False):
 
 
 def made_page(pid, pools=(), sessions=(), stacks=(), program="made", acquired=0, released=0,
-              untold=0, created_us=0, reasons=()):
+              untold=0, created_us=0, reasons=(), version=2):
     """The bytes of a page with such rows."""
     stacks = b"".join(stacks)
-    head = HEAD.pack(b"pqpool\x1a\n", 1, pid, created_us, 0, len(pools), len(sessions), len(stacks), 0,
-                     acquired, released, untold, program.encode(), b"")
+    head = HEAD.pack(b"pqpool\x1a\n", version, pid, created_us, 0, len(pools), len(sessions),
+                     len(stacks), 0, acquired, released, untold, program.encode(), b"")
     head += b"".join(word.encode().ljust(REASON_BYTES, b"\0") for word in reasons)
     data = head.ljust(POOLS_AT, b"\0") + b"".join(pools)
     return (data.ljust(SESSIONS_AT, b"\0") + b"".join(sessions)).ljust(STACKS_AT, b"\0") + stacks

@@ -107,6 +107,7 @@ need_bench() {
 
 need_check() {
 	need_clients
+	need valgrind has_program valgrind
 	need clang has_program clang
 	need clang-format has_program clang-format
 	need clang-tidy has_program clang-tidy

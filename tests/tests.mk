@@ -16,7 +16,8 @@
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
-#   make bench            what it costs and saves; see tests/bench/README.md
+#   make bench            what it costs and saves; see tests/bench/README.md. T=TABLES chooses,
+#                         AGAINST=REVISION compares with that one's build
 #   make setup            installs what `make check` needs
 #
 # Results go below $(BUILD), those of the variants below $(BUILD)/asan and so on.
@@ -114,7 +115,9 @@ $(BUILD)/tests/unit/test_keeper_%: $(BUILD)/debug/tests/unit/test_keeper_%.o $(B
 # These export symbols for the shim to find, two of them as interpreters do.
 $(BUILD)/tests/unit/test_safe_read: LDFLAGS_test_safe_read = -rdynamic
 $(BUILD)/tests/unit/test_script: LDFLAGS_test_script = -rdynamic
+$(BUILD)/tests/unit/test_script_damage: LDFLAGS_test_script_damage = -rdynamic
 $(BUILD)/tests/unit/test_interpreters: LDFLAGS_test_interpreters = -rdynamic
+LDFLAGS_test_bell := -Wl,--wrap=write
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
@@ -150,7 +153,7 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 .PHONY: bench-programs programs clients units stresses print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done
-units: $(UNITS) $(FLOOR_PROGRAMS)
+units: $(UNITS) $(FLOOR_PROGRAMS) $(BUILD)/tests/bench/contention
 stresses: $(STRESSES)
 # What the shim is compiled with, for tests/lint.
 print-flags:
@@ -170,8 +173,7 @@ check-static:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(RUNNER) $(if $(K),-k '$(K)') tests/analysis
 
-# (test_script.c has a stand-in for an interpreter whose functions lie as gcc lays them)
-CLANG_TESTS := $(filter-out %/test_script.c,$(wildcard tests/unit/test_*.c)) $(patsubst %,tests/integration/test_%.py,async coroutines fork_exit \
+CLANG_TESTS := $(wildcard tests/unit/test_*.c) $(patsubst %,tests/integration/test_%.py,async coroutines fork_exit \
 	identity leaks leaving script state)
 
 check-clang:
@@ -219,7 +221,7 @@ demo:
 
 # --- benchmarks ------------------------------------------------------------------
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls floor.so empty.so hikari/Hikari.class)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls once floor.so empty.so hikari/Hikari.class)
 
 $(BUILD)/tests/bench/%.so: tests/bench/programs/%.c
 	@mkdir -p $(@D)
@@ -233,12 +235,18 @@ $(BUILD)/tests/bench/%: tests/bench/programs/%.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -Wall -I$(PGINCLUDE) -o $@ $< -lpq -lpthread
 
-bench-programs: $(BENCH_PROGRAMS)
+# The whole shim linked in, with its own checks and counts on.
+$(BUILD)/tests/bench/contention: tests/bench/programs/contention.c $(SHIM_SOURCES:%.c=$(BUILD)/debug/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DPQPOOL_DEBUG $(CFLAGS) -Wall -no-pie -rdynamic -o $@ $^ -lpq -lpthread -ldl
+
+bench-programs: $(BENCH_PROGRAMS) $(BUILD)/tests/bench/contention
 
 bench:
 	@tests/setup.sh bench
 	@$(REMAKE) -s all bench-programs
-	@PQPOOL_BUILD='$(BUILD)' T='$(T)' ROUNDS='$(ROUNDS)' $(PYTHON) tests/bench/bench.py
+	@PQPOOL_BUILD='$(BUILD)' T='$(T)' ROUNDS='$(ROUNDS)' AGAINST='$(AGAINST)' \
+		$(PYTHON) tests/bench/bench.py
 
 # --- variants -------------------------------------------------------------------
 

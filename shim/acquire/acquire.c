@@ -137,6 +137,7 @@ static COLD PGconn *open_really(struct acquisition *a, bool room, struct borrow 
 	}
 	start_tape_free(tape);
 	pool_open_failed(pool);
+	sweep_pool(a->lender, clock_monotonic_ns());
 	if (session == NULL || session->conn == NULL) {
 		free(session);
 		return NULL;
@@ -271,8 +272,8 @@ static enum pool_grant ask_pool(struct acquisition *a, enum shared_hold *hold)
 	enum pool_grant grant;
 
 	*hold = SHARED_HELD;
-	while ((grant = pool_acquire(&a->lender->pool, a->began_ns, waiter,
-	                             blocked_call_granted)) == POOL_LEND &&
+	while ((grant = pool_acquire(&a->lender->pool, a->began_ns, waiter, NULL)) ==
+	               POOL_LEND &&
 	       (*hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
 		discard_leave(session_of_slot(waiter->slot));
 		discard_drop(session_of_slot(waiter->slot));

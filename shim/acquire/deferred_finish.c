@@ -4,6 +4,8 @@
 
 #include <stdatomic.h>
 
+#include "base/cold.h"
+
 #define PLACES 64
 
 enum state { EMPTY, CHANGING, NOTED };
@@ -11,7 +13,7 @@ enum state { EMPTY, CHANGING, NOTED };
 static struct {
 	atomic_int state;
 	struct deferred_finish finish;
-} places[PLACES];
+} places[PLACES] SPARSE;
 
 static atomic_uint noted;
 

@@ -70,7 +70,7 @@ static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
 		if (answer == ASK_WAITING && !in_line) {
 			in_line = true;
 			deadline_ns = a->began_ns + lend_settings.timeout_ns + GRACE_NS;
-			log_event_wait(a->lender, pool_count(&a->lender->pool));
+			log_event_wait(a->lender);
 		}
 		waited = await(a, ask, deadline_ns);
 		if (waited == WAITED_READY) {

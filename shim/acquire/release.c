@@ -2,6 +2,8 @@
 /* PQfinish: the lease ends, and its session is reset and kept, or finished for a reason. */
 #include "acquire/release.h"
 
+#include <stdatomic.h>
+
 #include "acquire/async/async_connect.h"
 #include "acquire/async/async_unpooled.h"
 #include "acquire/conn_use.h"
@@ -113,6 +115,26 @@ static enum drop_reason await_reset(struct session *session, const struct lease 
 	return own_query_await(session, clock_monotonic_ns() + QUIET_WAIT_NS);
 }
 
+/*
+ * Sends the reset. But after the first lease of all the program may be about to end, which
+ * needs none: if nobody can tell the difference, the next acquire sends it. A shared session's
+ * next acquire may be another process's.
+ */
+static enum drop_reason send_reset(struct session *session)
+{
+	static atomic_bool first_is_over;
+
+	/* Once it is set it is only read, so that threads share its line. */
+	if (session->shared == NULL &&
+	    !atomic_load_explicit(&first_is_over, memory_order_relaxed) &&
+	    !atomic_exchange_explicit(&first_is_over, true, memory_order_relaxed) &&
+	    reset_can_wait(session)) {
+		reset_postpone(session);
+		return DROP_NONE;
+	}
+	return reset_send(session);
+}
+
 static void end_lease(struct session *session, struct lease *ended, uint32_t stack,
                       const void *caller)
 {
@@ -136,7 +158,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		why = pool_return(&lender->pool, &session->slot, ended->ended_ns);
 	}
 	if (why == DROP_NONE) {
-		why = reset_send(session);
+		why = send_reset(session);
 	}
 	/* Of a shared session the keeper reads it. */
 	if (why == DROP_NONE && session->shared == NULL) {
@@ -149,6 +171,8 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 		drop_leased(session, why);
 		return;
 	}
+	/* The session, which holds the lender, is not anybody else's yet. */
+	sweep_pool(lender, ended->ended_ns);
 	shared_give(session, &lend_settings.care);
 	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* A statement altered something meanwhile, and this one was not idle to be closed. */

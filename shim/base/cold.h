@@ -11,4 +11,10 @@
 
 #define COLD __attribute__((cold))
 
+/*
+ * A large array without a value, of which most programs touch little. They stand apart, so that
+ * what every program touches shares pages.
+ */
+#define SPARSE __attribute__((section(".bss.sparse")))
+
 #endif

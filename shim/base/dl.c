@@ -116,6 +116,37 @@ unsigned long long dl_changes(void)
 	return changes;
 }
 
+/* Whether each load of the program's is told to dl_note_load(). */
+enum telling { UNTOLD, TOLD, NOT_ALL };
+
+#define LOADS_BIT (1ULL << 63) /* tells a number of loads from the loader's counts */
+
+static atomic_int telling;
+static atomic_ullong loads;
+
+void dl_expect_loads(void)
+{
+	int untold = UNTOLD;
+
+	if (DL_INTERPOSED) {
+		atomic_compare_exchange_strong(&telling, &untold, TOLD);
+	}
+}
+
+void dl_note_load(bool tells_of_others)
+{
+	if (!tells_of_others) {
+		atomic_store(&telling, NOT_ALL);
+	}
+	atomic_fetch_add(&loads, 1);
+}
+
+unsigned long long dl_loads(const void *caller)
+{
+	return atomic_load(&telling) == TOLD ? LOADS_BIT | atomic_load(&loads)
+	                                     : dl_changes_of_call(caller);
+}
+
 void dl_begin_call(const void *caller)
 {
 	here.caller = caller;
@@ -132,6 +163,13 @@ unsigned long long dl_changes_of_call(const void *caller)
 		here.counted = true;
 	}
 	return here.changes;
+}
+
+unsigned long long dl_changes_asked(const void *caller)
+{
+	bool unasked = caller != NULL && here.caller == caller && !here.counted;
+
+	return unasked && atomic_load(&telling) == TOLD ? 0 : dl_changes_of_call(caller);
 }
 
 void dl_forget_error(void)

@@ -16,6 +16,7 @@
 #define PQPOOL_BASE_DL_H
 
 #include <link.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,6 +56,27 @@ unsigned long long dl_changes(void);
  */
 unsigned long long dl_changes_of_call(const void *caller);
 void dl_begin_call(const void *caller);
+
+/* The same, or 0 if it was not asked in this call because dl_loads() had not changed. */
+unsigned long long dl_changes_asked(const void *caller);
+
+/*
+ * Changes whenever an address on the calling thread's stack may have come to mean another
+ * object: with each dlopen(3) of the program's, before it, where another object is loaded in
+ * the place of one. Unlike the loader's counts it is read without a lock, so that threads do
+ * not wait for each other. It is the loader's counts where not all loads are told.
+ *
+ * One case is not seen: a thread unloads an object while another is in a dlopen that began
+ * before and puts its own in the same place, and a third connected from the first object in
+ * between. Nor is what the C library loads by itself, such as name services.
+ */
+unsigned long long dl_loads(const void *caller);
+
+/* dl_note_load() is called for each load from now on. */
+void dl_expect_loads(void);
+
+/* The program loads something. False: what is loaded may load more that is not told. */
+void dl_note_load(bool tells_of_others);
 
 /* Drops an error text of ours, and with it one that the program has not asked for. */
 void dl_forget_error(void);

@@ -17,10 +17,10 @@
 #define MAX_HELD 1024
 
 static const char *const rank_names[LOCK_RANKS] = {
-	[LOCK_PROCESS] = "process",   [LOCK_LIBPQ] = "libpq",   [LOCK_IDENTITY] = "identity",
-	[LOCK_REGISTRY] = "registry", [LOCK_POOL] = "pool",     [LOCK_BLOCKED] = "blocked",
-	[LOCK_LEASE] = "lease",       [LOCK_STACK] = "stack",   [LOCK_STATUS] = "status",
-	[LOCK_RECORD] = "record",     [LOCK_LOADER] = "loader",
+	[LOCK_PROCESS] = "process", [LOCK_IDENTITY] = "identity", [LOCK_REGISTRY] = "registry",
+	[LOCK_POOL] = "pool",       [LOCK_BLOCKED] = "blocked",   [LOCK_LEASE] = "lease",
+	[LOCK_STACK] = "stack",     [LOCK_STATUS] = "status",     [LOCK_RECORD] = "record",
+	[LOCK_LOADER] = "loader",
 };
 
 static _Thread_local const struct lock *held[MAX_HELD];
@@ -72,6 +72,24 @@ static void note_dropping(const struct lock *lock)
 	die("dropping what is not held", lock->rank, LOCK_RANKS);
 }
 
+static _Thread_local struct lock_counts counts;
+
+const struct lock_counts *lock_counts_here(void)
+{
+	return &counts;
+}
+
+const char *lock_rank_name(enum lock_rank rank)
+{
+	return rank_names[rank];
+}
+
+static void note_tried(const struct lock *lock, bool taken)
+{
+	counts.taken[lock->rank]++;
+	counts.waited[lock->rank] += taken ? 0 : 1;
+}
+
 void lock_assert_held(const struct lock *lock)
 {
 	for (size_t i = 0; i < held_count; i++) {
@@ -100,6 +118,12 @@ static void note_taking(const struct lock *lock, bool same_rank_allowed)
 static void note_dropping(const struct lock *lock)
 {
 	(void)lock;
+}
+
+static void note_tried(const struct lock *lock, bool taken)
+{
+	(void)lock;
+	(void)taken;
 }
 
 #endif
@@ -161,10 +185,18 @@ static void note_free(void)
 	thread.holding--;
 }
 
+static bool take_free(struct lock *lock)
+{
+	bool taken = pthread_mutex_trylock(&lock->mutex) == 0;
+
+	note_tried(lock, taken);
+	return taken;
+}
+
 static void take(struct lock *lock)
 {
 	note_awaited(lock);
-	if (!lock_forsaken()) {
+	if (!lock_forsaken() && !take_free(lock)) {
 		pthread_mutex_lock(&lock->mutex);
 	}
 }
@@ -203,7 +235,7 @@ static int take_until(pthread_mutex_t *mutex, uint64_t ns)
 
 static bool take_within(struct lock *lock, uint64_t ns)
 {
-	if (lock_forsaken() || pthread_mutex_trylock(&lock->mutex) == 0) {
+	if (lock_forsaken() || take_free(lock)) {
 		return true;
 	}
 	return ns > 0 && take_until(&lock->mutex, ns) == 0;

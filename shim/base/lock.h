@@ -26,7 +26,6 @@
 
 enum lock_rank {
 	LOCK_PROCESS,  /* lifecycle.c: starting up and shutting down */
-	LOCK_LIBPQ,    /* caller.c: which libpq an object means */
 	LOCK_IDENTITY, /* identity.c: arguments already understood */
 	LOCK_REGISTRY, /* acquire.c: identity to pool */
 	LOCK_POOL,     /* pool.c: one per pool; all at once while forking */
@@ -82,6 +81,14 @@ bool lock_forsaken(void);
 #ifdef PQPOOL_DEBUG
 void lock_assert_held(const struct lock *lock);
 void lock_assert_none(void);
+
+/* How many locks of each rank the calling thread has taken, and found taken. */
+struct lock_counts {
+	uint64_t taken[LOCK_RANKS];
+	uint64_t waited[LOCK_RANKS];
+};
+const struct lock_counts *lock_counts_here(void);
+const char *lock_rank_name(enum lock_rank rank);
 #else
 static inline void lock_assert_held(const struct lock *lock)
 {

@@ -20,4 +20,10 @@ void *scratch_take(void);
 /* Does nothing for NULL. errno is kept. */
 void scratch_give(void *room);
 
+/*
+ * Gives the memory of the buffers back to the kernel, if none is taken: for when they will be
+ * seldom needed. errno is kept.
+ */
+void scratch_rest(void);
+
 #endif

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "acquire/fork_exec_exit.h"
@@ -18,7 +19,6 @@
 #include "base/config/program.h"
 #include "base/config/version.h"
 #include "base/dl.h"
-#include "base/libpq/caller.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
@@ -45,7 +45,7 @@ static _Thread_local struct {
 } here;
 
 /* Lines about the configuration, to be printed once no lock is held. */
-static char said_buf[4096];
+static char said_buf[4096] SPARSE;
 static struct strbuf said = {.buf = said_buf, .size = sizeof(said_buf)};
 
 static void note(void *arg, const char *line)
@@ -80,7 +80,6 @@ static void before_fork(void)
 		return;
 	}
 	lock_take(&start_lock);
-	libpq_fork_prepare();
 	acquire_fork_prepare();
 	stack_fork_prepare();
 	status_fork_prepare();
@@ -98,7 +97,6 @@ static void after_fork_in_parent(void)
 	status_fork_parent();
 	stack_fork_parent();
 	acquire_fork_parent();
-	libpq_fork_done();
 	lock_drop(&start_lock);
 }
 
@@ -118,7 +116,6 @@ static void after_fork_in_child(void)
 	status_fork_child(true);
 	stack_fork_child();
 	acquire_fork_child();
-	libpq_fork_done();
 	counters_fork_child();
 	lock_drop(&start_lock);
 	exit_fork_child();
@@ -173,6 +170,10 @@ static COLD enum mode start_locked(void)
 		return ASIDE;
 	}
 	pid_mark();
+	dl_expect_loads();
+	/* Ours looks the C library's up now: later it is called where the linker must not be.
+	 */
+	syscall(SYS_gettid);
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
 	record_configure(config.log, config.log_level, program_short_name());

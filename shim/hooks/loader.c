@@ -18,6 +18,7 @@
 #include "base/libpq/caller.h"
 #include "base/libpq/objects.h"
 #include "hooks/interposed.h"
+#include "key/process_ids.h"
 
 #if DL_INTERPOSED
 
@@ -165,6 +166,34 @@ static enum outcome look_up(void *handle, const char *name, const void *caller, 
 	return ANSWER;
 }
 
+static bool is_credential(const char *name)
+{
+	static const char names[][12] = {"setuid",   "setgid",   "seteuid",   "setegid",
+	                                 "setreuid", "setregid", "setresuid", "setresgid",
+	                                 "unshare",  "setns",    "syscall"};
+
+	for (size_t i = 0; name != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Ours in place of the C library's that is found by its handle: a change of the process's ids
+ * past us would lend one user's sessions to another. NULL: the look-up is not about that.
+ */
+static void *own_credential_function(void *handle, const char *name)
+{
+	void *found = NULL;
+
+	if (handle != RTLD_NEXT && handle != RTLD_DEFAULT && is_credential(name)) {
+		found = dl_symbol(handle, name);
+	}
+	return found != NULL && found == dl_next(name) ? object_shims(name) : NULL;
+}
+
 struct road loader_dlsym(void *handle, const char *name, const void *caller)
 {
 	static _Atomic(void *) next;
@@ -173,7 +202,16 @@ struct road loader_dlsym(void *handle, const char *name, const void *caller)
 	int saved_errno = errno;
 	void *answer = NULL;
 
-	if (function == NULL || road.target == NULL) {
+	if (road.target == NULL) {
+		return road;
+	}
+	if (function == NULL) {
+		answer = own_credential_function(handle, name);
+		if (answer != NULL) {
+			road.target = NULL;
+			road.second = (uintptr_t)answer;
+		}
+		errno = saved_errno;
 		return road;
 	}
 	switch (look_up(handle, name, caller, &answer)) {
@@ -216,9 +254,14 @@ struct road loader_dlopen(const char *file, int mode)
 
 		if (should_bind_to_us(file)) {
 			road.second = (uintptr_t)(unsigned)(mode & ~RTLD_DEEPBIND);
+		} else {
+			/* Its calls go to the C library past us, as of PHP's posix module. */
+			process_ids_begin_change();
 		}
 		errno = saved_errno;
 	}
+	/* A module with a scope of its own calls the linker's own dlopen. */
+	dl_note_load((road.second & RTLD_DEEPBIND) == 0);
 	return road;
 }
 

@@ -14,6 +14,7 @@
  *           as it would without us.
  *   dlopen  RTLD_DEEPBIND puts a module's own libpq before us: the flag is removed for a module
  *           that needs one, or is one. A file is read only if the flag is set.
+ *           dl_note_load() is told of each load, for stacks that threads remember.
  */
 #ifndef PQPOOL_HOOKS_LOADER_H
 #define PQPOOL_HOOKS_LOADER_H

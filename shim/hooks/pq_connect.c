@@ -21,12 +21,13 @@
 #include "acquire/lend/lending.h"
 #include "acquire/release.h"
 #include "base/libpq/caller.h"
+#include "base/thread/cancellation.h"
 #include "hooks/exit.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
-#include "session/socket/epoll_registrations.h"
 #include "share/start_tape.h"
+#include "trace/status/status_page.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
@@ -135,6 +136,24 @@ ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *cons
 	return answer_start(&call, CALLER);
 }
 
+/*
+ * libpq's own step. While the server forks for a connect of ours this thread has time for what
+ * is to be done anyway.
+ */
+static PostgresPollingStatusType poll_within(const struct libpq *libpq, PGconn *conn)
+{
+	PostgresPollingStatusType wants;
+
+	notices_pass(conn);
+	wants = libpq->PQconnectPoll(conn);
+	if (wants == PGRES_POLLING_READING && notices_expects(conn)) {
+		cancellation_forbid();
+		status_make();
+		cancellation_allow();
+	}
+	return wants;
+}
+
 /* A step of such a connect. PQsocket may be another descriptor after each. */
 ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 {
@@ -146,14 +165,13 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		return PGRES_POLLING_FAILED;
 	}
 	if (from.inside) {
-		notices_pass(conn);
-	} else {
-		start_tape_put_away();
+		return poll_within(from.libpq, conn);
 	}
-	if (from.inside || !lifecycle_enter(&guard)) {
+	start_tape_put_away();
+	if (!lifecycle_enter(&guard)) {
 		/* If we cannot take our step, libpq must not take one. */
-		return !from.inside && lifecycle_is_barred() ? PGRES_POLLING_FAILED
-		                                             : from.libpq->PQconnectPoll(conn);
+		return lifecycle_is_barred() ? PGRES_POLLING_FAILED
+		                             : from.libpq->PQconnectPoll(conn);
 	}
 	wants = async_poll(from.libpq, conn, CALLER);
 	if (wants == PGRES_POLLING_OK) {
@@ -426,15 +444,4 @@ ENTRY void PQsetSSLKeyPassHook_OpenSSL(PQsslKeyPassHook_OpenSSL_type hook)
 		libpq_note_key_hook(from.libpq);
 	}
 	from.libpq->PQsetSSLKeyPassHook_OpenSSL(hook);
-}
-
-/* ---- the socket in an epoll set ---------------------------------------------------- */
-
-/* libc's: result and errno are the kernel's. Noted, as PQfinish removes the registration. */
-ENTRY int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
-{
-	if (op == EPOLL_CTL_ADD) {
-		epoll_note(epfd, fd);
-	}
-	return epoll_control(epfd, op, fd, event);
 }

@@ -139,7 +139,7 @@ void connect_files_watch(struct file_stamp_list *files, struct conninfo *ci)
 		passfile = ci->passfile;
 	}
 	if (conninfo_value(ci, "password")[0] == '\0' && passfile[0] != '\0') {
-		file_stamp_add(files, passfile);
+		file_stamp_add_for_password(files, passfile);
 	}
 	if (is_socket_only(ci)) {
 		return;

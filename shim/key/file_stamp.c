@@ -91,12 +91,15 @@ static struct file_stamp_print take_print(const char *path, enum file_stamp_dept
 }
 
 static void add_print(struct file_stamp_list *list, const char *path,
-                      enum file_stamp_depth depth, const struct file_stamp_print *print)
+                      enum file_stamp_depth depth, bool for_password,
+                      const struct file_stamp_print *print)
 {
 	char *copy;
 
 	for (size_t i = 0; i < list->count; i++) {
 		if (list->files[i].depth == depth && strcmp(list->files[i].path, path) == 0) {
+			list->files[i].for_password =
+				list->files[i].for_password && for_password;
 			return;
 		}
 	}
@@ -107,6 +110,7 @@ static void add_print(struct file_stamp_list *list, const char *path,
 	}
 	list->files[list->count].path = copy;
 	list->files[list->count].depth = depth;
+	list->files[list->count].for_password = for_password;
 	list->files[list->count].print = *print;
 	list->count++;
 }
@@ -133,7 +137,8 @@ static void find_gap(char *path, struct file_stamp_print *print)
 	}
 }
 
-static void add(struct file_stamp_list *list, const char *path, enum file_stamp_depth depth)
+static void add(struct file_stamp_list *list, const char *path, enum file_stamp_depth depth,
+                bool for_password)
 {
 	struct file_stamp_print print = take_print(path, depth);
 	char *shortened = strdup(path);
@@ -143,37 +148,44 @@ static void add(struct file_stamp_list *list, const char *path, enum file_stamp_
 		return;
 	}
 	find_gap(shortened, &print);
-	add_print(list, shortened, depth, &print);
+	add_print(list, shortened, depth, for_password, &print);
 	free(shortened);
 	if (path[0] != '/') {
 		print = take_print(".", FILE_STAMP_WHICH);
-		add_print(list, ".", FILE_STAMP_WHICH, &print);
+		add_print(list, ".", FILE_STAMP_WHICH, for_password, &print);
 	}
 }
 
 void file_stamp_add(struct file_stamp_list *list, const char *path)
 {
-	add(list, path, FILE_STAMP_WHICH);
+	add(list, path, FILE_STAMP_WHICH, false);
+}
+
+void file_stamp_add_for_password(struct file_stamp_list *list, const char *path)
+{
+	add(list, path, FILE_STAMP_WHICH, true);
 }
 
 void file_stamp_add_contents(struct file_stamp_list *list, const char *path)
 {
 	unsigned count = read_folder(path, FILE_STAMP_ENTRIES_MAX + 1, NULL);
 
-	add(list, path,
-	    count <= FILE_STAMP_ENTRIES_MAX ? FILE_STAMP_ENTRIES : FILE_STAMP_TIMES);
+	add(list, path, count <= FILE_STAMP_ENTRIES_MAX ? FILE_STAMP_ENTRIES : FILE_STAMP_TIMES,
+	    false);
 }
 
-bool file_stamp_unchanged(const struct file_stamp_list *list)
+bool file_stamp_unchanged(const struct file_stamp_list *list, bool passwords)
 {
 	int saved_errno = errno;
 	bool unchanged = true;
 
 	for (size_t i = 0; i < list->count && unchanged; i++) {
-		struct file_stamp_print now =
-			take_print(list->files[i].path, list->files[i].depth);
+		struct file_stamp_print now;
 
-		unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
+		if (passwords || !list->files[i].for_password) {
+			now = take_print(list->files[i].path, list->files[i].depth);
+			unchanged = memcmp(&now, &list->files[i].print, sizeof(now)) == 0;
+		}
 	}
 	errno = saved_errno;
 	return unchanged;

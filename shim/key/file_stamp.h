@@ -44,6 +44,7 @@ struct file_stamp_list {
 	struct {
 		char *path;
 		enum file_stamp_depth depth;
+		bool for_password; /* it matters only to a server that asks for one */
 		struct file_stamp_print print;
 	} files[FILE_STAMP_MAX];
 };
@@ -57,8 +58,14 @@ void file_stamp_add(struct file_stamp_list *list, const char *path);
 /* The same for a folder with its contents. */
 void file_stamp_add_contents(struct file_stamp_list *list, const char *path);
 
-/* True if every file is as it was when it was added. errno is kept. */
-bool file_stamp_unchanged(const struct file_stamp_list *list);
+/* The same for a file that matters only to a server that asks for a password. */
+void file_stamp_add_for_password(struct file_stamp_list *list, const char *path);
+
+/*
+ * True if every file is as it was when it was added; `passwords`: those for a password, too.
+ * errno is kept.
+ */
+bool file_stamp_unchanged(const struct file_stamp_list *list, bool passwords);
 
 /* Adds paths and prints to a key. */
 void file_stamp_describe(const struct file_stamp_list *list, struct keybuf *key);

@@ -143,6 +143,25 @@ static bool is_alike(struct keybuf *b, const char *bytes, size_t n)
 	return alike;
 }
 
+static bool files_are_same(const struct identity *identity)
+{
+	return file_stamp_unchanged(
+		&identity->watches,
+		atomic_load_explicit(&identity->password, memory_order_relaxed) !=
+			PASSWORD_UNASKED);
+}
+
+void identity_note_password(struct identity *identity, bool asked)
+{
+	enum identity_password unknown = PASSWORD_UNKNOWN;
+
+	if (asked) {
+		atomic_store(&identity->password, PASSWORD_ASKED);
+	} else {
+		atomic_compare_exchange_strong(&identity->password, &unknown, PASSWORD_UNASKED);
+	}
+}
+
 bool identity_holds(const struct identity *identity)
 {
 	PQconninfoOption *options = conninfo_template(identity->libpq);
@@ -158,7 +177,7 @@ bool identity_holds(const struct identity *identity)
 	identity->libpq->PQconninfoFree(options);
 	return is_alike(&surroundings, identity->key + identity->surroundings_at,
 	                identity->key_len - identity->surroundings_at) &&
-	       file_stamp_unchanged(&identity->watches);
+	       files_are_same(identity);
 }
 
 void identity_describe(const struct identity *identity,
@@ -318,7 +337,7 @@ static COLD void remember(struct spelling *spelling)
 /* Its files are as they were, and the home folder that it lacks is still unknown. */
 static bool is_current(const struct identity *identity)
 {
-	return file_stamp_unchanged(&identity->watches) &&
+	return files_are_same(identity) &&
 	       !(identity->home_unknown && home_folder_is_known(identity->libpq));
 }
 

@@ -8,6 +8,11 @@
  *   identity   what it means (pool_key.h). Different spellings of one meaning share an
  * identity.
  *
+ * The passfile is not looked at any more once a session was opened for which the server did not
+ * ask for a password, until one is for which it does. Meanwhile all connects are the same
+ * whatever is in the file, but for what PQpass says, and for what PQreset would send if the
+ * server began to ask: these are as they were when the session was opened.
+ *
  * Equal identities imply interchangeable connections. The opposite is not claimed: on any doubt
  * two identities are different, and a miss is always correct.
  *
@@ -29,12 +34,20 @@
 #include "key/conninfo.h"
 #include "key/file_stamp.h"
 
+/* Whether the server has asked for a password. */
+enum identity_password {
+	PASSWORD_UNKNOWN, /* no session was opened yet */
+	PASSWORD_UNASKED,
+	PASSWORD_ASKED /* at least once, and so for good */
+};
+
 struct identity {
 	const char *label; /* "user@host:port/dbname", for people */
 	bool label_plain;  /* it needs no quotes in the log */
 	const struct libpq *libpq;
 	bool home_unknown; /* there may be more files, in a home folder not known yet */
 
+	_Atomic(enum identity_password) password;
 	uint64_t connect_timeout_ns; /* the program's own, of libpq, for each host; 0 = none */
 
 	/* Several hosts, or what only the opening of a connection proves: it means a process.
@@ -96,6 +109,10 @@ bool identity_holds(const struct identity *identity);
  */
 void identity_describe(const struct identity *identity,
                        void (*add)(void *arg, const void *bytes, size_t count), void *arg);
+
+/* A session of it was opened, and is not lent yet: with a password that the server asked for?
+ */
+void identity_note_password(struct identity *identity, bool asked);
 
 /* A further reference, for a holder of one. */
 void spelling_hold(struct spelling *spelling);

@@ -6,24 +6,22 @@
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/config/program.h"
+#include "key/process_ids.h"
 
 /* ---- the process ---- */
 
 /*
- * The effective ids decide whether a socket may be connected to and who its peer is, which
- * files can be read, and whose tickets Kerberos uses. Only a password over TCP with no file and
- * no TLS does not depend on them, and that the server asks for no tickets is not known before.
+ * Only a password over TCP with no file and no TLS does not depend on the effective ids, and
+ * that the server asks for no tickets is not known before.
  */
 static void put_process(struct keybuf *key, const struct libpq *libpq)
 {
 	struct {
 		const struct libpq *libpq;
-		uid_t uid;
-		gid_t gid;
-	} process = {libpq, geteuid(), getegid()};
+		struct process_ids ids;
+	} process = {libpq, process_ids_now()};
 
 	keybuf_bytes(key, &process, sizeof(process));
 }

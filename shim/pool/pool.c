@@ -4,6 +4,8 @@
  *
  * A room is the right to have one backend; a slot is a session in a room. `used` counts rooms.
  * The first waiter is served where a room or a session becomes free: by serve_locked().
+ *
+ * Over 500 lines: what each function does to the counts is understood only with all others.
  */
 #include "pool/pool.h"
 
@@ -47,17 +49,38 @@ static void show_locked(struct pool *pool)
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
-/* Ends what lock_take began, and puts what has changed on the status page. */
+/*
+ * Ends what lock_take began, puts what has changed on the status page, and wakes who was
+ * served: that thread would have to wait for the lock before.
+ */
 static void leave(struct pool *pool)
 {
+	struct pool_waiter *woken = pool->woken;
+
+	pool->woken = NULL;
 	show_locked(pool);
 	lock_drop(&pool->lock);
+	if (woken != NULL) {
+		bell_ring(&woken->bell);
+	}
+}
+
+bool pool_show(struct pool *pool, uint32_t row)
+{
+	uint32_t none = 0;
+	bool shown;
+
+	lock_take(&pool->lock);
+	shown = atomic_compare_exchange_strong(&pool->row, &none, row);
+	leave(pool);
+	return shown;
 }
 
 /* Serves the first in line, if there is one. */
 static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
 {
 	struct pool_waiter *first = pool->waiters;
+	void (*granted)(struct pool_waiter *);
 
 	lock_assert_held(&pool->lock);
 	if (first == NULL) {
@@ -65,11 +88,15 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	}
 	DL_DELETE(pool->waiters, first);
 	pool->waiting--;
-	first->grant = grant;
 	first->slot = slot;
 	deadlock_unblock(&first->blocked);
-	if (first->granted != NULL) {
-		first->granted(first);
+	/* From the store on it may leave without the lock, unless it has a callback. */
+	granted = first->granted;
+	atomic_store(&first->grant, grant);
+	if (granted != NULL) {
+		granted(first);
+	} else if (bell_claim(&first->bell)) {
+		pool->woken = first;
 	}
 	return true;
 }
@@ -83,6 +110,31 @@ static void note_fall_locked(struct pool *pool)
 	}
 }
 
+static uint64_t tend_at(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->tend_at_ns, memory_order_relaxed);
+}
+
+static void set_tend_at(struct pool *pool, uint64_t at_ns)
+{
+	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
+}
+
+/* More lie idle, or will in a moment, than the pool keeps for good. */
+static bool surplus_locked(const struct pool *pool)
+{
+	return pool->limits.size != POOL_NO_LIMIT &&
+	       pool->idle_count + pool->returning > pool->limits.size;
+}
+
+/* So few are in use that there is no crowd. */
+static bool calm_locked(const struct pool *pool)
+{
+	uint32_t in_use = pool->used - pool->idle_count - pool->returning - pool->closing;
+
+	return in_use <= 1 || (uint64_t)in_use * POOL_CROWD_PART < pool->limits.size;
+}
+
 /* To the first waiter, as that grant; or it is free. False: it is. */
 static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
                                   struct pool_slot *slot)
@@ -92,6 +144,9 @@ static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
 	if (!served) {
 		pool->used--;
 		note_fall_locked(pool);
+		if (surplus_locked(pool) && calm_locked(pool)) {
+			set_tend_at(pool, 0);
+		}
 	}
 	return served;
 }
@@ -113,31 +168,13 @@ static uint64_t expiry(const struct pool *pool, const struct pool_slot *slot)
 	return at;
 }
 
-static enum drop_reason fate(const struct pool *pool, const struct pool_slot *slot,
-                             uint64_t now_ns)
+enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
+                           uint64_t now_ns)
 {
 	if (slot->opened_ns < pool->invalid_before_ns) {
 		return DROP_INVALIDATED;
 	}
 	return now_ns >= slot->retire_ns ? DROP_AGED : DROP_NONE;
-}
-
-enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
-                           uint64_t now_ns)
-{
-	enum drop_reason why = fate(pool, slot, now_ns);
-
-	return why == DROP_NONE ? DROP_IDLE_TIMEOUT : why;
-}
-
-static uint64_t tend_at(const struct pool *pool)
-{
-	return atomic_load_explicit(&pool->tend_at_ns, memory_order_relaxed);
-}
-
-static void set_tend_at(struct pool *pool, uint64_t at_ns)
-{
-	atomic_store_explicit(&pool->tend_at_ns, at_ns, memory_order_relaxed);
 }
 
 /* The home of the calling thread. */
@@ -151,6 +188,13 @@ static unsigned home(void)
 		         POOL_HOMES;
 	}
 	return number % POOL_HOMES;
+}
+
+/* The one idle longest is to be closed. utlist keeps the last element in the head's prev. */
+static bool sheds_locked(const struct pool *pool, uint64_t now_ns)
+{
+	return surplus_locked(pool) && pool->idle != NULL &&
+	       (calm_locked(pool) || now_ns >= pool->idle->prev->idle_ns + POOL_SURPLUS_NS);
 }
 
 static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
@@ -176,6 +220,9 @@ static void take_out_locked(struct pool *pool, struct pool_slot *slot, enum slot
 		pool->own[slot->home] = NULL;
 	}
 	pool->idle_count--;
+	if (state == SLOT_CLOSING) {
+		pool->closing++;
+	}
 	slot->state = state;
 	slot->prev = NULL;
 	slot->next = NULL;
@@ -193,6 +240,10 @@ void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 {
 	serve_locked(pool, grant, slot);
 	show_locked(pool);
+	if (pool->woken != NULL) {
+		bell_ring(&pool->woken->bell);
+		pool->woken = NULL;
+	}
 }
 
 /* The idle slot that is next; NULL: there is none. */
@@ -215,20 +266,23 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 	enum pool_grant grant;
 	uint32_t in_use;
 
-	memset(waiter, 0, sizeof(*waiter));
+	/* Not the bell: somebody may still be about to ring it for the wait before. */
+	memset(&waiter->blocked, 0, sizeof(waiter->blocked));
+	waiter->slot = NULL;
+	waiter->why = DROP_NONE;
+	waiter->granted = granted;
 	lock_take(&pool->lock);
 	slot = next_idle_locked(pool, now_ns);
 	if (slot != NULL) {
 		take_out_locked(pool, slot, SLOT_CHECKING);
 		waiter->slot = slot;
-		waiter->why = fate(pool, slot, now_ns);
+		waiter->why = pool_fate(pool, slot, now_ns);
 		waiter->grant = waiter->why == DROP_NONE ? POOL_LEND : POOL_REPLACE;
 	} else if (room_locked(pool)) {
 		pool->used++;
 		waiter->grant = POOL_OPEN;
 	} else {
 		waiter->grant = POOL_FULL;
-		waiter->granted = granted;
 		if (first) {
 			DL_PREPEND(pool->waiters, waiter);
 		} else {
@@ -270,6 +324,9 @@ enum pool_grant pool_granted(struct pool *pool, const struct pool_waiter *waiter
 {
 	enum pool_grant grant;
 
+	if (waiter->granted == NULL) {
+		return atomic_load(&waiter->grant);
+	}
 	lock_take(&pool->lock);
 	grant = waiter->grant;
 	lock_drop(&pool->lock);
@@ -280,6 +337,9 @@ enum pool_grant pool_leave(struct pool *pool, struct pool_waiter *waiter)
 {
 	enum pool_grant grant;
 
+	if (waiter->granted == NULL && atomic_load(&waiter->grant) != POOL_FULL) {
+		return atomic_load(&waiter->grant);
+	}
 	lock_take(&pool->lock);
 	grant = waiter->grant;
 	if (grant == POOL_FULL) {
@@ -332,14 +392,19 @@ enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t
 	enum drop_reason why;
 
 	lock_take(&pool->lock);
-	why = fate(pool, slot, now_ns);
-	if (why == DROP_NONE && pool->waiters == NULL && pool->limits.size != POOL_NO_LIMIT &&
-	    pool->idle_count + pool->returning >= pool->limits.size) {
+	pool->returning++;
+	why = pool_fate(pool, slot, now_ns);
+	if (sheds_locked(pool, now_ns)) {
+		set_tend_at(pool, 0);
+	}
+	if (why == DROP_NONE && pool->waiters == NULL && surplus_locked(pool) &&
+	    calm_locked(pool)) {
 		why = DROP_SURPLUS;
 	}
 	if (why == DROP_NONE) {
 		slot->state = SLOT_RETURNING;
-		pool->returning++;
+	} else {
+		pool->returning--;
 	}
 	lock_drop(&pool->lock);
 	return why;
@@ -364,8 +429,10 @@ static COLD bool drop(struct pool *pool, struct pool_slot *slot, enum pool_grant
 	lock_take(&pool->lock);
 	if (slot->state == SLOT_RETURNING) {
 		pool->returning--;
+	} else if (slot->state == SLOT_CLOSING) {
+		pool->closing--;
 	}
-	slot->state = SLOT_CLOSING;
+	slot->state = SLOT_CLOSED;
 	served = give_room_locked(pool, grant, granted);
 	leave(pool);
 	return served;
@@ -413,7 +480,15 @@ bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t 
 	return undisputed;
 }
 
-/* Takes out what is past its time, and notes when the next one will be. */
+static void doom_locked(struct pool *pool, struct pool_slot *slot, enum drop_reason why,
+                        struct pool_slot **doomed)
+{
+	take_out_locked(pool, slot, SLOT_CLOSING);
+	slot->why = why;
+	LL_PREPEND(*doomed, slot);
+}
+
+/* Takes out what is past its time, or surplus, and notes when the next one will be. */
 static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 {
 	struct pool_slot *doomed = NULL;
@@ -423,13 +498,17 @@ static struct pool_slot *expire_locked(struct pool *pool, uint64_t now_ns)
 	set_tend_at(pool, UINT64_MAX);
 	DL_FOREACH_SAFE (pool->idle, slot, after) {
 		uint64_t at = expiry(pool, slot);
+		enum drop_reason why = pool_fate(pool, slot, now_ns);
 
-		if (now_ns >= at || fate(pool, slot, now_ns) != DROP_NONE) {
-			take_out_locked(pool, slot, SLOT_CLOSING);
-			LL_PREPEND(doomed, slot);
+		if (now_ns >= at || why != DROP_NONE) {
+			doom_locked(pool, slot, why == DROP_NONE ? DROP_IDLE_TIMEOUT : why,
+			            &doomed);
 		} else if (at < tend_at(pool)) {
 			set_tend_at(pool, at);
 		}
+	}
+	while (sheds_locked(pool, now_ns)) {
+		doom_locked(pool, pool->idle->prev, DROP_SURPLUS, &doomed);
 	}
 	return doomed;
 }

@@ -12,7 +12,7 @@
  *      └──── (room given on)       │  ▼                      │ pool_acquire, a waiter
  *      ▲                        checking ◄───────────────────┘
  *      │                           │ pool_drop
- *      └───────────── closing ◄────┘ (also from leased, returning, and idle when swept)
+ *      └───────────── closed ◄─────┘ (also from leased, returning, and idle when swept)
  *
  * A slot counts against the limit from the reservation of its room until its session is
  * finished. The backend of a finished session may live for a moment longer, as after any
@@ -34,13 +34,14 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
+#include "base/thread/bell.h"
 #include "pool/deadlock.h"
 #include "pool/drop_reason.h"
 
 #define POOL_NO_LIMIT UINT32_MAX
 
 struct pool_limits {
-	uint32_t size;            /* sessions kept idle; POOL_NO_LIMIT */
+	uint32_t size;            /* sessions kept idle for good; POOL_NO_LIMIT */
 	uint32_t total;           /* size + overflow; POOL_NO_LIMIT */
 	uint64_t recycle_ns;      /* 0 = never too old */
 	uint64_t idle_timeout_ns; /* 0 = off */
@@ -57,22 +58,32 @@ struct pool_limits {
  */
 #define POOL_WARM_NS NS_PER_MS
 
+/*
+ * Sessions above limits.size are kept while there is a crowd: while more than one session and
+ * at least this part of the size is in use, not counting what is on its way back or being
+ * closed. One that nobody was lent for this time goes before.
+ */
+#define POOL_CROWD_PART 5
+#define POOL_SURPLUS_NS NS_PER_SEC
+
 enum slot_state {
 	SLOT_OPENING,
 	SLOT_LEASED,
 	SLOT_RETURNING,
 	SLOT_IDLE,
 	SLOT_CHECKING,
-	SLOT_CLOSING
+	SLOT_CLOSING, /* it was idle, and is to be finished */
+	SLOT_CLOSED
 };
 
 /* Embedded in a session. All fields are the pool's. */
 struct pool_slot {
 	enum slot_state state;
 	uint64_t opened_ns;
-	uint64_t retire_ns; /* too old from then on */
-	uint64_t idle_ns;   /* when it became idle */
-	unsigned home;      /* of the thread that gave it back */
+	uint64_t retire_ns;   /* too old from then on */
+	uint64_t idle_ns;     /* when it became idle */
+	enum drop_reason why; /* of a slot that pool_tend took out */
+	unsigned home;        /* of the thread that gave it back */
 	struct pool_slot *prev;
 	struct pool_slot *next;
 };
@@ -85,29 +96,36 @@ enum pool_grant {
 	POOL_FULL     /* nothing: queued as `waiter`, ask pool_granted */
 };
 
+/*
+ * A place in the line. It is told of its grant in one of two ways: by `granted`, called with
+ * the lock held, which must not block; or, without that, by `bell`, which is rung with no lock
+ * held, so that its memory must never be freed.
+ */
 struct pool_waiter {
-	enum pool_grant grant; /* POOL_FULL until served */
+	_Atomic(enum pool_grant) grant; /* POOL_FULL until served */
 	struct pool_slot *slot;
 	enum drop_reason why;
 	struct blocked blocked;
-	/* Called when it is served, with the lock held: must not block. Or NULL. */
 	void (*granted)(struct pool_waiter *waiter);
+	struct bell bell; /* zeroed by its owner before the first use */
 	struct pool_waiter *prev;
 	struct pool_waiter *next;
 };
 
 struct pool {
 	struct pool_limits limits; /* constant */
-	uint32_t row;              /* on the status page, constant; 0 = none */
+	_Atomic(uint32_t) row;     /* on the status page, set once; 0 = none */
 	struct lock lock;
 
 	/* guarded by lock; what each lease uses is together */
 	struct pool_slot *idle; /* most recently returned first */
 	struct pool_waiter *waiters;
-	struct turn *turns; /* acquire/upkeep/turns.h */
-	uint32_t used;      /* rooms taken, whatever for */
+	struct pool_waiter *woken; /* its bell is to be rung once the lock is dropped */
+	struct turn *turns;        /* acquire/upkeep/turns.h */
+	uint32_t used;             /* rooms taken, whatever for */
 	uint32_t idle_count;
 	uint32_t returning;
+	uint32_t closing; /* SLOT_CLOSING */
 	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
@@ -131,11 +149,13 @@ struct pool_counts {
 
 void pool_init(struct pool *pool, const struct pool_limits *limits);
 
+/* Shows the pool in this row of the status page; false: it has one. */
+bool pool_show(struct pool *pool, uint32_t row);
+
 /*
  * Asks for a session. On POOL_FULL the waiter is in line and must be taken out by pool_leave;
- * on any other grant it holds the slot, if there is one. `granted` is the waiter's callback,
- * NULL for one that leaves at once. The waiter must not be on a stack that may be left while it
- * is in line.
+ * on any other grant it holds the slot, if there is one. The waiter must not be on a stack that
+ * may be left while it is in line.
  */
 enum pool_grant pool_acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                              void (*granted)(struct pool_waiter *waiter));
@@ -180,7 +200,8 @@ void pool_lent(struct pool_slot *slot);
 
 /*
  * leased → returning, or the reason why the pool does not want it back; then it stays leased,
- * to be finished and passed to pool_drop.
+ * to be finished and passed to pool_drop. If it ends a crowd, pool_tend has what is to be
+ * closed for that.
  */
 enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
 
@@ -188,7 +209,7 @@ enum drop_reason pool_return(struct pool *pool, struct pool_slot *slot, uint64_t
 void pool_keep(struct pool *pool, struct pool_slot *slot, uint64_t now_ns);
 
 /*
- * Any state but idle → closing: the session is finished. True: its room went to the first
+ * Any state but idle → closed: the session is finished. True: its room went to the first
  * waiter, which sees the end of its backend and frees its memory. False: the room is free, and
  * the caller frees the memory.
  */
@@ -208,17 +229,17 @@ COLD void pool_invalidate(struct pool *pool, uint64_t now_ns);
 bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns);
 
 /*
- * At every pool call: takes out the idle slots that are past their time, as a list by `next`,
- * now closing: finish each, then pool_drop.
+ * At every pool call: takes out the idle slots that are past their time, and surplus ones, as a
+ * list by `next`, now closing, each with the reason: finish each, then pool_drop.
  */
 struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns);
 
 /* Takes out all idle slots, now closing, as a list by `next`. */
 struct pool_slot *pool_drain(struct pool *pool);
 
-/* Why an idle slot that pool_tend took out was past its time. */
-COLD enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
-                                uint64_t now_ns);
+/* Why a session must not be lent at `now_ns`: its age, or it was invalidated. */
+enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,
+                           uint64_t now_ns);
 
 struct pool_counts pool_count(struct pool *pool);
 

@@ -59,9 +59,20 @@ static struct lender *make(struct identity *identity)
 		identity_hold(identity);
 		lender->identity = identity;
 		pool_init(&lender->pool, &limits);
-		lender->pool.row = status_take_pool(identity->label, limits.total, limits.size);
 	}
 	return lender;
+}
+
+void lender_show(struct lender *lender)
+{
+	uint32_t row;
+
+	if (lender->pool.row == 0) {
+		row = status_take_pool(lender->identity->label, limits.total, limits.size);
+		if (row != 0 && !pool_show(&lender->pool, row)) {
+			status_free_pool(row);
+		}
+	}
 }
 
 static struct lender *find(struct identity *identity)

@@ -47,6 +47,9 @@ void registry_configure(const struct pool_limits *limits);
 /* The lender of an identity, counted once more. NULL: no memory, or too many in use. */
 struct lender *registry_lender(struct identity *identity);
 
+/* Puts its pool on the status page, once. No lock may be held that ranks above LOCK_POOL. */
+void lender_show(struct lender *lender);
+
 void lender_hold(struct lender *lender);
 void lender_release(struct lender *lender);
 

@@ -37,23 +37,40 @@ static bool flags_are_libpqs(int fd)
 	       descriptor >= 0 && (descriptor & FD_CLOEXEC) != 0;
 }
 
+/* Flags and options as libpq has set them. A lease knows the descriptor if it was shown it. */
+static bool has_its_options(struct session *session, int fd, bool shown)
+{
+	return flags_are_libpqs(fd) &&
+	       (!shown ||
+	        (session_is_ours(session) && session->options_ino == session->socket_ino &&
+	         socket_options_put_back(session->options, fd)));
+}
+
 /*
- * The same backend behind the same socket, with its options. That the socket is the same costs
- * a system call, and is asked only where something is done to it now, be it sent or set; else
- * the check before the next lease asks.
+ * The same backend behind the same socket, with its options. Each look costs system calls, so
+ * there is one only if the process has put something in the place of a descriptor, or set
+ * options of one, since the last; or if the program watches this one by epoll.
+ *
+ * A socket that was closed instead is seen when the reset is sent, or by the check before the
+ * next lease. If the number is another socket's by then, that is sent the reset, as libpq's own
+ * finish would have sent it a Terminate.
  */
 static bool has_its_socket(struct session *session, bool sends)
 {
 	const struct libpq *pq = session->libpq;
 	int fd = pq->PQsocket(session->conn);
+	unsigned calls = atomic_load(&socket_options_calls);
+	bool called = session->calls_seen != calls;
 	bool shown = session->socket_shown;
 
 	session->socket_shown = false;
-	return pq->PQbackendPID(session->conn) == session->backend_pid &&
-	       flags_are_libpqs(fd) &&
-	       (!(sends || shown || epoll_noted(fd)) || session_is_ours(session)) &&
-	       (!shown || (session->options_ino == session->socket_ino &&
-	                   socket_options_put_back(session->options, fd)));
+	if (pq->PQbackendPID(session->conn) != session->backend_pid ||
+	    (((called && sends) || epoll_noted(fd)) && !session_is_ours(session)) ||
+	    (called && !has_its_options(session, fd, shown))) {
+		return false;
+	}
+	session->calls_seen = calls;
+	return true;
 }
 
 enum drop_reason check_returned(struct session *session, const struct lease *ended,

@@ -129,9 +129,10 @@ static enum drop_reason collect(struct session *session, enum drop_reason late)
 	enum drop_reason why;
 
 	while (!own_query_take(session, &why)) {
-		if (!wait_for_socket(session)) {
+		if (!session->check.arrived && !wait_for_socket(session)) {
 			return late;
 		}
+		session->check.arrived = false;
 		if (session->libpq->PQconsumeInput(session->conn) != 1) {
 			return DROP_PING_FAILED;
 		}

@@ -22,6 +22,12 @@ static atomic_uint unseen;
 /* Constant once configured. */
 static bool judging;
 
+/*
+ * How many statements are judged though their sessions are always reset: those of a program
+ * that connects once, and ends soon.
+ */
+static atomic_int early = 16;
+
 void query_call_configure(bool judge)
 {
 	judging = judge;
@@ -52,7 +58,7 @@ static void note_sent(struct session *session, const char *text)
 {
 	lease_note_use(&session->activity);
 	lease_note_statement(&session->activity, text);
-	status_statement(session->lease.row, text);
+	status_statement(session->lease.row, &session->said, text);
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = 0;
 }
@@ -82,11 +88,18 @@ void query_call_by_name(struct query_call *work, const char *name, const char *t
 	session->noted_name = folded;
 }
 
+/* False: all counts as harmful. */
+static bool is_judged(void)
+{
+	return judging || (atomic_load_explicit(&early, memory_order_relaxed) > 0 &&
+	                   atomic_fetch_sub_explicit(&early, 1, memory_order_relaxed) > 0);
+}
+
 /* What `text` does: to the next lease, for the reset, and beyond. */
 static unsigned effects_of(struct session *session, const char *text)
 {
 	session->sent = true;
-	if (judging && !session->leaves &&
+	if (!session->leaves && is_judged() &&
 	    statement_is_harmless(text, session->libpq->PQclientEncoding(session->conn) ==
 	                                        LIBPQ_UTF8)) {
 		return 0;

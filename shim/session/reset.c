@@ -115,6 +115,32 @@ static void forget_sent(struct session *session)
 	}
 }
 
+static bool send_discard(struct session *session, bool rolls_back)
+{
+	/* What it leaves is cleared by the reset. */
+	if (!session->escaping.known) {
+		learn_escaping(session);
+	}
+	session->unnamed = UNNAMED_NONE;
+	login_state_was_reset(&session->login);
+	return rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
+	                  : own_query_send(session, "DISCARD ALL");
+}
+
+bool reset_can_wait(const struct session *session)
+{
+	return session->check.discards && !session->check.rolls_back && !session->leaves;
+}
+
+void reset_postpone(struct session *session)
+{
+	lock_assert_none();
+	session->check.failed = false;
+	reset_park(session);
+	session->reset_due = true;
+	forget_sent(session);
+}
+
 enum drop_reason reset_send(struct session *session)
 {
 	bool rolls_back = session->check.rolls_back;
@@ -124,19 +150,12 @@ enum drop_reason reset_send(struct session *session)
 	session->check.failed = false;
 	reset_park(session);
 	if (session->check.discards) {
-		/* What it leaves is cleared by the reset. */
-		if (!session->escaping.known) {
-			learn_escaping(session);
-		}
-		sent = rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
-		                  : own_query_send(session, "DISCARD ALL");
-		session->unnamed = UNNAMED_NONE;
-		login_state_was_reset(&session->login);
+		sent = send_discard(session, rolls_back);
 	} else if (rolls_back) {
 		sent = own_query_send(session, "ROLLBACK");
 	}
 	forget_sent(session);
-	return sent ? DROP_NONE : DROP_BROKEN;
+	return sent ? DROP_NONE : session_is_ours(session) ? DROP_BROKEN : DROP_DESCRIPTOR;
 }
 
 /* ---- the check ---- */
@@ -248,19 +267,32 @@ uint64_t reset_patience_ns(const struct session *session, const struct session_c
 }
 
 /*
+ * Sends a reset that was postponed; false: it could not.
+ *
  * If nothing of the answer to a reset has arrived by now, what arrives later was sent by a
  * server alive since: it proves as much as a ping.
  */
-static void begin_check(struct session *session, const struct session_care *care,
+static bool begin_check(struct session *session, const struct session_care *care,
                         uint64_t now_ns)
 {
+	bool due = session->reset_due;
+
+	session->reset_due = false;
 	session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 	session->check.pinging = false;
 	session->check.asking = false;
 	session->check.asked = false;
 	session->check.mode_is_ours = true;
-	session->check.proven = session->flight != FLIGHT_NONE &&
-	                        session->libpq->PQisBusy(session->conn) && !readable(session);
+	session->check.arrived = false;
+	session->check.proven = false;
+	if (due && !send_discard(session, false)) {
+		return false;
+	}
+	if (session->flight != FLIGHT_NONE && session->libpq->PQisBusy(session->conn)) {
+		session->check.arrived = readable(session);
+		session->check.proven = !session->check.arrived;
+	}
+	return true;
 }
 
 /* Has the server report both settings, by changing them and changing them back. */
@@ -304,14 +336,23 @@ static void give_mode_back(struct session *session)
 	}
 }
 
+/* A call of our own: the socket's options are those that were looked at. */
+static bool limit_silence(struct session *session, unsigned timeout_ms, unsigned *before_ms)
+{
+	bool set = socket_options_set_timeout(session->libpq->PQsocket(session->conn),
+	                                      timeout_ms, before_ms);
+
+	session->calls_seen += set ? 1 : 0;
+	return set;
+}
+
 static void passed(struct session *session)
 {
 	unsigned ours_ms;
 
 	if (session->check.silence_limited) {
 		session->check.silence_limited = false;
-		socket_options_set_timeout(session->libpq->PQsocket(session->conn),
-		                           session->check.silence_before_ms, &ours_ms);
+		limit_silence(session, session->check.silence_before_ms, &ours_ms);
 	}
 	give_mode_back(session);
 	if (session->check.proven) {
@@ -355,7 +396,9 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	if (!session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
-	begin_check(session, care, now_ns);
+	if (!begin_check(session, care, now_ns)) {
+		return DROP_PING_FAILED;
+	}
 	if (advance(session, care, now_ns, true, &why) == CHECK_FIT) {
 		passed(session);
 	}
@@ -370,13 +413,14 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;
 	}
-	begin_check(session, care, now_ns);
+	if (!begin_check(session, care, now_ns)) {
+		*why = DROP_PING_FAILED;
+		return CHECK_UNFIT;
+	}
 	session->check.silence_limited =
 		!session->local &&
-		socket_options_set_timeout(
-			session->libpq->PQsocket(session->conn),
-			(unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
-			&session->check.silence_before_ms);
+		limit_silence(session, (unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
+	                      &session->check.silence_before_ms);
 	give_mode_back(session);
 	return advance(session, care, now_ns, false, why);
 }

@@ -51,6 +51,15 @@ bool reset_can_roll_back(const struct session *session, const struct session_car
  */
 enum drop_reason reset_send(struct session *session);
 
+/*
+ * True if the planned reset can wait until the session is to be lent: all that was sent is
+ * harmless (sql/harmless.h), so nobody else notices it meanwhile.
+ */
+bool reset_can_wait(const struct session *session);
+
+/* Likewise, but the reset is sent by the next check. */
+void reset_postpone(struct session *session);
+
 /* Watches what the server says to it while it is in our care. */
 void reset_watch(struct session *session);
 

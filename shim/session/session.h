@@ -30,6 +30,7 @@
 #include "session/opened/target_attrs.h"
 #include "session/socket/socket_options.h"
 #include "trace/lease/lease.h"
+#include "trace/status/status.h"
 
 struct lender;
 struct cancel_scope;
@@ -55,6 +56,7 @@ struct session_check {
 	uint64_t deadline_ns;
 	unsigned syncs_due; /* answers that end a pipeline, still to come */
 	bool failed;        /* the server refused a statement of ours since the lease's end */
+	bool arrived;       /* something is to be read: there is nothing to wait for */
 	bool proven;        /* an answer came that was sent after the check began */
 	bool pinging;
 	bool asking;          /* login_state.h's question is in flight */
@@ -83,12 +85,15 @@ struct session {
 	ino_t socket_ino;
 	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
 	bool socket_shown; /* to this lease, by PQsocket */
+	unsigned
+		calls_seen; /* socket_options_calls when its flags and options were looked at */
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 
 	/* What the lease has sent so far; query_call.c sets it, and reset.c clears it. */
-	bool sent;   /* anything at all */
-	bool leaves; /* what may leave something behind */
+	bool sent;      /* anything at all */
+	bool leaves;    /* what may leave something behind */
+	bool reset_due; /* idle: its reset is not sent yet */
 	enum session_unnamed unnamed;
 
 	enum session_flight flight;
@@ -101,6 +106,7 @@ struct session {
 	atomic_uint inside;     /* query_call.c's: calls on it that have begun and not ended */
 	unsigned unseen;        /* query_call_unseen() when its lease began */
 	const char *text;       /* query_call.c's: what the last of them sends; only compared */
+	struct status_said said; /* what its row on the status page shows */
 	uint64_t proven_ns;
 
 	struct target_attrs attrs;

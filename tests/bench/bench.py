@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """make bench: what pqpool costs and what it saves. README.md beside it says what is measured.
 
-    make bench                 every table, into build/bench/: tables.md, and a picture of each
-    make bench T='cycles'      some of them; see TABLES below
-    make bench ROUNDS=3        fewer rounds than 5
+    make bench                  every table, into build/bench/: tables.md, and a picture of each
+    make bench T='cycles'       some of them; see TABLES below
+    make bench ROUNDS=3         fewer rounds than 5
+    make bench AGAINST=v1.0     this build and that revision's side by side
 """
 import os
 import subprocess
@@ -18,23 +19,33 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 from server import Interrupted, bare_environ, interrupt_on_signals  # noqa: E402
 from tls import TlsServer  # noqa: E402
 
+import against  # noqa: E402
+import contention  # noqa: E402
 import cycles  # noqa: E402
 import growth  # noqa: E402
+import once  # noqa: E402
 import parts  # noqa: E402
 import plot  # noqa: E402
+import ratios  # noqa: E402
 import sampled  # noqa: E402
+import surplus  # noqa: E402
 import whole  # noqa: E402
 from measure import CPUS, Rounds, fail, say  # noqa: E402
 
 TABLES = {
     "whole": whole.programs,       # pgbench -C: unix, tcp, tls
+    "ratios": ratios.ratios,       # who against whom, in turns; what a burst leaves
+    "once": once.once,             # a program that connects once, from its start to its end
     "record": growth.record,       # what the log and the stacks cost
     "cycles": cycles.cycles,       # connect, ask, finish in N threads; other languages' pools
     "growth": growth.growth,       # against sessions, pools, waiters, environment
     "presence": growth.presence,   # programs without libpq; queries on one connection
     "memory": growth.memory,
+    "contention": contention.contention,  # lines and locks that threads share
     "profile": parts.profile,      # a transaction, by instructions and system calls
     "samples": sampled.samples,    # and by time, in the kernel and in each library
+    "traces": surplus.traces,      # rules for the sessions above size, played against traces
+    "against": against.against,    # another revision's library; only with AGAINST
 }
 # No log of connections: it would be most of what the server does.
 SETTINGS = {"log_connections": "off", "log_disconnections": "off", "log_min_messages": "warning",
@@ -46,6 +57,7 @@ class Bench:
 
     def __init__(self, server):
         self.server = server
+        self.root = ROOT
         self.build = os.path.join(ROOT, os.environ.get("PQPOOL_BUILD", "build"))
         self.shim = os.path.join(self.build, "libpqpool.so")
         self.programs = os.path.join(self.build, "tests/bench")
@@ -53,11 +65,10 @@ class Bench:
         self.seconds = 1
 
     def env(self, way="unix", pool=None, **more):
-        """pool: None = direct; else the PQPOOL_ variables of a program under the shim."""
-        env = {**bare_environ(), **self.server.ways()[way], **more}
-        if pool is not None:
-            env.update({"LD_PRELOAD": self.shim, "PQPOOL_LOG_LEVEL": "off", **pool})
-        return env
+        """pool: None = direct; else the PQPOOL_ variables of a program under the shim.
+        more: variables that win."""
+        shim = {} if pool is None else {"LD_PRELOAD": self.shim, "PQPOOL_LOG_LEVEL": "off", **pool}
+        return {**bare_environ(), **self.server.ways()[way], **shim, **more}
 
     def program(self, name):
         return os.path.join(self.programs, name)
@@ -99,7 +110,8 @@ def show(bench, tables, folder):
 
 
 def main():
-    wanted = (os.environ.get("T") or " ".join(TABLES)).split()
+    every = ["against"] if os.environ.get("AGAINST") else [n for n in TABLES if n != "against"]
+    wanted = os.environ.get("T", "").split() or every
     unknown = [name for name in wanted if name not in TABLES]
     if unknown:
         fail("T=%s: must be some of: %s" % (" ".join(unknown), ", ".join(TABLES)))

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 
 from measure import Table, fail
+from once import starts
 
 # No round trips: what is left is pqpool's own work.
 ALONE = {"PQPOOL_PRE_PING": "off", "PQPOOL_RESET": "off", "PQPOOL_SIZE": "2000",
@@ -20,7 +21,6 @@ GROWTH = {
 }
 TIMES = 20000
 IR = re.compile(r"Collected : (\d+)")
-STARTS = 200
 
 
 def growth(bench):
@@ -74,32 +74,21 @@ def _instructions(bench, argv, env):
     return float(found.group(1))
 
 
-def _start(argv, env):
-    """Milliseconds that a start takes, in the mean of many."""
-    script = "i=0; while [ $i -lt %d ]; do LD_PRELOAD=$PRELOAD %s; i=$((i+1)); done" % (
-        STARTS, " ".join(argv))
-    before = os.times()
-    subprocess.run(["/bin/sh", "-c", script], env=env, check=True)
-    after = os.times()
-    return (after.elapsed - before.elapsed) * 1000 / STARTS
-
-
 def presence(bench):
     true = ["/bin/true"]
     bare = {"PATH": "/usr/bin:/bin"}
-    starts = Table("presence-start", "Start of a program without libpq (/bin/true)",
+    start = Table("presence-start", "Start of a program without libpq (/bin/true)",
                    "thousand instructions; ms", "an empty library",
                    digits=2)
     query = Table("presence-query", 'PQexec("") on one connection, Unix socket',
                   "ns; instructions", "bare", digits=0)
     preloads = {"bare": "", "an empty library": bench.program("empty.so"),
                 "preloaded": bench.shim}
-    found = bench.rounds.run({name: lambda p=p: _start(true, {**bare, "PRELOAD": p})
-                              for name, p in preloads.items()}, {})
-    for name, preload in preloads.items():
-        starts.add(name, "instructions", [
-            _instructions(bench, true, {**bare, "LD_PRELOAD": preload}) / 1000])
-        starts.add(name, "ms", [r for r, _ in found[name]])
+    programs = {name: (true, {**bare, "LD_PRELOAD": path}) for name, path in preloads.items()}
+    found = bench.rounds.run({"start": lambda: starts(programs)}, {})
+    for name, program in programs.items():
+        start.add(name, "instructions", [_instructions(bench, *program) / 1000])
+        start.add(name, "ms", [medians[name] for medians, _ in found["start"]])
     envs = {"bare": bench.env(), "preloaded": bench.env("unix", {})}
     argv = [bench.program("growth"), "query", "0"]
     found = bench.rounds.run(
@@ -109,15 +98,23 @@ def presence(bench):
         few, many = (_instructions(bench, argv + [n], env) for n in ("1000", "3000"))
         query.add(name, "ns", [r for r, _ in found[name]])
         query.add(name, "instructions", [(many - few) / 2000])
-    return [starts, query]
+    return [start, query]
+
+
+def _kilobytes(bench, what, n, env):
+    """What the program prints of its memory: a list of figures for each round."""
+    argv = [bench.program("growth"), what, str(n), "100"]
+    return [r for r, _ in bench.rounds.run({what: lambda: [
+        float(w) for w in bench.output(argv, env).split()]}, {})[what]]
 
 
 def memory(bench):
-    table = Table("memory", "Memory of the program for each session", "kB", digits=1)
-    for name, env in {"bare": bench.env(), "pqpool": bench.env("unix", ALONE)}.items():
-        found = bench.rounds.run({name: lambda env=env: [
-            float(w) for w in bench.output([bench.program("growth"), "memory", "200", "100"],
-                                           env).split()]}, {})
-        table.add(name, "on lease", [r[0] for r, _ in found[name]])
-        table.add(name, "idle", [r[1] for r, _ in found[name]])
-    return [table]
+    each = Table("memory", "Memory of the program for each session", "kB", digits=1)
+    first = Table("memory-first", "Memory that the program alone has written to", "kB")
+    for name, pool, many in (("bare", None, None), ("pqpool", {}, ALONE)):
+        found = _kilobytes(bench, "memory", 200, bench.env("unix", many))
+        each.add(name, "on lease", [r[0] for r in found])
+        each.add(name, "idle", [r[1] for r in found])
+        found = _kilobytes(bench, "first", 0, bench.env("unix", pool))
+        first.add(name, "after its first connect", [r[0] for r in found])
+    return [each, first]

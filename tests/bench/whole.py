@@ -6,8 +6,11 @@ import re
 from bouncer import Bouncer
 from measure import Table, fail
 
-CLIENTS = (1, 4, 16)
-COMPARED = 4  # clients: whom the ratios are of
+# Of pgbench: clients, threads. Where there are more clients than sessions each has a thread of its
+# own: one that waits for a session must not have to serve the client that holds it.
+CLIENTS = {"c=1": (1, 1), "c=4": (4, 2), "c=16": (16, 2), "c=16 -j 16": (16, 16),
+           "c=64 -j 64": (64, 64)}
+COMPARED = "c=4"  # whom the ratios are of
 TIMES = 3     # the rounds, there
 FAST = {"PQPOOL_PRE_PING": "auto", "PQPOOL_RESET": "auto"}
 WAYS = {"unix": "Unix socket", "tcp": "TCP, scram", "tls": "TLS, scram"}
@@ -15,9 +18,12 @@ TPS = re.compile(r"^tps = ([\d.]+)", re.M)
 DONE = re.compile(r"transactions actually processed: (\d+)")
 
 
-def _one(bench, env, clients, anew):
-    """One run of pgbench: (transactions, transactions per second)."""
-    argv = bench.pgbench("-S", "-n", "-c", str(clients), "-j", str(min(clients, 2)), "-T",
+def run_pgbench(bench, row, clients):
+    """One run of pgbench: (transactions, transactions per second). row: its environment, and
+    whether it connects for every transaction; clients: of CLIENTS."""
+    env, anew = row
+    count, threads = CLIENTS[clients]
+    argv = bench.pgbench("-S", "-n", "-c", str(count), "-j", str(threads), "-T",
                          str(bench.seconds), *(["-C"] if anew else []))
     text = bench.output(argv, env)
     tps = TPS.search(text)
@@ -27,7 +33,15 @@ def _one(bench, env, clients, anew):
     return int(DONE.search(text).group(1)), float(tps.group(1))
 
 
-def _rows(bench, way, poolers):
+@contextlib.contextmanager
+def poolers(bench, way):
+    """mode -> a PgBouncer."""
+    with contextlib.ExitStack() as stack:
+        yield {mode: stack.enter_context(Bouncer(bench.server, way, mode))
+               for mode in ("session", "transaction")}
+
+
+def rows(bench, way, bouncers):
     """name -> (environment, connects for every transaction)."""
     floor = bench.env(way, LD_PRELOAD=bench.program("floor.so"))
     proven = {**floor, "FLOOR_PROVEN": "1"}
@@ -37,30 +51,30 @@ def _rows(bench, way, poolers):
         "pqpool, fast": (bench.env(way, FAST), True),
         "floor": (floor, True),
         "floor, proven": (proven, True),
-        "PgBouncer, session": (poolers["session"].env(bench.env(way)), True),
-        "PgBouncer, transaction": (poolers["transaction"].env(bench.env(way)), True),
+        **{"PgBouncer, " + mode: (bouncer.env(bench.env(way)), True)
+           for mode, bouncer in bouncers.items()},
         "persistent": (bench.env(way), False),
     }
 
 
+def services(bench, bouncers):
+    """name -> pid of whoever serves these programs."""
+    return {"server": bench.server.process.pid,
+            **{mode: bouncer.process.pid for mode, bouncer in bouncers.items()}}
+
+
 def _measure(bench, way, clients):
     """row -> [(transactions, tps, Cpu)]."""
-    with contextlib.ExitStack() as stack:
-        poolers = {mode: stack.enter_context(Bouncer(bench.server, way, mode))
-                   for mode in ("session", "transaction")}
-        rows = _rows(bench, way, poolers)
-        services = {"server": bench.server.process.pid,
-                    **{mode: pooler.process.pid for mode, pooler in poolers.items()}}
-        found = bench.rounds.run(
-            {name: lambda env=env, anew=anew: _one(bench, env, clients, anew)
-             for name, (env, anew) in rows.items()}, services,
-            TIMES if clients == COMPARED else 1)
-    return found
+    with poolers(bench, way) as bouncers:
+        return bench.rounds.run(
+            {name: lambda row=row: run_pgbench(bench, row, clients)
+             for name, row in rows(bench, way, bouncers).items()},
+            services(bench, bouncers), TIMES if clients == COMPARED else 1)
 
 
 def _cpu_tables(way, found):
     """Milliseconds of CPU for 1000 transactions: program, pooler, server."""
-    table = Table("cpu-" + way, "CPU of pgbench -S -n -C -c %d, %s" % (COMPARED, WAYS[way]),
+    table = Table("cpu-" + way, "CPU of pgbench -S -n -C, %s, %s" % (COMPARED, WAYS[way]),
                   "ms for 1000 transactions", digits=0)
     for row, results in found.items():
         parts = {"program": [], "pooler": [], "server": [], "all": []}
@@ -77,7 +91,7 @@ def _cpu_tables(way, found):
 
 def programs(bench):
     tables = []
-    shares = Table("shares", "pgbench -S -n -C -c %d: who against whom" % COMPARED, "times",
+    shares = Table("shares", "pgbench -S -n -C, %s: who against whom" % COMPARED, "times",
                    digits=2)
     for way, title in WAYS.items():
         tps = Table("tps-" + way, "pgbench -S -n -C, " + title, "transactions per second",
@@ -85,13 +99,13 @@ def programs(bench):
         for clients in CLIENTS:
             found = _measure(bench, way, clients)
             for row, results in found.items():
-                tps.add(row, "c=%d" % clients, [result[1] for result, _ in results])
+                tps.add(row, clients, [result[1] for result, _ in results])
             if clients == COMPARED:
                 cpu = _cpu_tables(way, found)
         for ours in ("pqpool", "pqpool, fast"):
             for other in tps.rows:
                 if other != ours:
                     shares.add("%s / %s" % (ours, other), title,
-                               tps.ratios(ours, other, "c=%d" % COMPARED))
+                               tps.ratios(ours, other, COMPARED))
         tables += [tps, cpu]
     return [*tables, shares]

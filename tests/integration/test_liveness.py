@@ -255,9 +255,43 @@ def test_ping_query_that_fails_is_no_proof(script):
 def test_reset_is_sent_at_once(script, server):
     s = script(env={"PQPOOL_PRE_PING": "off"})
     pid = s.connect("a")
-    s.exec("a", PID)
+    s.exec("a", "SELECT pg_advisory_lock(1)")
     s.finish("a")
     assert wait_until(lambda: last_query(server, pid) == "DISCARD ALL")
+
+
+ALL_LOGGED = {"PGUSER": "postgres", "PGOPTIONS": "-c log_statement=all"}
+
+
+@pytest.mark.parametrize("statement, reset", [
+    ("SELECT 1", 0), ("SELECT pg_advisory_lock(1)", 1), ("LISTEN a", 1),
+    ("CREATE TEMP TABLE t (a int)", 1), ("SELECT " + ", ".join(["now()"] * 9), 0)])
+def test_a_program_that_connects_once_needs_no_reset(run, program, server, statement, reset):
+    """Only one that nobody else could miss waits for a second connect."""
+    begin = server.marker()
+    assert run([program("cycle"), "1", statement], env=ALL_LOGGED).returncode == 0
+    text = server.log_text(begin)
+    assert text.count("DISCARD ALL") == reset
+    assert "could not" not in text and "unexpected EOF" not in text
+
+
+@pytest.mark.parametrize("ping", ["on", "auto", "off"])
+def test_a_second_connect_finds_the_session_reset(run, program, server, ping):
+    begin = server.marker()
+    env = {**ALL_LOGGED, "PQPOOL_PRE_PING": ping}
+    assert run([program("cycle"), "2", "SELECT 1"], env=env).returncode == 0
+    said = [line.rsplit("statement: ")[1].strip()
+            for line in server.log_text(begin).splitlines() if "statement: SELECT 1" in line
+            or "statement: DISCARD" in line]
+    assert said == ["SELECT 1", "DISCARD ALL"] * 2
+
+
+def test_only_the_first_lease_is_taken_for_the_last(run, program, server):
+    """And a program that works long on one connection is not judged statement by statement."""
+    begin = server.marker()
+    many = ["SELECT %d" % n for n in range(20)]
+    assert run([program("cycle"), "1", *many], env=ALL_LOGGED).returncode == 0
+    assert server.log_text(begin).count("DISCARD ALL") == 1
 
 
 @pytest.mark.libpq(14)

@@ -193,8 +193,11 @@ def test_leaks_to_the_number(leaks, run, folder):
 def test_what_ended_processes_left_is_cleared_out(tool, folder, command):
     put(folder, pages.made_page(PID, acquired=2, released=1), "0x1.page")
     put(folder, pages.made_page(PID, acquired=2, released=2), "0x2.page")
+    for number, released in ((3, 1), (4, 2)):
+        pool = pages.made_pool(SHOP, acquired=2, released=released)
+        put(folder, pages.made_page(PID, [pool]), "0x%d.page" % number)
     tool(*command)
-    assert os.listdir(folder) == ["0x1.dead"]
+    assert sorted(os.listdir(folder)) == ["0x1.dead", "0x3.dead"]
 
 
 RUN_USER = ('mount -t tmpfs tmpfs /run && mkdir -p /run/user/$(id -u) && '
@@ -209,6 +212,15 @@ def test_folder_of_the_session_is_read_once(tool, run, shown, variable):
     done = tool("top", PID, PID - 1, before=[*SPAWN_NAMESPACE, "sh", "-c", RUN_USER],
                 env={"XDG_RUNTIME_DIR": variable, "PLACE": run.folder})
     assert "  2 programs, " in done.stdout
+
+
+@pytest.mark.parametrize("version, acquired, released", [(1, 9, 5), (2, 16, 11)])
+def test_leases_are_counted_by_pool(leaks, run, folder, version, acquired, released):
+    """In version 1 the head counted those of pools, too."""
+    pool = pages.made_pool(SHOP, acquired=7, released=6)
+    put(folder, pages.made_page(PID, [pool], acquired=9, released=5, version=version))
+    process, = leaks(PID, env={"XDG_RUNTIME_DIR": run.folder}).document["processes"]
+    assert (process["acquired"], process["released"]) == (acquired, released)
 
 
 # ---- damaged, foreign, traps -----------------------------------------------------------

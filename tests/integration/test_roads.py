@@ -73,6 +73,31 @@ def test_module(roads, module, flags):
     assert_reused(done, 40)
 
 
+def assert_acquired_in(done, *modules):
+    """20 times in each, by the innermost frames."""
+    places = {e["stack"]: e["frames"].split("+")[0] for e in done.events("stack")}
+    assert [places[e["stack"]] for e in done.events("acquire")] == [
+        each for each in modules for _ in range(20)]
+
+
+@pytest.mark.parametrize("flags", ["l", "ld"])
+def test_one_module_in_the_place_of_another(roads, module, flags):
+    """A stack is recognised by its addresses: those of the second are the same."""
+    first, second = (module("module", name, "-lpq") for name in ("first.so", "other.so"))
+    done = roads("open", "m", first, flags, "call", "m", "module_run", "close", "m",
+                 "open", "m", second, flags, "call", "m", "module_run")
+    assert_acquired_in(done, first, second)
+
+
+def test_one_module_in_the_place_of_another_unseen(roads, module):
+    """Bound to itself, what loads them calls the linker's own dlopen."""
+    first, second = (module("module", name, "-lpq") for name in ("first.so", "other.so"))
+    opener = module("opener", "opener.so", '-DFRIEND="%s"' % first, '-DOTHER="%s"' % second)
+    done = roads("open", "o", opener, "ld", "call", "o", "opener_once",
+                 "call", "o", "opener_once")
+    assert_acquired_in(done, first, second)
+
+
 def test_deepbind_keeps_a_module_from_a_libpq_of_another_kind(roads, module, libpq,
                                                               other_libpq):
     """Bound to us it would call the first libpq for what we do not answer."""

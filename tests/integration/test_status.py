@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 
@@ -108,6 +109,33 @@ def test_what_was_sent_last(script, folder):
     program.connect("a")
     [lease] = only_page(folder).leases
     assert (lease["statement"], lease["transaction"]) == ("", 1)
+
+
+# ---- when it is made -----------------------------------------------------------------
+
+
+def test_made_while_the_server_works_on_the_first_connect(script, folder):
+    """Which the program would wait for anyway."""
+    program = script()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert pages.in_folder(folder) == []
+        program.do("begin", "a", "host=127.0.0.1 sslmode=disable gssencmode=disable port=%d" % port)
+        backend, _ = silent.accept()
+        with backend:
+            assert wait_until(lambda: pages.in_folder(folder))
+            page = only_page(folder)
+            assert page.pid == program.process.pid and page.pools == [] and page.leases == []
+        program.join("a")
+
+
+def test_not_made_for_a_server_that_is_not_there(script, folder):
+    program = script()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        where = "host=127.0.0.1 port=%d" % unused.getsockname()[1]
+        assert "refused" in program.do("connect", "a", where)
+    assert pages.in_folder(folder) == []
 
 
 # ---- whose it is ---------------------------------------------------------------------

@@ -3,6 +3,8 @@
 options say is said for good, and the rest keeps a session out of the pool."""
 import os
 import pwd
+import socket
+import threading
 
 import pytest
 
@@ -181,6 +183,62 @@ def test_refused_and_reset(script, name, one, other, question):
     setenv(s, name, one)
     assert asked(s, "c", question) == value
     assert first and (opened == value) == ((name, one, other, question) in OPTIONS)
+
+
+class Gate:
+    """A way to the server by TCP that lets nobody through until it is opened. Who comes asks for
+    TLS first and has to wait for the answer."""
+
+    def __init__(self, server):
+        self.address = os.path.join(server.env()["PGHOST"], ".s.PGSQL.%s" % server.port)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.env = {"PGHOST": "127.0.0.1", "PGPORT": self.listener.getsockname()[1],
+                    "PGSSLMODE": "prefer", "PGGSSENCMODE": "disable"}
+        self.asked = 0
+        self.is_open = threading.Event()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            threading.Thread(target=self.join, args=(client,), daemon=True).start()
+
+    def join(self, client):
+        question = client.recv(8, socket.MSG_WAITALL)
+        self.asked += 1
+        self.is_open.wait()
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.address)
+        server.sendall(question)
+        threading.Thread(target=self.copy, args=(server, client), daemon=True).start()
+        self.copy(client, server)
+
+    @staticmethod
+    def copy(source, sink):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("name, one, other, question", SENT)
+def test_prewarmed_meanwhile(script, server, name, one, other, question):
+    """The sessions that wait for their server when it changes are lent to nobody."""
+    gate = Gate(server)
+    s = script(env={"PQPOOL_SIZE": "3", "PQPOOL_PREWARM": "3", **gate.env, name: one})
+    s.do("begin", "a")
+    assert wait_until(lambda: gate.asked == 3)
+    setenv(s, name, other)
+    gate.is_open.set()
+    assert s.join("a")[1].isdigit()
+    opened = s.exec("a", question)
+    s.finish("a")
+    setenv(s, name, one)
+    for each in "bcd":
+        s.connect(each)
+    assert opened not in {s.exec(each, question) for each in "bcd"}
+    s.finish(*"bcd")
+    assert len(s.events("session_close", reason="outdated")) == 4
+    s.end()
 
 
 def test_prewarmed(script, server):

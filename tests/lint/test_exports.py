@@ -9,16 +9,19 @@ import house
 EXITS = {"_exit", "_Exit", "quick_exit"}
 # Thunks, on the machines that have them.
 LOADER = {"dlsym", "dlopen"}
-# Ties a connection's socket to something that PQfinish must untie.
-EVENTS = {"epoll_ctl"}
 # What libpq calls for all that it does outside TLS.
 SOCKETS = {"connect", "send", "recv"}
+# Tie a connection's socket to something that PQfinish must untie, or set its options.
+DESCRIPTORS = {"epoll_ctl", "dup2", "dup3", "setsockopt", "fcntl", "fcntl64", "ioctl"}
+# Change who the process is, or may.
+CREDENTIALS = {"setuid", "setgid", "seteuid", "setegid", "setreuid", "setregid", "setresuid",
+               "setresgid", "unshare", "setns", "syscall"}
 # The program becomes another one, and the idle sessions are not closed by themselves.
 EXECS = {"execv", "execve", "execvp", "execvpe", "fexecve", "execveat", "execl", "execlp",
          "execle"}
 # Exit handlers: one of ours is always the newest.
 HANDLERS = {"__cxa_atexit", "__cxa_thread_atexit_impl", "on_exit"}
-LIBC = EXITS | HANDLERS | LOADER | EVENTS | SOCKETS | EXECS
+LIBC = EXITS | HANDLERS | LOADER | SOCKETS | DESCRIPTORS | CREDENTIALS | EXECS
 
 
 def hooks():

@@ -12,7 +12,8 @@
  *   state a                    everything that can be asked of a connection
  *   finish a
  *
- * and so on: see the table at the end.
+ * and so on: see the table at the end. This long because each command is a small thing that one
+ * program does to its connections.
  */
 #include <libpq-events.h>
 #include <pthread.h>

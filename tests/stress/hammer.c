@@ -6,7 +6,8 @@
  *
  * Whatever happens, each lease must begin on a session that nobody else has, that works
  * (unless its backend was terminated this moment), that no cancel request hits, and that
- * is as new; and nothing may be left leased in the end.
+ * is as new; and nothing may be left leased in the end. This long because what the threads do,
+ * and what must hold of it, is one table of workers.
  */
 #include <errno.h>
 #include <libpq-events.h>

@@ -179,6 +179,28 @@ static void files_tell_apart(void **state)
 	unsetenv("PGSERVICEFILE");
 }
 
+/* As long as no server asks for a password it does not matter what the file says. */
+static void a_passfile_matters_to_who_asks(void **state)
+{
+	char conninfo[256];
+	struct spelling *before;
+
+	(void)state;
+	snprintf(conninfo, sizeof(conninfo), "host=h user=u passfile=%s", passfile);
+	write_file(passfile, "*:*:*:*:one\n");
+	before = by_string(conninfo);
+	identity_note_password(before->identity, false);
+	write_file(passfile, "*:*:*:*:two and longer\n");
+	assert_true(identity_holds(before->identity));
+	spelling_hold(before); /* same() gives one back each time */
+	assert_true(same(before, by_string(conninfo)));
+	identity_note_password(before->identity, true);
+	assert_false(identity_holds(before->identity));
+	/* One host may ask, and another not. */
+	identity_note_password(before->identity, false);
+	assert_false(same(before, by_string(conninfo)));
+}
+
 /* Of all the files that may be in ~/.postgresql none is, as long as there is no such folder. */
 static void a_missing_folder_is_one_look(void **state)
 {
@@ -457,6 +479,7 @@ int main(void)
 		cmocka_unit_test(variables_tell_apart),
 		cmocka_unit_test(an_outdated_spelling_is_not_found_again),
 		cmocka_unit_test(files_tell_apart),
+		cmocka_unit_test(a_passfile_matters_to_who_asks),
 		cmocka_unit_test(a_missing_folder_is_one_look),
 		cmocka_unit_test(the_effective_user_tells_apart),
 		cmocka_unit_test(what_is_not_pooled),

@@ -10,52 +10,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "trace/lease/lease.h"
-#include "trace/lease/snapshot.h"
+#include "leases.h"
 
-#define MANY 200
-
-/* When and where leases are given back. */
-#define MOMENT (UINT64_C(1) << 60)
-#define PLACE  7
-
-static const char pool_a[] = "app@a:5432/x";
 static const char pool_b[] = "app@a:5432/x"; /* equal text, another pool */
-
-static char conns[MANY];
-static struct lease leases[MANY];
-
-static struct lease *make(size_t i, const char *pool)
-{
-	struct lease *vanished;
-
-	memset(&leases[i], 0, sizeof(leases[i]));
-	leases[i].conn = &conns[i];
-	leases[i].pool = pool;
-	leases[i].pooled = true;
-	leases[i].session = i;
-	assert_true(lease_register(&leases[i], &vanished));
-	assert_null(vanished);
-	return &leases[i];
-}
-
-static uint64_t begin(struct lease *lease)
-{
-	const struct lease_origin origin = {
-		.backend_pid = 4711, .now_ns = clock_monotonic_ns(), .wait_ns = 12, .stack = 3};
-
-	return lease_begin(lease, &origin);
-}
-
-static enum lease_state end(size_t i, struct lease **entry, struct lease *ended)
-{
-	return lease_end(&conns[i], MOMENT, PLACE, entry, ended);
-}
 
 static size_t open_count(struct lease_totals *totals)
 {
@@ -65,30 +25,6 @@ static size_t open_count(struct lease_totals *totals)
 
 	lease_snapshot_free(open, count);
 	return count;
-}
-
-/* The oldest open lease, as a report shows it. */
-static struct lease oldest(void)
-{
-	struct lease_totals totals;
-	size_t count;
-	struct lease *copies = lease_holders(&count, &totals);
-	struct lease first = {0};
-
-	if (count > 0) {
-		first = copies[0];
-	}
-	lease_snapshot_free(copies, count);
-	return first;
-}
-
-static int forget_all(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < MANY; i++) {
-		lease_forget(&leases[i]);
-	}
-	return 0;
 }
 
 static void goes_through_its_states(void **state)
@@ -348,167 +284,6 @@ static void counts_right_with_many_threads(void **state)
 	assert_int_equal(after.ended - before.ended, THREADS * ROUNDS);
 }
 
-/* ---- activity ---- */
-
-static struct lease_activity activity;
-
-static struct lease *make_noted(size_t i)
-{
-	struct lease *lease = make(i, pool_a);
-
-	lease->activity = &activity;
-	begin(lease);
-	return lease;
-}
-
-static void tells_what_is_done(void **state)
-{
-	struct lease_totals totals;
-	struct lease shown;
-	struct lease *copies;
-	size_t count;
-
-	(void)state;
-	make_noted(0);
-	shown = oldest();
-	assert_int_equal(shown.transaction, LEASE_TRANSACTION_IDLE);
-	assert_string_equal(shown.statement, "");
-	lease_note_statement(&activity, "SELECT a, 's3cret'");
-	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED);
-	copies = lease_holders(&count, &totals);
-	assert_string_equal(copies[0].statement, "SELECT a, ...");
-	assert_int_equal(copies[0].transaction, LEASE_TRANSACTION_FAILED);
-	lease_snapshot_free(copies, count);
-	for (size_t len = 0; len <= 2 * LEASE_NOTED_BYTES; len++) {
-		char *text = calloc(1, len + 1);
-
-		memset(text, 'b', len);
-		lease_note_statement(&activity, text);
-		shown = oldest();
-		assert_memory_equal(shown.statement, text,
-		                    len < LEASE_STATEMENT_MAX - 4 ? len
-		                                                  : LEASE_STATEMENT_MAX - 4);
-		free(text);
-	}
-	lease_note_statement(&activity, "SELECT 1");
-	lease_forget(&leases[0]);
-	make_noted(0);
-	shown = oldest();
-	assert_string_equal(shown.statement, "");
-	assert_int_equal(shown.transaction, LEASE_TRANSACTION_IDLE);
-}
-
-/* As a fork leaves it that came while another thread was writing. */
-static void bears_a_half_written_statement(void **state)
-{
-	struct lease shown;
-
-	(void)state;
-	make_noted(0);
-	atomic_store(&activity.turn, 7);
-	shown = oldest();
-	assert_string_equal(shown.statement, "");
-	lease_note_statement(&activity, "COMMIT");
-	shown = oldest();
-	assert_string_equal(shown.statement, "COMMIT");
-}
-
-static const char statement_a[] =
-	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char statement_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-static atomic_bool stop;
-
-static void *write_statements(void *arg)
-{
-	while (!atomic_load(&stop)) {
-		lease_note_statement(&activity, statement_a);
-		lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE);
-		lease_note_statement(&activity, statement_b);
-	}
-	return arg;
-}
-
-static void shows_whole_statements_only(void **state)
-{
-	struct lease shown;
-	pthread_t writer;
-	size_t seen = 0;
-
-	(void)state;
-	make_noted(0);
-	pthread_create(&writer, NULL, write_statements, NULL);
-	for (int i = 0; i < 20000 || seen == 0; i++) {
-		shown = oldest();
-		if (shown.statement[0] != '\0') {
-			seen++;
-			assert_true(strcmp(shown.statement, statement_a) == 0 ||
-			            strcmp(shown.statement, statement_b) == 0);
-		}
-	}
-	atomic_store(&stop, true);
-	pthread_join(writer, NULL);
-}
-
-static void keeps_what_was_late(void **state)
-{
-	struct lease_totals totals;
-	struct lease *copies;
-	struct lease *entry;
-	struct lease ended;
-	size_t count;
-	uint64_t id;
-
-	(void)state;
-	begin(make(0, pool_a));
-	id = make_noted(1)->id;
-	lease_note_statement(&activity, "SELECT a");
-	end(1, &entry, &ended);
-	lease_read_activity(&ended);
-	lease_keep_late(&ended);
-	lease_forget(entry);
-	lease_note_statement(&activity, "another's");
-	copies = lease_holders(&count, &totals);
-	assert_int_equal(count, 1);
-	lease_snapshot_free(copies, count);
-	copies = lease_leaks(&count, &totals);
-	assert_int_equal(count, 2);
-	assert_false(copies[0].at_exit);
-	assert_true(copies[1].at_exit);
-	assert_true(copies[1].ended_ns >= copies[1].began_ns);
-	assert_int_equal(copies[1].id, id);
-	assert_string_equal(copies[1].statement, "SELECT a");
-	lease_snapshot_free(copies, count);
-	for (int i = 0; i < LEASE_LATE_MAX + 10; i++) {
-		lease_keep_late(&ended);
-	}
-	copies = lease_leaks(&count, &totals);
-	assert_int_equal(count, LEASE_LATE_MAX + 1);
-	lease_snapshot_free(copies, count);
-}
-
-/* Its interpreter ended, and it has another one. */
-static void forgets_what_was_late_and_was_not(void **state)
-{
-	struct lease_totals totals;
-	struct lease *copies;
-	struct lease *entry;
-	struct lease ended;
-	size_t count;
-
-	(void)state;
-	begin(make(0, pool_a));
-	end(0, &entry, &ended);
-	lease_keep_late(&ended);
-	ended.tid++;
-	lease_keep_late(&ended);
-	begin(entry);
-	copies = lease_leaks(&count, &totals);
-	assert_int_equal(count, 2);
-	assert_false(copies[0].at_exit);
-	assert_int_equal(copies[1].tid, ended.tid);
-	lease_snapshot_free(copies, count);
-}
-
 static void names_each_overdue_lease_once(void **state)
 {
 	struct lease out[4];
@@ -555,11 +330,6 @@ int main(void)
 		cmocka_unit_test_teardown(survives_a_fork, forget_all),
 		cmocka_unit_test_teardown(lets_one_of_many_end_a_lease, forget_all),
 		cmocka_unit_test_teardown(counts_right_with_many_threads, forget_all),
-		cmocka_unit_test_teardown(tells_what_is_done, forget_all),
-		cmocka_unit_test_teardown(bears_a_half_written_statement, forget_all),
-		cmocka_unit_test_teardown(shows_whole_statements_only, forget_all),
-		cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
-		cmocka_unit_test_teardown(forgets_what_was_late_and_was_not, forget_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static struct unwind begun = {.stack = {.low = 0, .high = UINTPTR_MAX}};
 static struct stack_cache_key key_of(uintptr_t caller)
 {
 	return (struct stack_cache_key){
-		.pointer = 1, .caller = (const void *)caller, .depth = 16, .modules = 7};
+		.pointer = 1, .caller = (const void *)caller, .depth = 16, .loads = 7};
 }
 
 static void note_word(struct stack_cache_walk *walk, uintptr_t address, uintptr_t base)
@@ -126,7 +126,7 @@ static void goes_by_all_of_the_key(void **state)
 	key.depth++;
 	assert_int_equal(stack_cache_find(&key, &begun), 0);
 	key = key_of(300);
-	key.modules++;
+	key.loads++;
 	assert_int_equal(stack_cache_find(&key, &begun), 0);
 	key = key_of(300);
 	key.pointer++;

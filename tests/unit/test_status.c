@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The status page: rows, blocks, readers meanwhile, forks, and disks that are full. */
+/* The status page: rows, stacks, and readers meanwhile. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,138 +7,16 @@
 /* cmocka.h wants the four above. */
 #include <cmocka.h>
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/thread/pid.h"
+#include "status_child.h"
 #include "trace/stack/stack.h"
 #include "trace/status/page_dir.h"
-#include "trace/status/status.h"
-#include "trace/status/status_format.h"
 
 #define THREADS 4
-
-static char folder[] = "/dev/shm/pqpool-test-status-XXXXXX";
-static atomic_int full_after = INT32_MAX; /* so many allocations succeed */
-
-int posix_fallocate(int fd, off_t offset, off_t n)
-{
-	if (atomic_fetch_sub(&full_after, 1) <= 0) {
-		return ENOSPC;
-	}
-	return fallocate(fd, 0, offset, n) == 0 ? 0 : errno;
-}
-
-static const char *reason(unsigned number)
-{
-	return number == 0 ? "none" : "aged";
-}
-
-static int set_up(void **state)
-{
-	static const struct config config = {.size = 7};
-
-	(void)state;
-	assert_non_null(mkdtemp(folder));
-	setenv("XDG_RUNTIME_DIR", folder, 1);
-	status_configure(&config, "test", reason, 2);
-	return 0;
-}
-
-static int clean_up(void **state)
-{
-	char command[128];
-
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", folder);
-	return system(command);
-}
-
-/* The files beside the page, by their ending; one of them in `path`. */
-static int files(const char *end, char path[512])
-{
-	char place[64];
-	const struct dirent *entry;
-	int n = 0;
-	DIR *dir;
-
-	snprintf(place, sizeof(place), "%s/pqpool", folder);
-	dir = opendir(place);
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		const char *dot = strrchr(entry->d_name, '.');
-
-		if (dot != NULL && strcmp(dot, end) == 0) {
-			snprintf(path, 512, "%s/%s", place, entry->d_name);
-			n++;
-		}
-	}
-	if (dir != NULL) {
-		closedir(dir);
-	}
-	return n;
-}
-
-/* Every test is a process of its own, so that it begins without a page. */
-static void in_child(void (*test)(void))
-{
-	pid_t child = fork();
-	int status = -1;
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		pid_renew();
-		status_fork_child(false);
-		status_fork_prepare();
-		status_fork_child(true);
-		test();
-		status_remove();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
-}
-
-/* Within the child cmocka's assertions would go on with its parent's tests. */
-static void must(int is, const char *what, int line)
-{
-	if (!is) {
-		fprintf(stderr, "# line %d: %s\n", line, what);
-		abort();
-	}
-}
-
-#define MUST(is) must(is, #is, __LINE__)
-
-static int open_page(void)
-{
-	char path[512];
-	int fd;
-
-	MUST(files(".page", path) == 1);
-	fd = open(path, O_RDONLY);
-	MUST(fd >= 0);
-	return fd;
-}
-
-static struct status_session session_at(int fd, uint32_t row)
-{
-	struct status_session shown = {0};
-
-	MUST(pread(fd, &shown, sizeof(shown),
-	           (off_t)(STATUS_SESSIONS_AT + (row - 1) * sizeof(shown))) == sizeof(shown));
-	return shown;
-}
 
 static struct status_pool pool_at(int fd, uint32_t row)
 {
@@ -147,19 +25,6 @@ static struct status_pool pool_at(int fd, uint32_t row)
 	MUST(pread(fd, &told, sizeof(told),
 	           (off_t)(STATUS_POOLS_AT + (row - 1) * sizeof(told))) == sizeof(told));
 	return told;
-}
-
-static struct status_head head_of(int fd)
-{
-	struct status_head head;
-
-	MUST(pread(fd, &head, sizeof(head), 0) == sizeof(head));
-	return head;
-}
-
-static struct status_lease lease_of(uint64_t id)
-{
-	return (struct status_lease){.id = id, .began_us = id, .began_ns = id, .tid = 5};
 }
 
 /* ---- rows ---- */
@@ -184,7 +49,7 @@ static void tell_a_life(void)
 	lease.wait_ns = 33;
 	lease.stack = 34;
 	status_lease_begun(row, &lease);
-	status_statement(row, "SELECT 1 FROM t");
+	status_statement(row, &said, "SELECT 1 FROM t");
 	status_transaction(row, STATUS_TRANSACTION_FAILED);
 	shown = session_at(fd, row);
 	MUST(shown.state == STATUS_SESSION_LEASED && shown.lease == 12 && shown.spoken == 1);
@@ -210,7 +75,7 @@ static void tell_a_life(void)
 	MUST(told.acquired == 1 && told.released == 1 && told.held_us == 9 && told.opened == 1);
 	head = head_of(fd);
 	MUST(status_is_page(&head));
-	MUST(head.acquired == 1 && head.released == 1 && head.pid == getpid());
+	MUST(head.acquired == 0 && head.released == 0 && head.pid == getpid());
 	MUST(head.created_us >= before_us && head.created_us <= clock_wall_us());
 	MUST(strncmp(head.config, "profile=none size=7 ", 20) == 0);
 	MUST(strcmp(head.reasons[1], "aged") == 0 && strcmp(head.program, "test") == 0);
@@ -228,8 +93,18 @@ static void tells_a_life(void **state)
 static void take_pool_again(void)
 {
 	uint32_t row = status_take_pool("app@db:5432/before", 30, 10);
+	uint32_t session = status_take_session(3, 4711, row);
+	struct status_lease lease = lease_of(1);
 	struct status_pool told;
 	int fd = open_page();
+
+	status_lease_begun(session, &lease);
+	status_lease_ended(session, 0);
+	status_lease_begun(session, &lease);
+	MUST(page_dir_holds_leases(fd) && head_of(fd).acquired == 0);
+	status_lease_ended(session, 0);
+	MUST(!page_dir_holds_leases(fd));
+	status_free_session(session);
 
 	status_pool(row, 3, 2, 1);
 	status_opened(row);
@@ -237,13 +112,15 @@ static void take_pool_again(void)
 	status_waited(row, 5000, false);
 	status_free_pool(row);
 	MUST(pool_at(fd, row).state == STATUS_POOL_FREE);
+	MUST(head_of(fd).acquired == 2 && head_of(fd).released == 2);
+	MUST(!page_dir_holds_leases(fd));
 	MUST(status_take_pool("app@db:5432/now", 3, 1) == row);
 	told = pool_at(fd, row);
 	MUST(told.generation % 2 == 0 && told.state == STATUS_POOL_USED);
 	MUST(strcmp(told.label, "app@db:5432/now") == 0 && told.limit == 3 && told.size == 1);
 	MUST(told.in_use + told.idle + told.waiting + told.peak == 0);
 	MUST(told.waits + told.wait_us + told.wait_max_us + told.timeouts == 0);
-	MUST(told.opened + told.closed[1] == 0);
+	MUST(told.opened + told.closed[1] + told.acquired + told.released == 0);
 }
 
 static void a_row_of_a_pool_begins_anew(void **state)
@@ -263,18 +140,18 @@ static void speak(void)
 
 	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(row, secret);
+	status_statement(row, &said, secret);
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
 	status_lease_ended(row, 1);
 	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
-	status_statement(row, secret); /* the same, told in another way */
+	status_statement(row, &said, secret); /* the same, told in another way */
 	MUST(session_at(fd, row).spoken == 1);
-	status_statement(row, "ALTER ROLE app");
+	status_statement(row, &said, "ALTER ROLE app");
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app") == 0);
-	status_statement(row, "");
+	status_statement(row, &said, "");
 	MUST(session_at(fd, row).statement[0] == '\0');
-	status_statement(row, long_one);
+	status_statement(row, &said, long_one);
 	MUST(strcmp(session_at(fd, row).statement,
 	            "SELECT b, c FROM only_so_much_of_it_is_looked_at...") == 0);
 }
@@ -422,164 +299,6 @@ static void stacks_are_told_while_there_is_room(void **state)
 	in_child(tell_stacks);
 }
 
-/* ---- the file ---- */
-
-static void fill_up(void)
-{
-	char path[512];
-	uint32_t n = 0;
-
-	full_after = 2; /* fewer than it takes */
-	MUST(status_take_session(1, 0, 0) == 0);
-	MUST(files(".page", path) == 0 && files(".new", path) == 0);
-	full_after = INT32_MAX;
-	MUST(status_take_session(1, 0, 0) == 0); /* it is not tried again */
-	status_fork_prepare();
-	status_fork_child(true);
-	full_after = 4; /* one more than it takes: it grows once */
-	while (status_take_session(n + 1, 0, 0) != 0) {
-		n++;
-	}
-	MUST(n == 2 * 8192 / sizeof(struct status_session));
-	full_after = INT32_MAX;
-	MUST(status_take_session(1, 0, 0) == n + 1);
-}
-
-static void a_full_disk_is_survived(void **state)
-{
-	(void)state;
-	in_child(fill_up);
-}
-
-static void limit_files(void)
-{
-	const struct rlimit limit = {4096, 4096};
-
-	MUST(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-	MUST(status_take_session(1, 0, 0) == 0); /* and no SIGXFSZ */
-}
-
-static void a_limit_on_files_is_heeded(void **state)
-{
-	(void)state;
-	in_child(limit_files);
-}
-
-static void fork_once(void)
-{
-	uint32_t row = status_take_session(1, 1, 0);
-	struct status_lease lease = lease_of(1);
-	char path[512];
-	int status = -1;
-	int fd = open_page();
-	pid_t child;
-
-	status_lease_begun(row, &lease);
-	status_fork_prepare();
-	child = fork();
-	if (child == 0) {
-		pid_renew();
-		status_fork_child(true);
-		status_lease_ended(row, 1); /* nothing happens */
-		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
-		MUST(status_take_session(2, 2, 0) != 0);
-		MUST(files(".page", path) == 2);
-		status_remove();
-		_exit(files(".page", path));
-	}
-	status_fork_parent();
-	MUST(waitpid(child, &status, 0) == child);
-	MUST(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-	MUST(session_at(fd, row).state == STATUS_SESSION_LEASED);
-	MUST(page_dir_is_live(fd)); /* not ended by the child's end */
-}
-
-static void a_child_has_its_own(void **state)
-{
-	(void)state;
-	in_child(fork_once);
-}
-
-/* The numbers and the words of before are the parent's. */
-static void fork_with_rows(void)
-{
-	uint32_t row = status_take_session(1, 1, 0);
-	struct status_lease lease = lease_of(1);
-	int status = -1;
-	pid_t child;
-
-	status_lease_begun(row, &lease);
-	status_statement(row, "SELECT 1");
-	for (int i = 0; i < 100; i++) {
-		MUST(status_take_session(2, 2, 0) != 0 && status_take_pool("one", 1, 1) != 0);
-	}
-	status_fork_prepare();
-	child = fork();
-	if (child == 0) {
-		char path[512];
-		int fd;
-
-		pid_renew();
-		status_fork_child(true);
-		MUST(files(".page", path) == 1 && unlink(path) == 0); /* the parent's */
-		MUST(status_take_session(3, 3, 0) == 1 && status_take_pool("two", 1, 1) == 1);
-		fd = open_page();
-		status_lease_begun(row, &lease);
-		status_statement(row, "SELECT 1");
-		MUST(strcmp(session_at(fd, 1).statement, "SELECT ...") == 0);
-		status_remove();
-		_exit(0);
-	}
-	status_fork_parent();
-	MUST(waitpid(child, &status, 0) == child && status == 0);
-}
-
-static void a_child_has_all_rows_free(void **state)
-{
-	(void)state;
-	in_child(fork_with_rows);
-}
-
-/* A page as a killed process leaves it. */
-static void leave_page(int leases)
-{
-	pid_t child = fork();
-
-	if (child == 0) {
-		struct status_lease lease = lease_of(1);
-
-		pid_renew();
-		status_fork_prepare();
-		status_fork_child(true);
-		MUST(status_take_session(1, 1, 0) == 1);
-		for (int i = 0; i < leases; i++) {
-			status_lease_begun(1, &lease);
-		}
-		_exit(0);
-	}
-	MUST(waitpid(child, NULL, 0) == child);
-}
-
-static void tidy_up(void)
-{
-	char path[512];
-
-	leave_page(0);
-	MUST(files(".page", path) == 1);
-	strcpy(strrchr(path, '/'), "/garbage.page");
-	MUST(close(creat(path, 0600)) == 0);
-	leave_page(2); /* removes both, and stays */
-	MUST(files(".page", path) == 1);
-	MUST(status_take_session(1, 1, 0) != 0);
-	MUST(files(".page", path) == 1 && files(".dead", path) == 1);
-}
-
-static void what_is_left_is_cleared_out(void **state)
-{
-	(void)state;
-	in_child(tidy_up);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,11 +308,6 @@ int main(void)
 		cmocka_unit_test(has_an_end),
 		cmocka_unit_test(is_read_while_it_is_written),
 		cmocka_unit_test(stacks_are_told_while_there_is_room),
-		cmocka_unit_test(a_full_disk_is_survived),
-		cmocka_unit_test(a_limit_on_files_is_heeded),
-		cmocka_unit_test(a_child_has_its_own),
-		cmocka_unit_test(a_child_has_all_rows_free),
-		cmocka_unit_test(what_is_left_is_cleared_out),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, clean_up);

@@ -147,7 +147,7 @@ static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow, b
 		/* libpq was not held, and has begun a connection. */
 		async_state_enter(session, OPENING);
 	} else if (in_line) {
-		log_event_wait(a->lender, pool_count(&a->lender->pool));
+		log_event_wait(a->lender);
 		start_tape_free(tape);
 	} else {
 		h->connecting.tape = tape;

@@ -44,5 +44,5 @@ enum drop_reason async_lent_begin(struct session *session, struct ask_reply *rep
 		return DROP_RESET_FAILED;
 	}
 	why = pool_fate(&h->a.lender->pool, &session->slot, clock_monotonic_ns());
-	return why == DROP_IDLE_TIMEOUT ? begin_check(session) : why;
+	return why == DROP_NONE ? begin_check(session) : why;
 }

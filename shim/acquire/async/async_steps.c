@@ -65,6 +65,7 @@ static PostgresPollingStatusType fail_open(struct session *session)
 	log_event_open_failed(h->a.lender, session->libpq->PQerrorMessage(session->conn),
 	                      clock_monotonic_ns() - h->connecting.began_ns);
 	pool_open_failed(&h->a.lender->pool);
+	sweep_pool(h->a.lender, clock_monotonic_ns());
 	async_state_let_go(session);
 	errno = error;
 	return PGRES_POLLING_FAILED;
@@ -262,7 +263,7 @@ void steps_queue(struct session *session, bool again)
 	async_state_enter(session, WAITING);
 	h->turn.waits = true;
 	h->deadline_ns = (again ? now_ns : h->a.began_ns) + lend_settings.timeout_ns;
-	log_event_wait(h->a.lender, pool_count(pool));
+	log_event_wait(h->a.lender);
 	if (again) {
 		pool_acquire_again(pool, now_ns, &h->waiter, ring);
 	} else {

@@ -22,6 +22,17 @@
 /* How long a new thread may take until it first uses libpq. */
 #define HANDED_OVER_NS (250 * NS_PER_MS)
 
+/*
+ * Most waits are over sooner. So only after this time does a waiter look around, which takes
+ * the longer the more threads there are.
+ */
+#define UNWATCHED_NS (10 * NS_PER_MS)
+
+static uint64_t first_look(uint64_t now_ns)
+{
+	return lend_settings.timeout_ns > 2 * UNWATCHED_NS ? now_ns + UNWATCHED_NS : now_ns;
+}
+
 static void look_around(const struct acquisition *a, uint64_t now_ns)
 {
 	uint64_t waited_ns = now_ns - a->began_ns;
@@ -77,6 +88,23 @@ bool wait_yields(void)
 	return yields;
 }
 
+/* False: no release can come. Notes when to look again. */
+static bool look_up(struct acquisition *a, uint64_t now_ns, uint64_t deadline_ns,
+                    uint64_t *next_ns)
+{
+	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
+	uint64_t turns_ns;
+
+	/* Asynchronous connects may give back what they have. */
+	if (!turns_look(a->lender, now_ns, &turns_ns) && !wait_yields() &&
+	    (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns))) {
+		return false;
+	}
+	look_around(a, now_ns);
+	*next_ns = next_look(a, earlier(turns_ns, deadline_ns), now_ns);
+	return true;
+}
+
 /* False: it was too late, and is out of the line. */
 static bool sleep_in_line(struct acquisition *a, uint64_t deadline_ns, uint64_t until_ns,
                           bool *interrupted)
@@ -102,26 +130,21 @@ enum pool_grant wait_for_turn(struct acquisition *a, bool *doomed)
 	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
 	uint64_t deadline_ns = a->began_ns + lend_settings.timeout_ns;
 	uint64_t now_ns = clock_monotonic_ns();
-	uint64_t look_ns;
+	uint64_t look_ns = first_look(now_ns);
 	enum pool_grant grant = POOL_FULL;
-	bool yields = wait_yields();
 	bool interrupted = false;
 
 	*doomed = false;
 	blocked_call_hold_line(&a->ticket, a->lender);
-	log_event_wait(a->lender, pool_count(pool));
+	log_event_wait(a->lender);
 	if (now_ns < deadline_ns) {
 		pool_block(pool, waiter);
 	}
 	while (grant == POOL_FULL && now_ns < deadline_ns && !interrupted) {
-		/* Asynchronous connects may give back what they have. */
-		*doomed = !turns_look(a->lender, now_ns, &look_ns) && !yields &&
-		          (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns));
-		if (*doomed) {
+		if (now_ns >= look_ns && !look_up(a, now_ns, deadline_ns, &look_ns)) {
+			*doomed = true;
 			break;
 		}
-		look_around(a, now_ns);
-		look_ns = next_look(a, earlier(look_ns, deadline_ns), now_ns);
 		if (!sleep_in_line(a, deadline_ns, look_ns, &interrupted)) {
 			note_end(a, POOL_FULL);
 			return POOL_FULL;

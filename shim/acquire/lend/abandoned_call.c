@@ -69,7 +69,7 @@ static COLD void give_back(struct blocked_record *p, uint64_t turn, bool over)
 		break;
 	}
 	blocked_call_hold_nothing(&its);
-	blocked_record_close_bell(p);
+	bell_close(&p->waiter.bell);
 	blocked_record_free(p, turn);
 }
 
@@ -141,6 +141,10 @@ void abandoned_call_tend(void)
 
 bool abandoned_call_others(const struct blocked_call *ticket)
 {
+	/* A thread's first call has no others beside it but these. */
+	if (atomic_load_explicit(&blocked_strays, memory_order_relaxed) == 0) {
+		return false;
+	}
 	for (struct blocked_record *p = atomic_load(&blocked_records); p != NULL; p = p->next) {
 		if (p != ticket->record && !blocked_record_is_free(p) && is_own(p)) {
 			return true;
@@ -205,6 +209,7 @@ void abandoned_call_fork_child(void)
 	/* The pools are forgotten, and what is in a record is the parent's. */
 	for (struct blocked_record *p = atomic_load(&blocked_records); p != NULL; p = p->next) {
 		if (!is_own(p)) {
+			bell_forget(&p->waiter.bell);
 			p->lender = NULL;
 			ask_fork_child(&p->ask);
 			atomic_store(&p->kind, BLOCKED_CALL_NOTHING);

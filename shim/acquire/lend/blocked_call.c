@@ -5,10 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "acquire/lend/blocked_record.h"
 #include "base/clock.h"
@@ -21,6 +18,7 @@
 /* How long a waiter sleeps at a time if it has no descriptor to be woken by. */
 #define BLIND_NS (10 * NS_PER_MS)
 #define PAGE     4096
+#define FEW      4
 
 _Atomic(struct blocked_record *) blocked_records;
 atomic_uint blocked_strays;
@@ -38,23 +36,32 @@ static bool claim(struct blocked_record *p, uint64_t *turn)
 
 static void add(struct blocked_record *p, bool kept)
 {
-	atomic_init(&p->bell, -1);
 	atomic_init(&p->kept, kept);
 	p->next = atomic_load(&blocked_records);
 	while (!atomic_compare_exchange_weak(&blocked_records, &p->next, p)) {
 	}
 }
 
-/* A page of them, the first one kept. From the kernel, as this may be a signal handler. */
+/*
+ * Some of them, the first one kept. After the few that most programs need from the kernel, a
+ * page each time, as this may be a signal handler.
+ */
 static struct blocked_record *make(void)
 {
-	struct blocked_record *made =
-		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static struct blocked_record few[FEW];
+	static atomic_flag few_are_added = ATOMIC_FLAG_INIT;
+	struct blocked_record *made = few;
+	size_t count = FEW;
 
+	if (atomic_flag_test_and_set(&few_are_added)) {
+		made = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		            0);
+		count = PAGE / sizeof(*made);
+	}
 	if (made == MAP_FAILED) {
 		return NULL;
 	}
-	for (size_t i = PAGE / sizeof(*made); i-- > 0;) {
+	for (size_t i = count; i-- > 0;) {
 		add(&made[i], i == 0);
 	}
 	return made;
@@ -198,15 +205,6 @@ bool blocked_call_back(struct blocked_call *ticket)
 	return true;
 }
 
-void blocked_record_close_bell(struct blocked_record *p)
-{
-	int bell = atomic_exchange(&p->bell, -1);
-
-	if (bell >= 0) {
-		close(bell);
-	}
-}
-
 void blocked_call_end(struct blocked_call *ticket)
 {
 	struct blocked_record *p = ticket->record;
@@ -216,9 +214,7 @@ void blocked_call_end(struct blocked_call *ticket)
 	}
 	blocked_call_hold_nothing(ticket);
 	ticket->record = NULL;
-	if (atomic_load_explicit(&p->bell, memory_order_relaxed) >= 0) {
-		blocked_record_close_bell(p);
-	}
+	bell_close(&p->waiter.bell);
 	blocked_record_free(p, ticket->turn);
 }
 
@@ -243,21 +239,6 @@ struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket)
 	return &ticket->record->waiter;
 }
 
-/* Called by the thread that grants, under the pool's lock. */
-void blocked_call_granted(struct pool_waiter *waiter)
-{
-	struct blocked_record *p =
-		(struct blocked_record *)((char *)waiter -
-	                                  offsetof(struct blocked_record, waiter));
-	const uint64_t one = 1;
-	int bell = atomic_load(&p->bell);
-
-	/* It fails only if it rings already. */
-	if (bell >= 0 && write(bell, &one, sizeof(one)) < 0) {
-		return;
-	}
-}
-
 bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns)
 {
 	struct blocked_record *p = ticket->record;
@@ -265,10 +246,7 @@ bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns)
 	uint64_t now_ns = clock_monotonic_ns();
 
 	lock_assert_none();
-	if (atomic_load(&p->bell) < 0) {
-		atomic_store(&p->bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	}
-	bell.fd = atomic_load(&p->bell);
+	bell.fd = bell_open(&p->waiter.bell);
 	if (bell.fd < 0 && until_ns > now_ns + BLIND_NS) {
 		until_ns = now_ns + BLIND_NS;
 	}

@@ -60,9 +60,8 @@ enum blocked_call_kind {
 /* Begins a call. False: no memory. */
 bool blocked_call_begin(struct blocked_call *ticket);
 
-/* Its place in a line, and the callback, for pool_acquire. */
+/* Its place in a line, for pool_acquire; it has no callback. */
 struct pool_waiter *blocked_call_waiter(const struct blocked_call *ticket);
-void blocked_call_granted(struct pool_waiter *waiter);
 
 /* What the call has in hand from now on. These do nothing for a void ticket. */
 void blocked_call_hold_line(const struct blocked_call *ticket, struct lender *lender);

@@ -9,6 +9,7 @@
 #define PQPOOL_ACQUIRE_LEND_BLOCKED_RECORD_H
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,9 +25,10 @@
 enum blocked_state { FREE, OWNED, OPEN, TAKEN };
 
 struct blocked_record {
-	struct blocked_record *next; /* constant */
-	atomic_bool kept;            /* a thread's first, which no other thread takes */
-	_Atomic(uint64_t) state;     /* turn << STATE_BITS | enum state */
+	/* Apart from the lines that another thread writes. */
+	alignas(64) struct blocked_record *next; /* constant */
+	atomic_bool kept;        /* a thread's first, which no other thread takes */
+	_Atomic(uint64_t) state; /* turn << STATE_BITS | enum state */
 
 	/* The call's; other threads read it once they have taken it, and atomics any time. */
 	_Atomic(uintptr_t) thread;
@@ -42,8 +44,7 @@ struct blocked_record {
 	const struct libpq *libpq;
 	PGconn *conn; /* that libpq opens in the room */
 	struct pool_waiter waiter;
-	atomic_int bell; /* -1 = none */
-	struct ask ask;  /* of one that has a room, and asks the keeper */
+	struct ask ask; /* of one that has a room, and asks the keeper */
 };
 
 /* The thread's part of its block. */
@@ -93,7 +94,5 @@ static inline void blocked_record_free(struct blocked_record *p, uint64_t turn)
 		atomic_store(&p->kept, false);
 	}
 }
-
-void blocked_record_close_bell(struct blocked_record *p);
 
 #endif

@@ -150,11 +150,11 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
 		return NULL;
 	}
 	why = pool_fate(pool, &session->slot, clock_monotonic_ns());
-	if (why == DROP_IDLE_TIMEOUT && borrow_settle(borrow, session, reply->record)) {
+	if (why == DROP_NONE && borrow_settle(borrow, session, reply->record)) {
 		borrow_end(reply);
 		return session;
 	}
-	discard_close(session, why == DROP_IDLE_TIMEOUT ? DROP_RESET_FAILED : why, 0);
+	discard_close(session, why == DROP_NONE ? DROP_RESET_FAILED : why, 0);
 	discard_free(session);
 	ask_drop(borrow->ask);
 	borrow_end(reply);

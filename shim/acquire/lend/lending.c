@@ -40,8 +40,13 @@ static uint16_t jitter_of(const struct session *session)
 
 void lending_show(struct session *session)
 {
-	uint32_t pool = session->lender != NULL ? session->lender->pool.row : 0;
+	uint32_t pool = 0;
 
+	if (session->lender != NULL) {
+		lender_show(session->lender);
+		pool = session->lender->pool.row;
+	}
+	session->said = (struct status_said){0};
 	session->lease.row = status_take_session(session->id, session->backend_pid, pool);
 }
 
@@ -148,8 +153,10 @@ void lending_track(const struct acquisition *a, PGconn *conn)
  */
 static bool is_as_asked(const struct session *session)
 {
-	const struct identity *identity = session->lender->identity;
+	struct identity *identity = session->lender->identity;
 
+	identity_note_password(identity,
+	                       session->libpq->PQconnectionUsedPassword(session->conn) != 0);
 	if (identity->home_unknown && session->libpq->PQsslInUse(session->conn)) {
 		free(home_folder_find(session->libpq));
 		return false;

@@ -163,11 +163,11 @@ static void put_counts(struct record *r, const struct lender *lender, struct poo
 	}
 }
 
-void log_event_wait(const struct lender *lender, struct pool_counts counts)
+void log_event_wait(struct lender *lender)
 {
 	counters_add(COUNTER_WAITS, 1);
 	LOG_EVENT (r, LEVEL_INFO, "wait") {
-		put_counts(r, lender, counts);
+		put_counts(r, lender, pool_count(&lender->pool));
 	}
 }
 

@@ -37,7 +37,7 @@ COLD void log_event_check_failed(const struct session *session, enum drop_reason
 COLD bool log_event_can_explain(enum drop_reason why);
 COLD void log_event_not_kept(const struct session *session, enum drop_reason why);
 
-void log_event_wait(const struct lender *lender, struct pool_counts counts);
+void log_event_wait(struct lender *lender);
 
 /* A connect was refused; and one of the leases, or connects, that had a session. */
 void log_event_timeout(const struct lender *lender, struct pool_counts counts,

@@ -14,18 +14,26 @@
 /* How often pools other than the one in use are swept. */
 #define ROUND_NS NS_PER_SEC
 
+/*
+ * How long answers to resets on their way may take, all together: a server that sends one to a
+ * connection that was closed logs a connection lost.
+ */
+#define SETTLE_NS (10 * NS_PER_MS)
+
 static atomic_uint alterations;
 static atomic_uint_fast64_t next_round_ns;
 
 void sweep_pool(struct lender *lender, uint64_t now_ns)
 {
 	struct pool_slot *doomed = pool_tend(&lender->pool, now_ns);
+	uint64_t settled_ns = doomed != NULL ? clock_monotonic_ns() + SETTLE_NS : 0;
 
 	while (doomed != NULL) {
-		struct pool_slot *slot = doomed;
+		struct session *session = session_of_slot(doomed);
 
-		doomed = slot->next;
-		discard_session(session_of_slot(slot), pool_fate(&lender->pool, slot, now_ns));
+		doomed = doomed->next;
+		discard_close(session, session->slot.why, settled_ns);
+		discard_drop(session);
 	}
 }
 

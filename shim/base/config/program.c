@@ -9,16 +9,16 @@
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
+#include "base/cold.h"
+
 #define PREFIX      "PQPOOL_"
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
 
 /* What was there when the library was loaded. */
 static char name_at_start[256] = "";
-static struct {
-	size_t used;
-	bool cut;
-	char bytes[16384]; /* "NAME=value", each with its NUL */
-} settings_at_start;
+static char settings_at_start[16384] SPARSE; /* "NAME=value", each with its NUL */
+static size_t settings_used;
+static bool settings_cut;
 
 static char **settings;
 
@@ -43,17 +43,17 @@ static void note_setting(const char *variable)
 {
 	size_t size = strlen(variable) + 1;
 
-	if (size > sizeof(settings_at_start.bytes) - settings_at_start.used) {
-		settings_at_start.cut = true;
+	if (size > sizeof(settings_at_start) - settings_used) {
+		settings_cut = true;
 		return;
 	}
-	memcpy(settings_at_start.bytes + settings_at_start.used, variable, size);
-	settings_at_start.used += size;
+	memcpy(settings_at_start + settings_used, variable, size);
+	settings_used += size;
 }
 
 void program_begin(int argc, char **argv, char **envp)
 {
-	settings_at_start.used = 0;
+	settings_used = 0;
 	if (argc > 0 && argv[0] != NULL) {
 		note_name(argv[0]);
 	}
@@ -93,11 +93,11 @@ static void add(char **list, char *variable)
 
 char *const *program_settings(void)
 {
-	char *at = settings_at_start.bytes;
-	char *end = at + settings_at_start.used;
+	char *at = settings_at_start;
+	char *end = at + settings_used;
 	size_t most = 1;
 
-	if (settings != NULL || settings_at_start.cut) {
+	if (settings != NULL || settings_cut) {
 		return settings;
 	}
 	for (char *const *e = program_environ(); *e != NULL; e++) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/elf/build_id.h"
-#include "base/elf/symbol.h"
 
 bool elf_image_covers(const struct elf_image *image, uintptr_t address)
 {
@@ -96,6 +95,9 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 /* GNU's hash table: four numbers, a Bloom filter, each bucket's first symbol, each symbol's
  * hash. */
 struct hash_table {
+	const ElfW(Addr) * filter;
+	uint32_t filter_words;
+	uint32_t filter_shift;
 	const uint32_t *buckets;
 	uint32_t bucket_count;
 	uint32_t first; /* symbols before it are in no bucket */
@@ -112,9 +114,27 @@ static bool open_hash_table(const struct elf_image *image,
 	}
 	table->bucket_count = head[0];
 	table->first = head[1];
+	table->filter_words = head[2];
+	table->filter_shift = head[3];
+	table->filter = (const ElfW(Addr) *)(const void *)(head + 4);
 	table->buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
 	table->hashes = table->buckets + head[0];
-	return holds(image, (uintptr_t)table->buckets, head[0] * sizeof(uint32_t));
+	return holds(image, (uintptr_t)table->filter,
+	             (uintptr_t)(table->buckets + head[0]) - (uintptr_t)table->filter);
+}
+
+/* False: no symbol has this hash. */
+static bool filter_passes(const struct hash_table *table, uint32_t hash)
+{
+	const uint32_t bits = 8 * sizeof(ElfW(Addr));
+	ElfW(Addr) word;
+
+	if (table->filter_words == 0) {
+		return true;
+	}
+	word = table->filter[hash / bits % table->filter_words];
+	return (word >> hash % bits & 1) != 0 &&
+	       (word >> (hash >> table->filter_shift % 32) % bits & 1) != 0;
 }
 
 /* Only the hash tables tell: the old kind as a number, GNU's by the end of the last chain. */
@@ -141,9 +161,18 @@ static size_t count_symbols(const struct elf_image *image,
 	return (size_t)last + 1;
 }
 
+/* One that is defined here, and has a name. */
+static bool is_function(const ElfW(Sym) * symbol)
+{
+	unsigned type = ELF64_ST_TYPE(symbol->st_info);
+
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) && symbol->st_shndx != SHN_UNDEF &&
+	       symbol->st_name != 0;
+}
+
 const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 {
-	struct symbol_search search = {.offset = offset};
+	const ElfW(Sym) *holder = NULL;
 	struct elf_image_symbols symbols;
 	const ElfW(Sym) * table;
 	size_t count;
@@ -158,12 +187,16 @@ const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
-		symbol_consider(&search, &table[i]);
+		/* Few get past the first comparison. */
+		if (offset - table[i].st_value < table[i].st_size && is_function(&table[i]) &&
+		    (holder == NULL || table[i].st_value > holder->st_value)) {
+			holder = &table[i];
+		}
 	}
-	if (!search.held || search.holder.st_name >= symbols.names_size) {
+	if (holder == NULL || holder->st_name >= symbols.names_size) {
 		return NULL;
 	}
-	return (const char *)symbols.names + search.holder.st_name;
+	return (const char *)symbols.names + holder->st_name;
 }
 
 /* ---- by name ---- */
@@ -196,6 +229,7 @@ bool elf_image_find(const struct elf_image *image, const struct elf_image_symbol
 	struct hash_table table;
 
 	if (!open_hash_table(image, symbols, &table) || table.bucket_count == 0 ||
+	    !filter_passes(&table, wanted) ||
 	    !holds(image, symbols->names, symbols->names_size)) {
 		return false;
 	}

@@ -3,6 +3,7 @@
 #include "base/libpq/caller.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,19 +11,24 @@
 #include "base/dl.h"
 #include "base/libpq/objects.h"
 #include "base/lock.h"
-#include "base/text/hash.h"
+
+/* What an object means. Never changed and never freed: a thread may be reading it. */
+struct meaning {
+	const struct meaning *before; /* of an object that was loaded in this place earlier */
+	ElfW(Addr) base;
+	struct libpq_caller caller;
+	char name[];
+};
 
 /* An object that calls us. Another may be loaded in its place: the rest must fit, too. */
 struct client {
+	struct client *next;
 	const struct link_map *map;
-	ElfW(Addr) base;
-	char *name;
-	struct libpq_caller caller;
-	UT_hash_handle hh;
+	_Atomic(const struct meaning *) meaning;
 };
 
-static struct lock lock = LOCK_INITIALIZER(LOCK_LIBPQ);
-static struct client *clients;
+/* Few objects call libpq. They are looked up at each connect and finish, so without a lock. */
+static _Atomic(struct client *) clients;
 
 /* The common one; never changed once it is set. */
 static _Atomic(const struct libpq *) common;
@@ -40,9 +46,13 @@ extern const char _end[] __attribute__((visibility("hidden")));
 static struct libpq_caller bound(const struct link_map *map)
 {
 	struct libpq_caller caller = {0};
-	void *own = object_landmark(map);
 	void *function = object_global_landmark();
+	void *own = function;
 
+	/* Asked only where the global scope does not tell. */
+	if (function == NULL || (!object_is_program(map) && object_of(function) != map)) {
+		own = object_landmark(map);
+	}
 	caller.inside = own != NULL && !object_is_program(map) && object_of(own) == map;
 	if (function == NULL || caller.inside) {
 		function = own;
@@ -53,53 +63,67 @@ static struct libpq_caller bound(const struct link_map *map)
 	return caller;
 }
 
-static bool is_same(const struct client *client, const struct link_map *map)
+static struct client *find_client(const struct link_map *map)
 {
-	return client->base == map->l_addr && strcmp(client->name, map->l_name) == 0;
+	struct client *client = atomic_load_explicit(&clients, memory_order_acquire);
+
+	while (client != NULL && client->map != map) {
+		client = client->next;
+	}
+	return client;
 }
 
 static bool recall_client(const struct link_map *map, struct libpq_caller *caller)
 {
-	struct client *client;
-	bool known;
+	struct client *client = find_client(map);
+	const struct meaning *meaning =
+		client != NULL ? atomic_load_explicit(&client->meaning, memory_order_acquire)
+			       : NULL;
 
-	lock_take(&lock);
-	HASH_FIND_PTR(clients, &map, client);
-	known = client != NULL && is_same(client, map);
-	if (known) {
-		*caller = client->caller;
+	if (meaning == NULL || meaning->base != map->l_addr ||
+	    strcmp(meaning->name, map->l_name) != 0) {
+		return false;
 	}
-	lock_drop(&lock);
-	return known;
+	*caller = meaning->caller;
+	return true;
+}
+
+/* NULL: out of memory. Threads that add the same object at once add it twice. */
+static struct client *add_client(const struct link_map *map)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (client != NULL) {
+		client->map = map;
+		client->next = atomic_load(&clients);
+		while (!atomic_compare_exchange_weak(&clients, &client->next, client)) {
+		}
+	}
+	return client;
 }
 
 /* Out of memory only means that the object will be asked about again. */
 static void remember_client(const struct link_map *map, const struct libpq_caller *caller)
 {
-	struct client *stale;
-	struct client *fresh = calloc(1, sizeof(*fresh));
+	struct client *client = find_client(map);
+	size_t bytes = strlen(map->l_name) + 1;
+	struct libpq_caller known;
+	struct meaning *fresh;
 
-	if (fresh == NULL || (fresh->name = strdup(map->l_name)) == NULL) {
+	if (recall_client(map, &known) && known.libpq == caller->libpq &&
+	    known.inside == caller->inside) {
+		return;
+	}
+	fresh = malloc(sizeof(*fresh) + bytes);
+	if (fresh == NULL || (client == NULL && (client = add_client(map)) == NULL)) {
 		free(fresh);
 		return;
 	}
-	fresh->map = map;
 	fresh->base = map->l_addr;
 	fresh->caller = *caller;
-	lock_take(&lock);
-	HASH_FIND_PTR(clients, &map, stale);
-	if (stale != NULL) {
-		HASH_DEL(clients, stale);
-	}
-	HASH_ADD_PTR(clients, map, fresh);
-	if (fresh->hh.tbl == NULL) {
-		free(fresh->name);
-		free(fresh);
-	}
-	lock_drop(&lock);
-	if (stale != NULL) {
-		free(stale->name);
-		free(stale);
+	memcpy(fresh->name, map->l_name, bytes);
+	fresh->before = atomic_load(&client->meaning);
+	while (!atomic_compare_exchange_weak(&client->meaning, &fresh->before, fresh)) {
 	}
 }
 
@@ -235,14 +259,4 @@ enum libpq_finding libpq_judge(const void *caller, const void *function)
 		remember_client(client, &meant);
 	}
 	return LIBPQ_AGREED;
-}
-
-void libpq_fork_prepare(void)
-{
-	lock_take(&lock);
-}
-
-void libpq_fork_done(void)
-{
-	lock_drop(&lock);
 }

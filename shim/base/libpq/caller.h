@@ -12,7 +12,7 @@
  * callers, the common one: that of the first such answer, or the only one of the process.
  * hooks/loader.c asks libpq_judge() before it answers.
  *
- * Locks: LOCK_LIBPQ, for a look-up; the dynamic linker's own, for an object that is new.
+ * Locks: the dynamic linker's own, for an object that is new; none for one that called before.
  */
 #ifndef PQPOOL_BASE_LIBPQ_CALLER_H
 #define PQPOOL_BASE_LIBPQ_CALLER_H
@@ -53,8 +53,5 @@ enum libpq_finding {
  * its place. Once agreed upon the library stays loaded.
  */
 enum libpq_finding libpq_judge(const void *caller, const void *function);
-
-void libpq_fork_prepare(void);
-void libpq_fork_done(void); /* in the parent and in the child */
 
 #endif

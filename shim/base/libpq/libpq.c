@@ -12,14 +12,14 @@
 static _Atomic(struct libpq *) libpqs;
 
 /* Fills the table; false if a function without which nothing works is missing. */
-static bool bind(struct libpq *libpq, void *handle)
+static bool bind(struct libpq *libpq, const struct link_map *map, void *handle, bool global)
 {
 	bool complete = true;
 
+#define OPTIONAL(name) *(void **)&libpq->name = object_function(map, handle, global, #name);
 #define REQUIRED(name)                                                                         \
-	*(void **)&libpq->name = object_function(handle, #name);                               \
+	OPTIONAL(name)                                                                         \
 	complete = complete && libpq->name != NULL;
-#define OPTIONAL(name)      *(void **)&libpq->name = object_function(handle, #name);
 #define HOOK(name)          REQUIRED(name)
 #define CALL(name)          REQUIRED(name)
 #define HOOK_OPTIONAL(name) OPTIONAL(name)
@@ -45,21 +45,33 @@ static bool read_defaults(struct libpq *libpq)
 	return libpq->default_receiver != NULL;
 }
 
-/* Makes the table of the libpq that lives in `map`. The handle is kept for good. */
+/* What the libpq sees, whoever defines it. */
+static void *seen_by(void *handle, const char *name)
+{
+	return handle != NULL ? dl_symbol(handle, name) : dl_next(name);
+}
+
+/*
+ * Makes the table of the libpq that lives in `map`. The handle is kept for good; to get one is
+ * dear, and needless where the program is linked to that libpq.
+ */
 static struct libpq *load(const struct link_map *map)
 {
 	struct libpq *libpq = calloc(1, sizeof(*libpq));
-	void *handle = libpq == NULL ? NULL : object_handle(map);
+	bool global = object_is_global(map);
+	bool lasts = global && object_is_needed(map);
+	void *handle = libpq == NULL || lasts ? NULL : object_handle(map);
 
-	if (handle == NULL || !bind(libpq, handle) || !read_defaults(libpq)) {
+	if (libpq == NULL || (handle == NULL && !lasts) || !bind(libpq, map, handle, global) ||
+	    !read_defaults(libpq)) {
 		if (handle != NULL) {
 			dlclose(handle);
 		}
 		free(libpq);
 		return NULL;
 	}
-	*(void **)&libpq->default_cert_file = dl_symbol(handle, "X509_get_default_cert_file");
-	*(void **)&libpq->default_cert_dir = dl_symbol(handle, "X509_get_default_cert_dir");
+	*(void **)&libpq->default_cert_file = seen_by(handle, "X509_get_default_cert_file");
+	*(void **)&libpq->default_cert_dir = seen_by(handle, "X509_get_default_cert_dir");
 	libpq->base = (uintptr_t)map->l_addr;
 	libpq->end = object_is_program(map) ? 0 : object_end(map);
 	libpq->can_pipeline =

@@ -7,8 +7,7 @@
  * several libpqs (an interpreter's extension may bring its own): a session belongs to the one
  * that made it and is only ever used through that one. Which one a call means: caller.h.
  *
- * Locks: LOCK_LIBPQ, for a look-up only; the dynamic linker is never asked while it is held,
- * for its own lock is held while constructors run, and those may connect.
+ * Locks: the dynamic linker's own, for a libpq that is new.
  */
 #ifndef PQPOOL_BASE_LIBPQ_LIBPQ_H
 #define PQPOOL_BASE_LIBPQ_LIBPQ_H

@@ -33,6 +33,32 @@ bool object_is_program(const struct link_map *map)
 	return map->l_name == NULL || map->l_name[0] == '\0';
 }
 
+static bool is_last_part(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strcmp(slash != NULL ? slash + 1 : path, name) == 0;
+}
+
+bool object_is_needed(const struct link_map *map)
+{
+	const struct link_map *program = _r_debug.r_map;
+	uintptr_t names = 0;
+
+	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
+		names = at->d_tag == DT_STRTAB ? at->d_un.d_ptr : names;
+	}
+	/* Some loaders add it in place, some do not. */
+	names += names < program->l_addr ? program->l_addr : 0;
+	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
+		if (at->d_tag == DT_NEEDED &&
+		    is_last_part(map->l_name, (const char *)names + at->d_un.d_val)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void *object_handle(const struct link_map *map)
 {
 	return dl_open(object_is_program(map) ? NULL : map->l_name, RTLD_LAZY | RTLD_NOLOAD);
@@ -112,16 +138,26 @@ void *object_only_landmark(void)
 	return libpqs == 1 ? found : NULL;
 }
 
-void *object_function(void *handle, const char *name)
+bool object_is_global(const struct link_map *map)
 {
-	void *function = dl_symbol(handle, name);
+	void *function = dl_next(landmark);
+
+	return function != NULL && object_of(function) == map;
+}
+
+/* A look-up that fails is dear, and one in the global scope mostly tells all. */
+void *object_function(const struct link_map *map, void *handle, bool global, const char *name)
+{
 	void *wrapped;
 
-	if (function == NULL || dl_next(landmark) != dl_symbol(handle, landmark)) {
-		return function;
+	if (!global) {
+		return dl_symbol(handle, name);
 	}
 	wrapped = dl_next(name);
-	return wrapped != NULL ? wrapped : function;
+	if (wrapped == NULL || object_of(wrapped) == map) {
+		return wrapped;
+	}
+	return handle == NULL || dl_symbol(handle, name) != NULL ? wrapped : NULL;
 }
 
 void *object_shims(const char *name)

@@ -23,6 +23,9 @@ uintptr_t object_end(const struct link_map *map);
 
 bool object_is_program(const struct link_map *map);
 
+/* True if the program itself needs an object of this name: what it has, it keeps. */
+bool object_is_needed(const struct link_map *map);
+
 /* A handle on an object that is loaded already, for dlclose(3); NULL if it cannot be had. */
 void *object_handle(const struct link_map *map);
 
@@ -36,11 +39,14 @@ void *object_own_landmark(const char *name);
 /* That of the only libpq of the process; NULL if there are several or none. */
 void *object_only_landmark(void);
 
+/* Would the linker have bound callers by the global scope to the libpq in `map`? */
+bool object_is_global(const struct link_map *map);
+
 /*
- * A function of the libpq behind `handle`. Where the linker would have bound callers by the
- * global scope, what wraps the function there goes on wrapping it.
+ * A function of the libpq in `map`, behind `handle`. If that is `global`, what wraps the
+ * function in the global scope goes on wrapping it, and the handle may be NULL.
  */
-void *object_function(void *handle, const char *name);
+void *object_function(const struct link_map *map, void *handle, bool global, const char *name);
 
 /* The shim's own definition of `name`, whatever else defines it; NULL if there is none. */
 void *object_shims(const char *name);

@@ -51,4 +51,10 @@ static inline size_t hash_address(const void *address, unsigned bits)
 #include <uthash.h>
 #include <utlist.h>
 
+/* Most tables have few entries, and grow if not: uthash begins with 32 buckets. */
+#undef HASH_INITIAL_NUM_BUCKETS
+#undef HASH_INITIAL_NUM_BUCKETS_LOG2
+#define HASH_INITIAL_NUM_BUCKETS      8U
+#define HASH_INITIAL_NUM_BUCKETS_LOG2 3U
+
 #endif

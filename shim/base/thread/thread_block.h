@@ -27,6 +27,7 @@ struct thread_block {
 	alignas(16) unsigned char stacks[1744];   /* trace/stack/stack_cache.c */
 	alignas(16) unsigned char given[32];      /* base/unwind/own_stack.c */
 	alignas(16) unsigned char connect[32];    /* pool/thread_cache.c */
+	alignas(16) unsigned char ids[16];        /* key/process_ids.c */
 	alignas(16) unsigned char pending[16];    /* acquire/lend/blocked_call.c */
 	alignas(16) unsigned char stack[16];      /* base/unwind/thread_stack.c */
 	alignas(16) unsigned char cancelling[16]; /* base/thread/cancellation.c */

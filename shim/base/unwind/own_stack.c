@@ -71,12 +71,15 @@ bool own_stack_extend(struct own_stack *stack, uintptr_t address)
 	if (address >= stack->high && address - stack->high >= PAGES_MAX * SAFE_READ_PAGE) {
 		return false;
 	}
-	while (stack->high <= address && safe_read_page(stack->high)) {
-		stack->high += SAFE_READ_PAGE;
+	while (stack->high <= address) {
 		if (given != NULL && stack->high == given->known.low) {
 			/* It is that stack, deeper than it was seen before. */
 			given->known.low = page_of(stack->low);
 			stack->high = given->known.high;
+		} else if (safe_read_page(stack->high)) {
+			stack->high += SAFE_READ_PAGE;
+		} else {
+			break;
 		}
 	}
 	return address < stack->high;

@@ -28,7 +28,7 @@ struct request {
 	const char *error; /* of an inert one */
 };
 
-static struct address_table requests;
+static struct address_table requests SPARSE;
 
 /* ---- those that are known ----------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/cold.h"
 #include "base/text/hash.h"
 #include "session/cancel/address_table.h"
 #include "session/cancel/cancel_scope.h"
@@ -22,7 +23,7 @@ struct cancel_object {
 	unsigned content; /* the hash of it */
 };
 
-static struct address_table objects;
+static struct address_table objects SPARSE;
 
 static unsigned content_of(const PGcancel *cancel)
 {

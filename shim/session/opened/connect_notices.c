@@ -120,9 +120,14 @@ void notices_forget(const PGconn *conn)
 	}
 }
 
+bool notices_expects(const PGconn *conn)
+{
+	return conn != NULL && begun.conn == conn;
+}
+
 void notices_pass(const PGconn *conn)
 {
-	if (conn != NULL && begun.conn == conn) {
+	if (notices_expects(conn)) {
 		notices_look(begun.opening);
 	}
 }

@@ -88,6 +88,9 @@ void notices_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
 void notices_pass(const PGconn *conn);
 
+/* True if that is the connection which notices_connect opens in this thread. */
+bool notices_expects(const PGconn *conn);
+
 /* The call that was to connect `conn` will never return. */
 void notices_forget(const PGconn *conn);
 

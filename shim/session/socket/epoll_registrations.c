@@ -29,8 +29,8 @@
 #define NOTED_ONCE (UINT64_C(1) << 32)
 
 static atomic_bool armed;
-static atomic_uint_fast64_t added[FDS_MAX / 64]; /* a bit per descriptor */
-static atomic_uint_fast64_t instances[INSTANCES_MAX];
+static atomic_uint_fast64_t added[FDS_MAX / 64] SPARSE; /* a bit per descriptor */
+static atomic_uint_fast64_t instances[INSTANCES_MAX] SPARSE;
 static atomic_bool more_fds;       /* one beyond FDS_MAX was added */
 static atomic_bool more_instances; /* one did not fit */
 

@@ -47,6 +47,8 @@ static const struct {
 
 _Static_assert(sizeof(listed) / sizeof(listed[0]) == SOCKET_OPTIONS, "one value each");
 
+atomic_uint socket_options_calls;
+
 static bool get(int fd, size_t i, union socket_option *value)
 {
 	socklen_t size = listed[i].size;

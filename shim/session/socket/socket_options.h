@@ -12,6 +12,7 @@
 #ifndef PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
 #define PQPOOL_SESSION_SOCKET_SOCKET_OPTIONS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -30,6 +31,23 @@ struct socket_options {
 	uint32_t known; /* a bit for each of the values that the socket has */
 	union socket_option values[SOCKET_OPTIONS];
 };
+
+/*
+ * Counts the calls of this process that put something in the place of a descriptor (dup2,
+ * dup3) or change options or flags of one: setsockopt, and those of fcntl and ioctl that do. A
+ * socket whose session was looked at when the count was
+ * the same is as it was, and need not be looked at again. Which descriptor a call is about does
+ * not matter, because a copy of the socket has another number.
+ *
+ * Not seen: raw system calls, io_uring, and calls of the C library's own function, found by its
+ * handle. Async-signal-safe.
+ */
+extern atomic_uint socket_options_calls;
+
+static inline void socket_options_count_call(void)
+{
+	atomic_fetch_add_explicit(&socket_options_calls, 1, memory_order_relaxed);
+}
 
 /* Notes the options of `fd`, a socket that libpq has set up. */
 void socket_options_note(struct socket_options *options, int fd);

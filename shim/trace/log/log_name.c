@@ -7,12 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cold.h"
 #include "base/scratch.h"
 #include "base/thread/pid.h"
 
 static char program_name[NAME_MAX + 1];
 static char host_name[HOST_NAME_MAX + 1];
-static char pattern[PATH_MAX]; /* absolute */
+static char pattern[PATH_MAX] SPARSE; /* absolute */
 
 static bool put_folder(struct strbuf *t)
 {

@@ -35,6 +35,17 @@ enum {
 	KINDS
 };
 
+/* What the interpreters of a language export in all versions. */
+enum language { ALL_PYTHON, ALL_PERL, ALL_PHP, ALL_RUBY, LANGUAGES };
+static const char marks[LANGUAGES][16] = {"PyEval_EvalCode", "perl_destruct", "sapi_module",
+                                          "ruby_finalize"};
+
+static const unsigned char language_of[KINDS] = {
+	[PERL] = ALL_PERL,     [PHP] = ALL_PHP,       [RUBY] = ALL_RUBY,
+	[RUBY_3_1] = ALL_RUBY, [ANY_PERL] = ALL_PERL, [ANY_PHP] = ALL_PHP,
+	[ANY_RUBY] = ALL_RUBY,
+};
+
 #if defined(__LP64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FIRST_KIND PYTHON
 #else /* no layout is known of other machines */
@@ -115,17 +126,35 @@ static void note_extent(const struct elf_image *image, struct script_interpreter
 	}
 }
 
+/* Nearly every module has none of the marks. */
+static bool find_languages(const struct elf_image *image,
+                           const struct elf_image_symbols *symbols, bool has[LANGUAGES])
+{
+	bool any = false;
+	uintptr_t mark;
+
+	for (unsigned i = 0; i < LANGUAGES; i++) {
+		has[i] = elf_image_find(image, symbols, marks[i], &mark);
+		any = any || has[i];
+	}
+	return any;
+}
+
 static int consider(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct table *fresh = arg;
 	const struct elf_image image = elf_image_of(info);
 	struct elf_image_symbols symbols;
+	bool has[LANGUAGES];
 
 	(void)size;
-	if (!elf_image_symbols(&image, &symbols)) {
+	if (!elf_image_symbols(&image, &symbols) || !find_languages(&image, &symbols, has)) {
 		return 0;
 	}
 	for (unsigned i = FIRST_KIND; i < KINDS && fresh->count < INTERPRETERS_MAX; i++) {
+		if (!has[language_of[i]]) {
+			continue;
+		}
 		struct script_interpreter found = {
 			.kind = kind_of(i),
 			.headers = image.headers,
@@ -223,7 +252,8 @@ static void search(unsigned long long changes)
 
 static struct table *current(unsigned long long changes)
 {
-	if (atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
+	if (changes != 0 &&
+	    atomic_load_explicit(&table_changes, memory_order_acquire) != changes) {
 		search(changes);
 	}
 	return atomic_load_explicit(&table, memory_order_acquire);

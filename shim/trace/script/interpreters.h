@@ -4,7 +4,7 @@
  *
  * One is recognised by the symbols that its module exports, wherever it was loaded from. They
  * are looked for again when the loader's counts have changed: `changes` is dl_changes(), as of
- * now.
+ * now; 0: they are taken as they were found last.
  *
  * Locks: LOCK_LOADER, for the search. Fork: nothing to do. Not for a signal handler that
  * interrupted malloc.

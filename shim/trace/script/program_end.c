@@ -13,7 +13,11 @@ void program_end_begin(void)
 	in_exit = true;
 }
 
+/*
+ * Interpreters are looked for where the call's stack is a new one. In the clean-up of one that
+ * was loaded since, it is.
+ */
 bool program_end_now(const void *caller)
 {
-	return in_exit || interpreters_ending(dl_changes_of_call(caller));
+	return in_exit || interpreters_ending(dl_changes_asked(caller));
 }

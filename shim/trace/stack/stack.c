@@ -36,6 +36,7 @@
 struct known {
 	struct stack *stack;
 	atomic_uint logged;     /* in which part of the log, by this process */
+	atomic_bool shown;      /* on the status page */
 	atomic_bool given_back; /* of a place's first stack: this process did so */
 	UT_hash_handle hh;
 };
@@ -56,7 +57,7 @@ struct capture {
 
 static struct lock tables_lock = LOCK_INITIALIZER(LOCK_STACK);
 static struct known *stacks;
-static _Atomic(struct known *) by_id[STACK_MAX + 1];
+static _Atomic(struct known *) by_id[STACK_MAX + 1] SPARSE;
 static uint32_t last_id;
 static struct sight *seen;
 static unsigned long long seen_changes; /* the loader's counts when `seen` was begun */
@@ -303,9 +304,11 @@ struct sighting {
 
 _Static_assert(sizeof(struct sighting) <= SCRATCH_BYTES, "a sighting fits into scratch");
 
-static COLD uint32_t look(const struct stack_cache_key *key, bool scripts,
-                          const struct unwind *begun)
+static COLD uint32_t look(const struct stack_cache_key *key, const struct unwind *begun)
 {
+	unsigned long long changes = dl_changes_of_call(key->caller);
+	/* A script may have gone on to another line meanwhile, so its stack is not kept. */
+	bool scripts = interpreters_readable(changes);
 	struct sighting *sighting = scratch_take();
 	uint32_t id;
 
@@ -313,7 +316,7 @@ static COLD uint32_t look(const struct stack_cache_key *key, bool scripts,
 		return 0;
 	}
 	unwind(key, scripts, begun, &sighting->capture, &sighting->recall);
-	id = intern(&sighting->capture, key->modules);
+	id = intern(&sighting->capture, changes);
 	if (!scripts) {
 		stack_cache_keep(key, &sighting->recall, id);
 	}
@@ -325,7 +328,6 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 {
 	int saved_errno = errno;
 	struct stack_cache_key key;
-	bool scripts;
 	uint32_t id;
 	struct unwind begun;
 
@@ -335,13 +337,11 @@ uint32_t stack_capture(const void *caller, unsigned depth)
 		.pointer = begun.pointer,
 		.caller = caller,
 		.depth = depth,
-		.modules = dl_changes_of_call(caller),
+		.loads = dl_loads(caller),
 	};
-	/* A script may have gone on to another line meanwhile. */
-	scripts = interpreters_readable(key.modules);
-	id = scripts ? 0 : stack_cache_find(&key, &begun);
+	id = stack_cache_find(&key, &begun);
 	if (id == 0) {
-		id = look(&key, scripts, &begun);
+		id = look(&key, &begun);
 	}
 	errno = saved_errno;
 	return id;
@@ -391,6 +391,14 @@ bool stack_claim_for_log(uint32_t id, unsigned part)
 	       atomic_exchange(&known->logged, part) != part;
 }
 
+bool stack_claim_for_page(uint32_t id)
+{
+	struct known *known = known_by(id);
+
+	return known != NULL && !atomic_load_explicit(&known->shown, memory_order_relaxed) &&
+	       !atomic_exchange(&known->shown, true);
+}
+
 void stack_fork_prepare(void)
 {
 	lock_take(&tables_lock);
@@ -408,6 +416,7 @@ void stack_fork_child(void)
 		struct known *known = atomic_load_explicit(&by_id[id], memory_order_relaxed);
 
 		atomic_store_explicit(&known->logged, 0, memory_order_relaxed);
+		atomic_store_explicit(&known->shown, false, memory_order_relaxed);
 		atomic_store_explicit(&known->given_back, false, memory_order_relaxed);
 	}
 }

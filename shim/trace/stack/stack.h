@@ -82,6 +82,9 @@ bool stack_gives_back(uint32_t id);
  */
 bool stack_claim_for_log(uint32_t id, unsigned part);
 
+/* True once per stack and process: the caller is to put it on the status page. */
+bool stack_claim_for_page(uint32_t id);
+
 void stack_fork_prepare(void);
 void stack_fork_parent(void);
 void stack_fork_child(void);

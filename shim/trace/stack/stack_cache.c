@@ -53,7 +53,7 @@ void stack_cache_note(struct stack_cache_walk *walk, const struct unwind *frame,
 static bool is_same(const struct stack_cache_key *a, const struct stack_cache_key *b)
 {
 	return a->pointer == b->pointer && a->caller == b->caller && a->depth == b->depth &&
-	       a->modules == b->modules;
+	       a->loads == b->loads;
 }
 
 void stack_cache_keep(const struct stack_cache_key *key, const struct stack_cache_walk *walk,

@@ -36,7 +36,7 @@ struct stack_cache_key {
 	uintptr_t pointer;  /* of the function that captures */
 	const void *caller; /* the return address where it begins */
 	unsigned depth;
-	unsigned long long modules; /* the loader's counts of loads and unloads */
+	unsigned long long loads; /* dl_loads() */
 };
 
 static inline void stack_cache_begin(struct stack_cache_walk *walk)

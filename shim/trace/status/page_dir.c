@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/scratch.h"
 #include "base/text/strbuf.h"
+#include "trace/status/status_format.h"
 
 #define NEW_SECONDS  60 /* how long the making of a page may take */
 #define DEAD_SECONDS (PAGE_DIR_DEAD_HOURS * 3600)
@@ -131,8 +134,11 @@ int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_
 	if (!name_place(place, &t)) {
 		return -1;
 	}
-	made = make && make_in_memory(path);
 	handle = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	made = handle < 0 && make && make_in_memory(path);
+	if (made) {
+		handle = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
 	if (handle < 0) {
 		return -1;
 	}
@@ -219,22 +225,26 @@ static void declare_dead(struct graveyard *yard, int fd, const char *name, time_
 
 static void tidy_file(struct graveyard *yard, const char *name, page_dir_holds *holds_leases)
 {
-	int fd = openat(yard->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	time_t now = (time_t)(clock_wall_us() / 1000000);
 	struct stat st;
+	int fd;
 
-	if (fd < 0) {
-		return;
+	if (fstatat(yard->dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) {
+		return; /* not ours */
 	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		/* Not ours. */
-	} else if (page_dir_is_dead(name)) {
+	if (page_dir_is_dead(name)) {
 		if (now - st.st_mtime > DEAD_SECONDS) {
 			unlinkat(yard->dir, name, 0);
 		} else {
 			bury(yard, name, st.st_mtime);
 		}
-	} else if (ends_with(name, PAGE_DIR_NEW)) {
+		return;
+	}
+	fd = openat(yard->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0) {
+		return;
+	}
+	if (ends_with(name, PAGE_DIR_NEW)) {
 		if (now - st.st_mtime > NEW_SECONDS && !page_dir_is_live(fd)) {
 			unlinkat(yard->dir, name, 0);
 		}
@@ -248,24 +258,47 @@ static void tidy_file(struct graveyard *yard, const char *name, page_dir_holds *
 	close(fd);
 }
 
-void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases)
+/* By the system call: readdir(3) would take 32 kB from malloc. Not inlined, for its frame. */
+__attribute__((noinline)) void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases)
 {
 	struct graveyard yard = {.dir = dir};
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = copy >= 0 ? fdopendir(copy) : NULL;
-	const struct dirent *entry;
+	_Alignas(struct dirent64) char entries[768];
+	ssize_t n = 0;
 
-	if (list == NULL) {
-		if (copy >= 0) {
-			close(copy);
+	lseek(dir, 0, SEEK_SET);
+	while (max > 0 && (n = getdents64(dir, entries, sizeof(entries))) > 0) {
+		const struct dirent64 *entry;
+
+		for (ssize_t at = 0; at < n && max > 0; at += entry->d_reclen) {
+			entry = (const struct dirent64 *)(const void *)(entries + at);
+			if (page_dir_is_page(entry->d_name) ||
+			    ends_with(entry->d_name, PAGE_DIR_NEW)) {
+				tidy_file(&yard, entry->d_name, holds_leases);
+				max--;
+			}
 		}
-		return;
 	}
-	while (max > 0 && (entry = readdir(list)) != NULL) {
-		if (page_dir_is_page(entry->d_name) || ends_with(entry->d_name, PAGE_DIR_NEW)) {
-			tidy_file(&yard, entry->d_name, holds_leases);
-			max--;
+}
+
+bool page_dir_holds_leases(int fd)
+{
+	struct status_head *head = scratch_take();
+	uint64_t counts[2]; /* acquired, released; those of version 1 count twice */
+	uint64_t open = 0;
+
+	if (head != NULL && pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
+	    status_is_page(head)) {
+		open = head->acquired - head->released;
+		for (uint32_t i = 0; i < head->pools && i < STATUS_POOLS_MAX; i++) {
+			size_t at = STATUS_POOLS_AT + i * sizeof(struct status_pool) +
+			            offsetof(struct status_pool, acquired);
+
+			if (pread(fd, counts, sizeof(counts), (off_t)at) ==
+			    (ssize_t)sizeof(counts)) {
+				open += counts[0] - counts[1];
+			}
 		}
 	}
-	closedir(list);
+	scratch_give(head);
+	return open != 0;
 }

@@ -71,10 +71,11 @@ bool page_dir_is_live(int fd);
 
 /* True if the page opened as `fd` says that leases are open. */
 typedef bool page_dir_holds(int fd);
+page_dir_holds page_dir_holds_leases;
 
 /*
- * Removes or renames what ended processes left in the directory `dir`, of `max` files at most.
- * Allocates.
+ * Removes or renames what ended processes left in the directory `dir`, of `max` files at most,
+ * and leaves its offset anywhere.
  */
 void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases);
 

@@ -161,7 +161,13 @@ bool page_file_grow(size_t offset, size_t bytes)
 	return error == 0;
 }
 
-bool page_file_show(page_dir_holds *holds_leases)
+bool page_file_write(size_t offset, const void *bytes, size_t n)
+{
+	return is_open() && is_within_limit(offset + n) &&
+	       pwrite(page.fd, bytes, n, (off_t)offset) == (ssize_t)n;
+}
+
+bool page_file_show(void)
 {
 	char made[sizeof(page.path)];
 	int dir;
@@ -175,7 +181,7 @@ bool page_file_show(page_dir_holds *holds_leases)
 	}
 	dir = open(page.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir >= 0) {
-		page_dir_tidy(dir, TIDY_MAX, holds_leases);
+		page_dir_tidy(dir, TIDY_MAX, page_dir_holds_leases);
 		close(dir);
 	}
 	return true;

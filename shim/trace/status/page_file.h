@@ -33,8 +33,14 @@ char *page_file_make(int *why);
 /* Allocates the blocks of `bytes` from `offset` on; false: they must not be touched. */
 bool page_file_grow(size_t offset, size_t bytes);
 
+/*
+ * Writes into blocks that page_file_grow allocated. What is written once and not read again
+ * here needs no memory of the process then. False: it could not.
+ */
+bool page_file_write(size_t offset, const void *bytes, size_t n);
+
 /* Gives the file its name, and removes what ended processes left beside it (page_dir_tidy). */
-bool page_file_show(page_dir_holds *holds_leases);
+bool page_file_show(void);
 
 /* Unmaps and removes what page_file_make began. */
 void page_file_undo(void);

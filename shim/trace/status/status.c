@@ -12,17 +12,10 @@
 #include "sql/redact_statement.h"
 #include "trace/status/status_page.h"
 
-/* How much of a statement is looked at. */
-#define SAID_BYTES 48
-
-/* Which pool the session in a row belongs to; guarded like the row. */
-static uint32_t pool_of[STATUS_SESSIONS_MAX];
-
-/*
- * The beginning of the statement that a row shows, as it was sent: the same one again, which is
- * common, is not redacted again. Guarded like the row.
- */
-static char said[STATUS_SESSIONS_MAX][SAID_BYTES];
+/* A session's number has its row in the lower half, and its pool's in the upper one. */
+#define POOL_SHIFT 16
+#define ROW_MASK   ((1U << POOL_SHIFT) - 1)
+_Static_assert(STATUS_SESSIONS_MAX <= ROW_MASK && STATUS_POOLS_MAX <= ROW_MASK, "they fit");
 
 /* These four: NULL if there is no page, or no row. */
 static struct status_pool *pool_in(char *base, uint32_t row)
@@ -32,8 +25,10 @@ static struct status_pool *pool_in(char *base, uint32_t row)
 	               : NULL;
 }
 
-static struct status_session *session_in(char *base, uint32_t row)
+static struct status_session *session_in(char *base, uint32_t number)
 {
+	uint32_t row = number & ROW_MASK;
+
 	return row != 0 && base != NULL
 	               ? (struct status_session *)(void *)(base + STATUS_SESSIONS_AT) +
 	                         (row - 1)
@@ -80,7 +75,13 @@ void status_free_pool(uint32_t row)
 	struct status_pool *pool = pool_at(row);
 
 	if (pool != NULL) {
+		struct status_head *head = status_page_head(status_page());
+
 		status_row_begin(&pool->generation);
+		count(&head->acquired, pool->acquired);
+		count(&head->released, pool->released);
+		pool->acquired = 0;
+		pool->released = 0;
 		pool->state = STATUS_POOL_FREE;
 		status_row_end(&pool->generation);
 		status_page_give(STATUS_AREA_POOLS, row);
@@ -148,16 +149,14 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 	struct status_session *shown = session_at(row);
 
 	if (shown != NULL) {
-		pool_of[row - 1] = pool;
 		status_row_begin(&shown->generation);
 		shown->id = session;
 		shown->backend = backend_pid;
 		shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
 		shown->state = STATUS_SESSION_IDLE;
 		status_row_end(&shown->generation);
-		memset(said[row - 1], '\0', SAID_BYTES);
 	}
-	return row;
+	return row != 0 ? row | pool << POOL_SHIFT : 0;
 }
 
 static void set_state(struct status_session *shown, enum status_session_state state)
@@ -173,7 +172,7 @@ void status_free_session(uint32_t row)
 
 	if (shown != NULL) {
 		set_state(shown, STATUS_SESSION_FREE);
-		status_page_give(STATUS_AREA_SESSIONS, row);
+		status_page_give(STATUS_AREA_SESSIONS, row & ROW_MASK);
 	}
 }
 
@@ -186,7 +185,8 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	if (base == NULL) {
 		return;
 	}
-	count(&status_page_head(base)->acquired, 1);
+	pool = shown != NULL ? pool_in(base, row >> POOL_SHIFT) : NULL;
+	count(pool != NULL ? &pool->acquired : &status_page_head(base)->acquired, 1);
 	if (shown == NULL) {
 		count(&status_page_head(base)->untold, 1);
 		return;
@@ -203,10 +203,6 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	shown->spoken = 0;
 	shown->state = STATUS_SESSION_LEASED;
 	status_row_end(&shown->generation);
-	pool = pool_in(base, pool_of[row - 1]);
-	if (pool != NULL) {
-		count(&pool->acquired, 1);
-	}
 }
 
 void status_lease_ended(uint32_t row, uint64_t held_ns)
@@ -218,39 +214,37 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 	if (base == NULL) {
 		return;
 	}
-	count(&status_page_head(base)->released, 1);
-	if (shown == NULL) {
-		return;
+	pool = shown != NULL ? pool_in(base, row >> POOL_SHIFT) : NULL;
+	count(pool != NULL ? &pool->released : &status_page_head(base)->released, 1);
+	if (shown != NULL) {
+		set_state(shown, STATUS_SESSION_IDLE);
 	}
-	set_state(shown, STATUS_SESSION_IDLE);
-	pool = pool_in(base, pool_of[row - 1]);
 	if (pool != NULL) {
-		count(&pool->released, 1);
 		count(&pool->held_us, held_ns / NS_PER_US);
 	}
 }
 
-void status_statement(uint32_t row, const char *text)
+void status_statement(uint32_t row, struct status_said *said, const char *text)
 {
 	struct status_session *shown = session_at(row);
-	char beginning[SAID_BYTES + 1];
+	char beginning[STATUS_SAID_BYTES + 1];
 	char *known;
 	size_t n;
 
 	if (shown == NULL) {
 		return;
 	}
-	known = said[row - 1];
-	n = strnlen(text, SAID_BYTES);
-	if (memcmp(known, text, n) == 0 && (n == SAID_BYTES || known[n] == '\0')) {
+	known = said->text;
+	n = strnlen(text, STATUS_SAID_BYTES);
+	if (memcmp(known, text, n) == 0 && (n == STATUS_SAID_BYTES || known[n] == '\0')) {
 		__atomic_store_n(&shown->spoken, 1, __ATOMIC_RELAXED);
 		return;
 	}
 	memcpy(beginning, text, n);
 	memset(beginning + n, '\0', sizeof(beginning) - n);
-	memcpy(known, beginning, SAID_BYTES);
+	memcpy(known, beginning, STATUS_SAID_BYTES);
 	status_row_begin(&shown->generation);
-	redact_statement(beginning, n == SAID_BYTES, shown->statement,
+	redact_statement(beginning, n == STATUS_SAID_BYTES, shown->statement,
 	                 sizeof(shown->statement));
 	shown->spoken = 1;
 	status_row_end(&shown->generation);

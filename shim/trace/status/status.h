@@ -63,11 +63,21 @@ void status_lease_ended(uint32_t row, uint64_t held_ns);
 void status_backend(uint32_t row, int backend_pid);
 
 /*
+ * The beginning of the statement that a row shows, as it was sent: the same one again, which is
+ * common, is not redacted again. The caller's, for as long as it has the row; all zero at
+ * first.
+ */
+#define STATUS_SAID_BYTES 48
+struct status_said {
+	char text[STATUS_SAID_BYTES];
+};
+
+/*
  * By the thread that uses the connection, without a lock: the statement that it sends, shown
  * redacted (sql/redact_statement.h), and the transaction's state. The same statement again
  * costs about 10 ns, another one half a microsecond.
  */
-void status_statement(uint32_t row, const char *text);
+void status_statement(uint32_t row, struct status_said *said, const char *text);
 void status_transaction(uint32_t row, enum status_transaction transaction);
 
 #endif

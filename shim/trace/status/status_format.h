@@ -30,7 +30,7 @@
 #include <string.h>
 
 #define STATUS_MAGIC   "pqpool\x1a\n" /* 8 bytes */
-#define STATUS_VERSION 1              /* any other layout has another number */
+#define STATUS_VERSION 2              /* any other layout has another number */
 
 #define STATUS_POOLS_MAX    1024
 #define STATUS_SESSIONS_MAX 8192
@@ -55,8 +55,12 @@ struct status_head {
 	uint32_t stack_bytes; /* of whole entries */
 	uint32_t pad;
 
-	/* Counters, since the page was made. */
-	uint64_t acquired; /* leases begun by this process */
+	/*
+	 * Counters, since the page was made. A lease of a pool that has a row is counted there
+	 * alone, so that threads with pools of their own write to no common place. In version 1
+	 * it was counted here, too.
+	 */
+	uint64_t acquired; /* leases begun */
 	uint64_t released; /* and ended; so acquired - released are open */
 	uint64_t untold;   /* leases begun that had no row */
 
@@ -147,11 +151,11 @@ static_assert(sizeof(struct status_head) <= STATUS_POOLS_AT, "the head fits");
 static_assert(sizeof(struct status_pool) == 1024, "the same for every compiler");
 static_assert(sizeof(struct status_session) == 256, "the same for every compiler");
 
-/* True if it is the head of a page of this version. */
+/* True if it is the head of a page of this version, or of the one before. */
 static inline bool status_is_page(const struct status_head *head)
 {
 	return memcmp(head->magic, STATUS_MAGIC, sizeof(head->magic)) == 0 &&
-	       head->version == STATUS_VERSION;
+	       (head->version == STATUS_VERSION || head->version == 1);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cold.h"
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/logfmt.h"
@@ -24,9 +25,10 @@
 #define STACK_BYTES  4096U
 #define WORD_BITS    64
 
+_Static_assert(sizeof(struct status_stack) + STACK_BYTES <= SCRATCH_BYTES, "it fits");
+
 static atomic_uint_fast64_t pools_taken[STATUS_POOLS_MAX / WORD_BITS];
 static atomic_uint_fast64_t sessions_taken[STATUS_SESSIONS_MAX / WORD_BITS];
-static atomic_uint_fast64_t stacks_added[STACK_MAX / WORD_BITS + 1];
 
 static struct area {
 	uint32_t at; /* in the page */
@@ -54,8 +56,8 @@ static uint32_t stacks_size; /* bytes that exist */
 static uint32_t stacks_used;
 
 /* Constant once configured. */
-static char program_name[sizeof(((struct status_head *)0)->program)];
-static char config_text[sizeof(((struct status_head *)0)->config)];
+static const struct config *shown_config;
+static const char *program_name;
 static const char *(*reason_word)(unsigned number);
 static unsigned reason_count;
 
@@ -70,37 +72,25 @@ void status_put_string(char *to, size_t size, const char *text)
 void status_configure(const struct config *config, const char *program,
                       const char *(*reason)(unsigned number), unsigned reasons)
 {
-	struct strbuf t;
-
-	status_put_string(program_name, sizeof(program_name), program);
-	strbuf_init(&t, config_text, sizeof(config_text));
-	config_describe(config, &t);
+	shown_config = config;
+	program_name = program;
 	reason_word = reason;
 	reason_count = reasons < STATUS_REASONS ? reasons : STATUS_REASONS;
 }
 
 /* ---- making and growing ---- */
 
-/* For page_dir_tidy, which removes pages of ended processes. */
-static bool holds_leases(int fd)
-{
-	struct status_head *head = scratch_take();
-	bool holds = head != NULL &&
-	             pread(fd, head, sizeof(*head), 0) == (ssize_t)sizeof(*head) &&
-	             status_is_page(head) && head->acquired > head->released;
-
-	scratch_give(head);
-	return holds;
-}
-
 static void fill_head(struct status_head *head)
 {
+	struct strbuf config;
+
 	head->version = STATUS_VERSION;
 	head->pid = pid_self();
 	head->created_us = clock_wall_us();
 	head->created_ns = clock_monotonic_ns();
-	memcpy(head->program, program_name, sizeof(head->program));
-	memcpy(head->config, config_text, sizeof(head->config));
+	status_put_string(head->program, sizeof(head->program), program_name);
+	strbuf_init(&config, head->config, sizeof(head->config));
+	config_describe(shown_config, &config);
 	for (unsigned i = 0; i < reason_count; i++) {
 		status_put_string(head->reasons[i], sizeof(head->reasons[i]), reason_word(i));
 	}
@@ -138,7 +128,7 @@ static int make_locked(void)
 	}
 	stacks_size = STACKS_BYTES;
 	stacks_used = 0;
-	if (!page_file_show(holds_leases)) {
+	if (!page_file_show()) {
 		why = errno;
 		page_file_undo();
 		return why;
@@ -179,6 +169,14 @@ static char *page_wanted(void)
 		log_none(why);
 	}
 	return base;
+}
+
+void status_make(void)
+{
+	int saved_errno = errno;
+
+	page_wanted();
+	errno = saved_errno;
 }
 
 /* True if there are more rows than `before`. */
@@ -273,9 +271,9 @@ static bool has_room_locked(void)
 	return true;
 }
 
-static void add_locked(char *base, const struct stack *stack)
+/* `entry` has room for STACK_BYTES of text. */
+static void add_locked(char *base, const struct stack *stack, struct status_stack *entry)
 {
-	struct status_stack *entry = stack_at(base, stacks_used);
 	struct strbuf t;
 
 	strbuf_init(&t, entry->text, STACK_BYTES);
@@ -286,31 +284,30 @@ static void add_locked(char *base, const struct stack *stack)
 	stack_pairs_put(&t, stack);
 	entry->id = stack->id | (stack_gives_back(stack->id) ? STATUS_GIVEN_BACK : 0);
 	entry->bytes = (uint32_t)t.len;
-	stacks_used += stack_bytes(entry);
-	__atomic_store_n(&status_page_head(base)->stack_bytes, stacks_used, __ATOMIC_RELEASE);
+	if (page_file_write(STATUS_STACKS_AT + stacks_used, entry, sizeof(*entry) + t.len)) {
+		stacks_used += stack_bytes(entry);
+		__atomic_store_n(&status_page_head(base)->stack_bytes, stacks_used,
+		                 __ATOMIC_RELEASE);
+	}
 }
 
 void status_stack(uint32_t stack)
 {
 	char *base = status_page();
-	uint64_t mask = UINT64_C(1) << (stack % WORD_BITS);
-	atomic_uint_fast64_t *added;
-	const struct stack *known;
+	struct status_stack *entry;
 
-	if (base == NULL || stack == 0 || stack > STACK_MAX) {
+	if (base == NULL || !stack_claim_for_page(stack)) {
 		return;
 	}
-	added = &stacks_added[stack / WORD_BITS];
-	if ((atomic_load_explicit(added, memory_order_relaxed) & mask) != 0 ||
-	    (atomic_fetch_or(added, mask) & mask) != 0) {
-		return;
-	}
-	known = stack_get(stack);
+	entry = scratch_take();
 	lock_take(&page_lock);
-	if (known != NULL && has_room_locked()) {
-		add_locked(base, known);
+	if (entry != NULL && has_room_locked()) {
+		add_locked(base, stack_get(stack), entry);
 	}
 	lock_drop(&page_lock);
+	scratch_give(entry);
+	/* New stacks are rare, and so is what else needs scratch. */
+	scratch_rest();
 }
 
 void status_given_back(uint32_t stack)
@@ -366,7 +363,6 @@ void status_fork_child(bool usable)
 		/* There is one thread. */
 		memset((void *)pools_taken, 0, sizeof(pools_taken));
 		memset((void *)sessions_taken, 0, sizeof(sessions_taken));
-		memset((void *)stacks_added, 0, sizeof(stacks_added));
 	}
 	errno = saved_errno;
 }

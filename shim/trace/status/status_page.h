@@ -21,10 +21,16 @@
 
 /*
  * What the head of a page says. `reason` names the numbers below `reasons` that status_closed
- * takes. Called once, first; makes nothing.
+ * takes. Called once, first; makes nothing, and keeps the pointers.
  */
 void status_configure(const struct config *config, const char *program,
                       const char *(*reason)(unsigned number), unsigned reasons);
+
+/*
+ * Makes the page if there is none: the first row would, but there may be a better moment before
+ * that. No lock may be held that ranks above LOCK_STATUS.
+ */
+void status_make(void);
 
 /* Puts a stack into the page, once. No lock may be held that ranks above LOCK_STATUS. */
 void status_stack(uint32_t stack);

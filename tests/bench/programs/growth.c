@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * growth WHAT N TIMES: what an acquire with its release costs, in nanoseconds, when there are
- * N sessions on leases, N pools, N variables in the environment, N statements before; or what
- * a query costs, or what a session occupies. Prints one figure, the median of TIMES / 100
+ * N sessions on leases, N pools, N variables in the environment; or what a query costs, what a
+ * session occupies, what a burst leaves. Prints one figure, the median of TIMES / 100
  * hundreds.
  *
  *   sessions N   N sessions are on lease beside the one that is acquired
@@ -11,6 +11,9 @@
  *   environ N    with N variables more
  *   query 0      not acquire and release, but PQexec("") on one connection
  *   memory N     kilobytes of this process for each of N sessions on lease, and when idle
+ *   first 0      kilobytes that this process alone has written to, after its first connect
+ *   burst N      says "taken" while N sessions are on lease, "back" once none is; waits each
+ *                time for a line
  */
 #include <libpq-fe.h>
 #include <pthread.h>
@@ -183,6 +186,53 @@ static long resident_kb(void)
 	return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* What this process alone has written to. */
+static long private_kb(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	char line[128];
+	long kb = -1;
+
+	while (f != NULL && kb < 0 && fgets(line, sizeof(line), f) != NULL) {
+		sscanf(line, "Private_Dirty: %ld", &kb);
+	}
+	if (kb < 0) {
+		exit(1);
+	}
+	fclose(f);
+	return kb;
+}
+
+static void burst(long n, long unused)
+{
+	PGconn **leased = calloc((size_t)n, sizeof(PGconn *));
+
+	(void)unused;
+	for (long i = 0; i < n; i++) {
+		leased[i] = open_database("");
+	}
+	puts("taken");
+	fflush(stdout);
+	getchar();
+	for (long i = 0; i < n; i++) {
+		PQfinish(leased[i]);
+	}
+	puts("back");
+	fflush(stdout);
+	getchar();
+	free(leased);
+}
+
+static void first(long unused, long unused_too)
+{
+	PGconn *conn = open_database("");
+
+	(void)unused;
+	(void)unused_too;
+	printf("%ld\n", private_kb());
+	PQfinish(conn);
+}
+
 static void memory(long n, long unused)
 {
 	PGconn **leased = calloc((size_t)n, sizeof(PGconn *));
@@ -210,8 +260,14 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*measure)(long n, long times);
 	} kinds[] = {
-		{"sessions", with_sessions},   {"pools", with_pools}, {"waiting", with_waiters},
-		{"environ", with_environment}, {"query", query},      {"memory", memory},
+		{"sessions", with_sessions},
+		{"pools", with_pools},
+		{"waiting", with_waiters},
+		{"environ", with_environment},
+		{"query", query},
+		{"memory", memory},
+		{"first", first},
+		{"burst", burst},
 	};
 
 	for (size_t i = 0; argc == 4 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {

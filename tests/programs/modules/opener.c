@@ -8,9 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifndef OTHER
+#define OTHER FRIEND
+#endif
+
 int opener_run(void);
 int opener_look(void);
 int opener_own(void);
+int opener_once(void);
 void *malloc(size_t n);
 
 static int call(void *handle, const char *name)
@@ -34,6 +39,19 @@ int opener_run(void)
 		return -1;
 	}
 	return call(handle, "module_run");
+}
+
+/* And unloads it; the second time OTHER. */
+int opener_once(void)
+{
+	static int times;
+	void *handle = dlopen(times++ == 0 ? FRIEND : OTHER, RTLD_LAZY);
+	int answer = handle != NULL ? call(handle, "module_run") : -1;
+
+	if (handle != NULL) {
+		dlclose(handle);
+	}
+	return answer;
 }
 
 int opener_own(void)

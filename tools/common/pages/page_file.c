@@ -205,6 +205,10 @@ void page_file_read(struct page *page, int fd, const struct status_head *head)
 		memcpy(page->reasons[i], head->reasons[i], STATUS_REASON_BYTES - 1);
 	}
 	read_pools(page, fd, pool_rows, pool_of_row);
+	for (size_t i = 0; i < page->pool_count && head->version > 1; i++) {
+		page->acquired += page->pools[i].row.acquired;
+		page->released += page->pools[i].row.released;
+	}
 	read_sessions(page, fd, at_most(head->sessions, STATUS_SESSIONS_MAX), pool_of_row,
 	              pool_rows);
 	free(pool_of_row);

@@ -60,8 +60,7 @@ static const char *check_file(int fd, struct stat *st, struct status_head *head)
 	    memcmp(head->magic, STATUS_MAGIC, sizeof(head->magic)) != 0 || head->pid <= 0) {
 		return "is not a status page";
 	}
-	return head->version != STATUS_VERSION ? "is a status page of another version of pqpool"
-	                                       : NULL;
+	return status_is_page(head) ? NULL : "is a status page of another version of pqpool";
 }
 
 static void read_file(struct search *search, int fd, const char *path, const char *name)
@@ -186,19 +185,11 @@ void pages_free(struct pages *pages)
 
 /* ---- tidying ---- */
 
-static bool holds_leases(int fd)
-{
-	struct status_head head;
-
-	return pread(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
-	       status_is_page(&head) && head.acquired > head.released;
-}
-
 static bool tidy_folder(struct search *search, int dir, const char *folder)
 {
 	(void)search;
 	(void)folder;
-	page_dir_tidy(dir, SIZE_MAX, holds_leases);
+	page_dir_tidy(dir, SIZE_MAX, page_dir_holds_leases);
 	close(dir);
 	return true;
 }
