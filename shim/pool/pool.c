@@ -215,6 +215,8 @@ static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 
 static void take_out_locked(struct pool *pool, struct pool_slot *slot, enum slot_state state)
 {
+	/* No element's prev is NULL: the first one's is the last. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	DL_DELETE(pool->idle, slot);
 	if (pool->own[slot->home] == slot) {
 		pool->own[slot->home] = NULL;

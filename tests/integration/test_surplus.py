@@ -122,3 +122,20 @@ def test_surplus_grows_old(script, server):
     assert wait_until(lambda: s.lease() and s.events("session_close", reason="aged"))
     s.finish(*NAMES[5:8])
     assert wait_until(lambda: len(server.sessions()) <= 2)
+
+
+def test_surplus_that_lay_idle_goes_with_the_next_finish(script, server):
+    """Crowd or not, and without a connect that would look, too."""
+    s = script(env={"PQPOOL_SIZE": 2})
+    for name in NAMES[:8]:
+        s.connect(name)
+        s.exec(name, "SELECT 1")
+    s.finish(*NAMES[:4])
+    assert len(server.sessions()) == 8
+    idle = ("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle' AND query = 'DISCARD ALL'"
+            " AND clock_timestamp() - state_change > '1.1 s'")
+    assert wait_until(lambda: int(s.exec(NAMES[7], idle)) >= 3)
+    s.finish(NAMES[4])
+    assert wait_until(lambda: len(server.sessions()) <= 5), server.sessions()
+    assert s.events("session_close", reason="surplus")
+    s.finish(*NAMES[5:8])

@@ -48,6 +48,9 @@ bool object_is_needed(const struct link_map *map)
 	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
 		names = at->d_tag == DT_STRTAB ? at->d_un.d_ptr : names;
 	}
+	if (names == 0) {
+		return false;
+	}
 	/* Some loaders add it in place, some do not. */
 	names += names < program->l_addr ? program->l_addr : 0;
 	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
