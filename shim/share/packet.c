@@ -84,7 +84,8 @@ static enum packet_outcome take(int from, struct packet *packet, size_t size)
 	struct msghdr message = {.msg_iov = &piece,
 	                         .msg_iovlen = 1,
 	                         .msg_control = control.room,
-	                         .msg_controllen = sizeof(control.room)};
+	                         /* The padding would have room for a second one. */
+	                         .msg_controllen = CMSG_LEN(sizeof(int))};
 	const struct keeper_head *head = packet->memory;
 	ssize_t n = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
