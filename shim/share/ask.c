@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "share/packet.h"
@@ -39,12 +40,21 @@ bool ask_begin(struct ask *ask, struct member *member, const struct ask_question
 	return true;
 }
 
-static void hang_up(struct ask *ask)
+static void close_copy(struct ask *ask)
 {
 	if (ask->fd >= 0) {
 		close(ask->fd);
 		ask->fd = -1;
 	}
+}
+
+/* A child that another thread forked meanwhile may have a copy, of which nobody knows. */
+static void hang_up(struct ask *ask)
+{
+	if (ask->fd >= 0) {
+		shutdown(ask->fd, SHUT_RDWR);
+	}
+	close_copy(ask);
 }
 
 static bool take_lend(struct ask *ask, struct packet *packet, struct ask_reply *reply)
@@ -157,7 +167,7 @@ void ask_return(struct ask *ask)
 void ask_fork_child(struct ask *ask)
 {
 	if (ask->member != NULL) {
-		hang_up(ask);
+		close_copy(ask);
 		ask->member = NULL;
 	}
 }
