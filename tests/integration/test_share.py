@@ -64,20 +64,6 @@ def test_no_state_crosses(share, leave, look, clean):
     assert share(look).stdout.split() == [clean]
 
 
-@pytest.mark.parametrize("other", [
-    {"PGDATABASE": "postgres"}, {"PGOPTIONS": "-c work_mem=8MB"}, {"PGAPPNAME": "other"},
-    {"PGPASSWORD": "x"}, {"PQPOOL_RESET": "auto"}])
-def test_what_differs_is_not_shared(share, other):
-    assert share(SESSION).stdout != share(SESSION, env=other).stdout
-
-
-def test_another_password_is_refused_as_ever(share, server, run, program, keeper):
-    share(SESSION, env=server.env(tcp=True))
-    done = run([program("cycle"), "1", SESSION],
-               env={**server.env(tcp=True), "PGPASSWORD": "x", "PQPOOL_SHARE": keeper.path})
-    assert done.returncode != 0 and "password authentication failed" in done.stderr
-
-
 def test_no_keeper(run, program, tmp_path):
     done = run([program("cycle"), "2", SESSION], env={"PQPOOL_SHARE": tmp_path / "nothing"})
     assert done.returncode == 0 and len(set(done.stdout.split())) == 1
@@ -231,23 +217,6 @@ def test_exec_leaves_sessions_to_the_keeper(run, program, share, keeper, case):
                check_leases=False)
     assert (done.returncode, done.stdout) == (bare.returncode, bare.stdout)
     assert share(SESSION).events("session_borrow")
-
-
-def test_another_user_has_no_session(share, run, program, keeper, server):
-    first = share(SESSION, env=server.env(tcp=True))
-    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-                program("cycle"), "1", SESSION],
-               env={**server.env(tcp=True), "PQPOOL_SHARE": keeper.path})
-    assert done.returncode == 0 and done.stdout != first.stdout, done
-
-
-@pytest.mark.parametrize("what", ["--net", "--mount"])
-def test_another_namespace_has_no_session(share, run, program, keeper, what):
-    first = share(SESSION)
-    done = run(["unshare", what, program("cycle"), "1", SESSION],
-               env={"PQPOOL_SHARE": keeper.path})
-    assert done.returncode == 0 and done.stdout != first.stdout
-    assert share(SESSION).stdout in (first.stdout, done.stdout)
 
 
 # ---- connects in steps

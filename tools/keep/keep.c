@@ -72,6 +72,26 @@ static void complain(void *arg, const char *line)
 	        line);
 }
 
+/*
+ * The keeper lives on where the program is long gone that it was started for: what its
+ * environment says that is not for the keeper, passwords perhaps, is not to be found in it.
+ */
+static void wipe_environment(void)
+{
+	char **kept = environ;
+
+	for (char **e = environ; e != NULL && *e != NULL; e++) {
+		if (strncmp(*e, "PQPOOL_", 7) == 0 || strncmp(*e, "TZ=", 3) == 0) {
+			*kept++ = *e;
+		} else {
+			explicit_bzero(*e, strlen(*e));
+		}
+	}
+	if (kept != NULL) {
+		*kept = NULL;
+	}
+}
+
 /* The parent ends; false: there is no child. */
 static bool go_into_background(void)
 {
@@ -110,6 +130,7 @@ static int serve(const char *path, bool daemon, const struct keeper_options *opt
 	} else {
 		int listener = listen_at(&place);
 
+		wipe_environment();
 		if (listener >= 0 && (!daemon || go_into_background())) {
 			status = keeper_serve(&place, listener, options);
 		}
