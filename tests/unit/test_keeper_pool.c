@@ -88,6 +88,8 @@ static int set_up(void **state)
 			return -1;
 		}
 		close(page);
+		/* Connected, though it says nothing. */
+		members[i]->socket = open("/dev/null", O_RDWR | O_CLOEXEC);
 	}
 	return 0;
 }

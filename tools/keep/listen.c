@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +18,7 @@
 #define LISTEN_BACKLOG 4096
 
 static bool made_socket;
+static struct stat named; /* the socket's file */
 
 /* Taken until the process ends; false: complained of. */
 static bool lock_place(const struct place *place)
@@ -99,6 +101,34 @@ int listen_at(const struct place *place)
 	}
 	made_socket = true;
 	return fd;
+}
+
+static bool look(const struct place *place, struct stat *st)
+{
+	return fstatat(place->directory, place->name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISSOCK(st->st_mode);
+}
+
+/* The file's count of names changes; nothing else happens to it in its life. */
+int listen_watch_name(const struct place *place)
+{
+	struct sockaddr_un address;
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd >= 0 && (!place_name(place, &address) || !look(place, &named) ||
+	                inotify_add_watch(fd, address.sun_path,
+	                                  IN_ATTRIB | IN_MOVE_SELF | IN_DONT_FOLLOW) < 0)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+bool listen_has_name(const struct place *place)
+{
+	struct stat st;
+
+	return look(place, &st) && st.st_dev == named.st_dev && st.st_ino == named.st_ino;
 }
 
 void listen_end(const struct place *place)

@@ -8,6 +8,8 @@
 #ifndef PQPOOL_TOOLS_KEEP_LISTEN_H
 #define PQPOOL_TOOLS_KEEP_LISTEN_H
 
+#include <stdbool.h>
+
 #include "common/keeper/place.h"
 
 /*
@@ -15,6 +17,13 @@
  * -1: complained of, or another keeper serves the path.
  */
 int listen_at(const struct place *place);
+
+/*
+ * A descriptor that can be read when the socket's name may have gone, close-on-exec; -1: it
+ * cannot be told. After that: whether it is still there, or no program finds the keeper again.
+ */
+int listen_watch_name(const struct place *place);
+bool listen_has_name(const struct place *place);
 
 /* Removes the socket, if this process made it. */
 void listen_end(const struct place *place);

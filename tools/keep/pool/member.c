@@ -39,8 +39,8 @@ void members_begin(int dir, const char *prefix)
 
 static bool map_page(struct member *member)
 {
-	void *page = mmap(NULL, sizeof(struct keeper_page), PROT_READ | PROT_WRITE, MAP_SHARED,
-	                  member->page_fd, 0);
+	void *page =
+		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, member->page_fd, 0);
 
 	if (page == MAP_FAILED) {
 		return false;
@@ -73,6 +73,12 @@ static uint64_t start_of(pid_t pid)
 	return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
+static bool take_memory(int fd)
+{
+	errno = posix_fallocate(fd, 0, PAGE_BYTES);
+	return errno == 0;
+}
+
 /* An open file of a fresh page, locked; -1: see errno. */
 static int create_page(struct member *member)
 {
@@ -93,11 +99,26 @@ static int create_page(struct member *member)
 			return -1;
 		}
 	}
-	if (fd >= 0 && (ftruncate(fd, PAGE_BYTES) != 0 || fcntl(fd, F_OFD_SETLK, &lock) != 0)) {
+	/* Its memory now: where there is none left, a first store would end the process. */
+	if (fd >= 0 && (!take_memory(fd) || fcntl(fd, F_OFD_SETLK, &lock) != 0)) {
 		close(fd);
 		fd = -1;
 	}
 	return fd;
+}
+
+bool members_lost_page(const void *address)
+{
+	for (struct member *member = members; member != NULL; member = member->hh.next) {
+		char *page = (char *)member->page;
+
+		if (page != NULL && (const char *)address >= page &&
+		    (const char *)address < page + PAGE_BYTES) {
+			return mmap(page, PAGE_BYTES, PROT_READ | PROT_WRITE,
+			            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page;
+		}
+	}
+	return false;
 }
 
 static bool open_page(struct member *member)
@@ -194,7 +215,7 @@ static void release(struct member *member)
 		close(member->pidfd);
 	}
 	if (member->page != NULL) {
-		munmap(member->page, sizeof(struct keeper_page));
+		munmap(member->page, PAGE_BYTES);
 	}
 	if (member->page_fd >= 0) {
 		close(member->page_fd);

@@ -78,6 +78,12 @@ void member_free(struct member *member);
  */
 void members_end(void);
 
+/*
+ * Puts empty memory in the place of a page whose file was cut short (SIGBUS at this address):
+ * its member has nothing from then on. False: no member's. Async-signal-safe.
+ */
+bool members_lost_page(const void *address);
+
 /* How many sessions with this label processes have, of whom only a page was left. */
 unsigned members_left_with(uint32_t label);
 

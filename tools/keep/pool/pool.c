@@ -239,7 +239,7 @@ static void collect(struct pool *pool)
 		}
 		word = member_word(session->member, session->word);
 		if (KEEPER_WORD_STATE(word) == KEEPER_WORD_GONE &&
-		    (session->fd >= 0 || session->failed)) {
+		    (session->fd >= 0 || session->failed || session->member->socket < 0)) {
 			member_change(session->member, session->word, word, KEEPER_WORD_FREE,
 			              NULL);
 			holding_close(session, SESSION_FORGET, "gone");

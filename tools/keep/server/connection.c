@@ -224,6 +224,7 @@ static void ask_failed(struct ask *ask)
 static void take_ask(struct connection *connection, struct message *m)
 {
 	struct ask *ask = &connection->ask;
+	const struct member *member = NULL;
 	struct keeper_ask said;
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t wait_ns;
@@ -235,9 +236,11 @@ static void take_ask(struct connection *connection, struct message *m)
 	}
 	if (label != NULL) {
 		ask->place = message_take_text(m, said.place_len);
+		member = member_find(said.member);
 	}
-	if (label == NULL || ask->place == NULL || m->left > 0 ||
-	    member_find(said.member) == NULL) {
+	/* What is lent is written into the member's page: no other process may ask for that. */
+	if (ask->place == NULL || m->left > 0 || member == NULL ||
+	    member->pid != connection->pid) {
 		free(label);
 		close_connection(connection);
 		return;

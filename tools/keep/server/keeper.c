@@ -21,7 +21,10 @@
 #include "keep/settings.h"
 
 static struct keeper_options options;
+static const struct place *place;
 static struct watch signals;
+static struct watch name;
+static int status;
 static uint64_t quiet_ns; /* since when; 0: it is not */
 
 static void log_complaint(void *arg, const char *text)
@@ -58,12 +61,23 @@ static void signalled(struct watch *watch)
 	}
 }
 
-/* Descriptors, not handlers: nothing is interrupted. */
+/* Any process of the user's may cut a page's file short. */
+static void page_faulted(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (!members_lost_page(info->si_addr)) {
+		signal(number, SIG_DFL);
+	}
+}
+
+/* Descriptors, not handlers, but for faults: nothing is interrupted. */
 static bool watch_signals(void)
 {
+	const struct sigaction fault = {.sa_sigaction = page_faulted, .sa_flags = SA_SIGINFO};
 	sigset_t set;
 	int fd;
 
+	sigaction(SIGBUS, &fault, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -72,6 +86,34 @@ static bool watch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd >= 0 && loop_watch(&signals, fd, signalled);
+}
+
+/* Who is a member finds the next keeper, and is one of two that do not know each other's. */
+static void name_changed(struct watch *watch)
+{
+	struct strbuf *line;
+	char events[4096];
+
+	if (read(watch->fd, events, sizeof(events)) <= 0 || listen_has_name(place)) {
+		return;
+	}
+	line = log_line(LEVEL_ERROR, "status");
+	if (line != NULL) {
+		pair_str(line, "msg", "the socket was removed, so no program finds the keeper");
+		pair_str(line, "error", place->path);
+		log_end();
+	}
+	status = EXIT_FAILED;
+	loop_end();
+}
+
+static void watch_name(void)
+{
+	int fd = listen_watch_name(place);
+
+	if (fd >= 0) {
+		loop_watch(&name, fd, name_changed);
+	}
 }
 
 static void look_for_quiet(uint64_t now_ns)
@@ -108,8 +150,9 @@ static void allow_descriptors(void)
 	}
 }
 
-int keeper_serve(const struct place *place, int listener, const struct keeper_options *given)
+int keeper_serve(const struct place *at, int listener, const struct keeper_options *given)
 {
+	place = at;
 	options = *given;
 	allow_descriptors();
 	log_begin(&settings.config);
@@ -118,9 +161,10 @@ int keeper_serve(const struct place *place, int listener, const struct keeper_op
 		warn("keep");
 		return EXIT_FAILED;
 	}
+	watch_name();
 	loop_run(due);
 	listen_end(place);
 	upkeep_end();
 	connections_end();
-	return 0;
+	return status;
 }

@@ -15,7 +15,7 @@ struct keeper_options {
 	uint64_t quiet_exit_ns;    /* ends if nobody shares for this long; UINT64_MAX: never */
 };
 
-/* Serves until it is told to end; the exit status. */
+/* Serves until it is told to end, or its socket is removed; the exit status. */
 int keeper_serve(const struct place *place, int listener, const struct keeper_options *options);
 
 #endif

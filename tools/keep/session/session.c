@@ -212,6 +212,15 @@ bool session_has_ended(struct session *session)
 	return n == 0 || errno != EAGAIN;
 }
 
+/* A program may have had close(2) wait for the peer. */
+static void close_at_once(int fd)
+{
+	const struct linger no = {.l_onoff = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no));
+	close(fd);
+}
+
 void session_free(struct session *session, enum session_end how)
 {
 	loop_unwatch(&session->watch);
@@ -219,7 +228,7 @@ void session_free(struct session *session, enum session_end how)
 		if (how != SESSION_FORGET) {
 			shutdown(session->fd, SHUT_RDWR);
 		}
-		close(session->fd);
+		close_at_once(session->fd);
 	}
 	free(session->rest);
 	free(session->bytes);
