@@ -294,13 +294,16 @@ struct member *member_join(bool *fresh)
 	return member;
 }
 
-/* Has the keeper do that; true: it answered in time. */
+/*
+ * Has the keeper do that; true: it answered in time. One that was late before is asked, too,
+ * and does it when it comes to it: before it answers who asks later.
+ */
 static COLD bool command(const char *text, uint64_t deadline_ns)
 {
 	const struct keeper_command head = {.text_len = (uint32_t)strlen(text)};
 	const struct packet_part parts[] = {{&head, sizeof(head)}, {text, head.text_len}};
-	const struct member *member = on ? member_now() : NULL;
-	int fd = member != NULL ? member_connect(&member->address) : -1;
+	struct sockaddr_un address;
+	int fd = on && find_keeper(&address) ? member_connect(&address) : -1;
 	bool answered;
 
 	if (fd < 0) {

@@ -180,6 +180,21 @@ def test_what_alters_sessions_to_come_is_seen(share, server):
         server.sql("ALTER ROLE app RESET work_mem")
 
 
+def test_what_alters_sessions_to_come_is_told_to_a_late_keeper(share, script, server, keeper):
+    """Which the process has given up for the moment."""
+    try:
+        share(SESSION)
+        late = script(env={"PQPOOL_SHARE": keeper.path})
+        with stopped(keeper.process.pid):
+            late.connect("a")
+            late.exec("a", "ALTER ROLE app SET work_mem = '9MB'")
+        assert share("SHOW work_mem").stdout.strip() == "9MB"
+        late.finish("a")
+        late.end()
+    finally:
+        server.sql("ALTER ROLE app RESET work_mem")
+
+
 def test_a_database_can_be_dropped(share, script, server, keeper):
     server.sql("CREATE DATABASE dropped")
     env = {"PQPOOL_SHARE": keeper.path, "PGDATABASE": "dropped", "PGUSER": "postgres"}
