@@ -92,12 +92,13 @@ static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
 	return answer;
 }
 
-/* What was lent, if it passes its check. `*lost`: the room was given away meanwhile. */
+/* What was lent, if it passes its check; `ping`: as in borrow_lent. `*lost`: the room was given
+ * away meanwhile. */
 static struct session *check_lent(struct acquisition *a, struct borrow *borrow,
-                                  struct ask_reply *reply, bool *lost)
+                                  struct ask_reply *reply, bool ping, bool *lost)
 {
 	struct session_care care = borrow_care();
-	struct session *session = borrow_lent(borrow, a, reply);
+	struct session *session = borrow_lent(borrow, a, reply, ping);
 	uint64_t now_ns = clock_monotonic_ns();
 	enum drop_reason why;
 
@@ -136,10 +137,13 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 		return KEEPER_TURN_ALONE;
 	}
 	for (unsigned i = 0; i < UNFIT_MAX; i++) {
+		/* Those that follow one that is dead the keeper is to prove. */
+		bool ping = i == 0 && borrow_may_ping();
+		bool proven = !ping && lend_settings.care.pre_ping == PRE_PING_ON;
 		struct ask_reply reply;
 		bool lost;
 
-		if (!borrow_begin(borrow, a, ask, lend_settings.care.pre_ping == PRE_PING_ON)) {
+		if (!borrow_begin(borrow, a, ask, proven)) {
 			return KEEPER_TURN_ALONE;
 		}
 		switch (await_answer(a, ask, &reply)) {
@@ -155,7 +159,7 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 		default:
 			return KEEPER_TURN_ALONE;
 		}
-		*session = check_lent(a, borrow, &reply, &lost);
+		*session = check_lent(a, borrow, &reply, ping, &lost);
 		if (lost) {
 			return KEEPER_TURN_LOST;
 		}

@@ -279,7 +279,8 @@ static bool begin_check(struct session *session, const struct session_care *care
 
 	session->reset_due = false;
 	session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
-	session->check.pinging = false;
+	session->check.pinging = session->ping_sent;
+	session->ping_sent = false;
 	session->check.asking = false;
 	session->check.asked = false;
 	session->check.mode_is_ours = true;

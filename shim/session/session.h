@@ -94,6 +94,7 @@ struct session {
 	bool sent;      /* anything at all */
 	bool leaves;    /* what may leave something behind */
 	bool reset_due; /* idle: its reset is not sent yet */
+	bool ping_sent; /* the flight is a ping, which the connect sent that is to have it */
 	enum session_unnamed unnamed;
 
 	enum session_flight flight;

@@ -219,23 +219,32 @@ bool start_record_go_on(const struct start_tape *tape, const struct libpq *libpq
 	       libpq->PQbackendPID(conn) == tape->record->backend_pid;
 }
 
+/* Has libpq know of the ping that the server got already: libpq's own is not sent. */
+static bool take_ping_over(const struct start_tape *tape, const struct libpq *libpq,
+                           PGconn *conn)
+{
+	return libpq->PQsendQuery(conn, "") == 1 && !tape->pinged;
+}
+
 PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                          const char *conninfo, int server, bool *met)
+                          const char *conninfo, int server, struct start_play *play)
 {
 	struct start_tape *tape = start_tape_of(libpq, record, server);
 	PGconn *conn;
 	bool up;
 
-	*met = true;
+	play->met = true;
 	if (tape == NULL) {
 		return NULL;
 	}
+	tape->ping = play->ping;
 	start_tape = tape;
 	conn = libpq->PQconnectStart(conninfo);
 	/* A libpq that is bound past us has begun a connection of its own. */
-	up = conn != NULL && tape->fd >= 0 && start_record_go_on(tape, libpq, conn);
+	up = conn != NULL && tape->fd >= 0 && start_record_go_on(tape, libpq, conn) &&
+	     (!play->ping || take_ping_over(tape, libpq, conn));
 	start_tape = NULL;
-	*met = conn == NULL || tape->met;
+	play->met = conn == NULL || tape->met;
 	start_tape_free(tape);
 	if (!up && conn != NULL) {
 		libpq->PQfinish(conn);

@@ -36,13 +36,20 @@ static inline size_t start_record_size(const struct keeper_record *record)
 /* False: these bytes are no record, whoever sent them. */
 COLD bool start_record_is_whole(const void *bytes, size_t count);
 
+/* How a record is played, and was. */
+struct start_play {
+	bool ping; /* libpq is to have an empty query in flight, which the server gets at once
+	            */
+	bool met;  /* libpq has called connect(2) through the tape (start_tape.h) */
+};
+
 /*
  * A connection with `conninfo` that is up, on the session of the record; it has a descriptor of
  * its own for `server`. NULL: libpq would not have said the same, or no memory; if it was not
- * even `*met` (start_tape.h) the session is as it was. Does not wait for the server.
+ * even met the session is as it was. Does not wait for the server.
  */
 COLD PGconn *start_record_play(const struct keeper_record *record, const struct libpq *libpq,
-                               const char *conninfo, int server, bool *met);
+                               const char *conninfo, int server, struct start_play *play);
 
 /*
  * Goes on with a connect that has begun on this tape, which is in place, to its end: true, it

@@ -133,6 +133,9 @@ static int play_connect(struct start_tape *tape, int fd, const struct sockaddr *
 	if (dup3(tape->server, fd, O_CLOEXEC) < 0) {
 		return -1;
 	}
+	tape->pinged = tape->ping && send(tape->server, START_PING, START_PING_BYTES,
+	                                  MSG_DONTWAIT | MSG_NOSIGNAL) == START_PING_BYTES;
+	tape->torn = tape->ping && !tape->pinged;
 	tape->fd = fd;
 	return 0;
 }
@@ -156,6 +159,11 @@ static ssize_t play_send(struct start_tape *tape, const uint8_t *bytes, size_t c
 	    count <= record->startup_len - tape->compared &&
 	    memcmp(bytes, start_record_startup(record) + tape->compared, count) == 0) {
 		tape->compared += (uint32_t)count;
+		return (ssize_t)count;
+	}
+	if (tape->pinged && start_tape_is_over(tape) && count == START_PING_BYTES &&
+	    memcmp(bytes, START_PING, count) == 0) {
+		tape->pinged = false;
 		return (ssize_t)count;
 	}
 	tape->torn = true;

@@ -37,6 +37,10 @@
 /* The startup packet and the messages of an authentication. */
 #define START_SENT_MAX 8192
 
+/* An empty query, as libpq sends it. */
+#define START_PING       "Q\0\0\0\5"
+#define START_PING_BYTES sizeof(START_PING)
+
 struct start_tape {
 	/* libpq's code; `to` 0: the program's own, where it begins and ends is not known. */
 	uintptr_t from;
@@ -60,6 +64,8 @@ struct start_tape {
 	uint8_t refused;    /* and had the answer to */
 	uint32_t compared;  /* of the startup packet */
 	uint32_t delivered; /* of the reply */
+	bool ping;          /* START_PING is sent as soon as libpq has the socket */
+	bool pinged;        /* it was: libpq's own is not sent */
 };
 
 /* NULL: this thread is in no connect of ours. */

@@ -28,6 +28,7 @@ import parts  # noqa: E402
 import plot  # noqa: E402
 import ratios  # noqa: E402
 import sampled  # noqa: E402
+import share  # noqa: E402
 import surplus  # noqa: E402
 import whole  # noqa: E402
 from measure import CPUS, Rounds, fail, say  # noqa: E402
@@ -36,6 +37,7 @@ TABLES = {
     "whole": whole.programs,       # pgbench -C: unix, tcp, tls
     "ratios": ratios.ratios,       # who against whom, in turns; what a burst leaves
     "once": once.once,             # a program that connects once, from its start to its end
+    "share": share.share,          # such programs that share sessions through a keeper
     "record": growth.record,       # what the log and the stacks cost
     "cycles": cycles.cycles,       # connect, ask, finish in N threads; other languages' pools
     "growth": growth.growth,       # against sessions, pools, waiters, environment

@@ -98,6 +98,20 @@ def test_a_new_keeper_gets_what_the_old_one_had(keep, script, run, program):
     assert done.stdout.split() == [backend]
 
 
+def test_a_session_that_does_not_answer_is_not_lent(share, server, keeper):
+    """The keeper has not seen it fail when it hands it out."""
+    backend = share(SESSION).stdout.strip()
+    assert wait_until(lambda: server.sessions("pid = %s AND state = 'idle' AND query = 'DISCARD ALL'"
+                                              % backend))
+    with stopped(int(backend)):
+        done = share(SESSION, env={"PQPOOL_PING_TIMEOUT": "0.3"})
+        assert done.stdout.strip() != backend
+        assert [e["reason"] for e in done.events("session_close")] == ["ping_failed", "shared"]
+    assert wait_until(lambda: [s["backend"] for s in keeper.show("session")]
+                      == [done.stdout.strip()])
+    assert wait_until(lambda: not server.sessions("pid = " + backend))
+
+
 def test_an_idle_session_is_taken_from_a_living_program(script, share, keeper):
     holder = script(env={"PQPOOL_SHARE": keeper.path})
     backend = holder.connect("a")

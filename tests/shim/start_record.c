@@ -159,12 +159,22 @@ static void assert_cancels(PGconn *conn)
 	PQfreeCancel(cancel);
 }
 
+/* An empty query is in flight, once. */
+static void assert_ping(PGconn *conn)
+{
+	PGresult *result = PQgetResult(conn);
+
+	assert_int_equal(PQresultStatus(result), PGRES_EMPTY_QUERY);
+	PQclear(result);
+	assert_null(PQgetResult(conn));
+}
+
 static void test_a_played_start_is_as_a_real_one(void **state)
 {
 	char before[2048];
 	char after[2048];
 	char pid[16];
-	bool met;
+	struct start_play play = {.ping = false};
 	struct sockaddr_storage peer = {0};
 	struct sockaddr_storage peer_after = {0};
 	socklen_t len = sizeof(peer);
@@ -180,9 +190,13 @@ static void test_a_played_start_is_as_a_real_one(void **state)
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(conn));
 	server = let_go(conn);
 	for (int i = 0; i < 3; i++) {
-		conn = start_record_play(record, real, conninfo, server, &met);
+		play.ping = i == 2;
+		conn = start_record_play(record, real, conninfo, server, &play);
 		assert_non_null(conn);
 		assert_int_equal(PQstatus(conn), CONNECTION_OK);
+		if (play.ping) {
+			assert_ping(conn);
+		}
 		describe(conn, after, sizeof(after));
 		assert_string_equal(after, before);
 		len = sizeof(peer_after);
@@ -205,13 +219,13 @@ static void test_another_start_is_not_played(void **state)
 	struct keeper_record *record = record_connection(&conn);
 	int server = let_go(conn);
 	char other[1024];
-	bool met;
+	struct start_play play = {.ping = false};
 
 	(void)state;
 	snprintf(other, sizeof(other), "%s application_name=other", conninfo);
-	assert_null(start_record_play(record, real, other, server, &met));
+	assert_null(start_record_play(record, real, other, server, &play));
 	snprintf(other, sizeof(other), "%s port=1", conninfo);
-	assert_null(start_record_play(record, real, other, server, &met));
+	assert_null(start_record_play(record, real, other, server, &play));
 	assert_null(start_tape);
 	close(server);
 	free(record);
@@ -223,15 +237,15 @@ static void test_a_libpq_that_is_bound_past_us(void **state)
 	PGconn *conn;
 	struct keeper_record *record = record_connection(&conn);
 	int server = let_go(conn);
-	bool met;
+	struct start_play play = {.ping = false};
 
 	(void)state;
 	bound_past_us = true;
-	assert_null(start_record_play(record, real, conninfo, server, &met));
-	assert_false(met);
+	assert_null(start_record_play(record, real, conninfo, server, &play));
+	assert_false(play.met);
 	bound_past_us = false;
-	conn = start_record_play(record, real, conninfo, server, &met);
-	assert_true(met);
+	conn = start_record_play(record, real, conninfo, server, &play);
+	assert_true(play.met);
 	assert_int_equal(PQstatus(conn), CONNECTION_OK);
 	assert_selects(conn, "SELECT 1", "1");
 	PQfinish(conn);

@@ -197,7 +197,7 @@ static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 	}
 	switch (first_answer(&ask, &reply)) {
 	case ASK_LENT:
-		session = borrow_lent(&borrow, a, &reply);
+		session = borrow_lent(&borrow, a, &reply, borrow_may_ping());
 		if (session == NULL) {
 			break;
 		}

@@ -69,9 +69,9 @@ static void put_place(struct strbuf *t, uint32_t id)
 }
 
 bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                  bool ping)
+                  bool proven)
 {
-	struct ask_question question = {.label = a->lender->identity->label, .ping = ping};
+	struct ask_question question = {.label = a->lender->identity->label, .ping = proven};
 	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
 	char place[PLACE_MAX];
 	struct member *member;
@@ -130,16 +130,16 @@ static struct session *enter(const struct acquisition *a, PGconn *conn,
 }
 
 struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
-                            struct ask_reply *reply)
+                            struct ask_reply *reply, bool ping)
 {
 	const struct pool *pool = &a->lender->pool;
-	bool met;
+	struct start_play play = {.ping = ping};
 	PGconn *conn = start_record_play(reply->record, a->libpq, a->spelling->conninfo,
-	                                 reply->server, &met);
+	                                 reply->server, &play);
 	struct session *session = conn != NULL ? enter(a, conn, reply->record) : NULL;
 	enum drop_reason why;
 
-	if (session == NULL && !met) {
+	if (session == NULL && !play.met) {
 		atomic_store(&a->lender->unshared, true);
 		ask_return(borrow->ask);
 		borrow_end(reply);
@@ -148,6 +148,10 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
 	if (session == NULL) {
 		borrow_give_up(borrow, reply);
 		return NULL;
+	}
+	if (ping) {
+		session->flight = FLIGHT_STATEMENT;
+		session->ping_sent = true;
 	}
 	why = pool_fate(pool, &session->slot, clock_monotonic_ns());
 	if (why == DROP_NONE && borrow_settle(borrow, session, reply->record)) {
@@ -180,6 +184,12 @@ void borrow_opened(struct borrow *borrow, struct session *session,
 	    !shared_opened(session, borrow->ask, borrow->digest, tape)) {
 		ask_drop(borrow->ask);
 	}
+}
+
+bool borrow_may_ping(void)
+{
+	return lend_settings.care.pre_ping == PRE_PING_ON &&
+	       lend_settings.care.ping_query[0] == '\0';
 }
 
 struct session_care borrow_care(void)

@@ -23,19 +23,20 @@ struct borrow {
 };
 
 /*
- * Asks for what `a` wants; with `ping` for one that is proven to live. False: there is no
- * keeper, or its sessions cannot be shared: the process goes on by itself.
+ * Asks for what `a` wants; with `proven` for one that the keeper has seen to live since. False:
+ * there is no keeper, or its sessions cannot be shared: the process goes on by itself.
  */
 COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                       bool ping);
+                       bool proven);
 
 /*
  * The session that was lent, put under a PGconn, in the room that the caller has in the pool:
- * entered, admitted and settled, not on a lease. Consumes the reply. NULL: it is not fit to be
- * lent, and closed. Does not wait for the server, but may for a name service.
+ * entered, admitted and settled, not on a lease. Consumes the reply. With `ping` an empty query
+ * is in flight, for reset_check. NULL: it is not fit to be lent, and closed. Does not wait for
+ * the server, but may for a name service.
  */
 COLD struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
-                                 struct ask_reply *reply);
+                                 struct ask_reply *reply, bool ping);
 
 /* The reply's session is not used: it ends. And: what is left of the reply is freed. */
 COLD void borrow_give_up(struct borrow *borrow, struct ask_reply *reply);
@@ -51,6 +52,9 @@ COLD bool borrow_settle(struct borrow *borrow, struct session *session,
  */
 COLD void borrow_opened(struct borrow *borrow, struct session *session,
                         const struct start_tape *tape);
+
+/* Whether a session can be asked for its sign of life while it is put under a PGconn. */
+COLD bool borrow_may_ping(void);
 
 /* How a session that was lent is looked after: who lends it has proven that it lives. */
 COLD struct session_care borrow_care(void);
