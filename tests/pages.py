@@ -14,8 +14,8 @@ POOLS_AT = 4096
 SESSIONS_AT = POOLS_AT + 1024 * 1024
 STACKS_AT = SESSIONS_AT + 8192 * 256
 HEAD = struct.Struct("<8sIiQQIIII3Q64s1536s")
-POOL = struct.Struct("<8I8Q48Q544s")
-SESSION = struct.Struct("<IIQIiQQQQiIII184s")
+POOL = struct.Struct("<8I8Q48Q520s3Q")
+SESSION = struct.Struct("<IIQIiQQQQiIII168sQI4x")
 STACK = struct.Struct("<II")
 GIVEN_BACK = 1 << 31  # in the number of a stack
 REASON_BYTES = 24
@@ -50,7 +50,7 @@ def read_page(path):
         data = f.read()
     (magic, version, pid, _, _, pools, sessions, stack_bytes, _,
      acquired, released, _, program, config) = HEAD.unpack_from(data)
-    assert magic == b"pqpool\x1a\n" and version == 2
+    assert magic == b"pqpool\x1a\n" and version == 3
     pools = [p for p in (read_pool(data, i) for i in range(pools)) if p]
     return Page(path, pid, text(program), pairs(text(config)),
                 acquired + sum(p["acquired"] for p in pools),
@@ -69,19 +69,20 @@ def read_pool(data, row):
          data, POOLS_AT + row * POOL.size)
     assert generation % 2 == 0
     return state and {
-        "label": text(rest[-1]), "limit": limit, "size": size, "in_use": in_use, "idle": idle,
+        "label": text(rest[-4]), "limit": limit, "size": size, "in_use": in_use, "idle": idle,
         "waiting": waiting, "peak": peak, "acquired": acquired, "released": released,
         "held_us": held_us, "waits": waits, "wait_us": wait_us, "wait_max_us": wait_max_us,
-        "timeouts": timeouts, "opened": opened, "closed": sum(rest[:-1])}
+        "timeouts": timeouts, "opened": opened, "closed": sum(rest[:-4]),
+        "drain": rest[-3], "drained": rest[-2]}
 
 
 def read_session(data, row):
     (generation, state, number, pool, backend, lease, began_us, _, wait_ns, tid, stack, state_of,
-     spoken, statement) = SESSION.unpack_from(data, SESSIONS_AT + row * SESSION.size)
+     spoken, statement, _, shared) = SESSION.unpack_from(data, SESSIONS_AT + row * SESSION.size)
     assert generation % 2 == 0
     return {"state": state, "id": number, "pool": pool, "backend": backend, "lease": lease,
             "began_us": began_us, "wait_ns": wait_ns, "tid": tid, "stack": stack,
-            "transaction": state_of, "statement": text(statement) if spoken else ""}
+            "shared": shared, "transaction": state_of, "statement": text(statement) if spoken else ""}
 
 
 def read_stacks(data, length):
@@ -98,18 +99,19 @@ def read_stacks(data, length):
 
 def made_pool(label, generation=2, state=1, limit=0, size=0, in_use=0, idle=0, waiting=0, peak=0,
               acquired=0, released=0, held_us=0, waits=0, wait_us=0, wait_max_us=0, timeouts=0,
-              opened=0, closed=()):
+              opened=0, closed=(), drain=0, drained=0, drained_ns=0):
     return POOL.pack(generation, state, limit, size, in_use, idle, waiting, peak, acquired, released,
                      held_us, waits, wait_us, wait_max_us, timeouts, opened,
-                     *closed, *[0] * (48 - len(closed)), label.encode())
+                     *closed, *[0] * (48 - len(closed)), label.encode(), drain, drained, drained_ns)
 
 
 def made_session(held=0, generation=2, state=LEASED, number=1, pool=0, backend=0, lease=1, tid=0,
-                 stack=0, transaction=1, spoken=1, statement=""):
+                 stack=0, transaction=1, spoken=1, statement="", opened_ns=0,
+                 shared=0):
     """A row of the page; the lease was taken `held` seconds ago."""
     began_us = int((time.time() - held) * 1e6)
     return SESSION.pack(generation, state, number, pool, backend, lease, began_us, 0, 0, tid, stack,
-                        transaction, spoken, statement.encode())
+                        transaction, spoken, statement.encode(), opened_ns, shared)
 
 
 def made_stack(number, pairs, length=None, given_back=False):
@@ -119,7 +121,7 @@ def made_stack(number, pairs, length=None, given_back=False):
 
 
 def made_page(pid, pools=(), sessions=(), stacks=(), program="made", acquired=0, released=0,
-              untold=0, created_us=0, reasons=(), version=2):
+              untold=0, created_us=0, reasons=(), version=3):
     """The bytes of a page with such rows."""
     stacks = b"".join(stacks)
     head = HEAD.pack(b"pqpool\x1a\n", version, pid, created_us, 0, len(pools), len(sessions),

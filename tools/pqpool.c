@@ -8,6 +8,7 @@
 #include "check/check.h"
 #include "common/exit_status.h"
 #include "doctor/doctor.h"
+#include "drain/drain.h"
 #include "keep/keep.h"
 #include "leaks/leaks.h"
 #include "metrics/metrics.h"
@@ -28,10 +29,10 @@ static const struct command {
          "write the state of the pools for Prometheus"},
 	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
 	{"keep", "pqpool keep", keep_main, "hold the idle sessions of all programs of a user"},
-	{"drain", "pqpool drain", keep_operation_main, "have the keeper close sessions"},
-	{"pause", "pqpool pause", keep_operation_main, "have the keeper let new connects wait"},
-	{"resume", "pqpool resume", keep_operation_main, "end pause"},
-	{"wait", "pqpool wait", keep_operation_main, "wait for the end of drain or pause"},
+	{"drain", "pqpool drain", drain_main, "have programs close their sessions"},
+	{"pause", "pqpool pause", drain_main, "let new connects wait"},
+	{"resume", "pqpool resume", drain_main, "end pause"},
+	{"wait", "pqpool wait", drain_main, "wait for the end of drain or pause"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

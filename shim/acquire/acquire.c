@@ -24,6 +24,7 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/cold.h"
@@ -291,9 +292,11 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 	bool room = true;
 	PGconn *conn = NULL;
 
+	orders_look();
 	sweep_pool(a->lender, a->began_ns);
 	sweep_others(a->began_ns);
-	if (lend_settings.prewarm > 1 && !atomic_flag_test_and_set(&a->lender->prewarmed)) {
+	if (lend_settings.prewarm > 1 && !orders_are_paused() &&
+	    !atomic_flag_test_and_set(&a->lender->prewarmed)) {
 		acquisition_keep(a);
 		prewarm_pool(a);
 	}

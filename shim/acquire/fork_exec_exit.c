@@ -10,6 +10,7 @@
 #include "acquire/full/refusal.h"
 #include "acquire/lend/abandoned_call.h"
 #include "acquire/lend/acquisition.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/scratch.h"
@@ -111,6 +112,7 @@ void acquire_fork_child(void)
 	registry_fork_child();
 	abandoned_call_fork_child();
 	member_fork_child();
+	orders_fork_child();
 	thread_cache_fork_child();
 	identity_fork_done();
 }

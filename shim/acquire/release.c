@@ -17,6 +17,7 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/thread/pid.h"
@@ -142,6 +143,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	unsigned alterations;
 	enum drop_reason why;
 
+	orders_look();
 	note_lateness(session, ended, caller);
 	if (session->altered) {
 		sweep_invalidate_all();

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/cold.h"
 #include "base/text/hash.h"
+#include "pool/near_limit.h"
 #include "trace/lease/counters.h"
 #include "trace/status/status.h"
 
@@ -26,26 +27,11 @@ void pool_init(struct pool *pool, const struct pool_limits *limits)
 	lock_init(&pool->lock, LOCK_POOL);
 }
 
-static bool near_limit_locked(const struct pool *pool)
-{
-	return pool->limits.warn_at > 0 &&
-	       pool->used - pool->idle_count >= pool->limits.warn_at;
-}
-
-static void set_near_look(struct pool *pool, uint64_t at_ns)
-{
-	atomic_store_explicit(&pool->near_look_ns, at_ns, memory_order_relaxed);
-}
-
 static void show_locked(struct pool *pool)
 {
 	uint32_t in_use = pool->used - pool->idle_count;
 
-	if (!near_limit_locked(pool)) {
-		set_near_look(pool, UINT64_MAX);
-	} else if (pool->near_since_ns == 0) {
-		set_near_look(pool, 0);
-	}
+	near_limit_note_locked(pool);
 	status_pool(pool->row, in_use, pool->idle_count, pool->waiting);
 }
 
@@ -83,7 +69,7 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 	void (*granted)(struct pool_waiter *);
 
 	lock_assert_held(&pool->lock);
-	if (first == NULL) {
+	if (first == NULL || pool->paused) {
 		return false;
 	}
 	DL_DELETE(pool->waiters, first);
@@ -99,15 +85,6 @@ static bool serve_locked(struct pool *pool, enum pool_grant grant, struct pool_s
 		pool->woken = first;
 	}
 	return true;
-}
-
-/* Fewer sessions are in use. */
-static void note_fall_locked(struct pool *pool)
-{
-	if (!near_limit_locked(pool)) {
-		pool->near_since_ns = 0;
-		pool->near_logged = false;
-	}
 }
 
 static uint64_t tend_at(const struct pool *pool)
@@ -143,7 +120,7 @@ static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
 
 	if (!served) {
 		pool->used--;
-		note_fall_locked(pool);
+		near_limit_fall_locked(pool);
 		if (surplus_locked(pool) && calm_locked(pool)) {
 			set_tend_at(pool, 0);
 		}
@@ -153,7 +130,8 @@ static COLD bool give_room_locked(struct pool *pool, enum pool_grant grant,
 
 static COLD bool room_locked(const struct pool *pool)
 {
-	return pool->limits.total == POOL_NO_LIMIT || pool->used < pool->limits.total;
+	return !pool->paused &&
+	       (pool->limits.total == POOL_NO_LIMIT || pool->used < pool->limits.total);
 }
 
 /* When an idle slot is past its time. */
@@ -173,6 +151,9 @@ enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot
 {
 	if (slot->opened_ns < pool->invalid_before_ns) {
 		return DROP_INVALIDATED;
+	}
+	if (slot->began_ns < pool->drained_ns) {
+		return DROP_DRAINED;
 	}
 	return now_ns >= slot->retire_ns ? DROP_AGED : DROP_NONE;
 }
@@ -206,7 +187,7 @@ static void put_idle_locked(struct pool *pool, struct pool_slot *slot)
 	pool->own[slot->home] = slot;
 	DL_PREPEND(pool->idle, slot);
 	pool->idle_count++;
-	note_fall_locked(pool);
+	near_limit_fall_locked(pool);
 	at = expiry(pool, slot);
 	if (at < tend_at(pool)) {
 		set_tend_at(pool, at);
@@ -238,14 +219,19 @@ static void offer_slot_locked(struct pool *pool, struct pool_slot *slot)
 	}
 }
 
-void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
+static void wake_locked(struct pool *pool)
 {
-	serve_locked(pool, grant, slot);
-	show_locked(pool);
 	if (pool->woken != NULL) {
 		bell_ring(&pool->woken->bell);
 		pool->woken = NULL;
 	}
+}
+
+void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct pool_slot *slot)
+{
+	serve_locked(pool, grant, slot);
+	show_locked(pool);
+	wake_locked(pool);
 }
 
 /* The idle slot that is next; NULL: there is none. */
@@ -261,6 +247,15 @@ static struct pool_slot *next_idle_locked(const struct pool *pool, uint64_t now_
 	return own != NULL && now_ns - own->idle_ns < POOL_WARM_NS ? own : pool->idle;
 }
 
+/* An idle slot that is granted, as POOL_LEND or not; `*why` gets its fate. */
+static enum pool_grant grant_idle_locked(struct pool *pool, struct pool_slot *slot,
+                                         uint64_t now_ns, enum drop_reason *why)
+{
+	take_out_locked(pool, slot, SLOT_CHECKING);
+	*why = pool_fate(pool, slot, now_ns);
+	return *why == DROP_NONE ? POOL_LEND : POOL_REPLACE;
+}
+
 static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_waiter *waiter,
                                void (*granted)(struct pool_waiter *waiter), bool first)
 {
@@ -274,12 +269,10 @@ static enum pool_grant acquire(struct pool *pool, uint64_t now_ns, struct pool_w
 	waiter->why = DROP_NONE;
 	waiter->granted = granted;
 	lock_take(&pool->lock);
-	slot = next_idle_locked(pool, now_ns);
+	slot = pool->paused ? NULL : next_idle_locked(pool, now_ns);
 	if (slot != NULL) {
-		take_out_locked(pool, slot, SLOT_CHECKING);
 		waiter->slot = slot;
-		waiter->why = pool_fate(pool, slot, now_ns);
-		waiter->grant = waiter->why == DROP_NONE ? POOL_LEND : POOL_REPLACE;
+		waiter->grant = grant_idle_locked(pool, slot, now_ns, &waiter->why);
 	} else if (room_locked(pool)) {
 		pool->used++;
 		waiter->grant = POOL_OPEN;
@@ -316,7 +309,7 @@ enum pool_grant pool_acquire_again(struct pool *pool, uint64_t now_ns,
 void pool_block(struct pool *pool, struct pool_waiter *waiter)
 {
 	lock_take(&pool->lock);
-	if (waiter->grant == POOL_FULL) {
+	if (waiter->grant == POOL_FULL && !pool->paused && !waiter->blocked.counted) {
 		deadlock_block(&waiter->blocked);
 	}
 	lock_drop(&pool->lock);
@@ -366,12 +359,44 @@ uint32_t pool_reserve(struct pool *pool, uint32_t wanted)
 	return got;
 }
 
+/* What there is goes to those in line. */
+static void serve_line_locked(struct pool *pool, uint64_t now_ns)
+{
+	while (pool->waiters != NULL) {
+		struct pool_slot *slot = next_idle_locked(pool, now_ns);
+		enum pool_grant grant = POOL_OPEN;
+
+		if (slot != NULL) {
+			grant = grant_idle_locked(pool, slot, now_ns, &pool->waiters->why);
+		} else if (room_locked(pool)) {
+			pool->used++;
+		} else {
+			return;
+		}
+		serve_locked(pool, grant, slot);
+		wake_locked(pool);
+	}
+}
+
+void pool_pause(struct pool *pool, bool paused, uint64_t now_ns)
+{
+	lock_take(&pool->lock);
+	if (pool->paused != paused) {
+		pool->paused = paused;
+		if (!paused) {
+			serve_line_locked(pool, now_ns);
+		}
+	}
+	leave(pool);
+}
+
 void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uint16_t jitter)
 {
 	uint64_t life = pool->limits.recycle_ns;
 
 	memset(slot, 0, sizeof(*slot));
 	slot->state = SLOT_LEASED;
+	slot->began_ns = now_ns;
 	slot->opened_ns = now_ns;
 	slot->retire_ns = life == 0 ? UINT64_MAX : now_ns + life - (life / 20 * jitter >> 16);
 }
@@ -465,6 +490,16 @@ void pool_invalidate(struct pool *pool, uint64_t now_ns)
 	lock_drop(&pool->lock);
 }
 
+void pool_outdate(struct pool *pool, uint64_t now_ns)
+{
+	lock_take(&pool->lock);
+	if (now_ns > pool->drained_ns) {
+		pool->drained_ns = now_ns;
+	}
+	set_tend_at(pool, 0);
+	lock_drop(&pool->lock);
+}
+
 bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns)
 {
 	bool undisputed = true;
@@ -550,26 +585,4 @@ struct pool_counts pool_count(struct pool *pool)
 	counts = (struct pool_counts){pool->used, pool->idle_count, pool->waiting};
 	lock_drop(&pool->lock);
 	return counts;
-}
-
-bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns)
-{
-	bool due = false;
-
-	if (now_ns < atomic_load_explicit(&pool->near_look_ns, memory_order_relaxed)) {
-		return false;
-	}
-	lock_take(&pool->lock);
-	if (near_limit_locked(pool)) {
-		if (pool->near_since_ns == 0) {
-			pool->near_since_ns = now_ns;
-		}
-		due = !pool->near_logged && now_ns >= pool->near_since_ns + for_ns;
-		pool->near_logged = pool->near_logged || due;
-		set_near_look(pool,
-		              pool->near_logged ? UINT64_MAX : pool->near_since_ns + for_ns);
-		*since_ns = pool->near_since_ns;
-	}
-	lock_drop(&pool->lock);
-	return due;
 }

@@ -19,7 +19,7 @@
  * PQfinish; a waiter that is given its room sees its end first.
  *
  * Waiters are served in order of arrival: while there is a waiter there is no idle slot and no
- * free room, because each is handed to the first in line at once.
+ * free room, because each is handed to the first in line at once; unless the pool is paused.
  *
  * Locks: one per pool, LOCK_POOL, taken by every function here that has something to do.
  */
@@ -79,6 +79,7 @@ enum slot_state {
 /* Embedded in a session. All fields are the pool's. */
 struct pool_slot {
 	enum slot_state state;
+	uint64_t began_ns; /* its connect */
 	uint64_t opened_ns;
 	uint64_t retire_ns;   /* too old from then on */
 	uint64_t idle_ns;     /* when it became idle */
@@ -128,6 +129,8 @@ struct pool {
 	uint32_t closing; /* SLOT_CLOSING */
 	uint32_t waiting;
 	uint64_t invalid_before_ns; /* sessions opened before are not lent again */
+	uint64_t drained_ns;        /* nor those whose connect began before */
+	bool paused;                /* nothing is granted: who asks gets in line */
 	uint64_t near_since_ns;     /* near the limit without a break; 0 = it is not */
 
 	/* written under lock; read without it, to see whether it is needed */
@@ -135,7 +138,7 @@ struct pool {
 	_Atomic uint64_t near_look_ns; /* pool_near_limit may be true from then on */
 
 	/* guarded by lock */
-	bool near_logged;
+	bool near_logged; /* this, near_since_ns and near_look_ns: near_limit.c's */
 	struct pool_slot *own[POOL_HOMES]; /* idle, given back by the threads of a home */
 	uint64_t place;                    /* the host of the last connect; 0 = none yet */
 	uint64_t landed_ns;                /* since when connects get that host */
@@ -173,7 +176,7 @@ COLD void pool_pass_on_locked(struct pool *pool, enum pool_grant grant, struct p
 
 /*
  * The calling thread does nothing but wait until the waiter is served or leaves: it counts for
- * a deadlock (deadlock.h) unless it is served already.
+ * a deadlock (deadlock.h) unless it is served already, counts, or the pool is paused.
  */
 void pool_block(struct pool *pool, struct pool_waiter *waiter);
 
@@ -191,6 +194,12 @@ uint32_t pool_reserve(struct pool *pool, uint32_t wanted);
  * 65535, shortens its life by up to 5 %, so that sessions opened together do not end together.
  */
 void pool_opened(struct pool *pool, struct pool_slot *slot, uint64_t now_ns, uint16_t jitter);
+
+/* The connect of a session that was just opened began earlier. */
+static inline void pool_began(struct pool_slot *slot, uint64_t began_ns)
+{
+	slot->began_ns = began_ns;
+}
 
 /* Gives a reserved room up: the session could not be opened. */
 void pool_open_failed(struct pool *pool);
@@ -221,6 +230,16 @@ void pool_forget(struct pool *pool, struct pool_slot *slot);
 /* No session opened before `now_ns` will be lent again. */
 COLD void pool_invalidate(struct pool *pool, uint64_t now_ns);
 
+/* The same for sessions whose connect began before `now_ns`: a program's operator wants that.
+ */
+COLD void pool_outdate(struct pool *pool, uint64_t now_ns);
+
+/*
+ * From now on nothing is granted: who asks waits. Without `paused` those that wait are served
+ * again with what there is.
+ */
+COLD void pool_pause(struct pool *pool, bool paused, uint64_t now_ns);
+
 /*
  * A connect that began at `began_ns` got the host `place`. If that is another one than before,
  * no older session will be lent again. False: connects got other hosts meanwhile, and which is
@@ -242,11 +261,5 @@ enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot
                            uint64_t now_ns);
 
 struct pool_counts pool_count(struct pool *pool);
-
-/*
- * At every pool call: true, once until it falls below, if limits.warn_at sessions or more have
- * been in use for `for_ns`; then `*since_ns` is when that was first seen.
- */
-bool pool_near_limit(struct pool *pool, uint64_t now_ns, uint64_t for_ns, uint64_t *since_ns);
 
 #endif

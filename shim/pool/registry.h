@@ -33,6 +33,8 @@ struct lender {
 	atomic_uint_fast64_t triggered_until_ns; /* no session is kept before */
 	atomic_uint_fast64_t explained;          /* a bit for each reason that was logged */
 
+	uint64_t drained; /* orders.c's: the order to drain that was obeyed last */
+
 	atomic_bool unshared; /* borrow.c's: the keeper is not asked, its sessions cannot be
 	                         shared */
 

@@ -129,6 +129,9 @@ struct keeper_lend {
 	/* the record's bytes */
 };
 
+/* The first line of a refusal while the keeper is paused. */
+#define KEEPER_PAUSED "paused=yes\n"
+
 struct keeper_refuse {
 	uint32_t text_len;
 	/* text: a line for each holder */

@@ -8,6 +8,7 @@
 #include "pool/registry.h"
 #include "share/identity_digest.h"
 #include "share/start_record.h"
+#include "trace/status/status.h"
 
 static struct shared *make(const uint8_t digest[KEEPER_DIGEST_LEN],
                            const struct keeper_record *record)
@@ -44,6 +45,7 @@ bool shared_lent(struct session *session, struct ask *ask,
 		return false;
 	}
 	take_word_of(session->shared, ask);
+	status_session_shared(session->lease.row);
 	return true;
 }
 
@@ -60,7 +62,7 @@ bool shared_opened(struct session *session, struct ask *ask,
 	struct shared *shared = NULL;
 
 	if (record != NULL) {
-		record->opened_ns = session->slot.opened_ns;
+		record->opened_ns = session->slot.began_ns;
 		record->local = session->local;
 		shared = make(digest, record);
 		free(record);
@@ -80,6 +82,7 @@ bool shared_opened(struct session *session, struct ask *ask,
 	}
 	ask_settle(ask);
 	session->shared = shared;
+	status_session_shared(session->lease.row);
 	return true;
 }
 

@@ -7,6 +7,7 @@
 /* cmocka.h wants the four above. */
 #include <cmocka.h>
 
+#include "pool/near_limit.h"
 #include "slots.h"
 
 static void make_near(uint32_t limit, uint32_t warn_at)

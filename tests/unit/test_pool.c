@@ -432,6 +432,79 @@ static void never_breaks_its_limits(void **state)
 	}
 }
 
+static void outdates_what_began_before(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(3, 3);
+	open_slot(0);
+	open_slot(1);
+	open_slot(2);
+	give_back(&slots[0]);
+	now += SECOND;
+	pool_outdate(&pool, now);
+	/* Its connect was under way. */
+	pool_opened(&pool, &slots[2], now, 0);
+	pool_began(&slots[2], now - 1);
+	assert_int_equal(pool_return(&pool, &slots[2], now), DROP_DRAINED);
+	assert_int_equal(pool_return(&pool, &slots[1], now), DROP_DRAINED);
+	assert_false(pool_drop(&pool, &slots[1]));
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_REPLACE);
+	assert_ptr_equal(waiter.slot, &slots[0]);
+	assert_int_equal(waiter.why, DROP_DRAINED);
+	pool_opened(&pool, &slots[1], now, 0);
+	give_back(&slots[1]);
+	assert_null(pool_tend(&pool, now));
+	assert_ptr_equal(take_idle(), &slots[1]);
+}
+
+static void grants_nothing_while_paused(void **state)
+{
+	struct pool_waiter waiters[4];
+
+	(void)state;
+	make(3, 3);
+	open_slot(0);
+	open_slot(1);
+	give_back(&slots[0]);
+	pool_pause(&pool, true, now);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(pool_acquire(&pool, now, &waiters[i], NULL), POOL_FULL);
+	}
+	give_back(&slots[1]);
+	assert_int_equal(pool_reserve(&pool, 1), 0);
+	assert_int_equal(pool_granted(&pool, &waiters[0]), POOL_FULL);
+	assert_int_equal(pool_count(&pool).idle, 2);
+	pool_pause(&pool, false, now);
+	assert_int_equal(pool_granted(&pool, &waiters[0]), POOL_LEND);
+	assert_ptr_equal(waiters[0].slot, &slots[1]);
+	assert_int_equal(pool_granted(&pool, &waiters[1]), POOL_LEND);
+	assert_ptr_equal(waiters[1].slot, &slots[0]);
+	assert_int_equal(pool_granted(&pool, &waiters[2]), POOL_OPEN);
+	assert_int_equal(pool_granted(&pool, &waiters[3]), POOL_FULL);
+	assert_int_equal(pool_count(&pool).used, 3);
+	pool_open_failed(&pool);
+	assert_int_equal(pool_granted(&pool, &waiters[3]), POOL_OPEN);
+}
+
+static void replaces_what_was_drained_while_paused(void **state)
+{
+	struct pool_waiter waiter;
+
+	(void)state;
+	make(1, 1);
+	open_slot(0);
+	give_back(&slots[0]);
+	pool_pause(&pool, true, now);
+	now += SECOND;
+	pool_outdate(&pool, now);
+	assert_int_equal(pool_acquire(&pool, now, &waiter, NULL), POOL_FULL);
+	pool_pause(&pool, false, now);
+	assert_int_equal(pool_granted(&pool, &waiter), POOL_REPLACE);
+	assert_int_equal(waiter.why, DROP_DRAINED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,6 +513,9 @@ int main(void)
 		cmocka_unit_test(retires_by_age_within_the_jitter),
 		cmocka_unit_test(never_retires_without_recycling),
 		cmocka_unit_test(invalidates_what_is_older),
+		cmocka_unit_test(outdates_what_began_before),
+		cmocka_unit_test(grants_nothing_while_paused),
+		cmocka_unit_test(replaces_what_was_drained_while_paused),
 		cmocka_unit_test(follows_where_connects_land),
 		cmocka_unit_test(sweeps_out_what_was_invalidated),
 		cmocka_unit_test(closes_what_is_idle_too_long),

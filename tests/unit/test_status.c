@@ -27,6 +27,18 @@ static struct status_pool pool_at(int fd, uint32_t row)
 	return told;
 }
 
+/* Written into the file, as a tool does. */
+static void order(size_t at, uint64_t number)
+{
+	char path[512];
+	int fd;
+
+	MUST(files(".page", path) == 1);
+	fd = open(path, O_WRONLY);
+	MUST(fd >= 0 && pwrite(fd, &number, sizeof(number), (off_t)at) == sizeof(number));
+	close(fd);
+}
+
 /* ---- rows ---- */
 
 static void tell_a_life(void)
@@ -67,6 +79,17 @@ static void tell_a_life(void)
 	status_waited(pool, 2000, false);
 	status_lease_ended(row, 9 * NS_PER_US);
 	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
+	status_session_opened(row, 77);
+	status_session_shared(row);
+	MUST(session_at(fd, row).opened_ns == 77 && session_at(fd, row).shared == 1);
+	MUST(status_order() == 0 && status_drain(pool) == 0 && status_drain(0) == 0);
+	order(offsetof(struct status_head, order), 5);
+	order(offsetof(struct status_head, drain), 6);
+	order(STATUS_POOLS_AT + (pool - 1) * sizeof(told) + offsetof(struct status_pool, drain),
+	      7);
+	MUST(status_order() == 5 && status_drain(0) == 6 && status_drain(pool) == 7);
+	status_drained(pool, 7, 88);
+	MUST(pool_at(fd, pool).drained == 7 && pool_at(fd, pool).drained_ns == 88);
 	told = pool_at(fd, pool);
 	MUST(strcmp(told.label, "app@db:5432/shop") == 0 && told.limit == 30);
 	MUST(told.in_use == 1 && told.idle == 6 && told.waiting == 0 && told.peak == 5);

@@ -5,7 +5,8 @@
 
 #define EXIT_LEAKS      1 /* of `leaks` */
 #define EXIT_NOT_POOLED 1 /* of `doctor` */
-#define EXIT_NOTHING    1 /* of `top`: a process that was asked for has no pools */
+#define EXIT_NOTHING    1 /* of `top` and `drain`: what was asked for has no pools */
+#define EXIT_REMAINING  1 /* of `wait` */
 #define EXIT_USAGE      2
 #define EXIT_FAILED     125 /* pqpool itself failed; the program was not started */
 #define EXIT_CANNOT_RUN 126

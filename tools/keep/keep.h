@@ -5,7 +5,4 @@
 
 int keep_main(int argc, char **argv);
 
-/* `pqpool drain`, `pause`, `resume` and `wait`; argv[0] says which. */
-int keep_operation_main(int argc, char **argv);
-
 #endif

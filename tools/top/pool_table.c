@@ -15,9 +15,9 @@
 #include <wchar.h>
 
 #include "base/text/strbuf.h"
+#include "common/pages/taken_at.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
-#include "top/taken_at.h"
 
 enum column {
 	PID,

@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "acquire/async/async_answers.h"
+#include "acquire/async/async_lent.h"
 #include "acquire/async/async_steps.h"
 #include "acquire/async/async_unpooled.h"
 #include "acquire/lend/abandoned_call.h"
@@ -18,17 +21,14 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/lock.h"
 #include "base/thread/cancellation.h"
 #include "session/reset.h"
 #include "share/shared_session.h"
 #include "trace/stack/stack.h"
-
-/* How long the keeper may take to answer, before the process goes on by itself. */
-#define FIRST_ANSWER_NS (5 * NS_PER_MS)
 
 /* ---- start ---------------------------------------------------------------------- */
 
@@ -66,6 +66,22 @@ static PGconn *begin_connection(const struct acquisition *a, enum handshake_stat
 	return conn;
 }
 
+/* In line while connects are paused: the server, which may be away, is not called. */
+static PGconn *begin_paused(const struct acquisition *a, struct session **session)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct start_tape *tape = fd >= 0 ? start_tape_of(a->libpq, NULL, fd) : NULL;
+	PGconn *conn = begin_connection(a, WAITING, tape, session);
+	int error = errno;
+
+	start_tape_free(tape);
+	if (fd >= 0) {
+		close(fd);
+	}
+	errno = error;
+	return conn;
+}
+
 /* In the room that was granted, or that a session has which is closed first, or in line. */
 static PGconn *start_connection(struct acquisition *a, enum pool_grant grant,
                                 struct pool_waiter *granted)
@@ -73,7 +89,9 @@ static PGconn *start_connection(struct acquisition *a, enum pool_grant grant,
 	static const enum handshake_state states[] = {
 		[POOL_REPLACE] = CLEARING, [POOL_OPEN] = OPENING, [POOL_FULL] = WAITING};
 	struct session *session;
-	PGconn *conn = begin_connection(a, states[grant], NULL, &session);
+	PGconn *conn = grant == POOL_FULL && orders_are_paused()
+	                       ? begin_paused(a, &session)
+	                       : begin_connection(a, states[grant], NULL, &session);
 	int error = errno;
 
 	if (session != NULL && (grant == POOL_OPEN || async_state_show_wakeup(session))) {
@@ -147,6 +165,7 @@ static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow, b
 		/* libpq was not held, and has begun a connection. */
 		async_state_enter(session, OPENING);
 	} else if (in_line) {
+		h->in_line = true;
 		log_event_wait(a->lender);
 		start_tape_free(tape);
 	} else {
@@ -173,17 +192,6 @@ static PGconn *start_refused(struct acquisition *a, char *holders)
 	return conn;
 }
 
-/* What the keeper says at once. */
-static enum ask_answer first_answer(struct ask *ask, struct ask_reply *reply)
-{
-	enum ask_answer answer = ASK_NOTHING_YET;
-
-	if (fd_wait(ask->fd, POLLIN, clock_monotonic_ns() + FIRST_ANSWER_NS)) {
-		answer = ask_read(ask, reply);
-	}
-	return answer;
-}
-
 /* In a room of the pool, from the keeper if there is one. */
 static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 {
@@ -195,7 +203,7 @@ static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 	if (!borrow_begin(&borrow, a, &ask, false)) {
 		return start_connection(a, POOL_OPEN, granted);
 	}
-	switch (first_answer(&ask, &reply)) {
+	switch (async_lent_wait(&ask) ? ask_read(&ask, &reply) : ASK_NOTHING_YET) {
 	case ASK_LENT:
 		session = borrow_lent(&borrow, a, &reply, borrow_may_ping());
 		if (session == NULL) {
@@ -255,6 +263,7 @@ PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
 		acquisition_end(&a);
 		return conn;
 	}
+	orders_look();
 	sweep_pool(a.lender, a.began_ns);
 	sweep_others(a.began_ns);
 	grant = ask_pool(&a, &waiter);

@@ -2,10 +2,16 @@
 /* Puts a session that was lent under a PGconn that the program holds. */
 #include "acquire/async/async_lent.h"
 
+#include <poll.h>
+
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "session/reset.h"
+
+/* How long the keeper may take to answer, before the process goes on by itself. */
+#define FIRST_ANSWER_NS (5 * NS_PER_MS)
 
 static enum drop_reason begin_check(struct session *session)
 {
@@ -45,4 +51,42 @@ enum drop_reason async_lent_begin(struct session *session, struct ask_reply *rep
 	}
 	why = pool_fate(&h->a.lender->pool, &session->slot, clock_monotonic_ns());
 	return why == DROP_NONE ? begin_check(session) : why;
+}
+
+bool async_lent_wait(const struct ask *ask)
+{
+	return fd_wait(ask->fd, POLLIN, clock_monotonic_ns() + FIRST_ANSWER_NS);
+}
+
+/* Held: libpq calls nobody, and the program watches the ask. */
+static bool hold(struct session *session)
+{
+	struct async_connect *h = session->handshake;
+	struct start_tape *tape = start_tape_of(h->a.libpq, NULL, h->ask.fd);
+	bool held;
+
+	h->connecting.tape = tape;
+	held = async_conn_again(&h->connecting, session) && tape != NULL && tape->fd >= 0;
+	h->connecting.tape = NULL;
+	start_tape_free(tape);
+	return held;
+}
+
+bool async_lent_ask(struct session *session)
+{
+	struct async_connect *h = session->handshake;
+
+	if (!borrow_begin(&h->borrow, &h->a, &h->ask, false)) {
+		return false;
+	}
+	if (async_lent_wait(&h->ask)) {
+		shown_own(&h->shown);
+		if (hold(session)) {
+			async_state_enter(session, ASKING);
+			return true;
+		}
+	}
+	ask_drop(&h->ask);
+	h->outdated = true;
+	return false;
 }

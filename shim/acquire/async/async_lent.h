@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A session that the keeper lent to an asynchronous connect which was in its line. */
+/* The keeper's line, and a session that it lent to an asynchronous connect which was in it. */
 #ifndef PQPOOL_ACQUIRE_ASYNC_ASYNC_LENT_H
 #define PQPOOL_ACQUIRE_ASYNC_ASYNC_LENT_H
 
@@ -13,5 +13,14 @@
  * may for a name service.
  */
 COLD enum drop_reason async_lent_begin(struct session *session, struct ask_reply *reply);
+
+/* Waits for the keeper's first answer, for a moment; false: the process goes on by itself. */
+COLD bool async_lent_wait(const struct ask *ask);
+
+/*
+ * Asks the keeper to fill the room that a connect was granted which waited for it: it is
+ * ASKING, and begun again. False: it is to be opened by the process itself.
+ */
+COLD bool async_lent_ask(struct session *session);
 
 #endif

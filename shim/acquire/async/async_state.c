@@ -14,6 +14,10 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
+#include "session/cancel/cancel_scope.h"
+#include "session/own_query.h"
+#include "session/reset.h"
+#include "share/shared_session.h"
 
 void async_state_give_up(struct async_connect *h, bool kept)
 {
@@ -172,6 +176,20 @@ PostgresPollingStatusType async_state_rest(struct session *session,
 	h->wants = wants;
 	turn_rest(&h->turn, &rest);
 	return wants;
+}
+
+PostgresPollingStatusType async_state_await_answer(struct session *session)
+{
+	return async_state_rest(session, own_query_is_unsent(session) ? PGRES_POLLING_WRITING
+	                                                              : PGRES_POLLING_READING);
+}
+
+void async_state_hand_out(struct session *session, enum drop_reason why)
+{
+	log_event_session_close(session, why);
+	cancel_scope_close(&session->cancels);
+	reset_hand_out(session);
+	shared_closed(session);
 }
 
 bool async_state_show_wakeup(struct session *session)

@@ -37,7 +37,9 @@ struct async_connect {
 	bool polled;               /* the program has called PQconnectPoll */
 	bool pipeline;             /* what PQpipelineStatus says meanwhile */
 	const char *error; /* of a function that needs a connection which is up; else NULL */
+	bool in_line;      /* the keeper's */
 	bool made_room;    /* our idle sessions were closed for it, once */
+	bool outdated; /* its connection was begun before or during a pause: begin it again */
 };
 
 /* Changes the state, and whether libpq must not be asked (session->unready). */
@@ -69,6 +71,9 @@ void async_state_refuse_shared(struct session *session, const char *holders);
  */
 void async_state_give_up(struct async_connect *h, bool kept);
 
+/* A checked session is over, and its PGconn left for a new connection. */
+void async_state_hand_out(struct session *session, enum drop_reason why);
+
 /* Shows a wakeup in place of the connection's socket. False: no descriptors, see errno. */
 bool async_state_show_wakeup(struct session *session);
 
@@ -78,5 +83,11 @@ bool async_state_show_wakeup(struct session *session);
  */
 PostgresPollingStatusType async_state_rest(struct session *session,
                                            PostgresPollingStatusType wants);
+
+/*
+ * The same, to wait for the answer to a check. It wakes the program, and so does a network that
+ * lost the question (reset.c). If a server is there and does not answer, turns_wake does.
+ */
+PostgresPollingStatusType async_state_await_answer(struct session *session);
 
 #endif

@@ -19,13 +19,11 @@
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/thread/pid.h"
-#include "session/cancel/cancel_scope.h"
-#include "session/own_query.h"
 #include "session/reset.h"
-#include "share/shared_session.h"
 #include "trace/lease/counters.h"
 #include "trace/status/status.h"
 
@@ -147,15 +145,60 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 	return fail_open(session);
 }
 
-/* The room is free: the withheld connection continues. */
+/* ---- in the keeper's line -------------------------------------------------------- */
+
+static PostgresPollingStatusType go_on_asking(struct session *session)
+{
+	struct async_connect *h = session->handshake;
+	struct ask_reply reply;
+	enum ask_answer answer;
+	enum drop_reason why;
+
+	while ((answer = ask_read(&h->ask, &reply)) == ASK_WAITING) {
+		h->in_line = true;
+	}
+	if (answer == ASK_NOTHING_YET) {
+		return async_state_rest(session, PGRES_POLLING_READING);
+	}
+	if (h->in_line) {
+		h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
+		counters_waited(h->a.queued_ns);
+		status_waited(h->a.lender->pool.row, h->a.queued_ns, answer != ASK_REFUSED);
+	}
+	if (answer == ASK_LENT && (why = async_lent_begin(session, &reply)) == DROP_NONE) {
+		return async_state_await_answer(session);
+	}
+	if (answer == ASK_LENT && session->shared != NULL) {
+		async_state_hand_out(session, why);
+	}
+	if (answer == ASK_REFUSED) {
+		pool_open_failed(&h->a.lender->pool);
+		async_state_refuse_shared(session, reply.text);
+		free(reply.text);
+		return PGRES_POLLING_FAILED;
+	}
+	if (answer == ASK_ROOM) {
+		h->connecting.tape = start_tape_blank(h->a.libpq);
+	}
+	return renew(session);
+}
+
+/* ---- a room is free -------------------------------------------------------------- */
+
+/* The room is free: the keeper fills it, if there is one, or the withheld connection continues.
+ */
 static PostgresPollingStatusType release_withheld(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
+	if (async_lent_ask(session)) {
+		return go_on_asking(session);
+	}
 	async_state_enter(session, OPENING);
 	shown_own(&h->shown);
-	return async_conn_release(&h->connecting, session) ? go_on_opening(session)
-	                                                   : renew(session);
+	return !h->outdated && async_conn_release(&h->connecting, session)
+	               ? go_on_opening(session)
+	               : renew(session);
 }
 
 /* ---- clearing -------------------------------------------------------------------- */
@@ -205,10 +248,14 @@ void steps_clear(struct session *session, struct pool_slot *slot, enum drop_reas
 /* ---- waiting --------------------------------------------------------------------- */
 
 /* Takes back what other connects neglect; returns when to look again. */
-static uint64_t next_look(const struct async_connect *h, uint64_t now_ns)
+static uint64_t next_look(struct async_connect *h, uint64_t now_ns)
 {
-	uint64_t next_ns;
+	uint64_t next_ns = now_ns + ORDERS_LOOK_NS;
 
+	if (orders_are_paused()) {
+		h->outdated = true;
+		return next_ns < h->deadline_ns ? next_ns : h->deadline_ns;
+	}
 	turns_look(h->a.lender, now_ns, &next_ns);
 	return wait_next_look(next_ns < h->deadline_ns ? next_ns : h->deadline_ns, now_ns);
 }
@@ -222,6 +269,7 @@ static PostgresPollingStatusType go_on_waiting(struct session *session)
 
 	if (grant == POOL_FULL && now_ns < h->deadline_ns) {
 		if (wakeup_is_due(&h->shown.wakeup)) {
+			orders_look();
 			long_hold_look(now_ns);
 			long_hold_look_at(h->a.lender, now_ns);
 			wakeup_set(&h->shown.wakeup, next_look(h, now_ns));
@@ -280,22 +328,13 @@ void steps_queue(struct session *session, bool again)
 	}
 }
 
-/* A checked session is over, and its PGconn left for a new connection. */
-static void hand_out(struct session *session, enum drop_reason why)
-{
-	log_event_session_close(session, why);
-	cancel_scope_close(&session->cancels);
-	reset_hand_out(session);
-	shared_closed(session);
-}
-
 /* What it had was given to another connect: forgets what is left of it. */
 static void forget_lost(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
 	if (h->state == CHECKING) {
-		hand_out(session, DROP_ABANDONED);
+		async_state_hand_out(session, DROP_ABANDONED);
 	} else if (h->state == CLEARING) {
 		discard_free(h->other);
 		h->other = NULL;
@@ -328,18 +367,8 @@ enum steps_held steps_hold(struct session *session)
 static PostgresPollingStatusType replace(struct session *session, enum drop_reason why)
 {
 	discard_unfit(session, why);
-	hand_out(session, why);
+	async_state_hand_out(session, why);
 	return renew(session);
-}
-
-/*
- * The answer wakes the program, and so does a network that lost the question (reset.c). If a
- * server is there and does not answer, turns_wake does.
- */
-static PostgresPollingStatusType await_answer(struct session *session)
-{
-	return async_state_rest(session, own_query_is_unsent(session) ? PGRES_POLLING_WRITING
-	                                                              : PGRES_POLLING_READING);
 }
 
 static PostgresPollingStatusType go_on_checking(struct session *session)
@@ -355,46 +384,10 @@ static PostgresPollingStatusType go_on_checking(struct session *session)
 	}
 	async_conn_forget(&h->connecting);
 	if (step == CHECK_PENDING) {
-		return await_answer(session);
+		return async_state_await_answer(session);
 	}
 	pool_lent(&session->slot);
 	return succeed(session);
-}
-
-/* ---- in the keeper's line -------------------------------------------------------- */
-
-static PostgresPollingStatusType go_on_asking(struct session *session)
-{
-	struct async_connect *h = session->handshake;
-	struct ask_reply reply;
-	enum ask_answer answer;
-	enum drop_reason why;
-
-	do {
-		answer = ask_read(&h->ask, &reply);
-	} while (answer == ASK_WAITING);
-	if (answer == ASK_NOTHING_YET) {
-		return async_state_rest(session, PGRES_POLLING_READING);
-	}
-	h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
-	counters_waited(h->a.queued_ns);
-	status_waited(h->a.lender->pool.row, h->a.queued_ns, answer != ASK_REFUSED);
-	if (answer == ASK_LENT && (why = async_lent_begin(session, &reply)) == DROP_NONE) {
-		return await_answer(session);
-	}
-	if (answer == ASK_LENT && session->shared != NULL) {
-		hand_out(session, why);
-	}
-	if (answer == ASK_REFUSED) {
-		pool_open_failed(&h->a.lender->pool);
-		async_state_refuse_shared(session, reply.text);
-		free(reply.text);
-		return PGRES_POLLING_FAILED;
-	}
-	if (answer == ASK_ROOM) {
-		h->connecting.tape = start_tape_blank(h->a.libpq);
-	}
-	return renew(session);
 }
 
 /* ---- all of them ----------------------------------------------------------------- */
@@ -434,7 +427,7 @@ static void give_up_checked(struct session *session)
 	struct async_connect *h = session->handshake;
 
 	if (h->state == CHECKING) {
-		hand_out(session, DROP_PROGRAM_RESET);
+		async_state_hand_out(session, DROP_PROGRAM_RESET);
 	}
 	async_state_enter(session, OPENING);
 	shown_own(&h->shown);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "acquire/upkeep/log_events.h"
+#include "acquire/upkeep/orders.h"
 #include "base/clock.h"
 #include "base/thread/pid.h"
 #include "pool/deadlock.h"
@@ -67,6 +68,7 @@ const char *exhaustion_verdict_name(enum verdict verdict)
 		[CAUSE_LEAK] = "leak",
 		[CAUSE_TOO_SMALL] = "too_small",
 		[CAUSE_SLOW] = "slow",
+		[CAUSE_PAUSED] = "paused",
 	};
 
 	return names[verdict];
@@ -117,7 +119,7 @@ void exhaustion_report_make(struct exhaustion_report *p, struct lender *lender,
 	for (size_t i = 0; i < p->count; i++) {
 		exhaustion_add(&p->known, &p->holders[i], thread_of(&p->holders[i], waiter));
 	}
-	p->verdict = exhaustion_verdict(&p->known);
+	p->verdict = orders_are_paused() ? CAUSE_PAUSED : exhaustion_verdict(&p->known);
 }
 
 void exhaustion_report_end(struct exhaustion_report *p)

@@ -18,6 +18,8 @@
  *   too small      at least half of them are young
  *   slow           else: they have been held for longer than the wait
  *
+ * If connects are paused (acquire/upkeep/orders.h), that is the cause.
+ *
  * A report is made once for a refused connect and used twice: whole in the log, in short in the
  * connection's error message (refusal.h). It holds copies of the leases, and no lock. No
  * malloc.
@@ -38,7 +40,7 @@
 #define LEAK_TIMES  4
 #define LEAK_MIN_NS (10 * NS_PER_SEC)
 
-enum verdict { CAUSE_SELF_DEADLOCK, CAUSE_LEAK, CAUSE_TOO_SMALL, CAUSE_SLOW };
+enum verdict { CAUSE_SELF_DEADLOCK, CAUSE_LEAK, CAUSE_TOO_SMALL, CAUSE_SLOW, CAUSE_PAUSED };
 
 /* The thread that took a lease. */
 enum holder_thread {
@@ -63,7 +65,7 @@ struct exhaustion {
 void exhaustion_add(struct exhaustion *e, const struct lease *lease, enum holder_thread thread);
 enum verdict exhaustion_verdict(const struct exhaustion *e);
 
-/* "leak", "self_deadlock", "too_small", "slow". */
+/* "leak", "self_deadlock", "too_small", "slow", "paused". */
 const char *exhaustion_verdict_name(enum verdict verdict);
 
 enum exhaustion_waiter {

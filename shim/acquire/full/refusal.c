@@ -12,7 +12,10 @@
 #include "base/lock.h"
 #include "base/scratch.h"
 #include "base/text/strbuf.h"
+#include "share/keeper_protocol.h"
 #include "trace/report/report.h"
+
+#define PAUSED "connects are paused (pqpool pause) until `pqpool resume`"
 
 #define HOLDERS_SHOWN 3
 #define MESSAGE_MAX   2048
@@ -94,6 +97,10 @@ static void put_timeout(struct strbuf *t, const struct exhaustion_report *p)
 	strbuf_str(t, "no session became free within ");
 	strbuf_span(t, p->known.waited_ns);
 	strbuf_str(t, "; ");
+	if (p->verdict == CAUSE_PAUSED) {
+		strbuf_str(t, PAUSED);
+		return;
+	}
 	put_limit(t, &p->lender->pool.limits);
 	put_cause(t, p);
 }
@@ -221,7 +228,14 @@ char *refusal_report_shared(const struct acquisition *a, const char *holders)
 		strbuf_str(&t, a->lender->identity->label);
 		strbuf_str(&t, "\" failed: pqpool: no session became free within ");
 		strbuf_span(&t, waited_ns);
-		strbuf_str(&t, "; the limit of all processes that share is reached");
+		strbuf_str(&t, "; ");
+		if (holders != NULL &&
+		    strncmp(holders, KEEPER_PAUSED, strlen(KEEPER_PAUSED)) == 0) {
+			holders += strlen(KEEPER_PAUSED);
+			strbuf_str(&t, PAUSED);
+		} else {
+			strbuf_str(&t, "the limit of all processes that share is reached");
+		}
 		if (holders != NULL && holders[0] != '\0') {
 			strbuf_str(&t, "; ");
 			put_lines(&t, holders);

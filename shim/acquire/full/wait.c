@@ -10,6 +10,7 @@
 #include "acquire/lend/lend_settings.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
+#include "acquire/upkeep/orders.h"
 #include "acquire/upkeep/turns.h"
 #include "base/clock.h"
 #include "base/dl.h"
@@ -95,6 +96,12 @@ static bool look_up(struct acquisition *a, uint64_t now_ns, uint64_t deadline_ns
 	struct pool_waiter *waiter = blocked_call_waiter(&a->ticket);
 	uint64_t turns_ns;
 
+	orders_look();
+	if (orders_are_paused()) {
+		*next_ns = earlier(now_ns + ORDERS_LOOK_NS, deadline_ns);
+		return true;
+	}
+	pool_block(&a->lender->pool, waiter);
 	/* Asynchronous connects may give back what they have. */
 	if (!turns_look(a->lender, now_ns, &turns_ns) && !wait_yields() &&
 	    (deadlock_proven(&waiter->blocked) || has_all_itself(a, now_ns))) {

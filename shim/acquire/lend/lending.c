@@ -176,6 +176,8 @@ void lending_admit(struct session *session, uint64_t took_ns)
 		session->taint = DROP_OUTDATED;
 	}
 	pool_opened(pool, &session->slot, now_ns, jitter_of(session));
+	pool_began(&session->slot, now_ns - took_ns);
+	status_session_opened(session->lease.row, now_ns - took_ns);
 	if (!atomic_flag_test_and_set(&session->lender->announced)) {
 		log_event_pool_open(session->lender);
 	}
@@ -185,6 +187,7 @@ void lending_admit(struct session *session, uint64_t took_ns)
 void lending_admit_lent(struct session *session, uint64_t opened_ns)
 {
 	pool_opened(&session->lender->pool, &session->slot, opened_ns, jitter_of(session));
+	status_session_opened(session->lease.row, opened_ns);
 	if (!atomic_flag_test_and_set(&session->lender->announced)) {
 		log_event_pool_open(session->lender);
 	}

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "acquire/upkeep/log_events.h"
+#include "pool/near_limit.h"
 #include "trace/lease/snapshot.h"
 
 #define LOOKS_APART_NS NS_PER_SEC

@@ -119,7 +119,7 @@ bool turns_look(struct lender *lender, uint64_t now_ns, uint64_t *next_ns)
 		bool in_line = turn->waits && turn->waiter->grant == POOL_FULL;
 
 		any = any || !in_line;
-		if (pool->waiters == NULL || turn->busy || in_line ||
+		if (pool->waiters == NULL || pool->paused || turn->busy || in_line ||
 		    !can_continue(&turn->rest)) {
 			turn->neglected_ns = 0;
 			continue;

@@ -12,6 +12,7 @@
  *   RANDOM.new    being made, not locked yet
  *   RANDOM.page   of a process that lives, or whose end was not noticed yet
  *   RANDOM.dead   of a process that ended with leases open: kept for a post-mortem
+ *   paused        empty: new connects wait (`pqpool pause`), of processes that begin later, too
  *
  * Who lives: the process holds a lock (F_OFD_SETLK) on its page, from before the page is called
  * .page, until it ends or executes another program. Such a lock belongs to the open file, which
@@ -37,6 +38,7 @@
 #define PAGE_DIR_NEW        ".new"
 #define PAGE_DIR_PAGE       ".page"
 #define PAGE_DIR_DEAD       ".dead"
+#define PAGE_DIR_PAUSED     "paused"
 #define PAGE_DIR_NAME_BYTES 40 /* of a file's name with its NUL, at most */
 #define PAGE_DIR_PATH_BYTES 512
 

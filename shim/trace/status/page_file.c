@@ -187,6 +187,18 @@ bool page_file_show(void)
 	return true;
 }
 
+bool page_file_is_paused(void)
+{
+	char path[sizeof(page.path)];
+	struct strbuf t;
+	struct stat st;
+
+	strbuf_init(&t, path, sizeof(path));
+	strbuf_str(&t, page.folder);
+	strbuf_str(&t, "/" PAGE_DIR_PAUSED);
+	return page.base != NULL && lstat(path, &st) == 0;
+}
+
 static void close_own(void)
 {
 	struct stat st;

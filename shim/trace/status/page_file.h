@@ -42,6 +42,9 @@ bool page_file_write(size_t offset, const void *bytes, size_t n);
 /* Gives the file its name, and removes what ended processes left beside it (page_dir_tidy). */
 bool page_file_show(void);
 
+/* True if a file PAGE_DIR_PAUSED lies beside it. One system call. */
+bool page_file_is_paused(void);
+
 /* Unmaps and removes what page_file_make began. */
 void page_file_undo(void);
 

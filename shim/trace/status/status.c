@@ -2,7 +2,8 @@
 /*
  * The rows of the status page: what they say of pools, sessions and leases.
  *
- * Nothing is read back from the page but counters and generations. Locks: none of its own.
+ * Nothing is read back from the page but counters, generations and orders. Locks: none of its
+ * own.
  */
 #include "trace/status/status.h"
 
@@ -153,6 +154,8 @@ uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool)
 		shown->id = session;
 		shown->backend = backend_pid;
 		shown->pool = pool != 0 ? pool - 1 : STATUS_NO_POOL;
+		shown->opened_ns = clock_monotonic_ns();
+		shown->shared = 0;
 		shown->state = STATUS_SESSION_IDLE;
 		status_row_end(&shown->generation);
 	}
@@ -259,6 +262,28 @@ void status_transaction(uint32_t row, enum status_transaction transaction)
 	}
 }
 
+void status_session_opened(uint32_t row, uint64_t opened_ns)
+{
+	struct status_session *shown = session_at(row);
+
+	if (shown != NULL) {
+		status_row_begin(&shown->generation);
+		shown->opened_ns = opened_ns;
+		status_row_end(&shown->generation);
+	}
+}
+
+void status_session_shared(uint32_t row)
+{
+	struct status_session *shown = session_at(row);
+
+	if (shown != NULL) {
+		status_row_begin(&shown->generation);
+		shown->shared = 1;
+		status_row_end(&shown->generation);
+	}
+}
+
 void status_backend(uint32_t row, int backend_pid)
 {
 	struct status_session *shown = session_at(row);
@@ -267,5 +292,29 @@ void status_backend(uint32_t row, int backend_pid)
 		status_row_begin(&shown->generation);
 		shown->backend = backend_pid;
 		status_row_end(&shown->generation);
+	}
+}
+
+/* ---- orders ---- */
+
+uint64_t status_drain(uint32_t row)
+{
+	char *base = status_page();
+	const struct status_pool *pool = pool_in(base, row);
+
+	if (base == NULL) {
+		return 0;
+	}
+	return __atomic_load_n(pool != NULL ? &pool->drain : &status_page_head(base)->drain,
+	                       __ATOMIC_ACQUIRE);
+}
+
+void status_drained(uint32_t row, uint64_t drain, uint64_t now_ns)
+{
+	struct status_pool *pool = pool_at(row);
+
+	if (pool != NULL) {
+		__atomic_store_n(&pool->drained_ns, now_ns, __ATOMIC_RELAXED);
+		__atomic_store_n(&pool->drained, drain, __ATOMIC_RELEASE);
 	}
 }

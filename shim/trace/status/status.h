@@ -62,6 +62,10 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease);
 void status_lease_ended(uint32_t row, uint64_t held_ns);
 void status_backend(uint32_t row, int backend_pid);
 
+/* When the session's connect began; and that it is the keeper's, too. */
+void status_session_opened(uint32_t row, uint64_t opened_ns);
+void status_session_shared(uint32_t row);
+
 /*
  * The beginning of the statement that a row shows, as it was sent: the same one again, which is
  * common, is not redacted again. The caller's, for as long as it has the row; all zero at
@@ -79,5 +83,22 @@ struct status_said {
  */
 void status_statement(uint32_t row, struct status_said *said, const char *text);
 void status_transaction(uint32_t row, enum status_transaction transaction);
+
+/* ---- orders, which the tools write (status_format.h) ---- */
+
+/* Another number than last time: there is something to look at. 0 = there is no page. */
+static inline uint64_t status_order(void)
+{
+	char *base = status_page();
+
+	return base != NULL ? __atomic_load_n(&status_page_head(base)->order, __ATOMIC_RELAXED)
+	                    : 0;
+}
+
+/* The number of the last order to drain this pool, or those without a row; 0 = none. */
+uint64_t status_drain(uint32_t row);
+
+/* That order was obeyed. */
+void status_drained(uint32_t row, uint64_t drain, uint64_t now_ns);
 
 #endif

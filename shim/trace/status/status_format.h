@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The layout of the status page's file: written by status.c, read by the tools. page_dir.h says
- * where the files are, whose they are, and how long they stay.
+ * The layout of the status page's file: written by status.c, read by the tools, which write
+ * three words of it themselves, the orders. page_dir.h says where the files are, whose they
+ * are, and how long they stay.
  *
  *   0                     struct status_head
  *   STATUS_POOLS_AT       struct status_pool    [STATUS_POOLS_MAX]
@@ -20,6 +21,18 @@
  * the generation.
  *
  * A reader must trust nothing in here: indices, lengths and strings may be anything.
+ *
+ * Orders (version 3). A tool of the same user's writes a number that was not there before,
+ * CLOCK_MONOTONIC in nanoseconds, with pwrite(2):
+ *
+ *   pool.drain, head.drain  no session whose connect began before now is lent again: idle ones
+ *                           are closed, leased ones when they are given back. The pool's; that
+ *                           of pools that have no row
+ *   head.order              look: at every `drain`, and whether a file PAGE_DIR_PAUSED is in
+ * the page's directory, in which case new connects wait
+ *
+ * `drain` is written before `order`. The process looks at `order` at its next pool call, once
+ * for each number, and writes into the row which `drain` it has obeyed, and when.
  */
 #ifndef PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
 #define PQPOOL_TRACE_STATUS_STATUS_FORMAT_H
@@ -30,7 +43,7 @@
 #include <string.h>
 
 #define STATUS_MAGIC   "pqpool\x1a\n" /* 8 bytes */
-#define STATUS_VERSION 2              /* any other layout has another number */
+#define STATUS_VERSION 3              /* any other layout has another number */
 
 #define STATUS_POOLS_MAX    1024
 #define STATUS_SESSIONS_MAX 8192
@@ -68,6 +81,10 @@ struct status_head {
 	char config[1536]; /* effective values as logfmt pairs: size=10 max_overflow=20 ... */
 	/* Words for the numbers in status_pool.closed: "aged", "ping_failed". */
 	char reasons[STATUS_REASONS][STATUS_REASON_BYTES];
+
+	/* Since version 3: a tool's. */
+	uint64_t order;
+	uint64_t drain;
 };
 
 enum status_pool_state { STATUS_POOL_FREE, STATUS_POOL_USED };
@@ -92,7 +109,12 @@ struct status_pool {
 	uint64_t timeouts;    /* that got no session */
 	uint64_t opened;      /* sessions */
 	uint64_t closed[STATUS_REASONS];
-	char label[544]; /* user@host:port/db */
+	char label[520]; /* user@host:port/db */
+
+	/* Since version 3: in the place of the label's end. */
+	uint64_t drain;      /* a tool's */
+	uint64_t drained;    /* the `drain` that was obeyed last */
+	uint64_t drained_ns; /* when: sessions whose connect began before are old */
 };
 
 enum status_session_state { STATUS_SESSION_FREE, STATUS_SESSION_IDLE, STATUS_SESSION_LEASED };
@@ -124,7 +146,12 @@ struct status_session {
 	uint32_t transaction; /* enum status_transaction */
 	uint32_t
 		spoken; /* 0: nothing was sent on this lease, `statement` is an earlier one's */
-	char statement[184]; /* the last one sent, redacted */
+	char statement[168]; /* the last one sent, redacted */
+
+	/* Since version 3: in the place of the statement's end. */
+	uint64_t opened_ns; /* when its connect began */
+	uint32_t shared;    /* 1: the keeper has it, too, and may take it while it is idle */
+	uint32_t pad;
 };
 
 /* In a stack's id: a lease of this stack was given back. */
@@ -151,11 +178,11 @@ static_assert(sizeof(struct status_head) <= STATUS_POOLS_AT, "the head fits");
 static_assert(sizeof(struct status_pool) == 1024, "the same for every compiler");
 static_assert(sizeof(struct status_session) == 256, "the same for every compiler");
 
-/* True if it is the head of a page of this version, or of the one before. */
+/* True if it is the head of a page of this version, or of one before. */
 static inline bool status_is_page(const struct status_head *head)
 {
 	return memcmp(head->magic, STATUS_MAGIC, sizeof(head->magic)) == 0 &&
-	       (head->version == STATUS_VERSION || head->version == 1);
+	       head->version >= 1 && head->version <= STATUS_VERSION;
 }
 
 #endif

@@ -133,6 +133,10 @@ static int make_locked(void)
 		page_file_undo();
 		return why;
 	}
+	/* A tool that lists pages from now on finds this one, and has made its file before. */
+	if (page_file_is_paused()) {
+		__atomic_store_n(&status_page_head(base)->order, 1, __ATOMIC_RELEASE);
+	}
 	owner = pid_self();
 	atomic_store_explicit(&status_page_base, base, memory_order_release);
 	return 0;
@@ -328,6 +332,15 @@ void status_given_back(uint32_t stack)
 }
 
 /* ---- the process ---- */
+
+bool status_is_paused(void)
+{
+	int saved_errno = errno;
+	bool paused = status_page() != NULL && page_file_is_paused();
+
+	errno = saved_errno;
+	return paused;
+}
 
 void status_remove(void)
 {

@@ -38,6 +38,9 @@ void status_stack(uint32_t stack);
 /* A lease of this stack was given back: marks the stack if the page has it. */
 void status_given_back(uint32_t stack);
 
+/* True if new connects are to wait. Looks at the page's directory. */
+bool status_is_paused(void);
+
 /* The program ends: removes the page. Safe in a signal handler. */
 void status_remove(void);
 

@@ -57,6 +57,7 @@ static void read_pools(struct page *page, int fd, uint32_t rows, uint32_t *of_ro
 		         sizeof(pool->row));
 		of_row[i] = NONE;
 		if (pool->row.state == STATUS_POOL_USED) {
+			pool->number = i;
 			pool->label = copy_string(pool->row.label, sizeof(pool->row.label));
 			of_row[i] = (uint32_t)page->pool_count++;
 		}
@@ -196,6 +197,7 @@ void page_file_read(struct page *page, int fd, const struct status_head *head)
 	struct status_head now = *head;
 
 	page->pid = head->pid;
+	page->version = head->version;
 	page->created_us = head->created_us;
 	page->acquired = head->acquired;
 	page->released = head->released;

@@ -34,6 +34,7 @@ struct page_stack {
 };
 
 struct page_pool {
+	uint32_t number;        /* its place on the page */
 	struct status_pool row; /* the numbers */
 	char *label;
 };
@@ -52,6 +53,7 @@ struct page {
 	uint64_t read_us;  /* when it was read: wall clock */
 	uint64_t ended_us; /* not live: when that was first noticed; 0 = just now */
 	pid_t pid;
+	uint32_t version; /* of its layout */
 	uint64_t created_us;
 	uint64_t acquired; /* leases, by the process */
 	uint64_t released;

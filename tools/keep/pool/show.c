@@ -61,6 +61,9 @@ static void put_holder(FILE *to, const struct session *session, const char *kind
 		log_u64(&t, "backend", (uint64_t)session->record.backend_pid);
 	}
 	log_u64(&t, "since_ms", (now_ns - since_ns) / NS_PER_MS);
+	if (session->drained) {
+		pair_str(&t, "drained", "yes");
+	}
 	if (first && session->place != NULL && session->place[0] != '\0') {
 		pair_str(&t, "place", session->place);
 	}
@@ -76,6 +79,9 @@ char *show_holders(const struct pool *pool, uint64_t now_ns)
 
 	if (to == NULL) {
 		return xalloc_copy("", 0);
+	}
+	if (pools_are_paused) {
+		fputs(KEEPER_PAUSED, to);
 	}
 	DL_FOREACH (pool->sessions, session) {
 		if (session->member != NULL && ftell(to) < HOLDERS_BYTES) {
@@ -167,6 +173,7 @@ static void put_pool(FILE *to, const struct pool *pool, uint64_t now_ns)
 	log_u64(&t, "idle", idle);
 	log_u64(&t, "in_use", pool->used - idle);
 	log_u64(&t, "left", members_left_with(pool->label_hash));
+	log_u64(&t, "ending", pool->ending);
 	log_u64(&t, "waiting", pool->waiting);
 	fprintf(to, "%s\n", buf);
 	DL_FOREACH (pool->sessions, session) {

@@ -3,8 +3,8 @@
  * Where a lease was taken, in one word for a table: the script's line, or the function
  * that called libpq, as far as the module's symbols tell.
  */
-#ifndef PQPOOL_TOOLS_TOP_TAKEN_AT_H
-#define PQPOOL_TOOLS_TOP_TAKEN_AT_H
+#ifndef PQPOOL_TOOLS_COMMON_PAGES_TAKEN_AT_H
+#define PQPOOL_TOOLS_COMMON_PAGES_TAKEN_AT_H
 
 #include "common/pages/status_pages.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Where a lease was taken, in one word for a table. */
-#include "top/taken_at.h"
+#include "common/pages/taken_at.h"
 
 #include <stdio.h>
 #include <stdlib.h>
