@@ -20,6 +20,7 @@
 #include "trace/lease/counters.h"
 #include "trace/script/script_signals.h"
 #include "trace/status/status.h"
+#include "trace/status/status_page.h"
 
 /* How much later than it should the keeper may say that the time in line is over. */
 #define GRACE_NS NS_PER_SEC
@@ -146,6 +147,8 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 		if (!borrow_begin(borrow, a, ask, proven)) {
 			return KEEPER_TURN_ALONE;
 		}
+		/* While the keeper works this thread has time for what is to be done anyway. */
+		status_make();
 		switch (await_answer(a, ask, &reply)) {
 		case ASK_NOTHING_YET:
 			return KEEPER_TURN_LOST;

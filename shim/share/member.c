@@ -28,6 +28,7 @@ static bool on;
 static const char *socket_path; /* NULL: in the directories of status pages */
 
 static _Atomic(struct member *) current;
+static _Atomic(struct member *) hailed;       /* has said HELLO, and not heard WELCOME yet */
 static atomic_uint_fast64_t joining_since_ns; /* 0 = no thread is */
 static atomic_uint_fast64_t silent_until_ns;
 
@@ -160,20 +161,22 @@ static bool take_welcome(struct member *member, const struct packet *packet)
 	return map_page(member, packet->fd);
 }
 
-/* Says HELLO and hears WELCOME. */
-static bool greet(struct member *member)
+static bool say_hello(const struct member *member)
 {
 	const char *program = program_short_name();
 	struct keeper_hello hello = {.program_len = (uint32_t)strlen(program)};
 	const struct packet_part parts[] = {{&hello, sizeof(hello)},
 	                                    {program, hello.program_len}};
+
+	return packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, MEMBER_PATIENCE_NS);
+}
+
+static bool hear_welcome(struct member *member)
+{
 	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
 	struct packet packet;
 	bool welcome = false;
 
-	if (!packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, MEMBER_PATIENCE_NS)) {
-		return false;
-	}
 	if (!fd_wait(member->fd, POLLIN, deadline_ns)) {
 		member_note_silence();
 		return false;
@@ -185,7 +188,8 @@ static bool greet(struct member *member)
 	return welcome;
 }
 
-static struct member *become_member(void)
+/* One that has said HELLO; NULL: there is no keeper. */
+static struct member *hail(void)
 {
 	struct member *member = calloc(1, sizeof(*member));
 	struct stat st;
@@ -195,7 +199,7 @@ static struct member *become_member(void)
 	}
 	member->owner = pid_self();
 	member->fd = find_keeper(&member->address) ? member_connect(&member->address) : -1;
-	if (member->fd >= 0 && greet(member)) {
+	if (member->fd >= 0 && say_hello(member)) {
 		fd_identify(member->fd, &member->id, &st);
 		return member;
 	}
@@ -204,6 +208,40 @@ static struct member *become_member(void)
 	}
 	free(member);
 	return NULL;
+}
+
+static void hang_up(const struct member *member)
+{
+	struct stat st;
+
+	if (fd_is(member->fd, &member->id, &st)) {
+		close(member->fd);
+	}
+}
+
+static struct member *become_member(void)
+{
+	struct member *member = atomic_exchange(&hailed, NULL);
+	struct stat st;
+
+	if (member == NULL) {
+		member = hail();
+	}
+	if (member == NULL || (fd_is(member->fd, &member->id, &st) && hear_welcome(member))) {
+		return member;
+	}
+	hang_up(member);
+	free(member);
+	return NULL;
+}
+
+void member_hail(void)
+{
+	static atomic_flag done = ATOMIC_FLAG_INIT;
+
+	if (on && !atomic_flag_test_and_set(&done)) {
+		atomic_store(&hailed, hail());
+	}
 }
 
 static bool has_keeper(const struct member *member)
@@ -241,11 +279,8 @@ struct member *member_last(void)
 
 static void forget(struct member *member)
 {
-	struct stat st;
-
-	if (member != NULL && atomic_compare_exchange_strong(&current, &member, NULL) &&
-	    fd_is(member->fd, &member->id, &st)) {
-		close(member->fd);
+	if (member != NULL && atomic_compare_exchange_strong(&current, &member, NULL)) {
+		hang_up(member);
 	}
 }
 
@@ -327,6 +362,11 @@ void member_await_drained(uint64_t deadline_ns)
 
 void member_fork_child(void)
 {
+	const struct member *unheard = atomic_exchange(&hailed, NULL);
+
+	if (unheard != NULL) {
+		hang_up(unheard);
+	}
 	forget(atomic_load(&current));
 	atomic_store(&joining_since_ns, 0);
 }

@@ -53,6 +53,12 @@ void member_configure(const char *share);
 bool member_is_on(void);
 
 /*
+ * Says HELLO ahead, once in a process that shares: the keeper answers while this thread finds
+ * out what its connect is for, and member_join need not wait for it. Waits for nothing.
+ */
+COLD void member_hail(void);
+
+/*
  * The member that this process is; becomes one if it is none, or if its keeper has ended
  * (`*fresh`). NULL: there is no keeper. Waits for MEMBER_PATIENCE_NS at most, and asks no
  * silent keeper again for a second.

@@ -9,6 +9,7 @@
 #include "acquire/upkeep/long_hold.h"
 #include "base/clock.h"
 #include "pool/thread_cache.h"
+#include "share/member.h"
 #include "trace/script/program_end.h"
 #include "trace/stack/stack.h"
 
@@ -19,6 +20,9 @@ void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
 {
 	*a = (struct acquisition){
 		.libpq = libpq, .error = errno, .began_ns = clock_monotonic_ns()};
+	if (member_is_on()) {
+		member_hail();
+	}
 	a->stack = stack_capture(caller, lend_settings.stack_depth);
 	a->at_exit = program_end_now(caller);
 	if (!atomic_load(&closing)) {
