@@ -56,7 +56,7 @@ MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
 COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd
 
-.PHONY: all demo bench check check-clang check-debian check-matrix check-static coverage lint format asan tsan valgrind clean setup install uninstall
+.PHONY: all demo bench check check-clang check-debian check-matrix check-static coverage fuzz lint format asan tsan valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start

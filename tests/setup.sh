@@ -39,6 +39,7 @@ has_node_headers() {
 	node=$(readlink -f "$(command -v node)") && [ -e "${node%/bin/*}/include/node/node.h" ]
 }
 has_package() { has_program apt-cache && [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
+has_fuzzer() { has_program clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a; } >/dev/null 2>&1
 has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
 has_pgxs() {
 	local dir pgxs
@@ -109,6 +110,7 @@ need_check() {
 	need_clients
 	need valgrind has_program valgrind
 	need clang has_program clang
+	need libclang-rt-dev has_fuzzer
 	need clang-format has_program clang-format
 	need clang-tidy has_program clang-tidy
 	need cppcheck has_program cppcheck

@@ -10,6 +10,8 @@
 #                         as there
 #   make check-static     clang-tidy, gcc -fanalyzer and cppcheck over shim/ and tools/
 #   make check-clang      built by clang: the unit tests, and some of the integration tests
+#   make fuzz             what reads the bytes of others, fed with nonsense by clang's libFuzzer,
+#                         FUZZ_SECONDS=600 each; in `make check` for a moment
 #   make coverage         which lines of the shim the tests run, by folder; T=PATHS as above
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
@@ -149,12 +151,36 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wall -MMD -MP -MF $@.d -rdynamic -o $@ $< \
 		$(STRESS_OBJECTS) -lpq -lpthread -ldl
 
+# --- fuzz targets: what reads the bytes of others, as clang's libFuzzer builds it -----------
+
+FUZZ_NAMES   := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZERS      := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
+FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape)
+FUZZ_OBJECTS := $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
+FUZZ_CHECKS  := address,undefined -fno-sanitize-recover=all
+# How long each target runs.
+FUZZ_SECONDS ?= 600
+
+$(BUILD)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -Itools -DPQPOOL_DEBUG $(OURFLAGS) -O1 -g -fno-omit-frame-pointer \
+		-fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/libfuzzed.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzzed.a $(BUILD)/debug/libfloors.a
+	clang -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lpthread -ldl
+
+.SECONDARY: $(FUZZ_OBJECTS) $(FUZZ_NAMES:%=$(BUILD)/fuzz/tests/fuzz/%.o)
 .SECONDARY: $(DEBUG_OBJECTS) $(KEEPER_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
-.PHONY: bench-programs programs clients units stresses print-flags
+.PHONY: bench-programs programs clients units stresses fuzzers print-flags
 programs: $(PROGRAMS)
 clients: $(CLIENTS) $(NODE_FOLDER)/done
 units: $(UNITS) $(FLOOR_PROGRAMS) $(BUILD)/tests/bench/contention
 stresses: $(STRESSES)
+fuzzers: $(FUZZERS)
 # What the shim is compiled with, for tests/lint.
 print-flags:
 	@echo $(CPPFLAGS) $(OURFLAGS)
@@ -166,7 +192,7 @@ setup:
 
 check:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	@$(REMAKE) WERROR=1 all units programs clients
+	@$(REMAKE) WERROR=1 all units programs clients fuzzers
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),--ignore=tests/analysis tests)
 
 check-static:
@@ -175,6 +201,20 @@ check-static:
 
 CLANG_TESTS := $(wildcard tests/unit/test_*.c) $(patsubst %,tests/integration/test_%.py,async coroutines fork_exit \
 	identity leaks leaving script state)
+
+# What a target finds is kept, and where it begins the next time.
+fuzz:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s fuzzers
+	@$(PYTHON) tests/fuzz/seeds.py '$(BUILD)/fuzz/seeds'
+	@for target in $(FUZZ_NAMES); do \
+		mkdir -p "$(BUILD)/fuzz/found/$$target" && \
+		echo "$$target: $(FUZZ_SECONDS) s, log in $(BUILD)/fuzz/$$target.log" && \
+		TMPDIR=/dev/shm "$(BUILD)/fuzz/$$target" -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix="$(BUILD)/fuzz/" "$(BUILD)/fuzz/found/$$target" \
+			"$(BUILD)/fuzz/seeds/$$target" >"$(BUILD)/fuzz/$$target.log" 2>&1 || \
+		{ tail -40 "$(BUILD)/fuzz/$$target.log"; exit 1; }; \
+	done
 
 check-clang:
 	@BUILD='$(BUILD)' tests/setup.sh check

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The corpus that the fuzz targets begin with: seeds.py FOLDER writes FOLDER/TARGET/NAME.
+
+Each seed is made of named parts, so that one can read what it is; the heads of the targets say in
+which order they take their input. Messages: "Message Formats" in PostgreSQL's manual, protocol 3.0
+and 3.2.
+"""
+import os
+import struct
+import sys
+
+
+def message(kind, body=b""):
+    return kind + struct.pack("!I", len(body) + 4) + body
+
+
+def parameter(name, value):
+    return message(b"S", name + b"\0" + value + b"\0")
+
+
+def number(n):
+    return struct.pack("!H", n)
+
+
+# ---- PostgreSQL's protocol
+
+def startup(version):
+    body = b"user\0app\0database\0app\0application_name\0psql\0\0"
+    return struct.pack("!II", len(body) + 8, version) + body
+
+
+V30, V32 = 3 << 16, 3 << 16 | 2
+SSL, GSS = struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104)
+READY = message(b"Z", b"I")
+OK = message(b"R", struct.pack("!I", 0))
+SETTINGS = parameter(b"server_version", b"18.4") + parameter(b"TimeZone", b"Europe/Berlin")
+KEY30 = message(b"K", struct.pack("!II", 4711, 12345))
+KEY32 = message(b"K", struct.pack("!I", 4711) + bytes(range(32)))
+NEGOTIATE = message(b"v", struct.pack("!II", V30, 1) + b"_pq_.x\0")
+SCRAM = [message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0"),
+         message(b"R", struct.pack("!I", 11) + b"r=nonce,s=c2FsdA==,i=4096"),
+         message(b"R", struct.pack("!I", 12) + b"v=c2lnbmVk")]
+PROOF = message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", 8) + b"n,,n=,r=") + message(b"p", b"c=biws")
+MD5 = message(b"R", struct.pack("!I", 5) + b"salt")
+CLEARTEXT = message(b"R", struct.pack("!I", 3))
+RESET = message(b"C", b"DISCARD ALL\0") + READY
+ROLLBACK = message(b"C", b"ROLLBACK\0") + READY
+PIPELINED = message(b"1") + message(b"2") + message(b"n") + RESET
+PONG = message(b"I") + READY
+ERROR = message(b"E", b"SFATAL\0C57P01\0Mterminating connection\0\0")
+NOTICE = message(b"N", b"SNOTICE\0C00000\0Mhello\0\0")
+NOTIFY = message(b"A", struct.pack("!I", 1) + b"c\0x\0")
+
+
+def reply(due, start, sent, split=None):
+    return bytes([due]) + number(len(start)) + start + number(
+        len(sent) // 2 if split is None else split) + sent
+
+
+START30 = OK + SETTINGS + KEY30 + READY
+START32 = NEGOTIATE + OK + SETTINGS + KEY32 + READY
+REPLY = {
+    "reset": reply(1, START30, RESET),
+    "pipelined": reply(2, START32, ROLLBACK + PIPELINED),
+    "ping": reply(4, START32, PONG, 3),
+    "reset-and-ping": reply(5, START30, parameter(b"TimeZone", b"UTC") + RESET + PONG),
+    "new-parameter": reply(1, START32, parameter(b"search_path", b"a, b") + RESET),
+    "error": reply(0, START30, ERROR), "failed-reset": reply(1, START30, ERROR),
+    "notice": reply(1, START30, NOTICE + RESET), "notify": reply(1, START30, NOTIFY + RESET),
+    "no-start": reply(1, b"", parameter(b"a", b"") + RESET),
+    "torn": reply(1, START30, RESET[:-3]),
+}
+
+
+def connect(sent, received, address=b"\1\0/tmp/.s.PGSQL.5432\0"):
+    return bytes([len(address)]) + address + number(len(sent)) + sent + received
+
+
+START_RECORD = {
+    "trust": connect(startup(V30), START30),
+    "trust-3.2": connect(startup(V32), OK + SETTINGS + KEY32 + READY),
+    "negotiated": connect(startup(V32), START32),
+    "scram": connect(startup(V30) + PROOF, b"".join(SCRAM) + START30),
+    "md5": connect(startup(V30) + message(b"p", b"md5\0"), MD5 + START30),
+    "cleartext": connect(startup(V30) + message(b"p", b"secret\0"), CLEARTEXT + START30),
+    "declined": connect(GSS + SSL + startup(V30), b"NN" + START30),
+    "encrypted": connect(SSL + b"\x16\x03\x01", b"S\x16\x03\x01"),
+    "notice": connect(startup(V30), OK + NOTICE + KEY30 + READY),
+    "refused": connect(startup(V30), ERROR),
+    "more": connect(startup(V30), START30 + b"Z"),
+}
+
+# ---- the keeper's
+
+HELLO, WELCOME, OPENED, NUDGE, ASK, WAIT, LEND, ROOM, REFUSE, COMMAND, ANSWER = range(1, 12)
+RECORD = struct.Struct("=QiBBBB40sIII4x")
+WORD_ROOM, WORD_OFFERED, WORD_LEASED, WORD_IDLE, WORD_GONE = 1, 2, 3, 4, 6
+WITH_FD, NO_HEAD = 16, 32
+
+
+def record(version=V30, start=START30, address=b"\1\0/tmp/s"):
+    said = startup(version)
+    return RECORD.pack(1, 4711, 1, 0, 1, 0, b"", len(address), len(said), len(start)) + \
+        address + said + start
+
+
+def answer(kind, body=b"", flags=0):
+    return bytes([kind | flags]) + number(len(body)) + body
+
+
+def text(said):
+    return struct.pack("=I", len(said)) + said
+
+
+PLAY = bytes([63]) + startup(V30)
+ASKED = {
+    "lend": bytes([WORD_OFFERED]) + answer(LEND, record(), WITH_FD) + PLAY,
+    "lend-3.2": bytes([WORD_OFFERED]) + answer(WAIT) + answer(LEND, record(V32, START32), WITH_FD) +
+                bytes([63]) + startup(V32),
+    "lend-without": bytes([WORD_OFFERED]) + answer(LEND, record()),
+    "lend-long": bytes([WORD_OFFERED]) + answer(LEND, record(address=b"x")[:-1], WITH_FD) + PLAY,
+    "lend-longer": bytes([WORD_OFFERED]) + answer(LEND, RECORD.pack(
+        1, 2, 1, 0, 0, 0, b"", 1 << 31, 1 << 31, 9) + b"x", WITH_FD) + PLAY,
+    "room": bytes([WORD_ROOM]) + answer(WAIT) + answer(ROOM),
+    "refused": bytes([0]) + answer(WAIT) + answer(REFUSE, text(b"state=leased pid=1\n")),
+    "refused-long": bytes([0]) + answer(REFUSE, struct.pack("=I", 1 << 31) + b"x"),
+    "garbage": bytes([0]) + answer(0, b"x" * 20, NO_HEAD),
+}
+
+# fuzz_keeper.c: client, other, what; then what that takes.
+COME, GO, SAY, BE_MEMBER, QUESTION, TELL_OPENED, CHANGE, NUDGES, SERVE, COMMANDS, HEAR, PASS, RAW = range(13)
+
+
+def do(client, what, *more, other=None):
+    return bytes([client, client if other is None else other, what]) + b"".join(
+        bytes([m]) if isinstance(m, int) else m for m in more)
+
+
+def question(client, member, word, timeout=3, ping=0, digest=1):
+    return do(client, QUESTION, word, timeout, ping, 4, digest, b"u@h1.", other=member)
+
+
+def opened(member, word, digest=1):
+    return do(member, TELL_OPENED, word, 3, digest, 1, 2, 4, len(START30), b"ad" + b"star" +
+              START30 + b"u@h")
+
+
+def said(server, what):
+    return do(0, SERVE, server, len(what), what)
+
+
+MEMBERS = do(0, BE_MEMBER) + do(1, BE_MEMBER)
+LEASE = MEMBERS + question(2, 0, 0) + do(2, HEAR) + do(0, CHANGE, 0, WORD_LEASED, 0) + opened(0, 0)
+GIVEN = LEASE + do(0, CHANGE, 0, WORD_IDLE, 1) + said(0, RESET)
+KEEPER = {
+    "member-goes": MEMBERS + do(0, GO),
+    "lease": LEASE,
+    "handed-over": GIVEN + question(3, 1, 0) + do(3, HEAR) + do(1, CHANGE, 0, WORD_LEASED, 0),
+    "handed-over-by-ping": GIVEN + question(3, 1, 0, 3, 1) + said(0, PONG) + do(3, HEAR),
+    "bad-answer": LEASE + do(0, CHANGE, 0, WORD_IDLE, 1) + question(3, 1, 0) + said(0, ERROR),
+    "server-ends": GIVEN + question(3, 1, 0) + said(0, b""),
+    "holder-dies": LEASE + question(3, 1, 0) + do(0, GO),
+    "idle-holder-dies": GIVEN + do(0, GO) + question(3, 1, 0) + do(3, HEAR),
+    "waits": LEASE + question(3, 1, 0) + question(4, 1, 1) + question(5, 1, 2) + do(4, GO) +
+             do(0, CHANGE, 0, WORD_GONE, 0) + do(0, NUDGES),
+    "asker-dies": LEASE + question(3, 1, 0) + question(4, 1, 1) + question(5, 1, 2) +
+                  do(1, GO),
+    "in-pieces": LEASE + do(0, CHANGE, 0, WORD_IDLE, 1) + said(0, RESET[:-3]) + question(3, 1, 0) +
+                 said(0, RESET[-3:-1]) + said(0, RESET[-1:]) + do(3, HEAR),
+    "no-such-word": LEASE + opened(0, 250) + question(3, 1, 251),
+    "not-taken": GIVEN + question(3, 1, 0) + do(3, GO),
+    "commands": GIVEN + b"".join(do(3, COMMANDS, i, 0) + do(3, HEAR) + do(3, COME) for i in range(9)),
+    "paused": LEASE + do(3, COMMANDS, 2, 0) + question(4, 1, 0) + do(5, COMMANDS, 3, 0),
+    "garbage": do(0, RAW, 20, b"x" * 20) + do(1, SAY, number(4), b"\0\0\0\4", OPENED, 1),
+    "opened-unasked": MEMBERS + do(0, CHANGE, 2, WORD_IDLE, 0) + opened(0, 2) + question(3, 1, 0),
+}
+
+
+def main():
+    targets = {"fuzz_reply": REPLY, "fuzz_start_record": START_RECORD, "fuzz_ask": ASKED,
+               "fuzz_keeper": KEEPER}
+    for target, seeds in targets.items():
+        os.makedirs(os.path.join(sys.argv[1], target), exist_ok=True)
+        for name, data in seeds.items():
+            with open(os.path.join(sys.argv[1], target, name), "wb") as file:
+                file.write(data)
+
+
+if __name__ == "__main__":
+    main()
