@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 
+import pytest
+
 import keeper as k
 from conftest import built
 from keeper import Keeper, Member, Process, Session
@@ -287,3 +289,64 @@ def test_run_without_a_place_for_the_keeper_runs_without(tool, program, server, 
                 env=server.env())
     assert (done.returncode, done.stdout) == (0, "1\n")
     assert "closed to others" in done.stderr
+
+
+@pytest.fixture
+def lent(keep, server, leaks):
+    """Two members' sessions, one of them idle; lent(...): what `pqpool leaks` says."""
+    keeper = keep(SIZE=4)
+    member = Member(keeper.path, "job")
+    sessions = [member.lease(server, 0, place="/srv/job.py:12"),
+                member.lease(server, 1, place="my app+0x1205 (main)"),
+                member.lease(server, 2, place="/srv/job.py:13")]
+    assert wait_until(lambda: len([s for s in keeper.show("session") if "backend" in s]) == 3)
+    member.give_back(2, sessions[2])
+    yield sessions, lambda *words, **more: leaks(
+        *words, env={"PQPOOL_SHARE": keeper.path, "XDG_RUNTIME_DIR": keeper.folder}, **more)
+    for session in sessions:
+        session.close()
+
+
+@pytest.mark.parametrize("words", [["--keeper"], [os.getpid()]])
+def test_leaks_tells_what_the_keeper_has_lent(lent, words):
+    sessions, says = lent
+    said = says(*words)
+    assert said.returncode == 0, said.stderr
+    assert (said.document["leaked"], said.document["held"]) == (0, 2)
+    assert {p["kind"] for p in said.places} == {"held"}
+    assert said.backends == {s.backend for s in sessions[:2]}
+    assert sorted(p.get("script", "") for p in said.places) == ["", "/srv/job.py:12"]
+    frame, = [f for p in said.places for f in p["frames"]]
+    assert (frame["module"], frame["offset"], frame["function"]) == ("my app", "0x1205", "main")
+    for lease in (lease for p in said.places for lease in p["leases"]):
+        assert lease["pid"] == os.getpid() and lease["program"] == "job"
+        assert lease["pool"] == "u@h:1/d" and "taken" in lease and lease["hold_us"] >= 0
+        assert not {"lease", "session", "thread"} & set(lease)
+    text = says(*words, as_json=False).stdout.decode()
+    assert text.startswith("pqpool: no connection leaked (job %d)\npqpool: 2 connections held by a "
+                           "running process, taken at 2 places\n" % os.getpid())
+    assert ", taken at /srv/job.py:12\n    job %d: backend %d, held " % (
+        os.getpid(), sessions[0].backend) in text
+
+
+def test_leaks_has_the_process_tell_more(keep, script, leaks, run):
+    """Where there is a status page, the lease is what that says."""
+    keeper = keep()
+    program = script(env={"PQPOOL_SHARE": keeper.path})
+    pid = program.connect("a")
+    program.exec("a", "SELECT 1 FROM pg_class")
+    assert wait_until(lambda: [s.get("backend") for s in keeper.show("session")] == [pid])
+    said = leaks("--keeper", env={"PQPOOL_SHARE": keeper.path, "XDG_RUNTIME_DIR": run.folder})
+    lease, = (lease for p in said.places for lease in p["leases"])
+    assert (lease["backend"], lease["lease"]) == (int(pid), 1)
+    assert lease["statement"] == "SELECT ..." and lease["program"] == "script"
+
+
+def test_leaks_without_a_keeper(leaks, memory):
+    env = {"PQPOOL_SHARE": str(memory / "none"), "XDG_RUNTIME_DIR": str(memory)}
+    said = leaks("--keeper", env=env)
+    assert said.returncode == 125 and b"no keeper of this user's answers" in said.stderr
+    said = leaks("4194305", env=env)
+    assert said.returncode == 125 and b"process 4194305 has no status page" in said.stderr
+    said = leaks("--keeper", "1", env=env)
+    assert said.returncode == 2 and b'"1": with --keeper neither' in said.stderr

@@ -51,7 +51,7 @@ static bool is_missing(const struct request *request)
 /* Its answer, malloc'ed; NULL: there is none. False, after a line on stderr: it failed. */
 static bool ask_keeper(const struct request *request, const char *text, char **answer)
 {
-	struct place place;
+	struct keeper_place place;
 	bool failed = false;
 	bool done;
 

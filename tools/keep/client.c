@@ -22,7 +22,7 @@ static void print(FILE *to, char *text)
 
 int client_command(const char *path, const char *text)
 {
-	struct place place;
+	struct keeper_place place;
 	bool failed = false;
 	char *answer = NULL;
 

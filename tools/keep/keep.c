@@ -117,7 +117,7 @@ static bool go_into_background(void)
 static int serve(const char *path, bool daemon, const struct keeper_options *options)
 {
 	int status = EXIT_FAILED;
-	struct place place;
+	struct keeper_place place;
 
 	if (daemon) {
 		/* What the starter left open is not to stay open for as long as the keeper. */

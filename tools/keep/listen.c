@@ -21,7 +21,7 @@ static bool made_socket;
 static struct stat named; /* the socket's file */
 
 /* Taken until the process ends; false: complained of. */
-static bool lock_place(const struct place *place)
+static bool lock_place(const struct keeper_place *place)
 {
 	char *name;
 	int fd;
@@ -71,7 +71,7 @@ static int passed_socket(void)
 	return LISTEN_FD;
 }
 
-int listen_at(const struct place *place)
+int listen_at(const struct keeper_place *place)
 {
 	struct sockaddr_un address;
 	mode_t mask;
@@ -103,14 +103,14 @@ int listen_at(const struct place *place)
 	return fd;
 }
 
-static bool look(const struct place *place, struct stat *st)
+static bool look(const struct keeper_place *place, struct stat *st)
 {
 	return fstatat(place->directory, place->name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       S_ISSOCK(st->st_mode);
 }
 
 /* The file's count of names changes; nothing else happens to it in its life. */
-int listen_watch_name(const struct place *place)
+int listen_watch_name(const struct keeper_place *place)
 {
 	struct sockaddr_un address;
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -124,14 +124,14 @@ int listen_watch_name(const struct place *place)
 	return fd;
 }
 
-bool listen_has_name(const struct place *place)
+bool listen_has_name(const struct keeper_place *place)
 {
 	struct stat st;
 
 	return look(place, &st) && st.st_dev == named.st_dev && st.st_ino == named.st_ino;
 }
 
-void listen_end(const struct place *place)
+void listen_end(const struct keeper_place *place)
 {
 	if (made_socket) {
 		unlinkat(place->directory, place->name, 0);

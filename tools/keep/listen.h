@@ -16,16 +16,16 @@
  * The listening socket: the one that the service manager passes (LISTEN_FDS), else a fresh one.
  * -1: complained of, or another keeper serves the path.
  */
-int listen_at(const struct place *place);
+int listen_at(const struct keeper_place *place);
 
 /*
  * A descriptor that can be read when the socket's name may have gone, close-on-exec; -1: it
  * cannot be told. After that: whether it is still there, or no program finds the keeper again.
  */
-int listen_watch_name(const struct place *place);
-bool listen_has_name(const struct place *place);
+int listen_watch_name(const struct keeper_place *place);
+bool listen_has_name(const struct keeper_place *place);
 
 /* Removes the socket, if this process made it. */
-void listen_end(const struct place *place);
+void listen_end(const struct keeper_place *place);
 
 #endif

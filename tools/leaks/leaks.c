@@ -15,6 +15,7 @@
 #include "common/exit_status.h"
 #include "common/terminal_text.h"
 #include "leaks/findings_by_place.h"
+#include "leaks/input/keeper_reader.h"
 #include "leaks/input/log_reader.h"
 #include "leaks/input/page_reader.h"
 #include "leaks/kept_rule.h"
@@ -26,6 +27,7 @@ static void print_help(void)
 {
 	puts("Usage: pqpool leaks [--json] LOG...\n"
 	     "       pqpool leaks [--json] PID\n"
+	     "       pqpool leaks [--json] --keeper\n"
 	     "\n"
 	     "Reports the connections that were never given back, and where they were taken.\n"
 	     "This is the report that a program prints at its end, with source files and "
@@ -38,7 +40,8 @@ static void print_help(void)
 	     "counted. Processes in different logs are different processes.\n"
 	     "\n"
 	     "PID is a process of yours. Its status page shows what it holds; a process that\n"
-	     "was killed leaves its page behind. (A log whose name is a number: ./123.)\n"
+	     "was killed leaves its page behind. (A log whose name is a number: ./123.) Of a\n"
+	     "process without a page the keeper tells, if it shares.\n"
 	     "\n"
 	     "A connection that was not given back by the end of the log is a leak if its\n"
 	     "process has ended, as far as this machine can tell. It is no leak but kept if "
@@ -50,11 +53,14 @@ static void print_help(void)
 	     "Source lines come from debug information, in the program's files or in separate\n"
 	     "ones (by build id or debug link). A file that was rebuilt since is not used.\n"
 	     "\n"
-	     "  --json      one JSON document instead of text\n"
-	     "  -h, --help  this text\n"
+	     "  --json        one JSON document instead of text\n"
+	     "  -k, --keeper  what the keeper has lent: which process has it, since when, and "
+	     "where\n"
+	     "                it was taken\n"
+	     "  -h, --help    this text\n"
 	     "\n"
 	     "Exit status: 0 if nothing leaked, 1 if something did, 2 after bad usage, 125 if\n"
-	     "a log or a status page could not be read.");
+	     "a log or a status page could not be read, or no keeper answers.");
 }
 
 static uint64_t wall_us(void)
@@ -136,17 +142,43 @@ static pid_t as_pid(const char *name)
 	return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
+static bool read_process(struct lease_list *list, pid_t pid)
+{
+	bool found = page_reader_read(list, pid) || keeper_reader_read(list, pid);
+
+	if (!found) {
+		warnx("process %d has no status page: it ended normally, has no pool, or "
+		      "belongs to another user",
+		      (int)pid);
+	}
+	return found;
+}
+
+static bool read_keeper(struct lease_list *list)
+{
+	bool found = keeper_reader_read(list, 0);
+
+	if (!found) {
+		warnx("no keeper of this user's answers; see pqpool keep --help");
+	}
+	return found;
+}
+
+/* Without names what the keeper has lent. */
 static int report(char *const *names, size_t count, bool json)
 {
 	struct lease_list list = {0};
 	struct findings findings;
 	pid_t pid = count == 1 ? as_pid(names[0]) : 0;
+	bool logs = count > 0 && pid == 0;
 
-	if (pid != 0 ? !page_reader_read(&list, pid) : !read_logs(&list, names, count)) {
+	if (logs       ? !read_logs(&list, names, count)
+	    : pid != 0 ? !read_process(&list, pid)
+	               : !read_keeper(&list)) {
 		return EXIT_FAILED;
 	}
 	lease_list_settle(&list);
-	if (pid == 0) {
+	if (logs) {
 		close_accounts(&list);
 	}
 	kept_rule_apply(&list);
@@ -162,15 +194,20 @@ static int report(char *const *names, size_t count, bool json)
 int leaks_main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+	                                        {"keeper", no_argument, NULL, 'k'},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
 	bool json = false;
+	bool keeper = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "kh", options, NULL)) != -1) {
 		switch (option) {
 		case 'j':
 			json = true;
+			break;
+		case 'k':
+			keeper = true;
 			break;
 		case 'h':
 			print_help();
@@ -180,7 +217,12 @@ int leaks_main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	if (optind >= argc) {
+	if (keeper && optind < argc) {
+		warnx("leaks: \"%s\": with --keeper neither a log nor a process is allowed",
+		      argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (!keeper && optind >= argc) {
 		warnx("leaks: neither a log nor a process given; see pqpool leaks --help");
 		return EXIT_USAGE;
 	}

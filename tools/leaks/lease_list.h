@@ -77,7 +77,9 @@ struct process {
 struct held {
 	const struct process *process;
 	enum holding holding;
-	bool said; /* by the process, at its end */
+	bool said;      /* by the process, at its end */
+	bool by_keeper; /* lease, session and thread are not known; `lease` is the backend's pid
+	                 */
 	uint64_t lease;
 	uint64_t session;
 	int64_t backend;

@@ -16,7 +16,7 @@
 
 static bool runs(void)
 {
-	struct place place;
+	struct keeper_place place;
 	int socket = place_open(&place, NULL, false) ? place_connect(&place) : -1;
 
 	place_close(&place);

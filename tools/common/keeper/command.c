@@ -75,7 +75,8 @@ static char *take_answer(int socket, int seconds, bool *failed)
 	return answer;
 }
 
-char *keeper_execute(const struct place *place, const char *text, int seconds, bool *failed)
+char *keeper_execute(const struct keeper_place *place, const char *text, int seconds,
+                     bool *failed)
 {
 	struct keeper_command said = {.text_len = (uint32_t)strlen(text)};
 	struct iovec parts[] = {
@@ -98,7 +99,7 @@ char *keeper_execute(const struct place *place, const char *text, int seconds, b
 
 char *keeper_show(void)
 {
-	struct place place;
+	struct keeper_place place;
 	bool failed = false;
 	char *answer = NULL;
 

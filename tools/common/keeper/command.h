@@ -12,7 +12,8 @@
  * at most (-1: without end). Owner of the answer: the caller. `*failed`: it is an error
  * message. NULL: there is no answer, see errno; ENOENT and ECONNREFUSED: no keeper runs.
  */
-char *keeper_execute(const struct place *place, const char *text, int seconds, bool *failed);
+char *keeper_execute(const struct keeper_place *place, const char *text, int seconds,
+                     bool *failed);
 
 /* The answer to `show` of the usual keeper; NULL: no keeper runs, or it gives no answer. */
 char *keeper_show(void);

@@ -42,7 +42,7 @@ static int open_private(const char *path)
 	return handle;
 }
 
-static bool open_given(struct place *place, const char *path, bool make)
+static bool open_given(struct keeper_place *place, const char *path, bool make)
 {
 	char *copy = xalloc_copy(path, strlen(path));
 	const char *folder = dirname(copy);
@@ -63,7 +63,7 @@ static bool has_socket(int directory)
 	       S_ISSOCK(st.st_mode);
 }
 
-static bool open_usual(struct place *place, bool make)
+static bool open_usual(struct keeper_place *place, bool make)
 {
 	int places = make ? PAGE_DIR_MAKERS : PAGE_DIR_PLACES;
 	char path[PAGE_DIR_PATH_BYTES];
@@ -85,12 +85,12 @@ static bool open_usual(struct place *place, bool make)
 	return false;
 }
 
-bool place_open(struct place *place, const char *path, bool make)
+bool place_open(struct keeper_place *place, const char *path, bool make)
 {
 	const char *share = getenv(SHARE);
 	const char *slash;
 
-	*place = (struct place){.directory = -1};
+	*place = (struct keeper_place){.directory = -1};
 	if (path == NULL && share != NULL && share[0] == '/') {
 		path = share;
 	}
@@ -103,7 +103,7 @@ bool place_open(struct place *place, const char *path, bool make)
 	return true;
 }
 
-void place_complain(const struct place *place)
+void place_complain(const struct keeper_place *place)
 {
 	if (place->path == NULL) {
 		warnx("no keeper of this user's: no directory has its socket; see pqpool keep "
@@ -115,7 +115,7 @@ void place_complain(const struct place *place)
 	}
 }
 
-void place_close(struct place *place)
+void place_close(struct keeper_place *place)
 {
 	if (place->directory >= 0) {
 		close(place->directory);
@@ -126,7 +126,7 @@ void place_close(struct place *place)
 
 /* ---- the socket ---- */
 
-bool place_name(const struct place *place, struct sockaddr_un *address)
+bool place_name(const struct keeper_place *place, struct sockaddr_un *address)
 {
 	int n;
 
@@ -137,7 +137,7 @@ bool place_name(const struct place *place, struct sockaddr_un *address)
 	return n > 0 && (size_t)n < sizeof(address->sun_path);
 }
 
-int place_connect(const struct place *place)
+int place_connect(const struct keeper_place *place)
 {
 	struct sockaddr_un address;
 	struct ucred other;

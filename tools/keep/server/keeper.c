@@ -21,7 +21,7 @@
 #include "keep/settings.h"
 
 static struct keeper_options options;
-static const struct place *place;
+static const struct keeper_place *place;
 static struct watch signals;
 static struct watch name;
 static int status;
@@ -150,7 +150,8 @@ static void allow_descriptors(void)
 	}
 }
 
-int keeper_serve(const struct place *at, int listener, const struct keeper_options *given)
+int keeper_serve(const struct keeper_place *at, int listener,
+                 const struct keeper_options *given)
 {
 	place = at;
 	options = *given;

@@ -16,6 +16,7 @@ struct keeper_options {
 };
 
 /* Serves until it is told to end, or its socket is removed; the exit status. */
-int keeper_serve(const struct place *place, int listener, const struct keeper_options *options);
+int keeper_serve(const struct keeper_place *place, int listener,
+                 const struct keeper_options *options);
 
 #endif

@@ -84,7 +84,8 @@ static void enter_stack(struct lease_list *list, struct process *process,
 	}
 }
 
-static void enter(struct lease_list *list, const struct page *page)
+/* The process, and what its page says of all its leases. */
+static struct process *enter_process(struct lease_list *list, const struct page *page)
 {
 	struct process *process =
 		lease_list_process(list, (struct owner){.pid = (int64_t)page->pid});
@@ -99,6 +100,19 @@ static void enter(struct lease_list *list, const struct page *page)
 	for (size_t i = 0; i < page->stack_count; i++) {
 		enter_stack(list, process, &page->stacks[i]);
 	}
+	return process;
+}
+
+void page_reader_enter(struct lease_list *list, const struct page *page,
+                       const struct page_session *session)
+{
+	add_lease(list, enter_process(list, page), page, session);
+}
+
+static void enter(struct lease_list *list, const struct page *page)
+{
+	struct process *process = enter_process(list, page);
+
 	for (size_t i = 0; i < page->session_count; i++) {
 		if (page->sessions[i].row.state == STATUS_SESSION_LEASED) {
 			add_lease(list, process, page, &page->sessions[i]);
@@ -116,10 +130,6 @@ bool page_reader_read(struct lease_list *list, pid_t pid)
 		page = last_page(&pages);
 		if (page != NULL) {
 			enter(list, page);
-		} else {
-			warnx("process %d has no status page: it ended normally, has no pool, "
-			      "or belongs to another user",
-			      (int)pid);
 		}
 	}
 	pages_free(&pages);

@@ -6,12 +6,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "common/pages/status_pages.h"
 #include "leaks/lease_list.h"
 
 /*
  * Enters the leases of process `pid`; of several that had this pid those of the last.
- * False, after a warning, if it has no page that can be read.
+ * False if it has no page that can be read.
  */
 bool page_reader_read(struct lease_list *list, pid_t pid);
+
+/* Enters one lease of a page. */
+void page_reader_enter(struct lease_list *list, const struct page *page,
+                       const struct page_session *session);
 
 #endif

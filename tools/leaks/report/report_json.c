@@ -58,8 +58,10 @@ static void put_process(struct json *json, const struct process *process)
 	json_bool(json, "running", process->running);
 	put_time(json, "first", process->first_us);
 	put_time(json, "last", process->last_us);
-	json_u64(json, "acquired", process->acquired);
-	json_u64(json, "released", process->released);
+	if (process->acquired > 0 || process->held == NULL) { /* the keeper does not tell */
+		json_u64(json, "acquired", process->acquired);
+		json_u64(json, "released", process->released);
+	}
 	json_u64(json, "lost_lines", process->lost);
 	json_close(json, '}');
 }
@@ -120,14 +122,20 @@ static void put_script_frames(struct json *json, const char *frames)
 static void put_lease(struct json *json, const struct held *held)
 {
 	json_open(json, NULL, '{');
-	json_u64(json, "lease", held->lease);
+	if (!held->by_keeper) {
+		json_u64(json, "lease", held->lease);
+	}
 	json_i64(json, "pid", held->process->owner.pid);
 	json_str(json, "program", held->process->program);
-	json_u64(json, "session", held->session);
+	if (!held->by_keeper) {
+		json_u64(json, "session", held->session);
+	}
 	if (held->holding != HOLDING_NEVER_FINISHED) {
 		json_i64(json, "backend", held->backend);
 	}
-	json_i64(json, "thread", held->thread);
+	if (!held->by_keeper) {
+		json_i64(json, "thread", held->thread);
+	}
 	json_bool(json, "pooled", held->pooled);
 	json_str(json, "pool", held->pool);
 	put_time(json, "taken", held->began_us);

@@ -149,6 +149,14 @@ static void show_lease(const struct held *held, bool several)
 {
 	bool connecting = held->holding == HOLDING_NEVER_FINISHED;
 
+	if (held->by_keeper) {
+		put("    ", held->process->program, "");
+		printf(" %" PRId64 ": backend %" PRId64, held->process->owner.pid,
+		       held->backend);
+		put_span(", held ", held->hold_us);
+		put(", pool ", held->pool, "\n");
+		return;
+	}
 	printf("    %s %" PRIu64, connecting ? "connect" : "lease", held->lease);
 	if (several) {
 		put(" of ", held->process->program, "");
@@ -219,7 +227,11 @@ static void show_totals(const struct lease_list *list)
 		printf(" (%" PRIu64 " process%s", sums.processes,
 		       sums.processes != 1 ? "es" : "");
 	}
-	printf(": %" PRIu64 " acquired, %" PRIu64 " released)\n", sums.acquired, sums.released);
+	if (sums.acquired > 0) { /* the keeper does not tell */
+		printf(": %" PRIu64 " acquired, %" PRIu64 " released", sums.acquired,
+		       sums.released);
+	}
+	puts(")");
 }
 
 /* As the program's own report has it. */
