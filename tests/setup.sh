@@ -120,6 +120,7 @@ need_check() {
 	need openssl has_program openssl
 	need strace has_program strace
 	need e2fsprogs has_system_program mkfs.ext4
+	need systemd has_program systemd-analyze
 	need libjemalloc2 has_library libjemalloc.so.2
 	need libdebuginfod1 has_library libdebuginfod.so.1
 	need debootstrap has_system_program debootstrap
