@@ -34,7 +34,7 @@ PROTOCOL = 1
 WORDS = 256
 HEAD = struct.Struct("=III")
 RECORD = struct.Struct("=QiBBBB40sIII4x")
-ATTENTION, WORD0 = 16, 88
+ATTENTION, WORD0 = 8, 76
 SECONDS = 20
 
 

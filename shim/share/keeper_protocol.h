@@ -185,8 +185,6 @@ enum keeper_word_state {
 struct keeper_page {
 	uint32_t protocol; /* KEEPER_PROTOCOL */
 	int32_t pid;
-	uint64_t started; /* of /proc/PID/stat: tells the process from a later one of its number
-	                   */
 	/*
 	 * Set by the keeper while a connect waits for a session of an identity of which this
 	 * member has some: then the process nudges after each change to IDLE or GONE, and takes
@@ -195,7 +193,6 @@ struct keeper_page {
 	 * of them sees the other.
 	 */
 	atomic_uint attention;
-	uint32_t reserved;
 	char program[64];
 	atomic_uint words[KEEPER_WORDS];
 	uint32_t

@@ -49,30 +49,6 @@ static bool map_page(struct member *member)
 	return true;
 }
 
-/* In ticks after the start of the system, of /proc/PID/stat; 0: unknown. */
-static uint64_t start_of(pid_t pid)
-{
-	char path[64];
-	char text[1024];
-	const char *at = NULL;
-	size_t n = 0;
-	FILE *from;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	from = fopen(path, "re");
-	if (from != NULL) {
-		n = fread(text, 1, sizeof(text) - 1, from);
-		fclose(from);
-	}
-	text[n] = '\0';
-	/* The 22nd field; the second one, in brackets, may hold spaces. */
-	at = strrchr(text, ')');
-	for (int field = 2; at != NULL && field < 22; field++) {
-		at = strchr(at + 1, ' ');
-	}
-	return at != NULL ? strtoull(at, NULL, 10) : 0;
-}
-
 static bool take_memory(int fd)
 {
 	errno = posix_fallocate(fd, 0, PAGE_BYTES);
@@ -170,7 +146,6 @@ struct member *member_make(pid_t pid, char *program, int *page)
 	}
 	member->page->protocol = KEEPER_PROTOCOL;
 	member->page->pid = pid;
-	member->page->started = start_of(pid);
 	snprintf(member->page->program, sizeof(member->page->program), "%s", program);
 	return member;
 }
