@@ -99,8 +99,7 @@ bool identity_is_still(const struct spelling *spelling, const struct libpq *libp
  */
 bool identity_holds(const struct identity *identity);
 
-/* A session of it was opened, and is not lent yet: with a password that the server asked for?
- */
+/* A session of it was opened, and is not lent yet: did the server ask for a password? */
 void identity_note_password(struct identity *identity, bool asked);
 
 /* A further reference, for a holder of one. */

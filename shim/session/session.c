@@ -50,8 +50,7 @@ void session_note_connection(struct session *session)
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		return;
 	}
-	/* A program that connects in steps has known the descriptor: the first release looks.
-	 */
+	/* One that connects in steps has known the descriptor: the first release looks. */
 	session->calls_seen = atomic_load(&socket_options_calls) - 1;
 	session->socket_dev = st.st_dev;
 	session->socket_ino = st.st_ino;

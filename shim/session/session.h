@@ -82,10 +82,9 @@ struct session {
 	pid_t owner; /* the process that connected */
 	dev_t socket_dev;
 	ino_t socket_ino;
-	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
-	bool socket_shown; /* to this lease, by PQsocket */
-	unsigned
-		calls_seen; /* socket_options_calls when its flags and options were looked at */
+	bool local;          /* a Unix socket: the kernel itself tells of the peer's end */
+	bool socket_shown;   /* to this lease, by PQsocket */
+	unsigned calls_seen; /* socket_options_calls when its options were looked at */
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 

@@ -34,8 +34,7 @@
 struct notices_seen {
 	bool error;                    /* the SQLSTATE of one at least */
 	bool full;                     /* too many connections */
-	char notice[NOTICES_TEXT_MAX]; /* the first one's message, or its beginning; "" = none
-	                                */
+	char notice[NOTICES_TEXT_MAX]; /* the first one's, or its beginning; "" = none */
 };
 
 /* One connect in progress in this thread. */

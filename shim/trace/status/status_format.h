@@ -122,9 +122,8 @@ struct status_session {
 	int32_t tid;
 	uint32_t stack;       /* number of a status_stack; 0 = unknown */
 	uint32_t transaction; /* enum status_transaction */
-	uint32_t
-		spoken; /* 0: nothing was sent on this lease, `statement` is an earlier one's */
-	char statement[184]; /* the last one sent, redacted */
+	uint32_t spoken;      /* 0: nothing was sent on this lease, `statement` is older */
+	char statement[184];  /* the last one sent, redacted */
 };
 
 /* In a stack's id: a lease of this stack was given back. */
