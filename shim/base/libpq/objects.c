@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/dl.h"
 
@@ -42,9 +43,12 @@ static bool is_last_part(const char *path, const char *name)
 
 bool object_is_needed(const struct link_map *map)
 {
-	const struct link_map *program = _r_debug.r_map;
+	const struct link_map *program = object_of((const void *)getauxval(AT_ENTRY));
 	uintptr_t names = 0;
 
+	if (program == NULL) {
+		return false;
+	}
 	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
 		names = at->d_tag == DT_STRTAB ? at->d_un.d_ptr : names;
 	}
