@@ -40,6 +40,12 @@ struct connect_call {
 	const char *const *values;
 	int expand_dbname;
 	const char *login[LOGIN_ARGUMENTS]; /* CONNECT_LOGIN */
+
+	/*
+	 * If not NULL: the user that libpq has found for this call already, by the password
+	 * database if the call and the environment name none. It need not be asked again.
+	 */
+	const char *user;
 };
 
 struct conninfo {

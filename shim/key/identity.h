@@ -79,6 +79,7 @@ struct identity_settings {
 
 /* Must be called before identity_resolve; the strings are kept, not copied. */
 void identity_configure(const struct identity_settings *settings);
+const struct identity_settings *identity_settings(void);
 
 /*
  * What the program asks for with `call`, counted: give it back with spelling_release.

@@ -88,7 +88,7 @@ struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
 }
 
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
-                             PGconn **noted)
+                             PGconn **noted, const struct notices_meanwhile *meanwhile)
 {
 	struct session *session = make(libpq);
 	struct notices opening;
@@ -98,7 +98,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo, in
 		return NULL;
 	}
 	errno = error;
-	session->conn = notices_connect(&opening, libpq, conninfo, noted);
+	session->conn = notices_connect(&opening, libpq, conninfo, noted, meanwhile);
 	session->error = errno;
 	session->lease.conn = session->conn;
 	session->taint = notices_verdict(&opening);

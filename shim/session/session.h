@@ -132,10 +132,10 @@ struct session {
  * Connects with `conninfo`, as PQconnectdb does and with all its waits. The connection may be
  * bad: then its PGconn is for the program and the rest for session_free. NULL: out of memory,
  * nothing was opened. `error` is the errno that libpq begins with, and session->error the one
- * that it leaves; `noted` is notices_connect's.
+ * that it leaves; `noted` and `meanwhile` are notices_connect's.
  */
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
-                             PGconn **noted);
+                             PGconn **noted, const struct notices_meanwhile *meanwhile);
 
 /* A session for a connection that is open already, to be tracked. NULL: out of memory. */
 COLD struct session *session_adopt(const struct libpq *libpq, PGconn *conn);
