@@ -123,6 +123,7 @@ LDFLAGS_test_bell := -Wl,--wrap=write
 LDFLAGS_test_deadlock := -Wl,--wrap=open
 LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
+LDFLAGS_test_pool_schedules := -Wl,--wrap=lock_take,--wrap=bell_ring,--wrap=write
 LDFLAGS_test_scratch := -Wl,--wrap=mmap
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a

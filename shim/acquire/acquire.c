@@ -28,8 +28,12 @@
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/cold.h"
+#include "base/thread/cancellation.h"
+#include "key/connect_draft.h"
+#include "session/opened/connect_notices.h"
 #include "session/reset.h"
 #include "share/shared_session.h"
+#include "trace/status/status.h"
 
 /*
  * A connect takes no longer than this, with usual timeouts and a few hosts. If it does, it may
@@ -70,13 +74,25 @@ static bool failed(const struct session *session)
 	       session->libpq->PQstatus(session->conn) != CONNECTION_OK;
 }
 
-static struct session *open_on(const struct acquisition *a, struct start_tape *tape)
+/* Has the status page show where the connection is taken. */
+static COLD void make_page(void *arg)
+{
+	const struct acquisition *a = arg;
+
+	cancellation_forbid();
+	status_make();
+	status_stack(a->stack);
+	cancellation_allow();
+}
+
+static struct session *open_on(const struct acquisition *a, struct start_tape *tape,
+                               const struct notices_meanwhile *meanwhile)
 {
 	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
 	struct session *session;
 
 	start_tape = tape;
-	session = session_open(a->libpq, a->spelling->conninfo, a->error, noted);
+	session = session_open(a->libpq, a->spelling->conninfo, a->error, noted, meanwhile);
 	start_tape = NULL;
 	return session;
 }
@@ -85,9 +101,10 @@ static struct session *open_on(const struct acquisition *a, struct start_tape *t
  * Opens a session; once more, if closing our idle ones may help. NULL: out of memory. Its start
  * is recorded on the tape, unless that is NULL.
  */
-static struct session *open_session(const struct acquisition *a, struct start_tape *tape)
+static struct session *open_session(struct acquisition *a, struct start_tape *tape)
 {
-	struct session *session = open_on(a, tape);
+	const struct notices_meanwhile meanwhile = {.waiting = make_page, .arg = a};
+	struct session *session = open_on(a, tape, &meanwhile);
 
 	if (session == NULL || session->conn == NULL || !failed(session) ||
 	    !sweep_may_help(session) || !sweep_make_room(clock_monotonic_ns() + END_WAIT_NS)) {
@@ -95,7 +112,37 @@ static struct session *open_session(const struct acquisition *a, struct start_ta
 	}
 	a->libpq->PQfinish(session->conn);
 	session_free(session);
-	return open_on(a, tape);
+	return open_on(a, tape, NULL);
+}
+
+/*
+ * What came of opening a session in a room of this acquisition's, for the program; and for all
+ * processes, if there is a `borrow`, with its tape.
+ */
+static COLD PGconn *settle(struct acquisition *a, struct session *session, uint64_t took_ns,
+                           struct borrow *borrow, struct start_tape *tape)
+{
+	if (session != NULL && !failed(session) && lending_enter(session, a->lender)) {
+		lending_admit(session, took_ns);
+		if (borrow != NULL) {
+			borrow_opened(borrow, session, tape);
+		}
+		return lending_begin(a, session);
+	}
+	if (borrow != NULL) {
+		ask_drop(borrow->ask);
+	}
+	pool_open_failed(&a->lender->pool);
+	sweep_pool(a->lender, clock_monotonic_ns());
+	if (session == NULL || session->conn == NULL) {
+		free(session);
+		return NULL;
+	}
+	if (failed(session)) {
+		log_event_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
+		                      took_ns);
+	}
+	return hand_over(session);
 }
 
 /*
@@ -110,6 +157,7 @@ static COLD PGconn *open_really(struct acquisition *a, bool room, struct borrow 
 	struct start_tape *tape = borrow != NULL ? start_tape_blank(a->libpq) : NULL;
 	struct session *session;
 	uint64_t took_ns;
+	PGconn *conn;
 
 	blocked_call_block(&a->ticket, began_ns + OVERDUE_NS);
 	session = open_session(a, tape);
@@ -125,29 +173,9 @@ static COLD PGconn *open_really(struct acquisition *a, bool room, struct borrow 
 		return session != NULL ? track(a, hand_over(session)) : NULL;
 	}
 	blocked_call_hold_nothing(&a->ticket);
-	if (session != NULL && !failed(session) && lending_enter(session, a->lender)) {
-		lending_admit(session, took_ns);
-		if (borrow != NULL) {
-			borrow_opened(borrow, session, tape);
-		}
-		start_tape_free(tape);
-		return lending_begin(a, session);
-	}
-	if (borrow != NULL) {
-		ask_drop(borrow->ask);
-	}
+	conn = settle(a, session, took_ns, borrow, tape);
 	start_tape_free(tape);
-	pool_open_failed(pool);
-	sweep_pool(a->lender, clock_monotonic_ns());
-	if (session == NULL || session->conn == NULL) {
-		free(session);
-		return NULL;
-	}
-	if (failed(session)) {
-		log_event_open_failed(a->lender, a->libpq->PQerrorMessage(session->conn),
-		                      took_ns);
-	}
-	return hand_over(session);
+	return conn;
 }
 
 /* The same, from the keeper if there is one. */
@@ -179,6 +207,77 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 	free(holders);
 	return conn;
 }
+
+/* ---- the first connect of a process ------------------------------------------------- */
+
+/* One that is opened before it is known what it asks for (acquisition_begin_first). */
+struct first_connect {
+	struct acquisition *a;
+	const struct connect_call *call;
+	const void *caller;
+	bool room; /* its pool has reserved one */
+};
+
+static void reserve_room(struct first_connect *first, const PGconn *conn)
+{
+	struct acquisition *a = first->a;
+
+	acquisition_resolve(a, first->call, conn);
+	first->room =
+		first->room || (a->lender != NULL && pool_reserve(&a->lender->pool, 1) == 1);
+}
+
+/* Before libpq waits: other coroutines of the program may take rooms and change variables. */
+static COLD void resolve_begun(void *arg, PGconn *conn)
+{
+	struct first_connect *first = arg;
+	struct acquisition *a = first->a;
+
+	blocked_call_back(&a->ticket);
+	reserve_room(first, conn);
+	if (first->room) {
+		blocked_call_hold_rooms(&a->ticket, a->lender, 1);
+	}
+	blocked_call_block(&a->ticket, a->began_ns + OVERDUE_NS);
+}
+
+static COLD void locate_waiting(void *arg)
+{
+	const struct first_connect *first = arg;
+
+	cancellation_forbid();
+	acquisition_locate(first->a, first->caller);
+	make_page(first->a);
+}
+
+static COLD PGconn *connect_first(struct acquisition *a, const struct connect_call *call,
+                                  const void *caller)
+{
+	struct first_connect first = {.a = a, .call = call, .caller = caller};
+	const struct notices_meanwhile meanwhile = {
+		.begun = resolve_begun, .waiting = locate_waiting, .arg = &first};
+	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
+	struct session *session;
+	uint64_t took_ns;
+
+	/* No room yet: if the call never returns, the connection alone is finished. */
+	blocked_call_hold_rooms(&a->ticket, NULL, 0);
+	blocked_call_block(&a->ticket, a->began_ns + OVERDUE_NS);
+	session = session_open(a->libpq, a->draft->conninfo, a->error, noted, &meanwhile);
+	took_ns = clock_monotonic_ns() - a->began_ns;
+	if (!blocked_call_back(&a->ticket)) {
+		first.room = false;
+	}
+	blocked_call_hold_nothing(&a->ticket);
+	reserve_room(&first, session != NULL ? session->conn : NULL);
+	acquisition_locate(a, caller);
+	if (first.room) {
+		return settle(a, session, took_ns, NULL, NULL);
+	}
+	return session != NULL ? track(a, hand_over(session)) : NULL;
+}
+
+/* ---- what the pool has --------------------------------------------------------------- */
 
 /*
  * Closes a session that is not to be lent, so that a new one can be opened in its room. False:
@@ -338,14 +437,19 @@ PGconn *acquire_connection(const struct libpq *libpq, const struct connect_call 
                            const void *caller)
 {
 	struct acquisition a;
-	PGconn *conn;
 	int error = errno;
+	PGconn *conn;
+	bool first;
 
 	abandoned_call_tend();
 	errno = error;
-	acquisition_begin(&a, libpq, call, caller);
-	if (a.lender != NULL && blocked_call_begin(&a.ticket)) {
-		conn = connect_pooled(&a, call);
+	first = acquisition_begin_first(&a, libpq, call);
+	if (!first) {
+		acquisition_begin(&a, libpq, call, caller);
+	}
+	/* A first one is opened even if there is no memory for its record. */
+	if ((first || a.lender != NULL) && (blocked_call_begin(&a.ticket) || first)) {
+		conn = first ? connect_first(&a, call, caller) : connect_pooled(&a, call);
 		error = errno;
 		blocked_call_end(&a.ticket);
 		errno = error;

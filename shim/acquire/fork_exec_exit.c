@@ -23,8 +23,7 @@
 /* How long all idle sessions together may take to close at exit. */
 #define SHUTDOWN_NS NS_PER_SEC
 
-/* In a signal handler that ends the program: for how long, and for how many sessions, to wait.
- */
+/* In a signal handler that ends the program: how long, and for how many sessions, to wait. */
 #define LEAVE_NS  NS_PER_SEC
 #define LEAVE_MAX 256
 

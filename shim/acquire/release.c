@@ -30,8 +30,7 @@
 #include "trace/script/program_end.h"
 #include "trace/stack/stack.h"
 
-/* If a session's leases end this far apart, the answer to its reset is awaited for that long.
- */
+/* If a session's leases end this far apart, its reset's answer is awaited for that long. */
 #define QUIET_NS      (10 * NS_PER_MS)
 #define QUIET_WAIT_NS NS_PER_MS
 

@@ -16,9 +16,9 @@
 
 /*
  * Above the low numbers that programs expect to get next, but not so high that the kernel's
- * table, which every fork copies, grows.
+ * table, which every fork copies, gets large.
  */
-#define HIGHEST_FD 4095
+#define HIGHEST_FD 1023
 
 #define WANTED                                                                                 \
 	(STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID | STATX_INO | STATX_SIZE)

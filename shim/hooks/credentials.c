@@ -105,8 +105,7 @@ static bool changes_ids(long number)
 	}
 }
 
-/* By which servers change the ids of one thread: the C library's functions change all threads'.
- */
+/* By which servers change the ids of one thread: libc's functions change all threads'. */
 ENTRY long syscall(long number, ...)
 {
 	static _Atomic(void *) known;

@@ -71,8 +71,7 @@ static void complain(void *arg, const char *line)
 
 /* ---- fork ---------------------------------------------------------------------- */
 
-/* No lock is held where a callback of the program's runs; a signal handler may fork anywhere.
- */
+/* No lock is held where a callback of the program's runs; a handler may fork anywhere. */
 static void before_fork(void)
 {
 	here.forked_unlocked = lock_barred();
@@ -171,8 +170,7 @@ static COLD enum mode start_locked(void)
 	}
 	pid_mark();
 	dl_expect_loads();
-	/* Ours looks the C library's up now: later it is called where the linker must not be.
-	 */
+	/* Ours looks libc's up now: later it is called where the linker must not be. */
 	syscall(SYS_gettid);
 	thread_block_configure();
 	rotate_configure(config.log_max_bytes, config.log_keep);
@@ -187,8 +185,10 @@ static COLD void finish_start(enum mode now)
 	if (getauxval(AT_SECURE) != 0) {
 		return;
 	}
-	strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
-	said.len = 0;
+	if (said.len > 0) {
+		strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
+		said.len = 0;
+	}
 	renew_witness();
 	if (now == POOLING) {
 		record_open();

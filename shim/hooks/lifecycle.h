@@ -63,8 +63,7 @@ COLD void lifecycle_catch_up(void); /* both, for nothing else */
 bool lifecycle_has_pool(void);
 bool lifecycle_has_started(void);
 
-/* False in a child that is not ours, and in a signal handler that interrupted a lock of ours.
- */
+/* False in a child that is not ours, and in a handler that interrupted a lock of ours. */
 bool lifecycle_may_act(void);
 
 /* Valid once lifecycle_has_pool(). */

@@ -21,13 +21,11 @@
 #include "acquire/lend/lending.h"
 #include "acquire/release.h"
 #include "base/libpq/caller.h"
-#include "base/thread/cancellation.h"
 #include "hooks/exit.h"
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
 #include "share/start_tape.h"
-#include "trace/status/status_page.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
 
@@ -136,21 +134,14 @@ ENTRY PGconn *PQconnectStartParams(const char *const *keywords, const char *cons
 	return answer_start(&call, CALLER);
 }
 
-/*
- * libpq's own step. While the server forks for a connect of ours this thread has time for what
- * is to be done anyway.
- */
+/* libpq's own step. */
 static PostgresPollingStatusType poll_within(const struct libpq *libpq, PGconn *conn)
 {
 	PostgresPollingStatusType wants;
 
 	notices_pass(conn);
 	wants = libpq->PQconnectPoll(conn);
-	if (wants == PGRES_POLLING_READING && notices_expects(conn)) {
-		cancellation_forbid();
-		status_make();
-		cancellation_allow();
-	}
+	notices_passed(conn, wants);
 	return wants;
 }
 

@@ -167,13 +167,21 @@ static bool apply_route(struct conninfo *ci, const char *route)
 
 static bool read_all(struct conninfo *ci, const struct connect_call *call, const char *route)
 {
+	size_t row;
+
 	while (ci->options[ci->count].keyword != NULL) {
 		ci->count++;
 	}
 	ci->given = calloc(ci->count, sizeof(*ci->given));
 	ci->values = calloc(ci->count, sizeof(*ci->values));
-	return ci->given != NULL && ci->values != NULL && read_call(ci, call) &&
-	       (route == NULL || apply_route(ci, route));
+	if (ci->given == NULL || ci->values == NULL || !read_call(ci, call)) {
+		return false;
+	}
+	row = conninfo_row(ci, "user");
+	if (row < ci->count && ci->given[row] == NULL) {
+		ci->given[row] = call->user;
+	}
+	return route == NULL || apply_route(ci, route);
 }
 
 PQconninfoOption *conninfo_template(const struct libpq *libpq)

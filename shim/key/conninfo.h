@@ -40,6 +40,12 @@ struct connect_call {
 	const char *const *values;
 	int expand_dbname;
 	const char *login[LOGIN_ARGUMENTS]; /* CONNECT_LOGIN */
+
+	/*
+	 * If not NULL: the user that libpq has found for this call already, by the password
+	 * database if the call and the environment name none. It need not be asked again.
+	 */
+	const char *user;
 };
 
 struct conninfo {
@@ -95,8 +101,7 @@ char *conninfo_given_text(const struct conninfo *ci, const char *more);
  */
 char *conninfo_text(const struct conninfo *ci, int64_t connect_timeout_s);
 
-/* Takes the timeout that conninfo_text put in out of what PQconninfo says, which may be NULL.
- */
+/* Takes conninfo_text's timeout out of what PQconninfo says, which may be NULL. */
 void conninfo_hide(const struct libpq *libpq, PQconninfoOption *options);
 
 /* Makes the call as the program made it: libpq's own connect, with all its waits. */

@@ -123,6 +123,19 @@ static bool find_passfile(struct conninfo *ci)
 	return ci->passfile != NULL;
 }
 
+bool effective_options_guess(struct conninfo *ci)
+{
+	for (size_t row = 0; row < ci->count; row++) {
+		const char *variable = ci->options[row].envvar;
+
+		ci->values[row] = ci->given[row];
+		if (ci->values[row] == NULL && variable != NULL) {
+			ci->values[row] = getenv(variable);
+		}
+	}
+	return find_passfile(ci);
+}
+
 bool effective_options_rest(struct conninfo *ci)
 {
 	ci->located = ask(ci, spoilt_sslmode);

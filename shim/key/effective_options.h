@@ -26,4 +26,11 @@ bool effective_options_merge(struct conninfo *ci);
 /* After that: those three, and the path of the default passfile. False likewise. */
 bool effective_options_rest(struct conninfo *ci);
 
+/*
+ * Without asking libpq, where no service is named: what the call says, or the environment. An
+ * option that has a default, or the user, may be left without a value. With the path of the
+ * default passfile, as effective_options_rest() finds it. False: memory is short.
+ */
+bool effective_options_guess(struct conninfo *ci);
+
 #endif

@@ -191,6 +191,19 @@ bool file_stamp_unchanged(const struct file_stamp_list *list, bool passwords)
 	return unchanged;
 }
 
+bool file_stamp_equal(const struct file_stamp_list *a, const struct file_stamp_list *b)
+{
+	bool equal = a->count == b->count;
+
+	for (size_t i = 0; i < a->count && equal; i++) {
+		equal = a->files[i].depth == b->files[i].depth &&
+		        strcmp(a->files[i].path, b->files[i].path) == 0 &&
+		        memcmp(&a->files[i].print, &b->files[i].print,
+		               sizeof(a->files[i].print)) == 0;
+	}
+	return equal;
+}
+
 void file_stamp_describe(const struct file_stamp_list *list, struct keybuf *key)
 {
 	for (size_t i = 0; i < list->count; i++) {

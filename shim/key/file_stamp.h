@@ -67,6 +67,9 @@ void file_stamp_add_for_password(struct file_stamp_list *list, const char *path)
  */
 bool file_stamp_unchanged(const struct file_stamp_list *list, bool passwords);
 
+/* True if both have the same files, with the same stamps. */
+bool file_stamp_equal(const struct file_stamp_list *a, const struct file_stamp_list *b);
+
 /* Adds paths and prints to a key. */
 void file_stamp_describe(const struct file_stamp_list *list, struct keybuf *key);
 

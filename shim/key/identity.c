@@ -33,6 +33,11 @@ void identity_configure(const struct identity_settings *wanted)
 	settings = *wanted;
 }
 
+const struct identity_settings *identity_settings(void)
+{
+	return &settings;
+}
+
 static COLD void free_identity(struct identity *identity)
 {
 	explicit_bzero(identity->key, identity->key_len);

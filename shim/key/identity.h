@@ -83,6 +83,7 @@ struct identity_settings {
 
 /* Must be called before identity_resolve; the strings are kept, not copied. */
 void identity_configure(const struct identity_settings *settings);
+const struct identity_settings *identity_settings(void);
 
 /*
  * What the program asks for with `call`, counted: give it back with spelling_release.
@@ -110,8 +111,7 @@ bool identity_holds(const struct identity *identity);
 void identity_describe(const struct identity *identity,
                        void (*add)(void *arg, const void *bytes, size_t count), void *arg);
 
-/* A session of it was opened, and is not lent yet: with a password that the server asked for?
- */
+/* A session of it was opened, and is not lent yet: did the server ask for a password? */
 void identity_note_password(struct identity *identity, bool asked);
 
 /* A further reference, for a holder of one. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The effective user and group of the process, asked of the kernel after they may have changed.
- */
+/* The process's effective user and group, asked of the kernel after they may have changed. */
 #include "key/process_ids.h"
 
 #include <stdatomic.h>

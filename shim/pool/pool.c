@@ -137,7 +137,7 @@ static COLD bool room_locked(const struct pool *pool)
 /* When an idle slot is past its time. */
 static uint64_t expiry(const struct pool *pool, const struct pool_slot *slot)
 {
-	uint64_t at = slot->retire_ns;
+	uint64_t at = slot->opened_ns < pool->invalid_before_ns ? 0 : slot->retire_ns;
 
 	if (pool->limits.idle_timeout_ns > 0 &&
 	    slot->idle_ns + pool->limits.idle_timeout_ns < at) {

@@ -85,8 +85,7 @@ enum drop_reason check_returned(struct session *session, const struct lease *end
 	if (!cancel_scope_close(&session->cancels)) {
 		return DROP_CANCEL_UNDER_WAY;
 	}
-	/* Found at its opening, or set by check_effects() or acquire_taint() during the lease.
-	 */
+	/* Found at its opening, or by check_effects() or acquire_taint() during the lease. */
 	if (session->taint != DROP_NONE) {
 		return session->taint;
 	}

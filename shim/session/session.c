@@ -50,8 +50,7 @@ void session_note_connection(struct session *session)
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		return;
 	}
-	/* A program that connects in steps has known the descriptor: the first release looks.
-	 */
+	/* One that connects in steps has known the descriptor: the first release looks. */
 	session->calls_seen = atomic_load(&socket_options_calls) - 1;
 	session->socket_dev = st.st_dev;
 	session->socket_ino = st.st_ino;
@@ -89,7 +88,7 @@ struct session *session_adopt(const struct libpq *libpq, PGconn *conn)
 }
 
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
-                             PGconn **noted)
+                             PGconn **noted, const struct notices_meanwhile *meanwhile)
 {
 	struct session *session = make(libpq);
 	struct notices opening;
@@ -99,7 +98,7 @@ struct session *session_open(const struct libpq *libpq, const char *conninfo, in
 		return NULL;
 	}
 	errno = error;
-	session->conn = notices_connect(&opening, libpq, conninfo, noted);
+	session->conn = notices_connect(&opening, libpq, conninfo, noted, meanwhile);
 	session->error = errno;
 	session->lease.conn = session->conn;
 	session->taint = notices_verdict(&opening);

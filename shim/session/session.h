@@ -83,10 +83,9 @@ struct session {
 	pid_t owner; /* the process that connected */
 	dev_t socket_dev;
 	ino_t socket_ino;
-	bool local;        /* a Unix socket: the kernel itself tells of the peer's end */
-	bool socket_shown; /* to this lease, by PQsocket */
-	unsigned
-		calls_seen; /* socket_options_calls when its flags and options were looked at */
+	bool local;          /* a Unix socket: the kernel itself tells of the peer's end */
+	bool socket_shown;   /* to this lease, by PQsocket */
+	unsigned calls_seen; /* socket_options_calls when its options were looked at */
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 
@@ -137,10 +136,10 @@ struct session {
  * Connects with `conninfo`, as PQconnectdb does and with all its waits. The connection may be
  * bad: then its PGconn is for the program and the rest for session_free. NULL: out of memory,
  * nothing was opened. `error` is the errno that libpq begins with, and session->error the one
- * that it leaves; `noted` is notices_connect's.
+ * that it leaves; `noted` and `meanwhile` are notices_connect's.
  */
 struct session *session_open(const struct libpq *libpq, const char *conninfo, int error,
-                             PGconn **noted);
+                             PGconn **noted, const struct notices_meanwhile *meanwhile);
 
 /* A session for a connection that is open already, to be tracked. NULL: out of memory. */
 COLD struct session *session_adopt(const struct libpq *libpq, PGconn *conn);

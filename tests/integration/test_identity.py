@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from running import PYTHON
+from running import PYTHON, same
 from server import HBA, wait_until
 
 APP_NAME = "SHOW application_name"
@@ -119,6 +119,25 @@ def test_variables_that_differ(script, server, name, value, question, answer):
     assert s.lease() == pid
     setenv(s, **{name: server.env().get(name)})
     assert s.lease() == usual
+
+
+# libpq has read its options by then. What was opened before connect(2) returned is not kept.
+@pytest.mark.parametrize("when, opened", [("connect", 3), ("poll", 2)])
+def test_a_variable_that_changes_during_the_first_connect(run, program, server, when, opened):
+    env = {**server.env(), "PGAPPNAME": "before"}
+    done = same(run, [program("changes"), "variable", "PGAPPNAME", "after", when], env=env)
+    assert done.stdout == "before\nafter\nbefore\nbefore\n"
+    assert len(done.events("session_open")) == opened
+
+
+@pytest.mark.parametrize("when", ["connect", "poll"])
+def test_a_passfile_that_changes_during_the_first_connect(run, program, server, tmp_path, when):
+    file = passfile(tmp_path / "passwords", server.password)
+    env = {**server.env(tcp=True), "PGPASSFILE": file, "PGAPPNAME": "it"}
+    env.pop("PGPASSWORD", None)
+    done = same(run, [program("changes"), "file", file, "*:*:*:*:wrong\n", when], env=env)
+    assert done.stdout == "it\nno session\nit\nit\n"
+    assert len(done.events("session_open")) == 2
 
 
 def test_a_variable_of_no_consequence(script):

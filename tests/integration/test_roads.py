@@ -125,6 +125,24 @@ def test_libpq_stays_while_there_are_sessions(run, program, module):
     assert done.events("session_close", reason="exit")
 
 
+@pytest.mark.parametrize("road", ["linked", "loaded"])
+def test_the_linker_is_not_asked_for_each_function(run, program, module, tmp_path, road):
+    """It takes 1,500 instructions for one. By the search for the landmark a libpq is found."""
+    argv = [program("cycle"), "2"] if road == "linked" else [
+        program("roads"), "open", "m", module("module", "module.so", "-lpq"), "l",
+        "call", "m", "module_run"]
+    asked = {}
+    for pooled in (False, True):
+        output = tmp_path / ("debug-%s" % pooled)
+        done = run(argv, pooled=pooled,
+                   env={"LD_DEBUG": "symbols", "LD_DEBUG_OUTPUT": str(output)})
+        assert done.returncode == 0, done
+        text = "".join(path.read_text() for path in tmp_path.glob(output.name + ".*"))
+        asked[pooled] = set(re.findall(r"symbol=(PQ\w+);", text))
+    assert "PQconnectdb" in asked[False]
+    assert asked[True] - asked[False] <= {"PQconninfoFree"}
+
+
 # ---- looked up --------------------------------------------------------------------------
 
 

@@ -41,3 +41,13 @@ def test_a_lease_makes_few(run, program, tmp_path, way, shown):
 def test_the_calls_are_counted(run, program, tmp_path):
     found = of_a_lease(run, program, tmp_path, [], {}, pooled=False)
     assert found["connect"] == found["close"] == 1, found
+
+
+def test_a_program_that_connects_once_makes_few(run, program, tmp_path):
+    """Who finishes asks for the program's path no second time, and who has nothing to say need
+    not shield the program from signals; a table of 4,096 descriptors is dear to make and to copy."""
+    found = calls(run, program, tmp_path, 1, [], {}, True)
+    assert found["connect"] == 1 and found["readlink"] == 1, found
+    assert found["rt_sigpending"] == 0, found
+    moved = re.findall(r"F_DUPFD_CLOEXEC, (\d+)\)", (tmp_path / "trace").read_text())
+    assert moved and all(int(number) < 1024 for number in moved), moved

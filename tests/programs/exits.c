@@ -338,8 +338,7 @@ static void by_same_height(void)
 	kept = open_database();
 }
 
-/* ---- exits that the C library makes, and handlers of other kinds --------------------------
- */
+/* ---- exits that the C library makes, and handlers of other kinds --------------------- */
 
 static void by_errx(void)
 {

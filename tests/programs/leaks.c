@@ -133,8 +133,7 @@ static void exit_in_quick_exit(void)
 	quick_exit(7);
 }
 
-/* ---- descriptor 2 is not what it was ------------------------------------------------------
- */
+/* ---- descriptor 2 is not what it was ------------------------------------------------- */
 
 static void file_for_stderr(int by_close)
 {

@@ -154,8 +154,7 @@ static int inspect(PGconn *conn, const char *name)
 	return good;
 }
 
-/* ---- what threads do with it --------------------------------------------------------------
- */
+/* ---- what threads do with it --------------------------------------------------------- */
 
 static void execute(PGconn *conn, const char *query)
 {
@@ -292,8 +291,7 @@ static void misbehave(struct worker *worker, PGconn *conn)
 	}
 }
 
-/* ---- finishing, here or elsewhere ----------------------------------------------------------
- */
+/* ---- finishing, here or elsewhere ----------------------------------------------------- */
 
 static void finish(PGconn *conn, int place)
 {

@@ -40,8 +40,7 @@ struct place {
 /* Whose lines these are. Without padding: it is hashed as it lies. */
 struct owner {
 	int64_t pid;
-	uint64_t
-		family; /* of the log, see log_files.h: pids of two logs may be two machines' */
+	uint64_t family; /* of the log, see log_files.h: two logs may be two machines' */
 };
 
 /* What a process means by a stack's number. */

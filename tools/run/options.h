@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The options of `pqpool run`: one for each PQPOOL_* variable, two of its own, and their help.
- */
+/* The options of `pqpool run`: one for each PQPOOL_* variable, two more, and their help. */
 #ifndef PQPOOL_TOOLS_RUN_OPTIONS_H
 #define PQPOOL_TOOLS_RUN_OPTIONS_H
 

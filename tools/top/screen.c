@@ -85,8 +85,7 @@ bool screen_open(void)
 	use_tioctl(TRUE);
 	terminal = newterm(NULL, stdout, stdin);
 	if (terminal == NULL) {
-		/* Most terminals understand xterm's sequences; a new one may be in no terminfo.
-		 */
+		/* Most terminals know xterm's sequences; a new one may lack a terminfo. */
 		terminal = newterm("xterm", stdout, stdin);
 	}
 	if (terminal == NULL) {

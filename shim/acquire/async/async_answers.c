@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* What the program sees and sets of a connection while its asynchronous connect is in progress.
- */
+/* What the program sees and sets of a connection during its asynchronous connect. */
 #include "acquire/async/async_answers.h"
 
 #include "acquire/async/async_state.h"

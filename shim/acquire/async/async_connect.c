@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Asynchronous connects: how one begins, is reset, and is given up. async_steps.c has the rest.
- */
+/* Asynchronous connects: how one begins, is reset and given up. async_steps.c has the rest. */
 #include "acquire/async/async_connect.h"
 
 #include <errno.h>

@@ -34,8 +34,7 @@
 PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
                     const void *caller);
 
-/* PQconnectPoll: a step of one of ours, else libpq's. `caller` is the program's return address.
- */
+/* PQconnectPoll: a step of ours, else libpq's. `caller` is the program's return address. */
 PostgresPollingStatusType async_poll(const struct libpq *libpq, PGconn *conn,
                                      const void *caller);
 

@@ -236,8 +236,7 @@ void shown_init(struct shown_socket *shown)
 	*shown = (struct shown_socket){.number = -1, .own.fd = -1, .wakeup = WAKEUP_NONE};
 }
 
-/* Puts another file at the number, and moves the epoll registrations of the one before to it.
- */
+/* Puts another file at the number, and moves the epoll registrations of the old one to it. */
 static bool exchange(int number, int by)
 {
 	struct epoll_taken taken;

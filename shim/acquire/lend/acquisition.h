@@ -15,6 +15,8 @@
 #include "key/identity.h"
 #include "pool/registry.h"
 
+struct connect_draft;
+
 struct acquisition {
 	const struct libpq *libpq;
 	struct spelling *spelling; /* NULL: not to be pooled */
@@ -23,10 +25,12 @@ struct acquisition {
 	unsigned turn; /* thread_cache_turn() then */
 	int error;     /* errno as the program has it: libpq's calls begin with it */
 	uint64_t began_ns;
-	uint32_t stack;             /* where the program asked */
-	bool at_exit;               /* and whether it was on its way out */
-	uint64_t queued_ns;         /* how long it was in line; 0 = it was not */
-	struct blocked_call ticket; /* of one that blocks: what it has in hand */
+	uint32_t stack;              /* where the program asked */
+	bool at_exit;                /* and whether it was on its way out */
+	struct connect_draft *draft; /* of one that is begun before what it asks for is known */
+	bool unresolved;             /* it still is not */
+	uint64_t queued_ns;          /* how long it was in line; 0 = it was not */
+	struct blocked_call ticket;  /* of one that blocks: what it has in hand */
 };
 
 /*
@@ -35,6 +39,23 @@ struct acquisition {
  */
 void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
                        const struct connect_call *call, const void *caller);
+
+/*
+ * Begins one that can be lent nothing, as it is the process's first, before it is known what it
+ * asks for: `a->draft` says how to open a session. False, and nothing has begun: it is to begin
+ * as any other.
+ *
+ * Until it ends, both of these are called, each once at least, within the same call of the
+ * program's. acquisition_resolve() finds out what it asks for; `conn` is what libpq has begun
+ * for it, or NULL. Then it is kept; it has no lender if it is not to be pooled, or what it asks
+ * for may have changed since. acquisition_locate() notes where the program asked.
+ */
+bool acquisition_begin_first(struct acquisition *a, const struct libpq *libpq,
+                             const struct connect_call *call);
+void acquisition_resolve(struct acquisition *a, const struct connect_call *call,
+                         const PGconn *conn);
+void acquisition_locate(struct acquisition *a, const void *caller);
+
 void acquisition_keep(struct acquisition *a);
 void acquisition_end(struct acquisition *a);
 

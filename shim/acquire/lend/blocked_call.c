@@ -128,8 +128,7 @@ static void set_kind(struct blocked_record *p, enum blocked_call_kind kind)
 	atomic_store_explicit(&p->kind, kind, memory_order_relaxed);
 }
 
-/* If a signal handler leaves the call in the middle of this, what is in neither state is lost.
- */
+/* If a signal handler leaves the call amid this, what is in neither state is lost. */
 static void hold(const struct blocked_call *ticket, enum blocked_call_kind kind,
                  struct lender *lender, struct pool_slot *slot, uint32_t rooms)
 {

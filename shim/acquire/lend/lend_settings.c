@@ -55,8 +55,7 @@ static const char *name_reason(unsigned reason)
 	return drop_reason_name((enum drop_reason)reason);
 }
 
-/* At the end of the process, or of an interpreter, threads are ended that went on with theirs.
- */
+/* At the end of a process or interpreter, threads are ended that went on with theirs. */
 static COLD void at_thread_end(void)
 {
 	if (!lock_barred() && !acquisition_is_closing() && !interpreters_ending(dl_changes())) {

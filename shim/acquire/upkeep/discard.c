@@ -11,8 +11,7 @@
 
 _Static_assert(DROP_REASONS <= 64, "each reason has its bit");
 
-/* Triggers at each login: how long until the pool keeps a session again, for they may be gone.
- */
+/* Triggers at each login: how long until a session is kept again, for they may be gone. */
 #define TRIGGERED_NS (60 * NS_PER_SEC)
 
 void discard_free(struct session *session)

@@ -32,8 +32,7 @@ void log_event_release(const struct lease *ended, enum drop_reason why, uint32_t
 /* A session that was to be lent did not pass its check. */
 COLD void log_event_check_failed(const struct session *session, enum drop_reason why);
 
-/* A warning that sessions are closed for a lasting reason, and whether there is one for `why`.
- */
+/* A warning that sessions are closed for a lasting reason, and whether `why` has one. */
 COLD bool log_event_can_explain(enum drop_reason why);
 COLD void log_event_not_kept(const struct session *session, enum drop_reason why);
 

@@ -54,9 +54,31 @@ static uintptr_t absolute(const struct elf_image *image, uintptr_t pointer)
 	return holds(image, pointer, 1) ? pointer : image->bias + pointer;
 }
 
+static void open_hashes(const struct elf_image *image, uintptr_t at,
+                        struct elf_image_hashes *table)
+{
+	const uint32_t *head = (const uint32_t *)at;
+	uintptr_t end;
+
+	if (head == NULL || !holds(image, at, 16)) {
+		return;
+	}
+	table->first = head[1];
+	table->filter_words = head[2];
+	table->filter_shift = head[3];
+	table->filter = (const ElfW(Addr) *)(const void *)(head + 4);
+	table->buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
+	table->hashes = table->buckets + head[0];
+	end = (uintptr_t)table->hashes;
+	if (holds(image, (uintptr_t)table->filter, end - (uintptr_t)table->filter)) {
+		table->bucket_count = head[0];
+	}
+}
+
 bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *symbols)
 {
 	const ElfW(Dyn) *dynamic = NULL;
+	uintptr_t hashes = 0;
 
 	*symbols = (struct elf_image_symbols){0};
 	for (size_t i = 0; i < image->count; i++) {
@@ -80,51 +102,21 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 			symbols->names_size = dynamic->d_un.d_val;
 			break;
 		case DT_GNU_HASH:
-			symbols->gnu_hash = absolute(image, dynamic->d_un.d_ptr);
+			hashes = absolute(image, dynamic->d_un.d_ptr);
 			break;
 		case DT_HASH:
-			symbols->hash = absolute(image, dynamic->d_un.d_ptr);
+			symbols->old_hash = absolute(image, dynamic->d_un.d_ptr);
 			break;
 		default:
 			break;
 		}
 	}
+	open_hashes(image, hashes, &symbols->by_name);
 	return symbols->table != 0 && symbols->names != 0;
 }
 
-/* GNU's hash table: four numbers, a Bloom filter, each bucket's first symbol, each symbol's
- * hash. */
-struct hash_table {
-	const ElfW(Addr) * filter;
-	uint32_t filter_words;
-	uint32_t filter_shift;
-	const uint32_t *buckets;
-	uint32_t bucket_count;
-	uint32_t first; /* symbols before it are in no bucket */
-	const uint32_t *hashes;
-};
-
-static bool open_hash_table(const struct elf_image *image,
-                            const struct elf_image_symbols *symbols, struct hash_table *table)
-{
-	const uint32_t *head = (const uint32_t *)symbols->gnu_hash;
-
-	if (head == NULL || !holds(image, symbols->gnu_hash, 16)) {
-		return false;
-	}
-	table->bucket_count = head[0];
-	table->first = head[1];
-	table->filter_words = head[2];
-	table->filter_shift = head[3];
-	table->filter = (const ElfW(Addr) *)(const void *)(head + 4);
-	table->buckets = head + 4 + head[2] * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
-	table->hashes = table->buckets + head[0];
-	return holds(image, (uintptr_t)table->filter,
-	             (uintptr_t)(table->buckets + head[0]) - (uintptr_t)table->filter);
-}
-
 /* False: no symbol has this hash. */
-static bool filter_passes(const struct hash_table *table, uint32_t hash)
+static bool filter_passes(const struct elf_image_hashes *table, uint32_t hash)
 {
 	const uint32_t bits = 8 * sizeof(ElfW(Addr));
 	ElfW(Addr) word;
@@ -141,21 +133,21 @@ static bool filter_passes(const struct hash_table *table, uint32_t hash)
 static size_t count_symbols(const struct elf_image *image,
                             const struct elf_image_symbols *symbols)
 {
-	const uint32_t *old = (const uint32_t *)symbols->hash;
-	struct hash_table table;
+	const uint32_t *old = (const uint32_t *)symbols->old_hash;
+	const struct elf_image_hashes *table = &symbols->by_name;
 	uint32_t last = 0;
 
-	if (!open_hash_table(image, symbols, &table)) {
-		return old != NULL && holds(image, symbols->hash, 8) ? old[1] : 0;
+	if (table->bucket_count == 0) {
+		return old != NULL && holds(image, symbols->old_hash, 8) ? old[1] : 0;
 	}
-	for (uint32_t i = 0; i < table.bucket_count; i++) {
-		last = table.buckets[i] > last ? table.buckets[i] : last;
+	for (uint32_t i = 0; i < table->bucket_count; i++) {
+		last = table->buckets[i] > last ? table->buckets[i] : last;
 	}
-	if (last < table.first) {
-		return table.first;
+	if (last < table->first) {
+		return table->first;
 	}
-	while (holds(image, (uintptr_t)&table.hashes[last - table.first], sizeof(uint32_t)) &&
-	       (table.hashes[last - table.first] & 1) == 0) {
+	while (holds(image, (uintptr_t)&table->hashes[last - table->first], sizeof(uint32_t)) &&
+	       (table->hashes[last - table->first] & 1) == 0) {
 		last++;
 	}
 	return (size_t)last + 1;
@@ -221,36 +213,46 @@ static bool is_named(const struct elf_image_symbols *symbols, const ElfW(Sym) * 
 	       memcmp((const char *)symbols->names + symbol->st_name, name, n) == 0;
 }
 
-bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
-                    const char *name, uintptr_t *value)
+static const ElfW(Sym) * find_entry(const struct elf_image *image,
+                                    const struct elf_image_symbols *symbols, const char *name)
 {
 	const ElfW(Sym) *entries = (const ElfW(Sym) *)symbols->table;
+	const struct elf_image_hashes *table = &symbols->by_name;
 	uint32_t wanted = gnu_hash(name);
-	struct hash_table table;
 
-	if (!open_hash_table(image, symbols, &table) || table.bucket_count == 0 ||
-	    !filter_passes(&table, wanted) ||
+	if (table->bucket_count == 0 || !filter_passes(table, wanted) ||
 	    !holds(image, symbols->names, symbols->names_size)) {
-		return false;
+		return NULL;
 	}
-	for (uint32_t i = table.buckets[wanted % table.bucket_count];
-	     i >= table.first && i != 0; i++) {
-		const uint32_t *hash = &table.hashes[i - table.first];
+	for (uint32_t i = table->buckets[wanted % table->bucket_count];
+	     i >= table->first && i != 0; i++) {
+		const uint32_t *hash = &table->hashes[i - table->first];
 		const ElfW(Sym) *entry = &entries[i];
 
 		if (!holds(image, (uintptr_t)hash, sizeof(*hash)) ||
 		    !holds(image, (uintptr_t)entry, sizeof(*entry))) {
-			return false;
+			return NULL;
 		}
 		if ((*hash | 1) == (wanted | 1) && entry->st_shndx != SHN_UNDEF &&
+		    ELF64_ST_TYPE(entry->st_info) != STT_GNU_IFUNC &&
 		    is_named(symbols, entry, name)) {
-			*value = entry->st_value;
-			*value += ELF64_ST_TYPE(entry->st_info) == STT_TLS ? 0 : image->bias;
-			return true;
+			return entry;
 		}
 		if ((*hash & 1) != 0) {
-			return false;
+			return NULL;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
+                    const char *name, uintptr_t *value)
+{
+	const ElfW(Sym) *entry = find_entry(image, symbols, name);
+
+	if (entry != NULL) {
+		*value = entry->st_value;
+		*value += ELF64_ST_TYPE(entry->st_info) == STT_TLS ? 0 : image->bias;
+	}
+	return entry != NULL;
 }

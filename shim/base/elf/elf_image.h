@@ -43,13 +43,25 @@ void elf_image_build_id(const struct elf_image *image, struct strbuf *id);
  */
 const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset);
 
+/* GNU's hash table: four numbers, a Bloom filter, each bucket's first symbol, each symbol's
+ * hash. */
+struct elf_image_hashes {
+	const ElfW(Addr) * filter;
+	uint32_t filter_words;
+	uint32_t filter_shift;
+	const uint32_t *buckets;
+	uint32_t bucket_count; /* 0: the module has no such table */
+	uint32_t first;        /* symbols before it are in no bucket */
+	const uint32_t *hashes;
+};
+
 /* The dynamic symbol table of a module. */
 struct elf_image_symbols {
 	uintptr_t table;
 	uintptr_t names;
 	size_t names_size;
-	uintptr_t gnu_hash;
-	uintptr_t hash;
+	struct elf_image_hashes by_name;
+	uintptr_t old_hash; /* the older kind of hash table */
 };
 
 /* Finds a module's table, for elf_image_find(); false if it has none. */
@@ -58,7 +70,8 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 /*
  * What dlsym(3) would find in this module alone: the address of an exported function or
  * variable; of a thread-local one, where it lies in its module's block. False if there is
- * none. Modules without GNU's hash table have none.
+ * none, or one that is yet to be chosen by code (IFUNC). Modules without GNU's hash table have
+ * none.
  */
 bool elf_image_find(const struct elf_image *image, const struct elf_image_symbols *symbols,
                     const char *name, uintptr_t *value);

@@ -14,9 +14,11 @@ static _Atomic(struct libpq *) libpqs;
 /* Fills the table; false if a function without which nothing works is missing. */
 static bool bind(struct libpq *libpq, const struct link_map *map, void *handle, bool global)
 {
+	struct object_scope scope;
 	bool complete = true;
 
-#define OPTIONAL(name) *(void **)&libpq->name = object_function(map, handle, global, #name);
+	object_open_scope(&scope, map, handle, global);
+#define OPTIONAL(name) *(void **)&libpq->name = object_function(&scope, #name);
 #define REQUIRED(name)                                                                         \
 	OPTIONAL(name)                                                                         \
 	complete = complete && libpq->name != NULL;

@@ -105,8 +105,7 @@ const struct libpq *libpq_containing(const void *address);
 /* The program has set a hook of its own that answers for the key's password. */
 void libpq_note_key_hook(const struct libpq *libpq);
 
-/* Was it linked with -Bsymbolic, so that it calls its own functions past us? As far as noted.
- */
+/* Was it linked with -Bsymbolic, and calls its own functions past us? As far as noted. */
 bool libpq_calls_itself(const struct libpq *libpq);
 void libpq_note_calls_itself(const struct libpq *libpq);
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/dl.h"
 
@@ -42,9 +43,12 @@ static bool is_last_part(const char *path, const char *name)
 
 bool object_is_needed(const struct link_map *map)
 {
-	const struct link_map *program = _r_debug.r_map;
+	const struct link_map *program = object_of((const void *)getauxval(AT_ENTRY));
 	uintptr_t names = 0;
 
+	if (program == NULL) {
+		return false;
+	}
 	for (const ElfW(Dyn) *at = program->l_ld; at->d_tag != DT_NULL; at++) {
 		names = at->d_tag == DT_STRTAB ? at->d_un.d_ptr : names;
 	}
@@ -148,19 +152,82 @@ bool object_is_global(const struct link_map *map)
 	return function != NULL && object_of(function) == map;
 }
 
+/* ---- a libpq's functions ---- */
+
+/* The linker's search begins behind us, and goes through the objects in its list's order. */
+struct collecting {
+	struct object_scope *scope;
+	bool begun;
+};
+
+static int collect_images(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct collecting *collecting = arg;
+	struct object_scope *scope = collecting->scope;
+	bool is_last = info->dlpi_addr == scope->map->l_addr;
+	size_t i = scope->count;
+
+	(void)size;
+	if (!collecting->begun && !(is_last && !scope->global)) {
+		collecting->begun =
+			scope->global && info->dlpi_addr == object_of(landmark)->l_addr;
+		return 0;
+	}
+	if (i < OBJECT_SCOPE_MAX) {
+		scope->images[i] = elf_image_of(info);
+	}
+	if (i == OBJECT_SCOPE_MAX ||
+	    !elf_image_symbols(&scope->images[i], &scope->symbols[i]) ||
+	    scope->symbols[i].by_name.bucket_count == 0) {
+		scope->count = 0;
+		return 1;
+	}
+	scope->count++;
+	return is_last;
+}
+
+/*
+ * Symbol tables are read here, because the linker takes 1,500 instructions for a function, and
+ * more for one that is missing. They tell all if the libpq is the first that is searched, or if
+ * it came with the program, as did all that is searched before: what is loaded later has an
+ * order of its own.
+ */
+void object_open_scope(struct object_scope *scope, const struct link_map *map, void *handle,
+                       bool global)
+{
+	struct collecting collecting = {.scope = scope};
+
+	*scope = (struct object_scope){.map = map, .handle = handle, .global = global};
+	if (!global || handle == NULL) {
+		dl_iterate(collect_images, &collecting);
+	}
+}
+
 /* A look-up that fails is dear, and one in the global scope mostly tells all. */
-void *object_function(const struct link_map *map, void *handle, bool global, const char *name)
+static void *ask_linker(const struct object_scope *scope, const char *name)
 {
 	void *wrapped;
 
-	if (!global) {
-		return dl_symbol(handle, name);
+	if (!scope->global) {
+		return dl_symbol(scope->handle, name);
 	}
 	wrapped = dl_next(name);
-	if (wrapped == NULL || object_of(wrapped) == map) {
+	if (wrapped == NULL || object_of(wrapped) == scope->map) {
 		return wrapped;
 	}
-	return handle == NULL || dl_symbol(handle, name) != NULL ? wrapped : NULL;
+	return scope->handle == NULL || dl_symbol(scope->handle, name) != NULL ? wrapped : NULL;
+}
+
+void *object_function(const struct object_scope *scope, const char *name)
+{
+	uintptr_t found = 0;
+
+	for (size_t i = 0; i < scope->count; i++) {
+		if (elf_image_find(&scope->images[i], &scope->symbols[i], name, &found)) {
+			return i + 1 < scope->count ? ask_linker(scope, name) : (void *)found;
+		}
+	}
+	return scope->count == 0 ? ask_linker(scope, name) : NULL;
 }
 
 void *object_shims(const char *name)

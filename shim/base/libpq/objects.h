@@ -13,7 +13,10 @@
 
 #include <link.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "base/elf/elf_image.h"
 
 /* The object that holds `address`, NULL if none does. No lock. */
 struct link_map *object_of(const void *address);
@@ -42,11 +45,29 @@ void *object_only_landmark(void);
 /* Would the linker have bound callers by the global scope to the libpq in `map`? */
 bool object_is_global(const struct link_map *map);
 
+#define OBJECT_SCOPE_MAX 8
+
+/* Where the functions of a libpq are looked up. */
+struct object_scope {
+	const struct link_map *map; /* the libpq's */
+	void *handle;
+	bool global;
+
+	/* Those whose tables tell, in the linker's order, the libpq last; 0: only it tells. */
+	size_t count;
+	struct elf_image images[OBJECT_SCOPE_MAX];
+	struct elf_image_symbols symbols[OBJECT_SCOPE_MAX];
+};
+
 /*
- * A function of the libpq in `map`, behind `handle`. If that is `global`, what wraps the
- * function in the global scope goes on wrapping it, and the handle may be NULL.
+ * For the libpq in `map`, behind `handle`. If that is `global`, what wraps a function in the
+ * global scope goes on wrapping it, and the handle may be NULL if the program needs the object.
  */
-void *object_function(const struct link_map *map, void *handle, bool global, const char *name);
+void object_open_scope(struct object_scope *scope, const struct link_map *map, void *handle,
+                       bool global);
+
+/* A function of that libpq; NULL if it has none of this name. */
+void *object_function(const struct object_scope *scope, const char *name);
 
 /* The shim's own definition of `name`, whatever else defines it; NULL if there is none. */
 void *object_shims(const char *name);

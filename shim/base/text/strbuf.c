@@ -180,6 +180,9 @@ bool strbuf_print(const struct strbuf *t, int fd, uint64_t patience_ns)
 	bool written;
 	bool was_pending;
 
+	if (t->len == 0) {
+		return true;
+	}
 	sigemptyset(&pipe_signal);
 	sigaddset(&pipe_signal, SIGPIPE);
 	sigpending(&pending);

@@ -20,8 +20,7 @@ struct bell {
 	atomic_uint state; /* bell.c's; 0 = there is no descriptor */
 };
 
-/* The sleeper's: its descriptor, to be polled for POLLIN, not ringing any more. -1: see errno.
- */
+/* The sleeper's: its descriptor, to be polled for POLLIN, silent again. -1: see errno. */
 int bell_open(struct bell *bell);
 
 /* The sleeper's: it sleeps no more. Does nothing if there is no descriptor. */

@@ -141,8 +141,7 @@ unsigned thread_block_users(void)
 void thread_block_fork_child(void)
 {
 	atomic_store(&users, thread_memory.block != NULL);
-	/* A signal handler may have forked in the middle of take(), which goes on in the child.
-	 */
+	/* A signal handler may have forked amid take(), which goes on in the child. */
 	if (thread_memory.refused) {
 		return;
 	}

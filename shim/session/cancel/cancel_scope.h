@@ -19,8 +19,7 @@
 
 struct cancel_scope;
 
-/* A further reference to the scope in `*of`, which is made if there is none. NULL: no memory.
- */
+/* A further reference to the scope in `*of`, which is made if it is NULL. NULL: no memory. */
 struct cancel_scope *cancel_scope_join(struct cancel_scope **of);
 
 /* Gives a reference up; NULL is allowed. */

@@ -2,6 +2,7 @@
 /* What the server says while a connection is made. */
 #include "session/opened/connect_notices.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -103,13 +104,36 @@ static void note(const struct notices *opening, PGconn *conn)
 	}
 }
 
+static void note_waiting(struct notices *opening, PostgresPollingStatusType wants)
+{
+	void (*waiting)(void *arg) = opening->meanwhile.waiting;
+	int saved_errno = errno;
+
+	if (wants == PGRES_POLLING_READING && waiting != NULL) {
+		opening->meanwhile.waiting = NULL;
+		waiting(opening->meanwhile.arg);
+		errno = saved_errno;
+	}
+}
+
+static void note_begun(struct notices *opening, const struct libpq *libpq, PGconn *conn)
+{
+	int saved_errno = errno;
+
+	note(opening, conn);
+	notices_attach(opening, libpq, conn);
+	if (opening->meanwhile.begun != NULL) {
+		opening->meanwhile.begun(opening->meanwhile.arg, conn);
+		errno = saved_errno;
+	}
+}
+
 void notices_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn)
 {
 	if (conn != NULL && conninfo != NULL && begun.conninfo == conninfo) {
 		begun.conninfo = NULL;
 		begun.conn = conn;
-		note(begun.opening, conn);
-		notices_attach(begun.opening, libpq, conn);
+		note_begun(begun.opening, libpq, conn);
 	}
 }
 
@@ -120,15 +144,23 @@ void notices_forget(const PGconn *conn)
 	}
 }
 
-bool notices_expects(const PGconn *conn)
+/* True if that is the connection which notices_connect opens in this thread. */
+static bool expects(const PGconn *conn)
 {
 	return conn != NULL && begun.conn == conn;
 }
 
 void notices_pass(const PGconn *conn)
 {
-	if (notices_expects(conn)) {
+	if (expects(conn)) {
 		notices_look(begun.opening);
+	}
+}
+
+void notices_passed(const PGconn *conn, PostgresPollingStatusType wants)
+{
+	if (expects(conn)) {
+		note_waiting(begun.opening, wants);
 	}
 }
 
@@ -224,18 +256,16 @@ void notices_detach(struct notices *opening)
  * the receiver.
  */
 static PGconn *connect_in_steps(struct notices *opening, const struct libpq *libpq,
-                                const char *conninfo, PGconn **noted)
+                                const char *conninfo)
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 	PGconn *conn = libpq->PQconnectStart(conninfo);
 	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
 
-	*opening = (struct notices){.noted = noted};
 	if (conn == NULL) {
 		return NULL;
 	}
-	note(opening, conn);
-	notices_attach(opening, libpq, conn);
+	note_begun(opening, libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
 		if (!fd_wait(libpq->PQsocket(conn),
@@ -246,6 +276,7 @@ static PGconn *connect_in_steps(struct notices *opening, const struct libpq *lib
 		}
 		notices_look(opening);
 		wants = libpq->PQconnectPoll(conn);
+		note_waiting(opening, wants);
 	}
 	notices_detach(opening);
 	note(opening, NULL);
@@ -253,14 +284,18 @@ static PGconn *connect_in_steps(struct notices *opening, const struct libpq *lib
 }
 
 PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
-                        const char *conninfo, PGconn **noted)
+                        const char *conninfo, PGconn **noted,
+                        const struct notices_meanwhile *meanwhile)
 {
 	PGconn *conn;
 
-	if (libpq_calls_itself(libpq)) {
-		return connect_in_steps(opening, libpq, conninfo, noted);
-	}
 	*opening = (struct notices){.noted = noted};
+	if (meanwhile != NULL) {
+		opening->meanwhile = *meanwhile;
+	}
+	if (libpq_calls_itself(libpq)) {
+		return connect_in_steps(opening, libpq, conninfo);
+	}
 	begun.opening = opening;
 	begun.conninfo = conninfo;
 	conn = libpq->PQconnectdb(conninfo);

@@ -34,8 +34,19 @@
 struct notices_seen {
 	bool error;                    /* the SQLSTATE of one at least */
 	bool full;                     /* too many connections */
-	char notice[NOTICES_TEXT_MAX]; /* the first one's message, or its beginning; "" = none
-	                                */
+	char notice[NOTICES_TEXT_MAX]; /* the first one's, or its beginning; "" = none */
+};
+
+/*
+ * What the caller does while the server starts a backend, as it need not be done before. Each
+ * is called once at most, or is NULL; errno is kept, and no lock held.
+ */
+struct notices_meanwhile {
+	/* libpq has read its options, and called connect(2); it has not waited yet. */
+	void (*begun)(void *arg, PGconn *conn);
+	/* The first message is with the server, which takes its time. */
+	void (*waiting)(void *arg);
+	void *arg;
 };
 
 /* One connect in progress in this thread. */
@@ -48,16 +59,20 @@ struct notices {
 	bool replaced;             /* a receiver was set past us */
 	PQnoticeReceiver receiver; /* what is passed on to, and put back at the end */
 	void *receiver_arg;
+	struct notices_meanwhile meanwhile;
 	PGconn **noted; /* where `conn` is noted, too, while libpq connects; or NULL */
 };
 
 /*
  * A connect that blocks: what libpq's PQconnectdb would give, NULL if it has no memory. While
  * it lasts, `*noted`, unless `noted` is NULL, is the connection that libpq has begun, in case
- * the call never returns.
+ * the call never returns. What is to be done `meanwhile`, unless that is NULL, is not done
+ * where the first connect of a libpq shows that it calls itself, nor `waiting` if it fails
+ * early.
  */
 PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
-                        const char *conninfo, PGconn **noted);
+                        const char *conninfo, PGconn **noted,
+                        const struct notices_meanwhile *meanwhile);
 
 /* After the end or the detaching: may the session be lent again? */
 enum drop_reason notices_verdict(const struct notices *opening);
@@ -88,8 +103,8 @@ void notices_begun(const struct libpq *libpq, const char *conninfo, PGconn *conn
 /* Called for each PQconnectPoll that a libpq makes of itself, in any thread. */
 void notices_pass(const PGconn *conn);
 
-/* True if that is the connection which notices_connect opens in this thread. */
-bool notices_expects(const PGconn *conn);
+/* The same after one of them: what it `wants` now. */
+void notices_passed(const PGconn *conn, PostgresPollingStatusType wants);
 
 /* The call that was to connect `conn` will never return. */
 void notices_forget(const PGconn *conn);

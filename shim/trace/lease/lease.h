@@ -97,8 +97,7 @@ COLD bool lease_is_stale(const void *conn);
 /* Notes a new backend under an open lease (the program called PQreset). */
 void lease_set_backend(struct lease *lease, int backend_pid);
 
-/* Around fork(): takes the locks; in the parent marks open leases as crossed, and drops them.
- */
+/* Around fork(): takes the locks; the parent marks open leases as crossed, and drops them. */
 void lease_fork_prepare(void);
 void lease_fork_parent(void);
 /*

@@ -183,8 +183,7 @@ int rotate_file(const char *name, const struct stat *st)
 		} else if (rotate_is_named(name, st)) {
 			error = replace(name, st);
 		}
-		/* A child that was forked past our handlers would keep the lock with its copy.
-		 */
+		/* A child forked past our handlers would keep the lock with its copy. */
 		if (error != EWOULDBLOCK) {
 			flock(fd, LOCK_UN);
 		}

@@ -189,8 +189,7 @@ static bool ending(struct script_cursor *cursor)
 	return phase == PHASE_END || phase == PHASE_DESTRUCT;
 }
 
-/* In a function that is exported. A thread has an interpreter of its own, which ends with it.
- */
+/* In an exported function. A thread has an interpreter of its own, which ends with it. */
 static bool any_ending(struct script_cursor *cursor)
 {
 	uintptr_t destruct = cursor->interpreter->symbols[DESTRUCT];

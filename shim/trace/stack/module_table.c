@@ -72,37 +72,37 @@ const char *module_table_string(const char *text)
 	return string->text;
 }
 
-/* The loader knows the main program without a name. */
-static const char *module_path(const struct elf_image *image, char *buf, size_t size)
+/* The loader knows the main program without a name, and the kernel takes its time to tell it.
+ */
+static const char *program_path(char buf[PATH_MAX])
 {
+	static const char *known;
 	ssize_t n;
 
-	if (image->name[0] != '\0') {
-		return image->name;
+	if (known == NULL) {
+		n = readlink("/proc/self/exe", buf, PATH_MAX - 1);
+		if (n <= 0) {
+			return module_table_string(program_name());
+		}
+		buf[n] = '\0';
+		known = module_table_string(buf);
 	}
-	n = readlink("/proc/self/exe", buf, size - 1);
-	if (n <= 0) {
-		return program_name();
-	}
-	buf[n] = '\0';
-	return buf;
+	return known;
 }
 
-static const struct stack_module *intern_module(const struct elf_image *image)
+/* `buf` is for a path. */
+static const struct stack_module *intern_module(const struct elf_image *image,
+                                                char buf[PATH_MAX])
 {
-	char *path = scratch_take();
 	char hex[BUILD_ID_MAX];
 	struct stack_module shown;
 	struct module *module;
 	struct strbuf id;
 
-	if (path == NULL) {
-		return NULL;
-	}
 	strbuf_init(&id, hex, sizeof(hex));
 	elf_image_build_id(image, &id);
-	shown.path = module_table_string(module_path(image, path, PATH_MAX));
-	scratch_give(path);
+	shown.path =
+		image->name[0] != '\0' ? module_table_string(image->name) : program_path(buf);
 	shown.build_id = module_table_string(hex);
 	if (shown.path == NULL || shown.build_id == NULL) {
 		return NULL;
@@ -124,9 +124,18 @@ static const struct stack_module *intern_module(const struct elf_image *image)
 	return &module->shown;
 }
 
+/* One buffer for both, so that fewer pages are touched. */
+struct room {
+	struct elf_image images[STACK_MAX_DEPTH]; /* one per address */
+	char path[PATH_MAX];
+};
+
+_Static_assert(sizeof(struct room) <= SCRATCH_BYTES, "it fits into scratch");
+
 /* Fills the frames of `stack` from their addresses; false if memory ran out. */
-static bool describe(struct elf_image *images, struct stack *stack, const uintptr_t *addresses)
+static bool describe(struct room *room, struct stack *stack, const uintptr_t *addresses)
 {
+	struct elf_image *images = room->images;
 	struct placing placing = {addresses, images, stack->depth};
 
 	memset(images, 0, stack->depth * sizeof(images[0]));
@@ -145,7 +154,7 @@ static bool describe(struct elf_image *images, struct stack *stack, const uintpt
 			                        : NULL;
 		}
 		if (frame->module == NULL) {
-			frame->module = intern_module(&images[i]);
+			frame->module = intern_module(&images[i], room->path);
 		}
 		if (frame->module == NULL) {
 			return false;
@@ -156,14 +165,11 @@ static bool describe(struct elf_image *images, struct stack *stack, const uintpt
 	return true;
 }
 
-_Static_assert(sizeof(struct elf_image[STACK_MAX_DEPTH]) <= SCRATCH_BYTES,
-               "they fit into scratch");
-
 bool module_table_describe(struct stack *stack, const uintptr_t *addresses)
 {
-	struct elf_image *images = scratch_take();
-	bool described = images != NULL && describe(images, stack, addresses);
+	struct room *room = scratch_take();
+	bool described = room != NULL && describe(room, stack, addresses);
 
-	scratch_give(images);
+	scratch_give(room);
 	return described;
 }

@@ -117,8 +117,7 @@ char *page_file_make(int *why)
 	return page.base;
 }
 
-/* Opens the file again if the program has closed it. A number that it has reused is left alone.
- */
+/* Opens the file again if the program has closed it. A number it has reused is left alone. */
 static bool is_open(void)
 {
 	struct stat st;

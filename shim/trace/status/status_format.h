@@ -144,9 +144,8 @@ struct status_session {
 	int32_t tid;
 	uint32_t stack;       /* number of a status_stack; 0 = unknown */
 	uint32_t transaction; /* enum status_transaction */
-	uint32_t
-		spoken; /* 0: nothing was sent on this lease, `statement` is an earlier one's */
-	char statement[168]; /* the last one sent, redacted */
+	uint32_t spoken;      /* 0: nothing was sent on this lease, `statement` is older */
+	char statement[168];  /* the last one sent, redacted */
 
 	/* Since version 3: in the place of the statement's end. */
 	uint64_t opened_ns; /* when its connect began */

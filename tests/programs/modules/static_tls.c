@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* A library with thread-local variables that are not looked up: each thread has them at once.
- */
+/* A library with thread-local variables that need no look-up: each thread has them at once. */
 #ifndef SIZE
 #define SIZE 64
 #endif
