@@ -185,10 +185,8 @@ static COLD void finish_start(enum mode now)
 	if (getauxval(AT_SECURE) != 0) {
 		return;
 	}
-	if (said.len > 0) {
-		strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
-		said.len = 0;
-	}
+	strbuf_print(&said, STDERR_FILENO, STRBUF_PATIENCE_NS);
+	said.len = 0;
 	renew_witness();
 	if (now == POOLING) {
 		record_open();
