@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """An event loop with more connections than the pool lends: it waits, and never stands still."""
 import os
-import re
-import threading
 
 import pytest
-
-from server import OBSERVER
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "programs")
 PROGRAM = os.path.join(PROGRAMS, "psycopg3_asyncio.py")
@@ -16,48 +12,12 @@ STILL_MS = 50  # the longest time the loop may stand still, unless it does so wi
 TRIES = 3  # what the machine's other load stops is not stopped in each of them
 
 
-class Watch:
-    """Counts the server's sessions, again and again, until told to stop."""
-
-    def __init__(self, server):
-        self.server = server
-        self.most = 0
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._count)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        self.thread.join()
-
-    def _count(self):
-        while not self.stopped.is_set():
-            self.most = max(self.most, len(self.server.sessions()))
-
-
-def most_at_once(log):
-    """The most sessions that were there at one time, by the server's log."""
-    here, most = set(), 0
-    for pid, event, rest in re.findall(
-            r"(?m)\[(\d+)\] LOG:  (connection authorized|disconnection): (.*)", log):
-        if event == "disconnection":
-            here.discard(pid)
-        elif "application_name=" + OBSERVER not in rest.split():
-            here.add(pid)
-        most = max(most, len(here))
-    return most
-
-
 def measured(run, server, **options):
     """The program's output, the loop's longest stop in ms, and the most sessions."""
     marker = server.marker()
-    with Watch(server) as watch:
-        done = run(["/usr/bin/python3", PROGRAM], **options)
+    done = run(["/usr/bin/python3", PROGRAM], **options)
     assert done.returncode == 0, done
-    return done.stdout, float(done.stderr), max(watch.most, most_at_once(server.log_text(marker)))
+    return done.stdout, float(done.stderr), server.most_at_once(marker)
 
 
 def test_many_at_once(run, server):
