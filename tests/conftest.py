@@ -11,6 +11,7 @@ shim        path of libpqpool.so
 program     program("name"): path of the built tests/programs/name.c
 memory      a folder in memory, where status pages may be
 run         run(argv, pooled=True, env={...}, ...): runs a program against the server
+common_keeper  a keeper for the whole run, which --share has programs share through
 
 After each test that ran a pooled program, two things must hold: every acquire in
 its log has its release or its leak line, and no session is left on the server that
@@ -26,8 +27,9 @@ import tempfile
 import pytest
 
 import cmocka
+import running
 import versions
-from running import Runner
+from keeper import Keeper
 from server import Server, bindir, major_version
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
@@ -125,6 +127,14 @@ def program():
     return lambda name: built(os.path.join("tests/programs", name))
 
 
+@pytest.fixture(scope="session")
+def common_keeper():
+    with tempfile.TemporaryDirectory(prefix="pqpool-keeper-", dir=MEMORY) as folder:
+        keeper = Keeper(built("pqpool"), folder).start()
+        yield keeper
+        assert keeper.end() == 0, "the keeper had ended"
+
+
 @pytest.fixture(autouse=True)
 def _runner(request):
     # Autouse, and so the first made and the last undone: the check comes after
@@ -133,7 +143,7 @@ def _runner(request):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="pqpool-run-", dir=MEMORY) as folder:
-        runner = Runner(request, folder)
+        runner = running.Runner(request, folder)
         yield runner
         runner.check()
 
@@ -153,6 +163,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("versions", "other versions than the machine's (versions.py)")
     group.addoption("--server-version", help="of the servers that do not say theirs")
     group.addoption("--libpq-version", help="of the libpq that programs run with")
+    parser.addoption("--share", action="store_true",
+                     help="clients share sessions through a keeper; where a program is run bare and "
+                     "pooled it is run as one that shares, too")
 
 
 def pytest_configure(config):
@@ -178,6 +191,13 @@ def machines_libpq():
     return re.search(r"[\d.]+", said).group()
 
 
+def compares(item):
+    """Whether a test runs programs that share, with --share: a client, or what running.same runs."""
+    return (item.path.parent.name == "clients"
+            or item.function.__globals__.get("same") is running.same
+            and "same" in item.function.__code__.co_names)
+
+
 def pytest_collection_modifyitems(config, items):
     """The quick ones first, and none that is for other versions than those at hand."""
     order = {"unit": 0, "lint": 1}
@@ -188,6 +208,8 @@ def pytest_collection_modifyitems(config, items):
                 if any(libpq < mark.args[0] for mark in item.iter_markers("libpq"))
                 or any(not mark.kwargs.get("since", 0) <= server < mark.kwargs.get("before", 99)
                        for mark in item.iter_markers("server"))]
+    if config.getoption("--share"):
+        left_out += [item for item in items if not compares(item) and item not in left_out]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

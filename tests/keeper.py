@@ -87,6 +87,11 @@ class Keeper:
         assert not check or done.returncode == 0, done
         return done
 
+    def drain(self):
+        """Closes all sessions, and waits until they have ended."""
+        self.say("drain", "all")
+        self.say("wait")
+
     def show(self, kind):
         """The pairs of each line of this kind."""
         found = []

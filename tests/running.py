@@ -50,6 +50,7 @@ class Runner:
     def __init__(self, request, folder):
         self.request = request
         self.folder = folder
+        self.keeper = None  # through which pooled programs share
         self.before = {}  # server -> pids of its sessions before the first run
         self.checked = []
         self.count = 0
@@ -90,8 +91,25 @@ class Runner:
             self.count += 1
             whole["LD_PRELOAD"] = self.request.getfixturevalue("shim")
             whole["PQPOOL_LOG"] = os.path.join(self.folder, "pqpool-%d.log" % self.count)
+            if self.keeper:
+                whole["PQPOOL_SHARE"] = self.keeper.path
         whole.update(env)
         return {k: str(v) for k, v in whole.items() if v is not None}
+
+    def common_keeper(self):
+        """The keeper of a run with --share, else None."""
+        return (self.request.getfixturevalue("common_keeper")
+                if self.request.config.getoption("--share") else None)
+
+    @contextlib.contextmanager
+    def sharing(self, keeper):
+        """What is run here pooled shares; nothing that is idle then stays with the keeper."""
+        self.keeper = keeper
+        try:
+            yield
+        finally:
+            self.keeper = None
+            keeper.drain()
 
     def check(self):
         """What must hold after every test."""
@@ -129,13 +147,24 @@ def find_library(name):
 
 
 def same(run, argv, status=0, **options):
-    """Runs it bare and pooled; returns the pooled result."""
+    """Runs it bare and pooled; returns the pooled result. With --share it is run again, twice, as
+    one that shares: what the first one opened is lent to the second one."""
     bare = run(argv, pooled=False, **options)
     pooled = run(argv, **options)
     assert bare.returncode == status, bare
-    assert (pooled.stdout, pooled.stderr) == (bare.stdout, bare.stderr)
-    assert pooled.returncode == bare.returncode
+    assert_same(pooled, bare)
+    if keeper := run.common_keeper():
+        with run.sharing(keeper):
+            for _ in range(2):
+                assert_same(run(argv, **options), bare)
     return pooled
+
+
+def assert_same(done, bare, tidy=lambda text: text):
+    """Nobody can tell them apart, once `tidy` has taken out what differs between any two runs."""
+    assert tidy(done.stdout) == tidy(bare.stdout), "%s\n%s" % (done, bare)
+    assert tidy(done.stderr) == tidy(bare.stderr), "%s\n%s" % (done, bare)
+    assert done.returncode == bare.returncode, "%s\n%s" % (done, bare)
 
 
 def run_to_end(argv, env, timeout, stdin="", cwd=None, stderr=subprocess.PIPE):

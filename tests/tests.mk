@@ -8,6 +8,8 @@
 #                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
 #   make check-debian     `make check`, whole, in a Debian 13 root (tests/debian.sh); K and T
 #                         as there
+#   make check-share      the clients, as ones that share sessions through a keeper; T=PATHS: what
+#                         is run bare and pooled in these tests, too; K as above
 #   make check-static     clang-tidy, gcc -fanalyzer and cppcheck over shim/ and tools/
 #   make check-clang      built by clang: the unit tests, and some of the integration tests
 #   make fuzz             what reads the bytes of others, fed with nonsense by clang's libFuzzer,
@@ -195,6 +197,11 @@ check:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients fuzzers
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),--ignore=tests/analysis tests)
+
+check-share:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all programs clients
+	@$(RUNNER) --share $(if $(K),-k '$(K)') $(if $(T),$(T),tests/clients)
 
 check-static:
 	@BUILD='$(BUILD)' tests/setup.sh check

@@ -17,6 +17,7 @@
 #include "pool/deadlock.h"
 #include "pool/thread_cache.h"
 #include "session/own_query.h"
+#include "session/socket/epoll_registrations.h"
 #include "share/shared_session.h"
 #include "trace/lease/snapshot.h"
 
@@ -112,6 +113,7 @@ void acquire_fork_child(void)
 	abandoned_call_fork_child();
 	member_fork_child();
 	orders_fork_child();
+	epoll_fork_child();
 	thread_cache_fork_child();
 	identity_fork_done();
 }

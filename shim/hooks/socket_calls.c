@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * connect, send and recv: libpq's own calls of them, in a connect that is recorded or played
- * (share/start_tape.h). All others go on to the real function, behind one load.
+ * (share/start_tape.h). close: of a socket that the keeper has, too, whoever closes it. All
+ * others go on to the real function, behind one load.
  *
  * Any program's calls come through here, from the first constructor on, and in signal handlers.
  * The real functions are found when they are called first, by the linker, which then neither
@@ -10,8 +11,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "hooks/interposed.h"
+#include "session/socket/epoll_registrations.h"
 #include "share/start_tape.h"
 
 /* Found by the first call. errno is kept. */
@@ -27,6 +30,7 @@ static COLD void *find(_Atomic(void *) *known, const char *name)
 static _Atomic(void *) known_connect;
 static _Atomic(void *) known_send;
 static _Atomic(void *) known_recv;
+static _Atomic(void *) known_close;
 
 /* The body of a function: goes on to the real one, or takes the long way. */
 #define TAP(name, ...)                                                                         \
@@ -73,4 +77,25 @@ ENTRY ssize_t send(int fd, const void *bytes, size_t count, int flags)
 ENTRY ssize_t recv(int fd, void *bytes, size_t count, int flags)
 {
 	TAP(recv, fd, bytes, count, flags);
+}
+
+static COLD int long_close(int fd)
+{
+	__typeof__(close) *real = (__typeof__(close) *)find(&known_close, "close");
+
+	if (epoll_is_copied(fd)) {
+		epoll_close_copied(fd);
+	}
+	return real(fd);
+}
+
+ENTRY int close(int fd)
+{
+	__typeof__(close) *real =
+		(__typeof__(close) *)atomic_load_explicit(&known_close, memory_order_relaxed);
+
+	if (__builtin_expect(real != NULL && !epoll_is_copied(fd), 1)) {
+		return real(fd);
+	}
+	return long_close(fd);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pool/registry.h"
+#include "session/socket/epoll_registrations.h"
 #include "share/identity_digest.h"
 #include "share/start_record.h"
 #include "trace/status/status.h"
@@ -46,6 +47,7 @@ bool shared_lent(struct session *session, struct ask *ask,
 	}
 	take_word_of(session->shared, ask);
 	status_session_shared(session->lease.row);
+	epoll_note_copied(session->libpq->PQsocket(session->conn));
 	return true;
 }
 
@@ -83,6 +85,7 @@ bool shared_opened(struct session *session, struct ask *ask,
 	ask_settle(ask);
 	session->shared = shared;
 	status_session_shared(session->lease.row);
+	epoll_note_copied(session->libpq->PQsocket(session->conn));
 	return true;
 }
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from running import stopped
+from running import assert_same, stopped
 from server import wait_until
 
 SESSION = "SELECT pg_backend_pid()"
@@ -30,6 +30,21 @@ def sharing(run, program, keeper):
     return start
 
 
+@pytest.fixture(name="same")
+def compared(run, keeper):
+    """same(argv): runs it bare, and three times as one that shares, of which the first opens what
+    the others are lent; the last of them."""
+    def check(argv, **options):
+        bare = run(argv, pooled=False, **options)
+        with run.sharing(keeper):
+            for _ in range(3):
+                done = run(argv, **options)
+                assert_same(done, bare)
+        return done
+
+    return check
+
+
 @pytest.mark.parametrize("tcp", [False, True])
 def test_one_program_after_the_other_has_the_same_session(share, server, tcp):
     first, *others = [share(SESSION, env=server.env(tcp=tcp)) for _ in range(3)]
@@ -41,10 +56,20 @@ def test_one_program_after_the_other_has_the_same_session(share, server, tcp):
         assert [e["reason"] for e in other.events("session_close")] == ["shared"]
 
 
-def test_psql(run, keeper):
-    seen = {run(["psql", "-XAtqc", SESSION], env={"PQPOOL_SHARE": keeper.path}).stdout
-            for _ in range(3)}
-    assert len(seen) == 1
+@pytest.mark.parametrize("libpq", ["machine's", "18"])
+def test_psql(same, server, libpq_of, libpq):
+    script = "\\set VERBOSITY verbose\nSELECT 1/0;\nSET work_mem = '8MB';\n\\c\nSHOW work_mem;\n"
+    env = {} if libpq == "machine's" else {"LD_LIBRARY_PATH": libpq_of(libpq)}
+    done = same([os.path.join(server.bindir, "psql"), "-XAt"], stdin=script, env=env)
+    assert "4MB" in done.stdout and "22012" in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["again", "tidy", "loops", "many", "dropped", "fork"])
+@pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
+def test_a_closed_socket_is_not_watched(same, program, server, mode, tcp):
+    """The keeper has a copy of it, and epoll goes on telling of what has one. And a session that
+    was lent has the number that a socket of the program's own would have."""
+    same([program("events"), mode], env=server.env(tcp=tcp))
 
 
 @pytest.mark.parametrize("leave, look, clean", [

@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 import house
 from conftest import built
 from server import bare_environ, wait_until
@@ -14,41 +16,43 @@ SECTION = re.search(r"### Sharing sessions between programs\n(.*?)\n##", house.r
 EXAMPLES = re.findall(r"^    (.+)$", SECTION, re.M)
 
 
-def environment(memory, server):
+@pytest.fixture(name="shell")
+def a_shell(memory, server, tmp_path):
+    """shell("command"): what it prints, in a folder that has a build/."""
     memory.chmod(0o700)
-    return {**bare_environ(), **server.env(), "XDG_RUNTIME_DIR": str(memory), "PGAPPNAME": "psql"}
-
-
-def test_examples(memory, server, tmp_path):
-    """The first ones, in a shell, as they stand."""
-    commands = [line for line in EXAMPLES if "build/pqpool" in line]
-    assert [c.split()[1] for c in commands if not c.startswith("PQ")] == ["keep", "keep"]
     (tmp_path / "build").symlink_to(os.path.dirname(built("pqpool")))
-    env = environment(memory, server)
-    done = subprocess.run(["sh", "-ec", "\n".join(commands)], cwd=tmp_path, env=env, text=True,
-                          capture_output=True, timeout=60, check=False)
-    pid = re.search(r"kind=keeper pid=(\d+)", done.stdout)
-    assert done.returncode == 0 and pid, done
-    os.kill(int(pid[1]), signal.SIGTERM)
-    first, second = re.findall(r"^ +(\d+)$", done.stdout, re.M)
-    assert first == second
+    env = {**bare_environ(), **server.env(), "XDG_RUNTIME_DIR": str(memory)}
+
+    def run(command):
+        done = subprocess.run(["sh", "-ec", command], cwd=tmp_path, env=env, text=True,
+                              capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    yield run
+    keeper = re.search(r"kind=keeper pid=(\d+)", run("build/pqpool keep show"))
+    os.kill(int(keeper[1]), signal.SIGTERM)
     assert wait_until(lambda: not os.path.exists(memory / "pqpool" / "keeper.socket"))
 
 
-def test_run_starts_one(memory, server, tmp_path):
-    example, = re.findall(r"`build/(pqpool run --share on) PROGRAM`", SECTION)
-    env = environment(memory, server)
-    seen = set()
-    for _ in range(3):
-        done = subprocess.run([built("pqpool"), *example.split()[1:], "psql", "-XAtqc",
-                               "SELECT pg_backend_pid()"], env=env, text=True,
-                              capture_output=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (0, ""), done
-        seen.add(done.stdout)
-    shown = subprocess.run([built("pqpool"), "keep", "show"], env=env, text=True,
-                           capture_output=True, check=True).stdout
-    os.kill(int(re.search(r"kind=keeper pid=(\d+)", shown)[1]), signal.SIGTERM)
-    assert len(seen) == 1
+def shares(shell, command):
+    """True once it prints the same twice in turn. A keeper that is late is no keeper."""
+    seen = [shell(command)]
+    return wait_until(lambda: seen.append(shell(command)) or seen[-1] == seen[-2], deadline=60)
+
+
+def test_examples(shell):
+    """The first ones, as they stand."""
+    keep, psql, again, show = [line for line in EXAMPLES if "build/pqpool" in line]
+    assert again.split("    ")[0] == psql
+    assert shell(keep) == ""
+    assert shares(shell, psql)
+    assert "kind=session" in shell(show)
+
+
+def test_run_starts_one(shell):
+    example, = re.findall(r"`(build/pqpool run --share on) PROGRAM`", SECTION)
+    assert shares(shell, example + " psql -XAtqc 'SELECT pg_backend_pid()'")
 
 
 def test_units(tmp_path):

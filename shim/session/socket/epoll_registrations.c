@@ -21,6 +21,7 @@
 #include "base/cold.h"
 #include "base/dl.h"
 #include "base/text/strbuf.h"
+#include "base/thread/pid.h"
 
 /* Beyond either of these a session is closed instead of kept. */
 #define FDS_MAX       65536
@@ -31,6 +32,8 @@
 static atomic_bool armed;
 static atomic_uint_fast64_t added[FDS_MAX / 64] SPARSE; /* a bit per descriptor */
 static atomic_uint_fast64_t instances[INSTANCES_MAX] SPARSE;
+static atomic_uint_fast64_t copied[FDS_MAX / 64] SPARSE;
+static atomic_int copied_by;       /* the process that they are of; 0 = there are none */
 static atomic_bool more_fds;       /* one beyond FDS_MAX was added */
 static atomic_bool more_instances; /* one did not fit */
 
@@ -163,6 +166,42 @@ bool epoll_forget(int fd)
 	}
 	atomic_fetch_and(&added[fd / 64], ~bit_of(fd));
 	return true;
+}
+
+/* ---- copies in other processes ---------------------------------------------------------- */
+
+void epoll_note_copied(int fd)
+{
+	if (fd >= 0 && fd < FDS_MAX) {
+		atomic_fetch_or(&copied[fd / 64], bit_of(fd));
+		atomic_store(&copied_by, pid_self());
+	}
+}
+
+bool epoll_is_copied(int fd)
+{
+	return atomic_load_explicit(&copied_by, memory_order_relaxed) != 0 && fd >= 0 &&
+	       fd < FDS_MAX && (atomic_load(&copied[fd / 64]) & bit_of(fd)) != 0;
+}
+
+void epoll_close_copied(int fd)
+{
+	int saved_errno = errno;
+
+	/* Not pid_self(): a child of vfork(2) closes what it has of its parent. */
+	if (getpid() == atomic_load(&copied_by)) {
+		atomic_fetch_and(&copied[fd / 64], ~bit_of(fd));
+		epoll_forget(fd);
+	}
+	errno = saved_errno;
+}
+
+void epoll_fork_child(void)
+{
+	if (atomic_load(&copied_by) != 0) {
+		memset(copied, 0, sizeof(copied));
+		atomic_store(&copied_by, 0);
+	}
 }
 
 /* ---- another file at the same number --------------------------------------------------- */

@@ -45,6 +45,18 @@ int epoll_control(int epfd, int op, int fd, struct epoll_event *event);
  */
 bool epoll_forget(int fd);
 
+/*
+ * The keeper has a copy of the socket `fd`, so closing it here would end no registration:
+ * epoll_close_copied does, before the close, libpq's own included. It keeps errno, and leaves a
+ * child's parent alone.
+ */
+void epoll_note_copied(int fd);
+bool epoll_is_copied(int fd);
+COLD void epoll_close_copied(int fd);
+
+/* Child of a fork: what is copied is its parent's. */
+void epoll_fork_child(void);
+
 /* No more instances watch one connect. */
 #define EPOLL_TAKEN_MAX 4
 
