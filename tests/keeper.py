@@ -41,7 +41,7 @@ SECONDS = 20
 class Keeper:
     """A keeper process of its own."""
 
-    def __init__(self, tool, folder, env=None, args=(), user=None):
+    def __init__(self, tool, folder, env=None, args=(), user=None, supervised=False):
         self.tool, self.folder, self.args = tool, str(folder), list(args)
         self.path = os.path.join(self.folder, "keeper.socket")
         self.log = os.path.join(self.folder, "log")
@@ -50,14 +50,25 @@ class Keeper:
         self.user = user or {}
         self.process = None
         os.chmod(self.folder, 0o700)
+        self.listener = self._listen() if supervised else None
+
+    def _listen(self):
+        """A socket that each keeper gets, as from a service manager: it outlives them."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(self.path)
+        listener.listen(4096)
+        return listener
 
     def start(self):
+        argv = [self.tool, "keep", "--socket", self.path, *self.args]
+        if self.listener:
+            argv = ["bash", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&%d' %
+                    self.listener.fileno(), "bash", *argv]
         self.process = subprocess.Popen(
-            [self.tool, "keep", "--socket", self.path, *self.args], env=self.env,
-            stdin=subprocess.DEVNULL, **self.user)
+            argv, env=self.env, stdin=subprocess.DEVNULL,
+            pass_fds=[self.listener.fileno()] if self.listener else (), **self.user)
         if os.geteuid() == 0:
-            # As its unit does: a program goes on without an answer that takes 50 ms.
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, -10)
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, -10)  # as its unit does
         assert wait_until(self.serves), "the keeper does not serve"
         return self
 
@@ -80,6 +91,8 @@ class Keeper:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.kill()
+        if self.listener:
+            self.listener.close()
 
     def say(self, *words, check=True):
         done = subprocess.run([self.tool, "keep", "--socket", self.path, *words], env=self.env,

@@ -10,7 +10,7 @@ class Steps:
     def __init__(self, script):
         self.script = script
         self.do, self.events, self.end = script.do, script.events, script.end
-        self.tell, self.answer = script.tell, script.answer
+        self.tell, self.answer, self.answered = script.tell, script.answer, script.answered
 
     def loop(self, how):
         self.script.do("loop", how)

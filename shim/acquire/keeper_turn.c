@@ -22,11 +22,9 @@
 #include "trace/status/status.h"
 #include "trace/status/status_page.h"
 
-/* How much later than it should the keeper may say that the time in line is over. */
-#define GRACE_NS NS_PER_SEC
-
-/* Sessions that were lent and are not fit, before the process goes on by itself. */
-#define UNFIT_MAX 8
+/* Sessions that were lent and are not fit, and keepers that end, before the process goes on by
+ * itself. */
+#define ATTEMPTS_MAX 8
 
 enum waited { WAITED_READY, WAITED_LATE, WAITED_RAISED, WAITED_LOST };
 
@@ -57,11 +55,15 @@ static void note_line(struct acquisition *a, bool served)
 	status_waited(a->lender->pool.row, a->queued_ns, served);
 }
 
-/* The final answer; LOST as NOTHING_YET. */
+/*
+ * The final answer; LOST as NOTHING_YET. Who was told that it is in line has waited as long as
+ * it would in any: if nothing comes then, it is refused.
+ */
 static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
                                     struct ask_reply *reply)
 {
-	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+	uint64_t patience_ns = borrow_patience(a);
+	uint64_t deadline_ns = clock_monotonic_ns() + member_patience(patience_ns);
 	enum ask_answer answer;
 	bool in_line = false;
 
@@ -70,7 +72,7 @@ static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
 
 		if (answer == ASK_WAITING && !in_line) {
 			in_line = true;
-			deadline_ns = a->began_ns + lend_settings.timeout_ns + GRACE_NS;
+			deadline_ns = a->began_ns + lend_settings.timeout_ns + patience_ns;
 			log_event_wait(a->lender);
 		}
 		waited = await(a, ask, deadline_ns);
@@ -84,7 +86,7 @@ static enum ask_answer await_answer(struct acquisition *a, struct ask *ask,
 			member_note_silence();
 		}
 		ask_drop(ask);
-		answer = waited == WAITED_RAISED ? ASK_REFUSED : ASK_UNANSWERED;
+		answer = waited == WAITED_RAISED || in_line ? ASK_REFUSED : ASK_UNANSWERED;
 		break;
 	}
 	if (in_line) {
@@ -137,14 +139,14 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 	    wait_yields()) {
 		return KEEPER_TURN_ALONE;
 	}
-	for (unsigned i = 0; i < UNFIT_MAX; i++) {
+	for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
 		/* Those that follow one that is dead the keeper is to prove. */
 		bool ping = i == 0 && borrow_may_ping();
 		bool proven = !ping && lend_settings.care.pre_ping == PRE_PING_ON;
 		struct ask_reply reply;
 		bool lost;
 
-		if (!borrow_begin(borrow, a, ask, proven)) {
+		if (!borrow_begin(borrow, a, ask, proven, borrow_patience(a))) {
 			return KEEPER_TURN_ALONE;
 		}
 		/* While the keeper works this thread has time for what is to be done anyway. */
@@ -157,6 +159,8 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 		case ASK_REFUSED:
 			*holders = reply.text;
 			return KEEPER_TURN_REFUSED;
+		case ASK_ENDED:
+			continue;
 		case ASK_LENT:
 			break;
 		default:

@@ -25,7 +25,8 @@ enum keeper_turn {
 /*
  * For an acquisition whose ticket holds a room. Blocks, with no lock held, where a thread can
  * be cancelled and a handler may leave for good: for the keeper's first answer
- * MEMBER_PATIENCE_NS, in line PQPOOL_TIMEOUT.
+ * borrow_patience(), in line PQPOOL_TIMEOUT and that. A keeper that ends is no answer: the next
+ * one is asked, if it is there.
  */
 COLD enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
                                        struct session **session, char **holders);

@@ -500,6 +500,18 @@ void pool_outdate(struct pool *pool, uint64_t now_ns)
 	lock_drop(&pool->lock);
 }
 
+bool pool_doubts(struct pool *pool, uint64_t now_ns)
+{
+	uint64_t life = pool->limits.recycle_ns;
+	bool doubts;
+
+	lock_take(&pool->lock);
+	doubts = pool->invalid_before_ns > 0 &&
+	         (life == 0 || now_ns < pool->invalid_before_ns + life);
+	lock_drop(&pool->lock);
+	return doubts;
+}
+
 bool pool_landed(struct pool *pool, uint64_t place, uint64_t began_ns, uint64_t now_ns)
 {
 	bool undisputed = true;

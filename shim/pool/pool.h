@@ -79,8 +79,8 @@ enum slot_state {
 /* Embedded in a session. All fields are the pool's. */
 struct pool_slot {
 	enum slot_state state;
-	uint64_t began_ns; /* its connect */
-	uint64_t opened_ns;
+	uint64_t began_ns;    /* its connect */
+	uint64_t opened_ns;   /* or what it was when another process lent it was proven then */
 	uint64_t retire_ns;   /* too old from then on */
 	uint64_t idle_ns;     /* when it became idle */
 	enum drop_reason why; /* of a slot that pool_tend took out */
@@ -255,6 +255,9 @@ struct pool_slot *pool_tend(struct pool *pool, uint64_t now_ns);
 
 /* Takes out all idle slots, now closing, as a list by `next`. */
 struct pool_slot *pool_drain(struct pool *pool);
+
+/* True if a session that another process opened may be older than the last invalidation. */
+COLD bool pool_doubts(struct pool *pool, uint64_t now_ns);
 
 /* Why a session must not be lent at `now_ns`: its age, or it was invalidated. */
 enum drop_reason pool_fate(const struct pool *pool, const struct pool_slot *slot,

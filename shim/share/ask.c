@@ -2,6 +2,7 @@
 /* Asks the keeper. */
 #include "share/ask.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -33,7 +34,9 @@ bool ask_begin(struct ask *ask, struct member *member, const struct ask_question
 	ask->word = (unsigned)word;
 	ask->fd = member_connect(&member->address);
 	ask->member = member;
-	if (ask->fd < 0 || !packet_send(ask->fd, KEEPER_ASK, parts, 3, -1, 0)) {
+	/* If its keeper has just ended, ask_read finds that. */
+	if (ask->fd < 0 || (!packet_send(ask->fd, KEEPER_ASK, parts, 3, -1, 0) &&
+	                    errno != EPIPE && errno != ECONNRESET)) {
 		ask_drop(ask);
 		return false;
 	}
@@ -122,10 +125,12 @@ enum ask_answer ask_read(struct ask *ask, struct ask_reply *reply)
 	case PACKET_EMPTY:
 		return ASK_NOTHING_YET;
 	case PACKET_HERE:
+		member_note_answer();
 		answer = understand(ask, &packet, reply);
 		packet_end(&packet);
 		break;
 	case PACKET_BROKEN:
+		answer = ASK_ENDED;
 		break;
 	}
 	if (answer == ASK_LENT || answer == ASK_ROOM) {

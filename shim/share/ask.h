@@ -5,6 +5,7 @@
  *   ask_begin ──► asked ── ask_read ──► lent ───── shared_lent ────► a session's word
  *                   │  ▲ waiting        ├► room ── shared_opened ──┘
  *                   │  └──────┘         ├► refused
+ *                   │                   ├► ended: ask the next keeper
  *                   │                   └► unanswered: go on without
  *                   └── ask_drop, from any state: what it has of the keeper is given back
  *
@@ -37,6 +38,7 @@ struct ask_question {
 
 enum ask_answer {
 	ASK_UNANSWERED,
+	ASK_ENDED, /* the keeper has ended, or closed the connection */
 	ASK_WAITING,
 	ASK_LENT,
 	ASK_ROOM,

@@ -154,9 +154,11 @@ struct keeper_answer {
  * from the state before by the side named; whoever loses it looks again.
  *
  * A process that comes to a new keeper hands over what it has: it stores LEASED or IDLE in
- * words of its new page that are FREE, each with OPENED. Of a process that ends its IDLE
- * sessions are claimed; the keeper's copies of LEASED ones are closed, but not shut down: a
- * child of the process may use the connection, as it may without us.
+ * words of its new page that are FREE, with the label's hash there and OPENED after it, and
+ * FREE in the old page last: so at each moment one of the pages or both tell of it. Of a
+ * process that ends its IDLE sessions are claimed; the keeper's copies of LEASED ones are
+ * closed, but not shut down: a child of the process may use the connection, as it may without
+ * us.
  */
 enum keeper_word_state {
 	KEEPER_WORD_FREE, /* no session. keeper → OFFERED, ROOM, for an ASK that names it */
@@ -190,13 +192,14 @@ struct keeper_page {
 	 * member has some: then the process nudges after each change to IDLE or GONE, and takes
 	 * no idle session of its own but asks. The process stores the word before it reads
 	 * this, the keeper this before it reads the words, both sequentially consistent: so one
-	 * of them sees the other.
+	 * of them sees the other. Set by a new keeper, too, in a page that it finds: then the
+	 * process says HELLO to it before it takes an idle session.
 	 */
 	atomic_uint attention;
 	char program[64];
 	atomic_uint words[KEEPER_WORDS];
-	uint32_t
-		labels[KEEPER_WORDS]; /* written by the keeper: a hash of the session's label */
+	uint32_t labels[KEEPER_WORDS]; /* hash_bytes(0, ...) of the session's label; written by
+	                                  the keeper, or by who hands it over */
 };
 
 #endif

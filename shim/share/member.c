@@ -21,6 +21,9 @@
 /* How long a keeper that did not answer is left alone. */
 #define SILENCE_NS NS_PER_SEC
 
+/* Connections that end before WELCOME: then it is a keeper of another version. */
+#define ATTEMPTS_MAX 3
+
 /* How long a thread looks away while another one joins. */
 #define LOOK_AWAY_NS (200 * NS_PER_US)
 
@@ -31,6 +34,7 @@ static _Atomic(struct member *) current;
 static _Atomic(struct member *) hailed;       /* has said HELLO, and not heard WELCOME yet */
 static atomic_uint_fast64_t joining_since_ns; /* 0 = no thread is */
 static atomic_uint_fast64_t silent_until_ns;
+static atomic_bool unanswered; /* since the last silence */
 
 void member_configure(const char *share)
 {
@@ -161,6 +165,12 @@ static bool take_welcome(struct member *member, const struct packet *packet)
 	return map_page(member, packet->fd);
 }
 
+static bool is_silent(void)
+{
+	return clock_monotonic_ns() <
+	       atomic_load_explicit(&silent_until_ns, memory_order_relaxed);
+}
+
 static bool say_hello(const struct member *member)
 {
 	const char *program = program_short_name();
@@ -171,9 +181,9 @@ static bool say_hello(const struct member *member)
 	return packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, MEMBER_PATIENCE_NS);
 }
 
-static bool hear_welcome(struct member *member)
+static bool hear_welcome(struct member *member, uint64_t patience_ns)
 {
-	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
 	struct packet packet;
 	bool welcome = false;
 
@@ -182,6 +192,7 @@ static bool hear_welcome(struct member *member)
 		return false;
 	}
 	if (packet_receive(member->fd, &packet) == PACKET_HERE) {
+		member_note_answer();
 		welcome = take_welcome(member, &packet);
 		packet_end(&packet);
 	}
@@ -219,19 +230,26 @@ static void hang_up(const struct member *member)
 	}
 }
 
-static struct member *become_member(void)
+static struct member *become_member(uint64_t patience_ns)
 {
 	struct member *member = atomic_exchange(&hailed, NULL);
 	struct stat st;
 
-	if (member == NULL) {
-		member = hail();
+	/* One that ends meanwhile may be followed by another at once. */
+	for (unsigned i = 0; i < ATTEMPTS_MAX && !is_silent(); i++) {
+		if (member == NULL) {
+			member = hail();
+		}
+		if (member == NULL) {
+			return NULL;
+		}
+		if (fd_is(member->fd, &member->id, &st) && hear_welcome(member, patience_ns)) {
+			return member;
+		}
+		hang_up(member);
+		free(member);
+		member = NULL;
 	}
-	if (member == NULL || (fd_is(member->fd, &member->id, &st) && hear_welcome(member))) {
-		return member;
-	}
-	hang_up(member);
-	free(member);
 	return NULL;
 }
 
@@ -254,15 +272,21 @@ static bool has_keeper(const struct member *member)
 	       (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-static bool is_silent(void)
-{
-	return clock_monotonic_ns() <
-	       atomic_load_explicit(&silent_until_ns, memory_order_relaxed);
-}
-
 void member_note_silence(void)
 {
+	atomic_store(&unanswered, true);
 	atomic_store(&silent_until_ns, clock_monotonic_ns() + SILENCE_NS);
+}
+
+void member_note_answer(void)
+{
+	atomic_store(&unanswered, false);
+}
+
+uint64_t member_patience(uint64_t patience_ns)
+{
+	return atomic_load(&unanswered) && patience_ns > MEMBER_PATIENCE_NS ? MEMBER_PATIENCE_NS
+	                                                                    : patience_ns;
 }
 
 struct member *member_now(void)
@@ -277,28 +301,29 @@ struct member *member_last(void)
 	return atomic_load(&current);
 }
 
-static void forget(struct member *member)
+static void disconnect(struct member *member)
 {
-	if (member != NULL && atomic_compare_exchange_strong(&current, &member, NULL)) {
+	if (member != NULL) {
 		hang_up(member);
+		member->id.known = false;
 	}
 }
 
 /* The joining thread may have been left by a longjmp: not waited for without end. */
-static bool begin_to_join(void)
+static bool begin_to_join(uint64_t patience_ns)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t since_ns = 0;
 
 	return atomic_compare_exchange_strong(&joining_since_ns, &since_ns, now_ns) ||
-	       (now_ns - since_ns > SILENCE_NS &&
+	       (now_ns - since_ns > patience_ns + SILENCE_NS &&
 	        atomic_compare_exchange_strong(&joining_since_ns, &since_ns, now_ns));
 }
 
-static struct member *await_other_thread(void)
+static struct member *await_other_thread(uint64_t patience_ns)
 {
 	const struct timespec moment = {.tv_nsec = LOOK_AWAY_NS};
-	uint64_t deadline_ns = clock_monotonic_ns() + MEMBER_PATIENCE_NS;
+	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
 
 	while (atomic_load(&joining_since_ns) != 0 && clock_monotonic_ns() < deadline_ns) {
 		nanosleep(&moment, NULL);
@@ -306,7 +331,25 @@ static struct member *await_other_thread(void)
 	return member_now();
 }
 
-struct member *member_join(bool *fresh)
+/* In place of the last one, if there is a keeper. */
+static struct member *replace(struct member *last, uint64_t patience_ns)
+{
+	struct member *member;
+
+	disconnect(last);
+	member = become_member(patience_ns);
+	if (member != NULL) {
+		atomic_store(&current, member);
+	} else if (last != NULL && member_is_mine(last) && !is_silent()) {
+		/* There is none: the next one will say if it wants something
+		 * (member_is_wanted).
+		 */
+		atomic_store(&last->page->attention, 0);
+	}
+	return member;
+}
+
+struct member *member_join(uint64_t patience_ns, bool *fresh)
 {
 	struct member *member = member_now();
 
@@ -315,15 +358,14 @@ struct member *member_join(bool *fresh)
 	if (!on || member != NULL || is_silent()) {
 		return member;
 	}
-	if (!begin_to_join()) {
-		return await_other_thread();
+	patience_ns = member_patience(patience_ns);
+	if (!begin_to_join(patience_ns)) {
+		return await_other_thread(patience_ns);
 	}
 	member = member_now();
 	if (member == NULL) {
-		forget(atomic_load(&current));
-		member = become_member();
+		member = replace(atomic_load(&current), patience_ns);
 		*fresh = member != NULL;
-		atomic_store(&current, member);
 	}
 	atomic_store(&joining_since_ns, 0);
 	return member;
@@ -367,7 +409,8 @@ void member_fork_child(void)
 	if (unheard != NULL) {
 		hang_up(unheard);
 	}
-	forget(atomic_load(&current));
+	disconnect(atomic_load(&current));
+	atomic_store(&current, NULL);
 	atomic_store(&joining_since_ns, 0);
 }
 

@@ -27,7 +27,10 @@
 #include "base/thread/pid.h"
 #include "share/keeper_protocol.h"
 
-/* How long to wait for the keeper's first answer. */
+/*
+ * How long to wait for a keeper that has not answered before, and with what can be done as well
+ * without it.
+ */
 #define MEMBER_PATIENCE_NS (50 * NS_PER_MS)
 
 /* What the process uses a word for; the word itself tells less. */
@@ -60,10 +63,17 @@ COLD void member_hail(void);
 
 /*
  * The member that this process is; becomes one if it is none, or if its keeper has ended
- * (`*fresh`). NULL: there is no keeper. Waits for MEMBER_PATIENCE_NS at most, and asks no
+ * (`*fresh`). NULL: there is no keeper, or it does not answer within member_patience(). Asks no
  * silent keeper again for a second.
  */
-COLD struct member *member_join(bool *fresh);
+COLD struct member *member_join(uint64_t patience_ns, bool *fresh);
+
+/*
+ * How long to wait for an answer: a keeper that is there may be slow, and others than it do not
+ * know the limit. But one that stands still holds up no more than one connect of each thread
+ * for so long: from then on it is MEMBER_PATIENCE_NS once a second, until it answers.
+ */
+uint64_t member_patience(uint64_t patience_ns);
 
 /* The same without joining: NULL, too, if its keeper has ended, or is silent. */
 struct member *member_now(void);
@@ -71,8 +81,9 @@ struct member *member_now(void);
 /* The last one that it was; its keeper may have ended. No system call. */
 struct member *member_last(void);
 
-/* The keeper did not answer in time. */
+/* The keeper did not answer in time; and: it has answered. */
 COLD void member_note_silence(void);
+COLD void member_note_answer(void);
 
 /* False in a child of the process. */
 static inline bool member_is_mine(const struct member *member)

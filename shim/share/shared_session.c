@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text/hash.h"
 #include "pool/registry.h"
 #include "session/socket/epoll_registrations.h"
 #include "share/identity_digest.h"
@@ -35,6 +36,7 @@ static void take_word_of(struct shared *shared, struct ask *ask)
 {
 	shared->member = ask->member;
 	shared->word = ask->word;
+	shared->told = true;
 	ask_settle(ask);
 }
 
@@ -75,14 +77,9 @@ bool shared_opened(struct session *session, struct ask *ask,
 		ask_drop(ask);
 		return false;
 	}
-	shared->member = ask->member;
-	shared->word = ask->word;
-	if (!tell(session, shared)) {
-		free(shared);
-		ask_drop(ask);
-		return false;
-	}
-	ask_settle(ask);
+	take_word_of(shared, ask);
+	/* Else it is slow, or has ended: shared_give tells it, or the next one. */
+	shared->told = tell(session, shared);
 	session->shared = shared;
 	status_session_shared(session->lease.row);
 	epoll_note_copied(session->libpq->PQsocket(session->conn));
@@ -149,11 +146,14 @@ static COLD void move_over(struct session *session, struct member *now,
 	memcpy(shared->digest, digest, sizeof(digest));
 	shared->member = now;
 	shared->word = (unsigned)word;
+	now->page->labels[word] =
+		(uint32_t)hash_bytes(0, session->lease.pool, strlen(session->lease.pool));
 	if (member_move(now, shared->word, KEEPER_WORD_FREE, KEEPER_WORD_LEASED, 0) &&
 	    tell(session, shared)) {
 		/* Where the new one has counted it so far. */
 		member_move(before.member, before.word, KEEPER_WORD_LEASED, KEEPER_WORD_FREE,
 		            0);
+		shared->told = true;
 		return;
 	}
 	member_move(now, shared->word, KEEPER_WORD_LEASED, KEEPER_WORD_GONE, 0);
@@ -188,6 +188,11 @@ void shared_give(struct session *session, const struct session_care *care)
 	now = member_last();
 	if (now != NULL && now != shared->member) {
 		move_over(session, now, care);
+	} else if (!shared->told) {
+		shared->told = tell(session, shared);
+	}
+	if (!shared->told) {
+		return;
 	}
 	/* The keeper may claim it from here on. */
 	now = shared->member;

@@ -30,6 +30,8 @@
 struct shared {
 	struct member *member;
 	unsigned word;
+	bool told; /* the keeper has its socket; until then it counts by its word, and nobody
+	              else gets it */
 	uint8_t digest[KEEPER_DIGEST_LEN];
 	struct keeper_record record; /* with its bytes */
 };

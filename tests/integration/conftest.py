@@ -65,6 +65,10 @@ class Script:
             text += piece
         return text.removesuffix(END).removesuffix("\n")
 
+    def answered(self):
+        """True if it has begun to answer."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
     def do(self, command, name="-", *words):
         self.tell(command, name, *words)
         return self.answer()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: PostgreSQL
 """Programs that share sessions through a keeper: what one gives back another is lent, and no one
 can tell."""
-import os
+import itertools
 import signal
-import subprocess
+import time
 
 import pytest
 
@@ -103,8 +103,106 @@ def test_a_keeper_that_was_killed(share, keeper):
 
 def test_a_keeper_that_stands_still(run, program, keeper):
     with stopped(keeper.process.pid):
-        done = run([program("cycle"), "3", SESSION], env={"PQPOOL_SHARE": keeper.path})
+        done = run([program("cycle"), "3", SESSION],
+                   env={"PQPOOL_SHARE": keeper.path, "PQPOOL_PING_TIMEOUT": "300ms"})
     assert done.returncode == 0 and len(done.events("session_open")) == 1
+
+
+def test_a_keeper_that_stands_still_holds_a_program_up_once(keeper, script):
+    one = script(env={"PQPOOL_SHARE": keeper.path, "PQPOOL_PING_TIMEOUT": "2s"})
+    one.connect("a", "application_name=first")
+    with stopped(keeper.process.pid):
+        for name in "bcdefg":
+            one.do("begin", name, "application_name=" + name)
+            seconds, backend = one.join(name)
+            assert backend.isdigit() and (seconds >= 2) == (name == "b")
+    # It is asked again, and answers: sessions are shared again.
+    fresh = itertools.count()
+    assert wait_until(lambda: one.lease("application_name=again%d" % next(fresh)) and
+                      len(keeper.events("session_open")) > 1, 20, 0.2)
+    one.finish(*"abcdefg")
+    one.end()
+
+
+def slowly(keeper, ask, answered):
+    """Has the keeper answer late: `ask` is done while it stands still, and has no answer before
+    it goes on. Longer than what a new question takes in any case."""
+    with stopped(keeper.process.pid):
+        ask()
+        time.sleep(0.3)  # sleeps because what must not happen takes 50 ms
+        assert not answered()
+
+
+def test_the_limit_holds_if_the_keeper_is_slow(keep, script):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    holder, waiter = (script(env={"PQPOOL_SHARE": keeper.path}) for _ in range(2))
+    backend = holder.connect("a")
+    waiter.lease("application_name=member")
+    slowly(keeper, lambda: waiter.tell("connect", "b"), waiter.answered)
+    assert wait_until(lambda: any(pool["waiting"] == "1" for pool in keeper.show("pool")))
+    holder.do("finish", "a")
+    assert waiter.answer() == backend
+    waiter.do("finish", "b")
+    holder.end()
+    waiter.end()
+
+
+def test_the_limit_holds_for_steps_if_the_keeper_is_slow(keep, script, stepwise):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path})
+    backend = holder.connect("a")
+    steps.do("start", "c", "application_name=member")
+    steps.drive("c")
+
+    def start():
+        steps.do("start", "b")
+        steps.tell("drive", "b")
+
+    slowly(keeper, start, steps.answered)
+    assert wait_until(lambda: any(pool["waiting"] == "1" for pool in keeper.show("pool")))
+    holder.do("finish", "a")
+    assert steps.answer().strip() == "b OK"
+    assert steps.do("pid", "b") == backend
+    steps.do("finish", "b")
+    steps.do("finish", "c")
+    holder.end()
+    steps.end()
+
+
+def test_steps_go_on_alone_if_the_keeper_stands_still(keep, stepwise):
+    keeper = keep()
+    steps = stepwise(env={"PQPOOL_SHARE": keeper.path, "PQPOOL_PING_TIMEOUT": "300ms"})
+    steps.do("start", "c", "application_name=member")
+    steps.drive("c")
+    with stopped(keeper.process.pid):
+        steps.do("start", "b")
+        assert steps.step("b") == "READING"
+
+        def wakes():
+            """By another connect of the process."""
+            steps.do("start", "d")
+            steps.do("finish", "d")
+            return steps.do("wait", "b", "0") == "1"
+
+        assert wait_until(wakes, 20)
+        steps.drive("b")
+    for name in "bc":
+        steps.do("finish", name)
+    steps.end()
+
+
+def test_a_session_that_is_proven_counts_though_others_were_lost(script, share, keeper, server):
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    lost = holder.connect("a")
+    other = share(SESSION).stdout.strip()
+    assert lost != other
+    server.terminate("pid = " + lost)
+    holder.do("exec", "a", SESSION)
+    holder.finish("a")
+    assert holder.connect("b") == other
+    holder.finish("b")
+    holder.end()
 
 
 def test_a_new_keeper_gets_what_the_old_one_had(keep, script, run, program):
@@ -223,7 +321,7 @@ def test_what_alters_sessions_to_come_is_told_to_a_late_keeper(share, script, se
     """Which the process has given up for the moment."""
     try:
         share(SESSION)
-        late = script(env={"PQPOOL_SHARE": keeper.path})
+        late = script(env={"PQPOOL_SHARE": keeper.path, "PQPOOL_PING_TIMEOUT": "300ms"})
         with stopped(keeper.process.pid):
             late.connect("a")
             late.exec("a", "ALTER ROLE app SET work_mem = '9MB'")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from running import PYTHON
+from running import PYTHON, stopped
 from server import HBA, wait_until
 
 SESSION = "SELECT pg_backend_pid()"
@@ -216,10 +216,11 @@ def test_no_password_is_known_to_the_keeper(memory, tmp_path, tool, new_server, 
                 if conninfo:
                     del env["PGPASSWORD"]
                 handed_over(lambda: one_lease(script(env=env), conninfo))
-            known = list(memory_of(pid))
         finally:
             strace.send_signal(signal.SIGINT)
             strace.wait()
+    with stopped(pid):  # else a page may be unmapped meanwhile
+        known = list(memory_of(pid))
     shown = tool("keep", "-s", path, "show").stdout
     os.kill(pid, signal.SIGTERM)
     assert wait_until(lambda: not os.path.exists(path))

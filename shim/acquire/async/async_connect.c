@@ -29,6 +29,9 @@
 #include "share/shared_session.h"
 #include "trace/stack/stack.h"
 
+/* Keepers that end, before the process goes on by itself. */
+#define ATTEMPTS_MAX 4
+
 /* ---- start ---------------------------------------------------------------------- */
 
 /*
@@ -136,17 +139,19 @@ static PGconn *start_checking(struct acquisition *a, struct pool_waiter *granted
 	return NULL;
 }
 
-/* In a room, by what the keeper has answered; the ask is settled, or the connect's. */
-static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow, bool in_line)
+/* In a room, by what the keeper has answered so far; the ask is settled, or the connect's. */
+static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow,
+                           enum ask_answer answer)
 {
-	struct start_tape *tape = in_line ? start_tape_of(a->libpq, NULL, borrow->ask->fd)
-	                                  : start_tape_blank(a->libpq);
+	bool asking = answer != ASK_ROOM;
+	struct start_tape *tape = asking ? start_tape_of(a->libpq, NULL, borrow->ask->fd)
+	                                 : start_tape_blank(a->libpq);
 	struct session *session;
-	PGconn *conn = begin_connection(a, in_line ? ASKING : OPENING, tape, &session);
+	PGconn *conn = begin_connection(a, asking ? ASKING : OPENING, tape, &session);
 	int error = errno;
 	struct async_connect *h;
 
-	if (session == NULL || (in_line && (tape == NULL || tape->fd < 0))) {
+	if (session == NULL || (asking && (tape == NULL || tape->fd < 0))) {
 		start_tape_free(tape);
 		ask_drop(borrow->ask);
 	}
@@ -163,8 +168,8 @@ static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow, b
 	if (h->ask.member == NULL) {
 		/* libpq was not held, and has begun a connection. */
 		async_state_enter(session, OPENING);
-	} else if (in_line) {
-		h->in_line = true;
+	} else if (asking) {
+		async_lent_asked(session, answer == ASK_WAITING);
 		log_event_wait(a->lender);
 		start_tape_free(tape);
 	} else {
@@ -191,6 +196,21 @@ static PGconn *start_refused(struct acquisition *a, char *holders)
 	return conn;
 }
 
+/* What the keeper says at once; UNANSWERED: there is none. */
+static enum ask_answer first_answer(const struct acquisition *a, struct borrow *borrow,
+                                    struct ask *ask, struct ask_reply *reply)
+{
+	enum ask_answer answer = ASK_ENDED;
+
+	for (unsigned i = 0; i < ATTEMPTS_MAX && answer == ASK_ENDED; i++) {
+		if (!borrow_begin(borrow, a, ask, false, BORROW_STEP_NS)) {
+			return ASK_UNANSWERED;
+		}
+		answer = async_lent_wait(ask) ? ask_read(ask, reply) : ASK_NOTHING_YET;
+	}
+	return answer;
+}
+
 /* In a room of the pool, from the keeper if there is one. */
 static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 {
@@ -198,11 +218,9 @@ static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 	struct borrow borrow;
 	struct ask_reply reply;
 	struct session *session;
+	enum ask_answer answer = first_answer(a, &borrow, &ask, &reply);
 
-	if (!borrow_begin(&borrow, a, &ask, false)) {
-		return start_connection(a, POOL_OPEN, granted);
-	}
-	switch (async_lent_wait(&ask) ? ask_read(&ask, &reply) : ASK_NOTHING_YET) {
+	switch (answer) {
 	case ASK_LENT:
 		session = borrow_lent(&borrow, a, &reply, borrow_may_ping());
 		if (session == NULL) {
@@ -212,12 +230,12 @@ static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 		granted->slot = &session->slot;
 		return start_checking(a, granted);
 	case ASK_ROOM:
-		return start_asked(a, &borrow, false);
 	case ASK_WAITING:
-		return start_asked(a, &borrow, true);
+	case ASK_NOTHING_YET:
+		return start_asked(a, &borrow, answer);
 	case ASK_REFUSED:
 		return start_refused(a, reply.text);
-	case ASK_NOTHING_YET:
+	case ASK_ENDED:
 	case ASK_UNANSWERED:
 		break;
 	}
@@ -232,6 +250,7 @@ static enum pool_grant ask_pool(const struct acquisition *a, struct pool_waiter 
 	enum shared_hold hold = SHARED_LOST;
 	enum pool_grant grant;
 
+	borrow_keep_up();
 	while ((grant = pool_acquire(pool, a->began_ns, waiter, NULL)) == POOL_LEND &&
 	       (hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
 		discard_leave(session_of_slot(waiter->slot));

@@ -10,7 +10,8 @@
 #include "base/fd.h"
 #include "session/reset.h"
 
-/* How long the keeper may take to answer, before the process goes on by itself. */
+/* How long a step waits for the keeper: with its answer there is nothing to be waited for
+ * after. */
 #define FIRST_ANSWER_NS (5 * NS_PER_MS)
 
 static enum drop_reason begin_check(struct session *session)
@@ -43,19 +44,29 @@ enum drop_reason async_lent_begin(struct session *session, struct ask_reply *rep
 	session_note_connection(session);
 	session_show_socket(session);
 	login_state_was_reset(&session->login);
-	lending_admit_lent(session, reply->record->opened_ns);
+	lending_admit_lent(session, reply->record->opened_ns, h->borrow.proven_ns);
+	why = borrow_fate(session, reply->record);
 	settled = borrow_settle(&h->borrow, session, reply->record);
 	borrow_end(reply);
 	if (!settled) {
 		return DROP_RESET_FAILED;
 	}
-	why = pool_fate(&h->a.lender->pool, &session->slot, clock_monotonic_ns());
 	return why == DROP_NONE ? begin_check(session) : why;
 }
 
 bool async_lent_wait(const struct ask *ask)
 {
 	return fd_wait(ask->fd, POLLIN, clock_monotonic_ns() + FIRST_ANSWER_NS);
+}
+
+void async_lent_asked(struct session *session, bool in_line)
+{
+	struct async_connect *h = session->handshake;
+	uint64_t patience_ns = borrow_patience(&h->a);
+
+	h->in_line = in_line;
+	h->deadline_ns = in_line ? h->a.began_ns + lend_settings.timeout_ns + patience_ns
+	                         : clock_monotonic_ns() + member_patience(patience_ns);
 }
 
 /* Held: libpq calls nobody, and the program watches the ask. */
@@ -76,17 +87,37 @@ bool async_lent_ask(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
-	if (!borrow_begin(&h->borrow, &h->a, &h->ask, false)) {
+	if (!borrow_begin(&h->borrow, &h->a, &h->ask, false, BORROW_STEP_NS)) {
 		return false;
 	}
-	if (async_lent_wait(&h->ask)) {
-		shown_own(&h->shown);
-		if (hold(session)) {
-			async_state_enter(session, ASKING);
-			return true;
-		}
+	async_lent_wait(&h->ask);
+	shown_own(&h->shown);
+	if (hold(session)) {
+		async_state_enter(session, ASKING);
+		async_lent_asked(session, false);
+		return true;
 	}
 	ask_drop(&h->ask);
 	h->outdated = true;
 	return false;
+}
+
+enum ask_answer async_lent_read(struct session *session, struct ask_reply *reply)
+{
+	struct async_connect *h = session->handshake;
+	enum ask_answer answer;
+
+	while ((answer = ask_read(&h->ask, reply)) == ASK_WAITING) {
+		async_lent_asked(session, true);
+	}
+	if ((answer == ASK_NOTHING_YET || answer == ASK_ENDED) &&
+	    clock_monotonic_ns() >= h->deadline_ns) {
+		member_note_silence();
+		ask_drop(&h->ask);
+		return h->in_line ? ASK_REFUSED : ASK_UNANSWERED;
+	}
+	if (answer == ASK_ENDED && async_lent_ask(session)) {
+		return ASK_NOTHING_YET;
+	}
+	return answer;
 }

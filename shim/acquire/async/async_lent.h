@@ -14,8 +14,18 @@
  */
 COLD enum drop_reason async_lent_begin(struct session *session, struct ask_reply *reply);
 
-/* Waits for the keeper's first answer, for a moment; false: the process goes on by itself. */
+/* Waits for the keeper's first answer, for a moment; false: the connect is ASKING. */
 COLD bool async_lent_wait(const struct ask *ask);
+
+/* It is asked, and shown; `in_line`: it has said WAIT. From now on it has some time to answer.
+ */
+COLD void async_lent_asked(struct session *session, bool in_line);
+
+/*
+ * What the keeper has answered, or the next one, which is asked if it has ended. REFUSED,
+ * UNANSWERED: also if its time is over.
+ */
+COLD enum ask_answer async_lent_read(struct session *session, struct ask_reply *reply);
 
 /*
  * Asks the keeper to fill the room that a connect was granted which waited for it: it is

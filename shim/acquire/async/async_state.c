@@ -159,8 +159,8 @@ PostgresPollingStatusType async_state_rest(struct session *session,
 	struct turn_rest rest = {
 		.fd = session->libpq->PQsocket(session->conn),
 		.events = wants == PGRES_POLLING_WRITING ? POLLOUT : POLLIN,
-		.own = !wakeup && h->state != ASKING,
-		.answer_by_ns = DEADLINE_NEVER,
+		.own = !wakeup,
+		.answer_by_ns = h->state == ASKING ? h->deadline_ns : DEADLINE_NEVER,
 	};
 	struct stat st;
 

@@ -31,13 +31,13 @@ struct async_connect {
 	struct turn turn;
 	PostgresPollingStatusType wants; /* what the program waits for */
 	struct session *other;     /* CLEARING: whose end is awaited; it still has the room */
-	uint64_t deadline_ns;      /* of WAITING, then of CLEARING */
+	uint64_t deadline_ns;      /* of WAITING or ASKING, then of CLEARING */
 	uint64_t cleared_ns;       /* when CLEARING began */
 	struct shown_socket shown; /* a wakeup in WAITING, CLEARING and RENEWED */
 	bool polled;               /* the program has called PQconnectPoll */
 	bool pipeline;             /* what PQpipelineStatus says meanwhile */
 	const char *error; /* of a function that needs a connection which is up; else NULL */
-	bool in_line;      /* the keeper's */
+	bool in_line;      /* the keeper's: it has said so */
 	bool made_room;    /* our idle sessions were closed for it, once */
 	bool outdated; /* its connection was begun before or during a pause: begin it again */
 };

@@ -151,12 +151,9 @@ static PostgresPollingStatusType go_on_asking(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 	struct ask_reply reply;
-	enum ask_answer answer;
+	enum ask_answer answer = async_lent_read(session, &reply);
 	enum drop_reason why;
 
-	while ((answer = ask_read(&h->ask, &reply)) == ASK_WAITING) {
-		h->in_line = true;
-	}
 	if (answer == ASK_NOTHING_YET) {
 		return async_state_rest(session, PGRES_POLLING_READING);
 	}

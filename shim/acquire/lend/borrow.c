@@ -10,6 +10,7 @@
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
 #include "acquire/upkeep/discard.h"
+#include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "share/identity_digest.h"
 #include "share/shared_session.h"
@@ -17,6 +18,9 @@
 #include "trace/stack/stack.h"
 
 #define PLACE_MAX 256
+
+/* The part of the program's connect_timeout that an answer may take. */
+#define ANSWER_SHARE 4
 
 /*
  * There is a new keeper: what is idle here is handed over to it, as another process may want
@@ -68,18 +72,36 @@ static void put_place(struct strbuf *t, uint32_t id)
 	}
 }
 
-bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                  bool proven)
+uint64_t borrow_patience(const struct acquisition *a)
 {
-	struct ask_question question = {.label = a->lender->identity->label, .ping = proven};
-	uint64_t waited_ns = clock_monotonic_ns() - a->began_ns;
+	uint64_t limit_ns = a->lender->identity->connect_timeout_ns / ANSWER_SHARE;
+	uint64_t patience_ns = lend_settings.care.ping_timeout_ns;
+
+	return limit_ns > 0 && limit_ns < patience_ns ? limit_ns : patience_ns;
+}
+
+void borrow_come_over(void)
+{
+	bool fresh = false;
+
+	if (member_now() == NULL && member_join(MEMBER_PATIENCE_NS, &fresh) != NULL && fresh) {
+		hand_over_idle();
+	}
+}
+
+bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
+                  bool proven, uint64_t patience_ns)
+{
+	struct ask_question question = {.label = a->lender->identity->label};
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t waited_ns = now_ns - a->began_ns;
 	char place[PLACE_MAX];
 	struct member *member;
 	struct strbuf t;
 	bool fresh;
 
 	if (!member_is_on() || atomic_load(&a->lender->unshared) ||
-	    (member = member_join(&fresh)) == NULL) {
+	    (member = member_join(patience_ns, &fresh)) == NULL) {
 		return false;
 	}
 	if (fresh) {
@@ -93,6 +115,11 @@ bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask
 	strbuf_init(&t, place, sizeof(place));
 	put_place(&t, a->stack);
 	question.place = place;
+	question.ping = proven || (lend_settings.care.pre_ping != PRE_PING_ON &&
+	                           pool_doubts(&a->lender->pool, now_ns));
+	/* If not by the keeper, then by its check here. */
+	borrow->proven_ns =
+		question.ping || lend_settings.care.pre_ping == PRE_PING_ON ? now_ns : 0;
 	question.timeout_ns =
 		waited_ns < lend_settings.timeout_ns ? lend_settings.timeout_ns - waited_ns : 0;
 	memcpy(question.digest, borrow->digest, sizeof(question.digest));
@@ -114,7 +141,7 @@ void borrow_give_up(struct borrow *borrow, struct ask_reply *reply)
 }
 
 static struct session *enter(const struct acquisition *a, PGconn *conn,
-                             const struct keeper_record *record)
+                             const struct keeper_record *record, uint64_t proven_ns)
 {
 	struct session *session = session_adopt(a->libpq, conn);
 
@@ -125,18 +152,18 @@ static struct session *enter(const struct acquisition *a, PGconn *conn,
 	}
 	/* Of the last reset nothing is known. */
 	login_state_was_reset(&session->login);
-	lending_admit_lent(session, record->opened_ns);
+	lending_admit_lent(session, record->opened_ns, proven_ns);
 	return session;
 }
 
 struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
                             struct ask_reply *reply, bool ping)
 {
-	const struct pool *pool = &a->lender->pool;
 	struct start_play play = {.ping = ping};
 	PGconn *conn = start_record_play(reply->record, a->libpq, a->spelling->conninfo,
 	                                 reply->server, &play);
-	struct session *session = conn != NULL ? enter(a, conn, reply->record) : NULL;
+	struct session *session =
+		conn != NULL ? enter(a, conn, reply->record, borrow->proven_ns) : NULL;
 	enum drop_reason why;
 
 	if (session == NULL && !play.met) {
@@ -153,7 +180,7 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
 		session->flight = FLIGHT_STATEMENT;
 		session->ping_sent = true;
 	}
-	why = pool_fate(pool, &session->slot, clock_monotonic_ns());
+	why = borrow_fate(session, reply->record);
 	if (why == DROP_NONE && borrow_settle(borrow, session, reply->record)) {
 		borrow_end(reply);
 		return session;
@@ -163,6 +190,14 @@ struct session *borrow_lent(struct borrow *borrow, const struct acquisition *a,
 	ask_drop(borrow->ask);
 	borrow_end(reply);
 	return NULL;
+}
+
+enum drop_reason borrow_fate(const struct session *session, const struct keeper_record *record)
+{
+	return record->opened_ns < sweep_altered_ns()
+	               ? DROP_INVALIDATED
+	               : pool_fate(&session->lender->pool, &session->slot,
+	                           clock_monotonic_ns());
 }
 
 bool borrow_settle(struct borrow *borrow, struct session *session,

@@ -19,15 +19,44 @@
 
 struct borrow {
 	struct ask *ask;
+	uint64_t proven_ns; /* what is lent proves after that that it lives; 0: not */
 	uint8_t digest[KEEPER_DIGEST_LEN];
 };
 
 /*
- * Asks for what `a` wants; with `proven` for one that the keeper has seen to live since. False:
- * there is no keeper, or its sessions cannot be shared: the process goes on by itself.
+ * How long a connect that blocks waits for each answer of the keeper, as for a server's:
+ * PQPOOL_PING_TIMEOUT, or a quarter of the program's own connect_timeout.
+ */
+COLD uint64_t borrow_patience(const struct acquisition *a);
+
+/*
+ * How long a step, which else does not block, waits to become the member of a keeper: nothing
+ * can be asked before.
+ */
+#define BORROW_STEP_NS (250 * NS_PER_MS)
+
+/*
+ * Asks for what `a` wants; with `proven`, or if the pool has reason to doubt what was
+ * opened before and the process does not ping, for one that the keeper has seen to live since.
+ * Becomes a member first, for which it may wait that long. False: there is no keeper, or its
+ * sessions cannot be shared: the process goes on by itself.
  */
 COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                       bool proven);
+                       bool proven, uint64_t patience_ns);
+
+/*
+ * Before an idle session is taken: if a new keeper has found this process's page, it gets what
+ * is idle here (keeper_page.attention). No system call otherwise.
+ */
+COLD void borrow_come_over(void);
+static inline void borrow_keep_up(void)
+{
+	const struct member *member = member_last();
+
+	if (member != NULL && member_is_mine(member) && member_is_wanted(member)) {
+		borrow_come_over();
+	}
+}
 
 /*
  * The session that was lent, put under a PGconn, in the room that the caller has in the pool:
@@ -55,6 +84,13 @@ COLD void borrow_opened(struct borrow *borrow, struct session *session,
 
 /* Whether a session can be asked for its sign of life while it is put under a PGconn. */
 COLD bool borrow_may_ping(void);
+
+/*
+ * Why an admitted session that was lent is not to be used: its age, or its proof of life is
+ * older than the pool's doubts, or this process has altered since what sessions are made of.
+ */
+COLD enum drop_reason borrow_fate(const struct session *session,
+                                  const struct keeper_record *record);
 
 /* How a session that was lent is looked after: who lends it has proven that it lives. */
 COLD struct session_care borrow_care(void);

@@ -184,10 +184,14 @@ void lending_admit(struct session *session, uint64_t took_ns)
 	log_event_session_open(session, took_ns);
 }
 
-void lending_admit_lent(struct session *session, uint64_t opened_ns)
+void lending_admit_lent(struct session *session, uint64_t opened_ns, uint64_t proven_ns)
 {
 	pool_opened(&session->lender->pool, &session->slot, opened_ns, jitter_of(session));
 	status_session_opened(session->lease.row, opened_ns);
+	/* What was wrong with other sessions before is not with this one. */
+	if (proven_ns > opened_ns) {
+		session->slot.opened_ns = proven_ns;
+	}
 	if (!atomic_flag_test_and_set(&session->lender->announced)) {
 		log_event_pool_open(session->lender);
 	}

@@ -31,8 +31,8 @@ void lending_show(struct session *session);
 /* An entered session, just opened, takes the room that was reserved for it. */
 void lending_admit(struct session *session, uint64_t took_ns);
 
-/* The same for one that the keeper lent, and that was opened then. */
-COLD void lending_admit_lent(struct session *session, uint64_t opened_ns);
+/* The same for one that the keeper lent, and that was opened, and lived, at these times. */
+COLD void lending_admit_lent(struct session *session, uint64_t opened_ns, uint64_t proven_ns);
 
 /* The same as lending_admit() for one that no lease waits for: it becomes idle, or is closed if
  * it is unfit. */

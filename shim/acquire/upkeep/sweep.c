@@ -21,6 +21,7 @@
 #define SETTLE_NS (10 * NS_PER_MS)
 
 static atomic_uint alterations;
+static _Atomic uint64_t altered_ns; /* when the last one was */
 static atomic_uint_fast64_t next_round_ns;
 
 void sweep_pool(struct lender *lender, uint64_t now_ns)
@@ -66,7 +67,13 @@ void sweep_invalidate_all(void)
 		pool_invalidate(&lender->pool, now_ns);
 	}
 	atomic_fetch_add(&alterations, 1);
+	atomic_store(&altered_ns, now_ns);
 	member_drain_all();
+}
+
+uint64_t sweep_altered_ns(void)
+{
+	return atomic_load(&altered_ns);
 }
 
 unsigned sweep_alterations(void)

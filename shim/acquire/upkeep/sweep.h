@@ -37,10 +37,12 @@ COLD bool sweep_make_room(uint64_t deadline_ns);
 
 /*
  * A statement of the program's altered what sessions are made of: none that exists now will be
- * lent again, nor one that the keeper has. sweep_alterations() counts the calls.
+ * lent again, nor one that the keeper has. sweep_alterations() counts the calls,
+ * sweep_altered_ns() is the time of the last one; 0 = there was none.
  */
 COLD void sweep_invalidate_all(void);
 unsigned sweep_alterations(void);
+uint64_t sweep_altered_ns(void);
 
 /*
  * True if the connect failed because the server or this process has no place left: closing idle

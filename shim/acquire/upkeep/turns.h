@@ -30,7 +30,8 @@ struct turn_rest {
 	struct fd_id id;       /* the file that is at `fd` */
 	short events;          /* as of poll(2) */
 	bool own;              /* it is the connection's own socket, and can be shut down */
-	uint64_t answer_by_ns; /* when a session being checked must have answered */
+	uint64_t answer_by_ns; /* when a session being checked, or the keeper, must have
+	                          answered */
 };
 
 struct turn {
@@ -66,8 +67,8 @@ void turn_rest(struct turn *turn, const struct turn_rest *rest);
 bool turns_look(struct lender *lender, uint64_t now_ns, uint64_t *next_ns);
 
 /*
- * Wakes the programs whose sessions did not answer their check in time, by shutting the socket
- * down: nothing else would, as long as the server is there.
+ * Wakes the programs whose sessions, or the keeper, did not answer in time, by shutting the
+ * socket down: nothing else would, as long as the server is there.
  */
 COLD void turns_wake(struct lender *lender, uint64_t now_ns);
 

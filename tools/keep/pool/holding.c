@@ -198,11 +198,13 @@ void holding_close(struct session *session, enum session_end how, const char *wh
 {
 	log_close(session, why);
 	begin_to_end(session, clock_monotonic_ns() + CLOSE_NS);
-	if (how != SESSION_TERMINATE) {
+	if (how == SESSION_CUT || how == SESSION_FORGET) {
 		end(session, how);
 		return;
 	}
-	session_terminate(session);
+	if (how == SESSION_TERMINATE) {
+		session_terminate(session);
+	}
 	if (!loop_watch(&session->watch, session->fd, closing_came)) {
 		end(session, how);
 	}

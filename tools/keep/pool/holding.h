@@ -31,8 +31,9 @@ bool holding_claim(struct session *session, uint32_t *answers);
 bool holding_keep(struct session *session, unsigned answers, uint64_t now_ns);
 
 /*
- * Closes it; `why` is for the log. Its room is free: at once, or with SESSION_TERMINATE when
- * the server's process has ended, as that counts for the server's limits until then.
+ * Closes it; `why` is for the log. Its room is free: at once, or with SESSION_TERMINATE and
+ * SESSION_CLOSED when the server's process has ended, as that counts for the server's limits
+ * until then.
  */
 void holding_close(struct session *session, enum session_end how, const char *why);
 

@@ -230,7 +230,8 @@ static void adopt(struct member *member, void (*ended)(struct watch *death))
 	member->program =
 		xalloc_copy(member->page->program,
 	                    strnlen(member->page->program, sizeof(member->page->program)));
-	atomic_store(&member->page->attention, 0);
+	/* Its process is to say HELLO, and hand over what it has. */
+	atomic_store(&member->page->attention, 1);
 	member_watch_death(member, ended);
 }
 
@@ -272,21 +273,57 @@ static bool is_in_use(uint32_t word)
 	}
 }
 
-unsigned members_left_with(uint32_t label)
+/* Of the sessions in its page that are not known, those with this label; NULL: all. */
+static unsigned count_unknown(const struct member *member, const uint32_t *label)
 {
 	unsigned count = 0;
 
-	for (struct member *member = members; member != NULL; member = member->hh.next) {
-		if (member->socket >= 0 || !member_lives(member)) {
-			continue;
+	for (unsigned i = 0; i < KEEPER_WORDS; i++) {
+		count += member->sessions[i] == NULL &&
+		         (label == NULL || member->page->labels[i] == *label) &&
+		         is_in_use(member_word(member, i));
+	}
+	return count;
+}
+
+unsigned members_left_with(uint32_t label)
+{
+	unsigned count = 0;
+	bool any = false;
+
+	for (const struct member *left = members; left != NULL; left = left->hh.next) {
+		if (left->socket < 0 && member_lives(left)) {
+			any = true;
+			count += count_unknown(left, &label);
 		}
-		for (unsigned i = 0; i < KEEPER_WORDS; i++) {
-			count += member->sessions[i] == NULL &&
-			         member->page->labels[i] == label &&
-			         is_in_use(member_word(member, i));
+	}
+	/* After the pages that were left: what is handed over is in the other one first. */
+	for (const struct member *m = members; any && m != NULL; m = m->hh.next) {
+		if (m->socket >= 0) {
+			count += count_unknown(m, &label);
 		}
 	}
 	return count;
+}
+
+bool member_is_over(const struct member *member)
+{
+	bool came_over = false;
+
+	if (member->socket >= 0 || member->pid <= 0 || count_unknown(member, NULL) > 0) {
+		return false;
+	}
+	for (unsigned i = 0; i < KEEPER_WORDS; i++) {
+		if (member->sessions[i] != NULL) {
+			return false;
+		}
+	}
+	for (const struct member *m = members; m != NULL; m = m->hh.next) {
+		if (m->socket >= 0 && m->pid == member->pid) {
+			came_over = count_unknown(m, NULL) == 0;
+		}
+	}
+	return came_over;
 }
 
 void members_end(void)

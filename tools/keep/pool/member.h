@@ -84,8 +84,14 @@ void members_end(void);
  */
 bool members_lost_page(const void *address);
 
-/* How many sessions with this label processes have, of whom only a page was left. */
+/*
+ * How many sessions with this label processes have, of whom only a page was left, or who hand
+ * them over and what they said was not read yet.
+ */
 unsigned members_left_with(uint32_t label);
+
+/* True if it is only a page, and its process has handed over all that is in it. */
+bool member_is_over(const struct member *member);
 
 /* ---- words ---- */
 

@@ -242,7 +242,9 @@ static void collect(struct pool *pool)
 		    (session->fd >= 0 || session->failed || session->member->socket < 0)) {
 			member_change(session->member, session->word, word, KEEPER_WORD_FREE,
 			              NULL);
-			holding_close(session, SESSION_FORGET, "gone");
+			holding_close(session,
+			              session->fd >= 0 ? SESSION_CLOSED : SESSION_FORGET,
+			              "gone");
 		} else if (session->drained && holding_claim(session, &answers)) {
 			holding_close(session, SESSION_TERMINATE, "drained");
 		}

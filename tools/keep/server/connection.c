@@ -385,7 +385,7 @@ static void look_at_pages(uint64_t now_ns)
 		struct member *next_member = member->hh.next;
 
 		if (member->socket < 0) {
-			if (member_lives(member)) {
+			if (member_lives(member) && !member_is_over(member)) {
 				loop_call_at(now_ns + LOOK_AGAIN_NS);
 			} else {
 				end_member(member);

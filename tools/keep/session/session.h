@@ -97,8 +97,9 @@ bool session_is_ended(const struct session *session);
 
 enum session_end {
 	SESSION_TERMINATE, /* it is ours: no other copy keeps it alive */
+	SESSION_CLOSED,    /* its process has closed it */
 	SESSION_CUT,       /* whoever used it is gone: no other copy keeps it alive either */
-	SESSION_FORGET     /* others have closed it, or go on with it */
+	SESSION_FORGET     /* others go on with it, or it is not known */
 };
 
 /* Tells the server that it is over; it then closes its end. */
