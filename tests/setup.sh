@@ -100,6 +100,9 @@ need_bench() {
 	need python3-psycopg2 has_module psycopg2
 	need python3-sqlalchemy has_module sqlalchemy
 	need pgbouncer has_system_program pgbouncer
+	need apache2-utils has_program ab
+	need php-cli test -x /usr/bin/php
+	need php-pgsql /usr/bin/php -r 'exit((int)!extension_loaded("pgsql"));'
 	need default-jdk-headless has_program javac
 	need libhikaricp-java has_jar HikariCP.jar
 	need libpostgresql-jdbc-java has_jar postgresql.jar
@@ -142,6 +145,7 @@ need_clients() {
 	need php-cli test -x /usr/bin/php
 	need php-pgsql /usr/bin/php -r 'exit((int)!(extension_loaded("pgsql") && extension_loaded("pdo_pgsql")));'
 	need libfcgi-bin has_program cgi-fcgi
+	need apache2-utils has_program ab
 	# The module alone: without the package apache2 there is no service.
 	need libapache2-mod-perl2 test -e /usr/lib/apache2/modules/mod_perl.so
 	need libapparmor1 has_library libapparmor.so.1
@@ -216,6 +220,21 @@ fetch_fpm() {
 	rm -f "$into"/php*-fpm_*.deb
 }
 
+# The same for nginx, of which the program is enough.
+fetch_nginx() {
+	local into=${BUILD:-build}/tests/nginx
+	if [ -x "$into/usr/sbin/nginx" ] || ! has_program apt-get; then
+		return 0
+	fi
+	mkdir -p "$into"
+	(
+		cd "$into"
+		apt-get download -qq nginx
+		dpkg-deb --extract nginx_*.deb .
+	) >"$into/log" 2>&1 || rm -rf "$into/usr"
+	rm -f "$into"/nginx_*.deb
+}
+
 # The package pdns-server would start a service, so it is only unpacked, with the libraries that
 # are missing. Without it the test that wants it says so.
 fetch_pdns() {
@@ -280,10 +299,17 @@ main() {
 	if [ "$level" = check ]; then
 		fetch_promtool
 	fi
-	if [ "$level" = check ] || [ "$level" = clients ]; then
+	case "$level" in
+	check | clients)
 		fetch_fpm
+		fetch_nginx
 		fetch_pdns
-	fi
+		;;
+	bench)
+		fetch_fpm
+		fetch_nginx
+		;;
+	esac
 }
 
 main "$@"

@@ -18,6 +18,7 @@
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
+#   make stress           programs that share while all is killed around them, at full size
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
 #   make bench            what it costs and saves; see tests/bench/README.md. T=TABLES chooses,
@@ -310,6 +311,11 @@ asan tsan:
 		CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' units stresses
 	@PQPOOL_SANITIZED=1 PQPOOL_BUILD='$(BUILD)/$@' $(PYTHON) tests/run.py \
 		$(if $(K),-k '$(K)') tests/unit $(wildcard tests/stress)
+
+stress:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) WERROR=1 all programs
+	@PQPOOL_STRESS=full $(RUNNER) tests/integration/test_share_faults.py
 
 # The program to run under valgrind; it gets the private server by PG*.
 VALGRIND_PROGRAM ?= cycle

@@ -26,6 +26,7 @@ import growth  # noqa: E402
 import once  # noqa: E402
 import parts  # noqa: E402
 import plot  # noqa: E402
+import prefork  # noqa: E402
 import ratios  # noqa: E402
 import sampled  # noqa: E402
 import share  # noqa: E402
@@ -38,6 +39,7 @@ TABLES = {
     "ratios": ratios.ratios,       # who against whom, in turns; what a burst leaves
     "once": once.once,             # a program that connects once, from its start to its end
     "share": share.share,          # such programs that share sessions through a keeper
+    "prefork": prefork.prefork,    # a web server's workers, which connect for each request
     "record": growth.record,       # what the log and the stacks cost
     "cycles": cycles.cycles,       # connect, ask, finish in N threads; other languages' pools
     "growth": growth.growth,       # against sessions, pools, waiters, environment

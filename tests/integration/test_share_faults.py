@@ -22,6 +22,9 @@ from server import OBSERVER, bare_environ, wait_until
 
 FULL = os.environ.get("PQPOOL_STRESS") == "full"
 PROCESSES, ROUNDS, KILLS, TERMINATED = (50, 100, 50, 20) if FULL else (20, 50, 8, 4)
+# Waves, of so many processes, of which so many are killed: 5,000 leases and 50 dead at full size.
+GROWTH_WAVES, GROWTH_PROCESSES, GROWTH_KILLS = (5, 20, 10) if FULL else (3, 6, 2)
+GROWTH_ROUNDS = 50
 LIMIT = 4  # 3 and 1
 TIMEOUT = 60
 
@@ -263,3 +266,30 @@ def test_faults(target, keeper, tmp_path):
     assert len(most) <= LIMIT, most
     assert len(unknown) <= KILLS + 2 * LIMIT, unknown
     assert len(keeper_events(keeper, "lend")) > leases / 2
+
+
+@pytest.mark.limit(600)
+def test_growth(target, keeper, tmp_path):
+    """Waves of programs, some of them killed: after each the keeper is as large as after the
+    first, and has a descriptor more than at its start for each session that it holds."""
+    rng = random.Random(os.urandom(8))
+    pid = keeper.process.pid
+    before = keeper.descriptors()
+    sizes = []
+    for wave in range(GROWTH_WAVES):
+        folder = tmp_path / str(wave)
+        folder.mkdir()
+        with Crowd(folder, target, keeper, GROWTH_PROCESSES, GROWTH_ROUNDS) as crowd:
+            for i in range(GROWTH_KILLS):
+                at = (i + 1) / (GROWTH_KILLS + 2)
+                assert wait_until(lambda: crowd.done() >= at or not crowd.living(), TIMEOUT * 2)
+                crowd.kill_one(rng)
+            crowd.await_end()
+            assert sum(each.killed for each in crowd.all) == GROWTH_KILLS
+            check_programs(crowd, restarted=False)
+        assert wait_until(lambda: keeper.show("keeper")[0]["members"] == "0", TIMEOUT)
+        assert wait_until(lambda: keeper.descriptors() == before + keeper.count("idle"), TIMEOUT)
+        sizes.append(memory_of(pid))
+    # At most what a heap varies by.
+    assert max(sizes[1:]) <= sizes[0] + 64, sizes
+    assert keeper.process.poll() is None
