@@ -9,6 +9,7 @@
 #include "session/cancel/cancel_conn.h"
 #include "session/cancel/cancel_object.h"
 #include "session/session.h"
+#include "session/socket/kept_number.h"
 #include "share/start_tape.h"
 
 /* ---- what may be used in a signal handler -------------------------------------------- */
@@ -28,16 +29,19 @@ ENTRY PGcancel *PQgetCancel(PGconn *conn)
 ENTRY int PQcancel(PGcancel *cancel, char *errbuf, int errbufsize)
 {
 	struct start_tape *interrupted = start_tape;
+	struct kept_number kept = kept_number;
 	struct libpq_caller from;
 	int done;
 
 	start_tape_put_away();
+	kept_number_put_away();
 	if (!cancel_object_send(cancel, errbuf, errbufsize, &done)) {
 		from = libpq_of_caller(CALLER);
 		done = from.libpq != NULL ? from.libpq->PQcancel(cancel, errbuf, errbufsize)
 		                          : 0;
 	}
 	start_tape = interrupted;
+	kept_number = kept;
 	return done;
 }
 

@@ -25,6 +25,7 @@
 #include "hooks/lifecycle.h"
 #include "key/conninfo.h"
 #include "session/opened/connect_notices.h"
+#include "session/socket/kept_number.h"
 #include "share/start_tape.h"
 
 /* ---- connecting ------------------------------------------------------------------ */
@@ -54,6 +55,7 @@ static PGconn *answer(const struct connect_call *call, const void *caller,
 	}
 	if (!from.inside) {
 		start_tape_put_away();
+		kept_number_put_away();
 	}
 	if (from.inside || !lifecycle_enter(&guard)) {
 		conn = plainly(from.libpq, call);
@@ -159,6 +161,7 @@ ENTRY PostgresPollingStatusType PQconnectPoll(PGconn *conn)
 		return poll_within(from.libpq, conn);
 	}
 	start_tape_put_away();
+	kept_number_put_away();
 	if (!lifecycle_enter(&guard)) {
 		/* If we cannot take our step, libpq must not take one. */
 		return lifecycle_is_barred() ? PGRES_POLLING_FAILED
@@ -209,6 +212,7 @@ ENTRY void PQreset(PGconn *conn)
 		return;
 	}
 	start_tape_put_away();
+	kept_number_put_away();
 	if (!lifecycle_enter(&guard)) {
 		from.libpq->PQreset(conn);
 		return;
@@ -243,6 +247,7 @@ ENTRY int PQresetStart(PGconn *conn)
 		return 0;
 	}
 	start_tape_put_away();
+	kept_number_put_away();
 	if (!lifecycle_enter(&guard)) {
 		return from.libpq->PQresetStart(conn);
 	}
@@ -267,6 +272,7 @@ ENTRY PostgresPollingStatusType PQresetPoll(PGconn *conn)
 		return wants;
 	}
 	start_tape_put_away();
+	kept_number_put_away();
 	if (!lifecycle_enter(&guard)) {
 		return lifecycle_is_barred() ? wants : from.libpq->PQresetPoll(conn);
 	}

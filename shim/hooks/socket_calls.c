@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * connect, send and recv: libpq's own calls of them, in a connect that is recorded or played
- * (share/start_tape.h). close: of a socket that the keeper has, too, whoever closes it. All
- * others go on to the real function, behind one load.
+ * (share/start_tape.h). close: of a socket that the keeper has, too, whoever closes it. close
+ * and socket: libpq's own where it replaces a socket (session/socket/kept_number.h). All others
+ * go on to the real function, behind a load or two.
  *
  * Any program's calls come through here, from the first constructor on, and in signal handlers.
  * The real functions are found when they are called first, by the linker, which then neither
@@ -15,6 +16,7 @@
 
 #include "hooks/interposed.h"
 #include "session/socket/epoll_registrations.h"
+#include "session/socket/kept_number.h"
 #include "share/start_tape.h"
 
 /* Found by the first call. errno is kept. */
@@ -31,6 +33,7 @@ static _Atomic(void *) known_connect;
 static _Atomic(void *) known_send;
 static _Atomic(void *) known_recv;
 static _Atomic(void *) known_close;
+static _Atomic(void *) known_socket;
 
 /* The body of a function: goes on to the real one, or takes the long way. */
 #define TAP(name, ...)                                                                         \
@@ -79,14 +82,14 @@ ENTRY ssize_t recv(int fd, void *bytes, size_t count, int flags)
 	TAP(recv, fd, bytes, count, flags);
 }
 
-static COLD int long_close(int fd)
+static COLD int long_close(const void *caller, int fd)
 {
 	__typeof__(close) *real = (__typeof__(close) *)find(&known_close, "close");
 
 	if (epoll_is_copied(fd)) {
 		epoll_close_copied(fd);
 	}
-	return real(fd);
+	return kept_number_close(caller, fd) ? 0 : real(fd);
 }
 
 ENTRY int close(int fd)
@@ -94,8 +97,27 @@ ENTRY int close(int fd)
 	__typeof__(close) *real =
 		(__typeof__(close) *)atomic_load_explicit(&known_close, memory_order_relaxed);
 
-	if (__builtin_expect(real != NULL && !epoll_is_copied(fd), 1)) {
+	if (__builtin_expect(real != NULL && kept_number.after == 0 && !epoll_is_copied(fd),
+	                     1)) {
 		return real(fd);
 	}
-	return long_close(fd);
+	return long_close(CALLER, fd);
+}
+
+static COLD int long_socket(const void *caller, int domain, int type, int protocol)
+{
+	__typeof__(socket) *real = (__typeof__(socket) *)find(&known_socket, "socket");
+
+	return kept_number_socket(caller, real(domain, type, protocol));
+}
+
+ENTRY int socket(int domain, int type, int protocol)
+{
+	__typeof__(socket) *real =
+		(__typeof__(socket) *)atomic_load_explicit(&known_socket, memory_order_relaxed);
+
+	if (__builtin_expect(real != NULL && kept_number.after == 0, 1)) {
+		return real(domain, type, protocol);
+	}
+	return long_socket(CALLER, domain, type, protocol);
 }

@@ -421,6 +421,15 @@ def test_steps_in_line(keep, script, stepwise, loop):
     steps.end()
 
 
+def test_steps_keep_their_number(keep, run, program):
+    """What was lent is put where the program watches, though another thread takes each number
+    that is free for a moment."""
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0)
+    done = run([program("samenumber"), "100"], env={"PQPOOL_SHARE": keeper.path})
+    assert done.stdout == "100 rounds, 0 changed\n", done
+    assert len(done.events("session_borrow")) > 10, done
+
+
 def test_steps_are_refused(keep, script, stepwise):
     keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
     holder = script(env={"PQPOOL_SHARE": keeper.path})

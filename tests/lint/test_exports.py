@@ -9,8 +9,8 @@ import house
 EXITS = {"_exit", "_Exit", "quick_exit"}
 # Thunks, on the machines that have them.
 LOADER = {"dlsym", "dlopen"}
-# What libpq calls for all that it does outside TLS, and what closes a socket.
-SOCKETS = {"connect", "send", "recv", "close"}
+# What libpq calls for all that it does outside TLS, and what makes and closes a socket.
+SOCKETS = {"connect", "send", "recv", "close", "socket"}
 # Tie a connection's socket to something that PQfinish must untie, or set its options.
 DESCRIPTORS = {"epoll_ctl", "dup2", "dup3", "setsockopt", "fcntl", "fcntl64", "ioctl"}
 # Change who the process is, or may.

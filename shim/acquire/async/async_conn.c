@@ -11,13 +11,11 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "session/socket/epoll_registrations.h"
+#include "session/socket/kept_number.h"
 #include "share/start_record.h"
 
 /* A firewall may drop a connection that was silent for longer, and tell neither side. */
 #define WITHHELD_MAX_NS (20 * NS_PER_SEC)
-
-/* Free numbers below a socket's that are occupied for its sake. */
-#define OCCUPIED_MAX 64
 
 void async_conn_note(struct async_conn *c, const struct session *session)
 {
@@ -42,45 +40,19 @@ void async_conn_forget(struct async_conn *c)
 	}
 }
 
-/*
- * Occupies all free numbers below `number`, which is free or about to be closed, so that a new
- * socket gets it, as the lowest free one. Returns how many.
- */
-static unsigned occupy_below(int number, int *occupied)
-{
-	unsigned count = 0;
-	int any = number > 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
-
-	while (any >= 0 && any < number) {
-		occupied[count++] = any;
-		any = count < OCCUPIED_MAX ? fcntl(any, F_DUPFD_CLOEXEC, 0) : -1;
-	}
-	if (any >= 0) {
-		close(any);
-	}
-	return count;
-}
-
-/*
- * PQresetStart, with the new socket at the number of the old one, which the program keeps
- * watching. If another thread got that number meanwhile, PQsocket returns another.
- */
+/* PQresetStart, with the new socket at the number that the program watches. */
 static bool start_again(struct async_conn *c, const struct libpq *pq, PGconn *conn)
 {
 	struct epoll_taken taken;
-	int occupied[OCCUPIED_MAX];
-	unsigned count;
 	bool started;
 
 	epoll_take(c->number, c->held_fd >= 0 ? c->held_fd : c->number, &taken);
 	async_conn_forget(c);
-	count = occupy_below(c->number, occupied);
+	kept_number_begin(pq, c->number, pq->PQsocket(conn) < 0);
 	start_tape = c->tape;
 	started = pq->PQresetStart(conn) == 1;
 	start_tape = NULL;
-	while (count > 0) {
-		close(occupied[--count]);
-	}
+	kept_number_end();
 	if (started && pq->PQsocket(conn) == c->number) {
 		epoll_put(c->number, &taken);
 	}
