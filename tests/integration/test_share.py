@@ -2,6 +2,7 @@
 """Programs that share sessions through a keeper: what one gives back another is lent, and no one
 can tell."""
 import itertools
+import os
 import signal
 import time
 
