@@ -128,6 +128,12 @@ class Crowd:
         if left > 0:
             self.start(left)
 
+    def events(self, name):
+        with open(self.env["PQPOOL_LOG"], "rb") as log:
+            lines = log.read().splitlines()
+        mark = b" event=%s " % name.encode()
+        return [logfmt.parse_torn(line) for line in lines if mark in line]
+
     def await_end(self):
         assert wait_until(lambda: not self.living(), TIMEOUT * 2, 0.05), "\n".join(
             "%d: %s" % (each.process.pid, each.notes()[-1:]) for each in self.living())
@@ -167,13 +173,29 @@ def keeper_events(keeper, name):
     return [logfmt.parse_line(line.rstrip("\n").encode()) for line in keeper.events(name)]
 
 
-def most_at_once(server, keeper, killed_ms):
-    """The most sessions at one time, and those that no keeper knew. A session of a program
-    that was killed counts until the keeper knows that; one that a killed keeper held until then
-    (the server sees the end of the connection some time later)."""
+def given_up(keeper, killed_ms, crowd):
+    """When a session counts no more though its server may not have ended it yet: its program was
+    killed, and the keeper knows; it was closed, and the keeper that awaits its end is killed;
+    it was closed, and there is no keeper at the time."""
+    by_keeper = {e["backend"]: e for e in keeper_events(keeper, "session_close")}
+    times = {e["backend"]: wall_ms(e["time"]) for e in by_keeper.values()}
+    times |= {e["backend"]: wall_ms(e["time"]) for e in crowd.events("session_close")
+              if e["reason"] != "shared"}
+    found = {}
+    for backend, ms in times.items():
+        known = by_keeper.get(backend)
+        if known is None or known["reason"] == "member_ended":
+            found[backend] = ms
+        else:
+            found[backend] = min((k for k in killed_ms if k >= ms), default=float("inf"))
+    return found
+
+
+def most_at_once(server, keeper, killed_ms, gone_ms):
+    """The most sessions at one time, and those that no keeper knew. What is given_up() counts
+    until then; what a killed keeper held, until it was killed (the server sees the end of the
+    connection some time later)."""
     shared = {e["backend"] for e in keeper_events(keeper, "session_open")}
-    given_up = {e["backend"]: wall_ms(e["time"]) for e in keeper_events(keeper, "session_close")
-                if e["reason"] == "member_ended"}
     begun, ended, cut = {}, {}, set()
     last = 0
     for at, pid, what, rest in SERVER_LINE.findall(server.log_text()):
@@ -189,7 +211,7 @@ def most_at_once(server, keeper, killed_ms):
                 ended.setdefault(each, last)
     changes = []
     for pid in begun.keys() & shared:
-        end = min(ended.get(pid, last), given_up.get(pid, last))
+        end = min(ended.get(pid, last), gone_ms.get(pid, last))
         if pid in cut:
             end = min([end, *(ms for ms in killed_ms if ms > begun[pid])])
         changes += [(begun[pid], 1, pid), (end, 0, pid)]
@@ -262,7 +284,8 @@ def test_faults(target, keeper, tmp_path):
     log = target.log_text()
     assert log.count("database system is ready") == 2 and terminated > 0
     assert log.count("terminating connection due to administrator command") >= terminated
-    most, unknown = most_at_once(target, keeper, killed_ms)
+    most, unknown = most_at_once(target, keeper, killed_ms,
+                                 given_up(keeper, killed_ms, crowd))
     # Not even all of these were somebody's: some were killed while they connected.
     assert len(most) <= LIMIT, most
     assert len(unknown) <= KILLS + 2 * LIMIT, unknown
