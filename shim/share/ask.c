@@ -163,10 +163,10 @@ void ask_return(struct ask *ask)
 	struct member *member = ask->member;
 
 	ask->member = NULL;
-	member_leave_word(member, ask->word, MEMBER_LEFT);
 	if (member_move(member, ask->word, KEEPER_WORD_LEASED, KEEPER_WORD_IDLE, 0)) {
 		member_nudge(member);
 	}
+	member_leave_word(member, ask->word, MEMBER_LEFT);
 }
 
 void ask_fork_child(struct ask *ask)

@@ -153,12 +153,13 @@ struct keeper_answer {
  * The state of one session, as a word of its member's page. Each change is one compare and swap
  * from the state before by the side named; whoever loses it looks again.
  *
- * A process that comes to a new keeper hands over what it has: it stores LEASED or IDLE in
- * words of its new page that are FREE, with the label's hash there and OPENED after it, and
- * FREE in the old page last: so at each moment one of the pages or both tell of it. Of a
- * process that ends its IDLE sessions are claimed; the keeper's copies of LEASED ones are
- * closed, but not shut down: a child of the process may use the connection, as it may without
- * us.
+ * A process whose keeper has ended makes GONE of what it had left to it or was offered by it
+ * (IDLE, OFFERED), as nobody will claim that. When it comes to a new one it hands over what it
+ * has: it stores LEASED or IDLE in words of its new page that are FREE, with the label's hash
+ * there and OPENED after it, and FREE in the old page last: so at each moment one of the pages
+ * or both tell of it. Of a process that ends its IDLE sessions are claimed; the keeper's copies
+ * of LEASED ones are closed, but not shut down: a child of the process may use the connection,
+ * as it may without us.
  */
 enum keeper_word_state {
 	KEEPER_WORD_FREE, /* no session. keeper → OFFERED, ROOM, for an ASK that names it */

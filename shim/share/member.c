@@ -331,6 +331,26 @@ static struct member *await_other_thread(uint64_t patience_ns)
 	return member_now();
 }
 
+/*
+ * What was left to a keeper that has ended, or offered by it, nobody will claim: it would count
+ * with the next one for as long as this process lives.
+ */
+static void give_up_word(struct member *member, unsigned word)
+{
+	if (!member_move(member, word, KEEPER_WORD_IDLE, KEEPER_WORD_GONE, 0)) {
+		member_move(member, word, KEEPER_WORD_OFFERED, KEEPER_WORD_GONE, 0);
+	}
+}
+
+static void give_up_left(struct member *member)
+{
+	for (unsigned word = 0; word < KEEPER_WORDS; word++) {
+		if (atomic_load(&member->uses[word]) != MEMBER_USED) {
+			give_up_word(member, word);
+		}
+	}
+}
+
 /* In place of the last one, if there is a keeper. */
 static struct member *replace(struct member *last, uint64_t patience_ns)
 {
@@ -340,10 +360,13 @@ static struct member *replace(struct member *last, uint64_t patience_ns)
 	member = become_member(patience_ns);
 	if (member != NULL) {
 		atomic_store(&current, member);
-	} else if (last != NULL && member_is_mine(last) && !is_silent()) {
-		/* There is none: the next one will say if it wants something
-		 * (member_is_wanted).
-		 */
+	}
+	if (last == NULL || !member_is_mine(last) || (member == NULL && is_silent())) {
+		return member;
+	}
+	give_up_left(last);
+	if (member == NULL) {
+		/* The next one will say if it wants something (member_is_wanted). */
 		atomic_store(&last->page->attention, 0);
 	}
 	return member;
@@ -454,6 +477,10 @@ int member_take_word(struct member *member)
 void member_leave_word(struct member *member, unsigned word, enum member_use use)
 {
 	atomic_store(&member->uses[word], use);
+	/* If another thread has found the next keeper meanwhile, it has not seen this. */
+	if (use != MEMBER_USED && atomic_load(&current) != member) {
+		give_up_word(member, word);
+	}
 }
 
 void member_nudge(const struct member *member)

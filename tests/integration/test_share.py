@@ -222,6 +222,31 @@ def test_a_new_keeper_gets_what_the_old_one_had(keep, script, run, program):
     assert done.stdout.split() == [backend]
 
 
+def test_what_was_left_to_a_keeper_that_was_killed_does_not_count(keep, script):
+    """Its process lives on, and does not have the session any more."""
+    old = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    one, other = (script(env={"PQPOOL_SHARE": old.path}) for _ in range(2))
+    one.connect("a")
+    other.tell("connect", "b")
+    assert wait_until(lambda: old.show("pool")[0]["waiting"] == "1")
+    os.kill(old.process.pid, signal.SIGSTOP)
+    # Somebody waits, so it is left to the keeper, which is asked like everybody.
+    one.do("finish", "a")
+    one.tell("connect", "a")
+    assert wait_until(lambda: one.events("session_close"))
+    old.kill()
+    assert one.answer().isdigit() and other.answer().isdigit()
+    one.do("finish", "a")
+    other.do("finish", "b")
+    new = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    third = script(env={"PQPOOL_SHARE": new.path})
+    assert third.connect("c").isdigit()
+    assert [pool["left"] for pool in new.show("pool")] == ["0"]
+    third.do("finish", "c")
+    for program in (one, other, third):
+        program.end()
+
+
 def test_a_session_that_does_not_answer_is_not_lent(share, server, keeper):
     """The keeper has not seen it fail when it hands it out."""
     backend = share(SESSION).stdout.strip()
