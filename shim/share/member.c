@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Becomes and is a member of a keeper. */
+/*
+ * Becomes and is a member of a keeper.
+ *
+ * Over 500 lines: who may hold a word when a keeper ends is understood only with how one joins.
+ */
 #include "share/member.h"
 
 #include <errno.h>
