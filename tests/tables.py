@@ -20,13 +20,13 @@ def samples(text, pool=None):
 
 
 def rows(text):
-    """The table's lines as dicts by their titles."""
+    """The table's lines as dicts by their titles; UID is there for root, if it sees others' pools."""
     lines = text.splitlines()
     titles = re.split(r"  ?(?=[A-Z])", lines[1].strip()) if len(lines) > 1 else []
     titles = re.findall(r"IN USE|TAKEN AT|\w+", lines[1]) if titles else []
     found = []
     for line in lines[2:]:
-        match = re.fullmatch(r" *(\d+) (\S+) +(\d+) +(\d+|-) +(\d+|-) +(\d+|none|-) +(\d+|-)"
+        match = re.fullmatch(r" *(\d+) " + r" *(\d+) " * (titles[0] == "UID") + r"(\S+) +(\d+) +(\d+|-) +(\d+|-) +(\d+|none|-) +(\d+|-)"
                              r" +(\d+|-) +(-|[\d.]+ \w+) (not pooled|\S+) *(\S*) *", line)
         assert match, line
         found.append(dict(zip(titles, match.groups())))

@@ -332,7 +332,7 @@ bool lease_holders_print(struct server_conn *conn, const struct page_rows *waits
 	bool good = true;
 
 	/* The pages first: a backend then is older than the lease that was seen on it. */
-	if (pages_read(&pages, 0, NULL) && pages.count > 0) {
+	if (pages_read(&pages, 0, PAGES_OF_USER, NULL) && pages.count > 0) {
 		backends = server_sessions_backends(conn);
 		good = backends != NULL;
 		if (good) {

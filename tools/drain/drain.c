@@ -38,6 +38,7 @@ struct request {
 	pid_t pid;          /* 0: it is no process */
 	const char *label;  /* NULL: it is no pool */
 	int64_t timeout_ms; /* of wait; -1: none */
+	enum pages_whose whose;
 };
 
 /* ---- the keeper ---- */
@@ -155,7 +156,7 @@ static bool drain_page(const struct page *page, const char *label)
 static bool drain_pages(const struct request *request, bool *found)
 {
 	struct pages pages;
-	bool done = pages_read(&pages, request->pid, pages_warn);
+	bool done = pages_read(&pages, request->pid, request->whose, pages_warn);
 
 	for (size_t i = 0; i < pages.count; i++) {
 		const struct page *page = &pages.all[i];
@@ -193,10 +194,10 @@ static int drain(const struct request *request)
 /* ---- pause and resume ---- */
 
 /* Has all programs look whether they are paused. */
-static bool tell_pages(void)
+static bool tell_pages(const struct request *request)
 {
 	struct pages pages;
-	bool done = pages_read(&pages, 0, pages_warn);
+	bool done = pages_read(&pages, 0, request->whose, pages_warn);
 
 	for (size_t i = 0; i < pages.count; i++) {
 		const struct page *page = &pages.all[i];
@@ -212,7 +213,7 @@ static bool tell_pages(void)
 
 static int pause_programs(const struct request *request)
 {
-	bool done = page_orders_pause(true) && tell_pages();
+	bool done = page_orders_pause(request->whose, true) && tell_pages(request);
 
 	return tell_keeper(request, "pause") && done ? 0 : EXIT_FAILED;
 }
@@ -221,8 +222,8 @@ static int resume_programs(const struct request *request)
 {
 	bool done = tell_keeper(request, "resume");
 
-	done &= page_orders_pause(false);
-	return tell_pages() && done ? 0 : EXIT_FAILED;
+	done &= page_orders_pause(request->whose, false);
+	return tell_pages(request) && done ? 0 : EXIT_FAILED;
 }
 
 /* ---- wait ---- */
@@ -237,8 +238,8 @@ static char *look(const struct request *request)
 
 	if (ask_keeper(request, "show", &answer)) {
 		show_lines_parse(&keeper, answer);
-		if (pages_read(&pages, 0, NULL)) {
-			left = remaining_lines(&pages, &keeper, page_orders_are_paused());
+		if (pages_read(&pages, 0, request->whose, NULL)) {
+			left = remaining_lines(&pages, &keeper);
 		}
 		pages_free(&pages);
 		show_lines_free(&keeper);
@@ -288,7 +289,7 @@ static const struct operation {
 	const char *help; /* behind "Usage: pqpool " */
 } operations[] = {
 	{"drain", drain,
-         "drain [--socket PATH] PID | POOL | all\n"
+         "drain [OPTION]... PID | POOL | all\n"
          "\n"
          "Has the sessions closed that a process has, those of a pool\n"
          "(user@host:port/database, as `pqpool top` shows it), or all, in every program of\n"
@@ -299,18 +300,18 @@ static const struct operation {
          "A program that makes its first connect just now has no status page yet, and does\n"
          "not hear it.\n"},
 	{"pause", pause_programs,
-         "pause [--socket PATH]\n"
+         "pause [OPTION]...\n"
          "\n"
          "New connects of all programs of this user's wait until `pqpool resume`, and fail\n"
          "after their PQPOOL_TIMEOUT. `pqpool wait` waits until no session is in use any\n"
          "more. Connects that are not pooled do not wait, nor does the first one of a\n"
          "program that does not share.\n"},
 	{"resume", resume_programs,
-         "resume [--socket PATH]\n"
+         "resume [OPTION]...\n"
          "\n"
          "Ends `pqpool pause`: those that wait are served.\n"},
 	{"wait", wait_for_end,
-         "wait [--socket PATH] [--timeout TIME]\n"
+         "wait [OPTION]...\n"
          "\n"
          "Waits until the sessions that were drained are closed and, while connects are\n"
          "paused, none is in use. After a second it tells on standard error what it waits\n"
@@ -324,6 +325,7 @@ static void print_help(const struct operation *operation)
 	bool waits = operation->run == wait_for_end;
 
 	printf("Usage: pqpool %s\n"
+	       "  -A, --all-users     for root: the programs of all users, not their keepers\n"
 	       "  -s, --socket PATH   the keeper's; default as of `pqpool keep`, if it runs\n"
 	       "%s"
 	       "  -h, --help          this text\n"
@@ -398,11 +400,13 @@ static bool take_words(struct request *request, const struct operation *operatio
 
 int drain_main(int argc, char **argv)
 {
-	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+	static const struct option options[] = {{"all-users", no_argument, NULL, 'A'},
+	                                        {"socket", required_argument, NULL, 's'},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {"timeout", required_argument, NULL, 't'},
 	                                        {NULL, 0, NULL, 0}};
 	static const struct option without_timeout[] = {
+		{"all-users", no_argument, NULL, 'A'},
 		{"socket", required_argument, NULL, 's'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
@@ -411,9 +415,12 @@ int drain_main(int argc, char **argv)
 	struct request request = {.timeout_ms = -1};
 	int option;
 
-	while ((option = getopt_long(argc, argv, waits ? "s:t:h" : "s:h",
+	while ((option = getopt_long(argc, argv, waits ? "As:t:h" : "As:h",
 	                             waits ? options : without_timeout, NULL)) != -1) {
 		switch (option) {
+		case 'A':
+			request.whose = PAGES_OF_ALL;
+			break;
 		case 's':
 			request.socket = optarg;
 			break;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/pages/page_folders.h"
 #include "trace/status/page_dir.h"
 
 #define ORDERS_SINCE 3 /* version of the page */
@@ -43,9 +44,27 @@ static bool put_drains(int fd, const struct page *page, const char *label, uint6
 	return label != NULL || put(fd, offsetof(struct status_head, drain), order);
 }
 
+/*
+ * The page's file, for writing; -1. The file that was read, for its folder is its owner's, who
+ * may have put a link there since.
+ */
+static int open_page(const struct page *page)
+{
+	int fd = open(page->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 &&
+	    (fstat(fd, &st) != 0 || st.st_dev != page->device || st.st_ino != page->inode)) {
+		close(fd);
+		errno = ENOENT;
+		return -1;
+	}
+	return fd;
+}
+
 static bool give_order(const struct page *page, bool drain, const char *label)
 {
-	int fd = open(page->path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = open_page(page);
 	uint64_t order = clock_monotonic_ns();
 	bool given;
 	int saved_errno;
@@ -73,6 +92,7 @@ bool page_orders_look(const struct page *page)
 
 /* ---- in the directories ---- */
 
+/* Whatever has that name already says the same. */
 static bool mark(int dir, bool paused)
 {
 	int fd;
@@ -80,52 +100,64 @@ static bool mark(int dir, bool paused)
 	if (!paused) {
 		return unlinkat(dir, PAGE_DIR_PAUSED, 0) == 0 || errno == ENOENT;
 	}
-	fd = openat(dir, PAGE_DIR_PAUSED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(dir, PAGE_DIR_PAUSED, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	            0600);
 	if (fd >= 0) {
 		close(fd);
 	}
-	return fd >= 0;
+	return fd >= 0 || errno == EEXIST;
 }
 
-bool page_orders_pause(bool paused)
+/* Makes a folder for programs that begin later. */
+static void make_folder(void)
 {
-	bool made = !paused;
+	bool made = false;
 
-	for (int place = 0; place < PAGE_DIR_PLACES; place++) {
+	for (int place = 0; place < PAGE_DIR_MAKERS && !made; place++) {
 		char path[PAGE_DIR_PATH_BYTES];
-		bool make = !made && place < PAGE_DIR_MAKERS;
-		int dir = page_dir_open((enum page_dir_place)place, make, path);
+		int dir = page_dir_open((enum page_dir_place)place, true, path);
 
-		if (dir < 0) {
-			continue;
-		}
-		if (!mark(dir, paused)) {
-			warn("%s/%s", path, PAGE_DIR_PAUSED);
+		made = dir >= 0;
+		if (made) {
 			close(dir);
-			return false;
 		}
-		close(dir);
-		made = true;
 	}
-	if (!made) {
+}
+
+struct marking {
+	bool paused;
+	bool any;
+	bool failed;
+};
+
+static bool mark_folder(void *with, const struct page_folder *folder)
+{
+	struct marking *marking = with;
+
+	marking->any |= folder->own;
+	if (!mark(folder->dir, marking->paused)) {
+		warn("%s/%s", folder->path, PAGE_DIR_PAUSED);
+		marking->failed = true;
+	}
+	return true;
+}
+
+bool page_orders_pause(enum pages_whose whose, bool paused)
+{
+	struct marking marking = {.paused = paused};
+	bool all = whose == PAGES_OF_ALL && page_folders_are_all_seen();
+	struct processes processes = {0};
+
+	if (paused) {
+		make_folder();
+	}
+	if (all) {
+		processes_read(&processes);
+	}
+	page_folders_each(all ? &processes : NULL, mark_folder, &marking);
+	processes_free(&processes);
+	if (paused && !marking.any) {
 		warnx("no directory for status pages can be made");
 	}
-	return made;
-}
-
-bool page_orders_are_paused(void)
-{
-	bool paused = false;
-
-	for (int place = 0; place < PAGE_DIR_PLACES; place++) {
-		char path[PAGE_DIR_PATH_BYTES];
-		int dir = page_dir_open((enum page_dir_place)place, false, path);
-		struct stat st;
-
-		if (dir >= 0) {
-			paused |= fstatat(dir, PAGE_DIR_PAUSED, &st, AT_SYMLINK_NOFOLLOW) == 0;
-			close(dir);
-		}
-	}
-	return paused;
+	return !marking.failed && (marking.any || !paused);
 }

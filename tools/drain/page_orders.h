@@ -24,10 +24,10 @@ bool page_orders_look(const struct page *page);
 
 /*
  * Pauses the programs of this user, those that begin later, too, or ends that: by a file in
- * each directory of status pages, and in the first that can be made. False, after a line on
- * stderr: there is no directory, or a file could be neither made nor removed.
+ * each directory of status pages, and in the first that can be made. For root with PAGES_OF_ALL
+ * also in those of others. False, after a line on stderr: there is no directory, or a file
+ * could be neither made nor removed.
  */
-bool page_orders_pause(bool paused);
-bool page_orders_are_paused(void);
+bool page_orders_pause(enum pages_whose whose, bool paused);
 
 #endif

@@ -47,10 +47,11 @@ static bool is_old(const struct page_session *session)
 	       (pool->drain != pool->drained || session->row.opened_ns < pool->drained_ns);
 }
 
-static bool is_left(const struct page_session *session, bool paused, bool kept)
+static bool is_left(const struct page *page, const struct page_session *session, bool kept)
 {
 	return session->pool != NULL && !(kept && is_keepers(session)) &&
-	       (is_old(session) || (paused && session->row.state == STATUS_SESSION_LEASED));
+	       (is_old(session) ||
+	        (page->paused && session->row.state == STATUS_SESSION_LEASED));
 }
 
 static void put_page_session(FILE *to, const struct page *page,
@@ -85,14 +86,14 @@ static void put_under_way(FILE *to, const struct page *page, const struct page_p
 	}
 }
 
-static void put_page(FILE *to, const struct page *page, bool paused, bool kept)
+static void put_page(FILE *to, const struct page *page, bool kept)
 {
 	for (size_t i = 0; i < page->session_count; i++) {
-		if (is_left(&page->sessions[i], paused, kept)) {
+		if (is_left(page, &page->sessions[i], kept)) {
 			put_page_session(to, page, &page->sessions[i]);
 		}
 	}
-	for (size_t i = 0; paused && i < page->pool_count; i++) {
+	for (size_t i = 0; page->paused && i < page->pool_count; i++) {
 		put_under_way(to, page, &page->pools[i]);
 	}
 }
@@ -107,7 +108,7 @@ static const char *value_of(const struct log_line *line, const char *key)
 }
 
 /* It was told by its page, which knows more. */
-static bool is_on_a_page(const struct pages *pages, const struct log_line *line, bool paused)
+static bool is_on_a_page(const struct pages *pages, const struct log_line *line)
 {
 	uint64_t pid = 0;
 	uint64_t backend = 0;
@@ -121,7 +122,7 @@ static bool is_on_a_page(const struct pages *pages, const struct log_line *line,
 			const struct page_session *session = &page->sessions[j];
 
 			if ((uint64_t)session->row.backend == backend &&
-			    page_orders_are_taken(page) && is_left(session, paused, true)) {
+			    page_orders_are_taken(page) && is_left(page, session, true)) {
 				return true;
 			}
 		}
@@ -151,8 +152,7 @@ static bool is_used(const struct log_line *line)
 	return strcmp(state, "held") != 0 && strcmp(state, "idle") != 0;
 }
 
-static void put_keeper(FILE *to, const struct show_lines *keeper, const struct pages *pages,
-                       bool paused)
+static void put_keeper(FILE *to, const struct show_lines *keeper, const struct pages *pages)
 {
 	bool keeper_paused = false;
 
@@ -165,7 +165,7 @@ static void put_keeper(FILE *to, const struct show_lines *keeper, const struct p
 		} else if (show_lines_is(line, "session")) {
 			if ((strcmp(value_of(line, "drained"), "yes") == 0 ||
 			     (keeper_paused && is_used(line))) &&
-			    !is_on_a_page(pages, line, paused)) {
+			    !is_on_a_page(pages, line)) {
 				put_shared_session(to, line);
 			}
 		} else if (show_lines_is(line, "pool") &&
@@ -177,7 +177,7 @@ static void put_keeper(FILE *to, const struct show_lines *keeper, const struct p
 	}
 }
 
-char *remaining_lines(const struct pages *pages, const struct show_lines *keeper, bool paused)
+char *remaining_lines(const struct pages *pages, const struct show_lines *keeper)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -188,10 +188,10 @@ char *remaining_lines(const struct pages *pages, const struct show_lines *keeper
 	}
 	for (size_t i = 0; i < pages->count; i++) {
 		if (pages->all[i].live && page_orders_are_taken(&pages->all[i])) {
-			put_page(to, &pages->all[i], paused, keeper->count > 0);
+			put_page(to, &pages->all[i], keeper->count > 0);
 		}
 	}
-	put_keeper(to, keeper, pages, paused);
+	put_keeper(to, keeper, pages);
 	fclose(to);
 	return text;
 }

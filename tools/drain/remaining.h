@@ -3,17 +3,13 @@
 #ifndef PQPOOL_TOOLS_DRAIN_REMAINING_H
 #define PQPOOL_TOOLS_DRAIN_REMAINING_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "common/keeper/show_lines.h"
 #include "common/pages/status_pages.h"
 
 /*
  * A line for each, by the pages of the processes that live and by what the keeper shows; ""
- * if nothing is left. `paused`: the programs are; of the keeper, it says so itself. Owner: the
- * caller.
+ * if nothing is left. Owner: the caller.
  */
-char *remaining_lines(const struct pages *pages, const struct show_lines *keeper, bool paused);
+char *remaining_lines(const struct pages *pages, const struct show_lines *keeper);
 
 #endif

@@ -152,5 +152,6 @@ void findings_make(struct findings *findings, const struct lease_list *list)
 		look_up(findings, finding);
 	}
 	qsort(findings->all, findings->count, sizeof(*findings->all), by_weight);
+	findings->symbols.foreign = list->foreign;
 	source_lookup_resolve(&findings->symbols);
 }

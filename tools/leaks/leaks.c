@@ -124,8 +124,15 @@ static bool read_logs(struct lease_list *list, char *const *names, size_t count)
 {
 	struct log_reader reader = {.list = list};
 	struct log_files files;
-	bool done = log_files_open(&files, names, count) && log_reader_read(&reader, &files);
+	bool done = log_files_open(&files, names, count);
+	const struct log_file *foreign = done ? log_files_foreign(&files) : NULL;
 
+	if (foreign != NULL) {
+		warnx("%s is another user's: what it names is not opened for names and lines",
+		      foreign->name);
+		list->foreign = true;
+	}
+	done = done && log_reader_read(&reader, &files);
 	log_files_close(&files);
 	if (done) {
 		tell_gaps(list, &reader);

@@ -109,6 +109,7 @@ struct totals {
 };
 
 struct lease_list {
+	bool foreign; /* another user tells, to root: what he names is not opened */
 	struct process *all;
 	struct process *by_pid;
 	uint64_t processes;          /* that ever were */

@@ -22,9 +22,10 @@ static void print_help(void)
 {
 	puts("Usage: pqpool metrics [-o FILE]\n"
 	     "\n"
-	     "Writes the state of the pools of this user's running programs as OpenMetrics "
-	     "text\n"
-	     "for Prometheus. -o is for the node exporter's textfile collector:\n"
+	     "Writes the state of the pools of this user's running programs, for root of all\n"
+	     "users', as OpenMetrics text for Prometheus. -o is for the node exporter's "
+	     "textfile\n"
+	     "collector:\n"
 	     "\n"
 	     "    pqpool metrics -o /var/lib/prometheus/node-exporter/pqpool.prom\n"
 	     "\n"
@@ -104,7 +105,7 @@ static int write_metrics(const char *file)
 	int status = 0;
 
 	pages_tidy();
-	if (!pages_read(&pages, 0, pages_warn)) {
+	if (!pages_read(&pages, 0, PAGES_OF_ALL, pages_warn)) {
 		return EXIT_FAILED;
 	}
 	show_lines_parse(&keeper, keeper_show());

@@ -229,7 +229,25 @@ static void put_family(FILE *to, const struct family *family, const struct all_s
 	}
 }
 
-/* One sample for each reason that there was. */
+/* How many were closed for the reason in this row of the page; 0 if a row before has it, too.
+ */
+static uint64_t closed_for(const struct series *one, size_t reason)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < STATUS_REASONS; i++) {
+		if (strcmp(one->page->reasons[i], one->page->reasons[reason]) == 0) {
+			if (i < reason) {
+				return 0;
+			}
+			count += one->sum.closed[i];
+		}
+	}
+	return count;
+}
+
+/* One sample for each reason that there was: a sample that comes twice is none to Prometheus.
+ */
 static void put_closed(FILE *to, const struct all_series *series)
 {
 	static const char name[] = "pqpool_sessions_closed_total";
@@ -240,13 +258,14 @@ static void put_closed(FILE *to, const struct all_series *series)
 
 		for (size_t reason = 0; reason < STATUS_REASONS; reason++) {
 			const char *word = one->page->reasons[reason];
+			uint64_t count = closed_for(one, reason);
 
-			if (one->sum.closed[reason] == 0 || word[0] == '\0') {
+			if (count == 0 || word[0] == '\0') {
 				continue;
 			}
 			fprintf(to, "%s{%s,", name, one->labels);
 			prometheus_text_label(to, "reason", word);
-			fprintf(to, "} %" PRIu64 "\n", one->sum.closed[reason]);
+			fprintf(to, "} %" PRIu64 "\n", count);
 		}
 	}
 }

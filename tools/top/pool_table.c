@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include "base/text/strbuf.h"
@@ -20,6 +21,7 @@
 #include "common/xalloc.h"
 
 enum column {
+	USER, /* only if there is another's */
 	PID,
 	PROGRAM,
 	IN_USE,
@@ -38,10 +40,10 @@ static const struct {
 	const char *title;
 	bool right; /* numbers */
 } columns[COLUMNS] = {
-	[PID] = {"PID", true},     [PROGRAM] = {"PROGRAM", false},  [IN_USE] = {"IN USE", true},
-	[IDLE] = {"IDLE", true},   [WAITING] = {"WAITING", true},   [LIMIT] = {"LIMIT", true},
-	[WAITS] = {"WAITS", true}, [TIMEOUTS] = {"TIMEOUTS", true}, [OLDEST] = {"OLDEST", true},
-	[POOL] = {"POOL", false},  [PLACE] = {"TAKEN AT", false},
+	[USER] = {"UID", true},      [PID] = {"PID", true},     [PROGRAM] = {"PROGRAM", false},
+	[IN_USE] = {"IN USE", true}, [IDLE] = {"IDLE", true},   [WAITING] = {"WAITING", true},
+	[LIMIT] = {"LIMIT", true},   [WAITS] = {"WAITS", true}, [TIMEOUTS] = {"TIMEOUTS", true},
+	[OLDEST] = {"OLDEST", true}, [POOL] = {"POOL", false},  [PLACE] = {"TAKEN AT", false},
 };
 
 /* How narrow a pool's name may become before the place is cut, too. */
@@ -56,6 +58,7 @@ struct pool_table {
 	size_t count;
 	size_t programs;
 	size_t pools; /* of programs */
+	bool users;   /* the column is there */
 	uint64_t in_use;
 	uint64_t waiting;
 	unsigned widths[COLUMNS];
@@ -161,6 +164,7 @@ static struct line *add_line(struct pool_table *view, const struct page *page,
 {
 	struct line *line = new_line(view);
 
+	line->cells[USER] = number_cell(page->owner);
 	line->cells[PID] = number_cell((uint64_t)page->pid);
 	line->cells[PROGRAM] = terminal_text(page->program);
 	line->cells[OLDEST] =
@@ -231,6 +235,7 @@ static void add_keeper(struct pool_table *view, const struct show_lines *keeper)
 			continue;
 		}
 		line = new_line(view);
+		line->cells[USER] = number_cell(geteuid());
 		line->cells[PID] = sum_cell(keeper, 0, "pid");
 		line->cells[PROGRAM] = text_cell("(keeper)");
 		line->cells[IN_USE] = number_cell(sum);
@@ -265,6 +270,7 @@ static void collect(struct pool_table *view, const struct pages *pages,
 			continue;
 		}
 		view->programs++;
+		view->users |= page->foreign;
 		for (size_t j = 0; j < page->pool_count; j++) {
 			add_pool(view, page, &page->pools[j]);
 		}
@@ -287,10 +293,10 @@ static void collect(struct pool_table *view, const struct pages *pages,
 /* Makes the pool's name so narrow that the line fits, if it need not be too narrow. */
 static void squeeze(struct pool_table *view, unsigned room)
 {
-	unsigned whole = COLUMNS - 1;
+	unsigned whole = COLUMNS - (view->users ? 1 : 2);
 	unsigned over;
 
-	for (int c = 0; c < COLUMNS; c++) {
+	for (int c = view->users ? USER : PID; c < COLUMNS; c++) {
 		whole += view->widths[c];
 	}
 	over = whole > room ? whole - room : 0;
@@ -309,14 +315,15 @@ static void put_spaces(FILE *to, unsigned n)
 static void put_line(FILE *to, const struct pool_table *view, const char *const *cells,
                      unsigned room)
 {
+	int first = view->users ? USER : PID;
 	unsigned used = 0;
 
-	for (int c = 0; c < COLUMNS && used < room; c++) {
+	for (int c = first; c < COLUMNS && used < room; c++) {
 		unsigned width = view->widths[c];
 		unsigned own = text_width(cells[c]);
 		unsigned before = columns[c].right && own < width ? width - own : 0;
 
-		if (c > 0) {
+		if (c > first) {
 			fputc(' ', to);
 			used++;
 		}

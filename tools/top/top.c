@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* `pqpool top`: all pools of this user's processes, live. */
+/* `pqpool top`: all pools of this user's processes, for root of everybody's, live. */
 #include "top/top.h"
 
 #include <err.h>
@@ -36,7 +36,8 @@ static void print_help(void)
 	     "Shows the pools of this user's running programs, or of the given processes:\n"
 	     "sessions in use, idle, and allowed; callers that wait now, that ever waited, "
 	     "and\n"
-	     "that waited until the timeout; age and place of the oldest lease.\n"
+	     "that waited until the timeout; age and place of the oldest lease. Root sees the\n"
+	     "programs of all users.\n"
 	     "\n"
 	     "On a terminal the view is refreshed until q is pressed. To a file or a pipe it "
 	     "is\n"
@@ -141,7 +142,7 @@ static int show_once(const struct request *request)
 	int status = 0;
 	char *text;
 
-	if (!pages_read(&pages, 0, pages_warn)) {
+	if (!pages_read(&pages, 0, PAGES_OF_ALL, pages_warn)) {
 		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < request->count; i++) {
@@ -167,7 +168,7 @@ static bool draw(const struct request *request)
 	struct pages pages;
 	char *text;
 
-	if (!pages_read(&pages, 0, NULL)) {
+	if (!pages_read(&pages, 0, PAGES_OF_ALL, NULL)) {
 		return false;
 	}
 	text = make_table(request, &pages, size.lines, size.columns);

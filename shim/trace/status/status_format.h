@@ -22,7 +22,7 @@
  *
  * A reader must trust nothing in here: indices, lengths and strings may be anything.
  *
- * Orders (version 3). A tool of the same user's writes a number that was not there before,
+ * Orders (version 3). A tool of the same user's or root's writes a number that was not there,
  * CLOCK_MONOTONIC in nanoseconds, with pwrite(2):
  *
  *   pool.drain, head.drain  no session whose connect began before now is lent again: idle ones

@@ -18,6 +18,8 @@
 #define NONE  UINT32_MAX
 #define TRIES 20 /* for a row to hold still */
 
+#define STACKS_MAX (STATUS_STACKS_BYTES / 64) /* none is shorter than that */
+
 /* A row that begins with its generation, twice the same; false: it never held still. */
 static bool read_row(int fd, size_t offset, void *row, void *again, size_t size)
 {
@@ -83,6 +85,7 @@ static void add_stack(struct page *page, const struct status_stack *entry, const
 	stack = &page->stacks[page->stack_count++];
 	stack->id = entry->id & ~STATUS_GIVEN_BACK;
 	stack->given_back = (entry->id & STATUS_GIVEN_BACK) != 0;
+	stack->foreign = page->foreign;
 	stack->text = copy_string(text, n);
 	copy = copy_string(text, n);
 	if (!log_line_parse(&line, copy)) {
@@ -116,7 +119,7 @@ static void read_stacks(struct page *page, int fd, uint32_t bytes)
 	struct status_stack entry;
 	size_t at = 0;
 
-	while (at < got && got - at >= sizeof(entry)) {
+	while (at < got && got - at >= sizeof(entry) && page->stack_count < STACKS_MAX) {
 		memcpy(&entry, area + at, sizeof(entry));
 		if (entry.id == 0 || entry.bytes > got - at - sizeof(entry)) {
 			break;
@@ -196,7 +199,6 @@ void page_file_read(struct page *page, int fd, const struct status_head *head)
 	uint32_t *pool_of_row = xalloc_new(pool_rows, sizeof(*pool_of_row));
 	struct status_head now = *head;
 
-	page->pid = head->pid;
 	page->version = head->version;
 	page->created_us = head->created_us;
 	page->acquired = head->acquired;

@@ -6,7 +6,8 @@
 #include "common/pages/status_pages.h"
 
 /*
- * Fills a zeroed page from its file. `head` has been read from `fd` and is that of a page.
+ * Fills a page from its file. `head` has been read from `fd` and is that of a page. All but the
+ * file's whereabouts and the process is zero before.
  */
 void page_file_read(struct page *page, int fd, const struct status_head *head);
 

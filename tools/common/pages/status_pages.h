@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The status pages of this user's processes, as consistent copies.
+ * The status pages of this user's processes, for root of everybody's, as consistent copies.
  *
  *   struct pages pages;
- *   if (pages_read(&pages, 0, pages_warn)) {
+ *   if (pages_read(&pages, 0, PAGES_OF_ALL, pages_warn)) {
  *           for (size_t i = 0; i < pages.count; i++) { ... pages.all[i] ... }
  *   }
  *   pages_free(&pages);
@@ -11,6 +11,10 @@
  * Whatever the files hold, the copies are valid: strings end, pointers are not NULL unless
  * said below, and rows that changed during every reading are left out and counted. A file that
  * is no page is reported and skipped.
+ *
+ * Of another user's live page root believes only what that user may say: it is of a process
+ * that runs as this user (processes.h), else it is skipped. What such a page names is not
+ * opened: `foreign`. Of each user so many are read that he cannot exhaust our memory.
  */
 #ifndef PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
 #define PQPOOL_TOOLS_COMMON_PAGES_STATUS_PAGES_H
@@ -31,6 +35,7 @@ struct page_stack {
 	char *script;    /* the place in a script that made the call: "/srv/app.py:12" */
 	char *script_frames; /* all of the script's frames, as in the log */
 	bool given_back;     /* a lease that it took */
+	bool foreign;        /* the page is */
 };
 
 struct page_pool {
@@ -49,6 +54,11 @@ struct page_session {
 
 struct page {
 	char *path;
+	dev_t device; /* the file, whatever the path leads to by now */
+	ino_t inode;
+	uid_t owner;
+	bool foreign;      /* another user's, or another namespace's: for root */
+	bool paused;       /* new connects are to wait, says the folder */
 	bool live;         /* false: the process has ended, by force or by exec */
 	uint64_t read_us;  /* when it was read: wall clock */
 	uint64_t ended_us; /* not live: when that was first noticed; 0 = just now */
@@ -81,15 +91,20 @@ typedef void pages_complain(const char *path, const char *what);
 /* One that warns on stderr. */
 void pages_warn(const char *path, const char *what);
 
+/* Whose pages: this user's, or for root those of all users. */
+enum pages_whose { PAGES_OF_USER, PAGES_OF_ALL };
+
 /*
- * Reads the pages of `pid`, or of all processes (0), ended ones included. `complain` may be
- * NULL. False, after a line on stderr, if memory ran out. No page at all is true.
+ * Reads the pages of `pid`, or of all processes (0), ended ones included. Of a live process
+ * there is one at most. `complain` may be NULL; of each folder of another user's it gets one
+ * line at most. False, after a line on stderr, if memory ran out. No page at all is true.
  * Owner: the caller; pages_free takes what either outcome left.
  */
-bool pages_read(struct pages *pages, pid_t pid, pages_complain *complain);
+bool pages_read(struct pages *pages, pid_t pid, enum pages_whose whose,
+                pages_complain *complain);
 void pages_free(struct pages *pages);
 
-/* Removes the pages of ended processes that page_dir.h no longer keeps. */
+/* Removes this user's pages of ended processes that page_dir.h no longer keeps. */
 void pages_tidy(void);
 
 /*

@@ -34,7 +34,8 @@ static bool is_same_build(const struct frame *frame)
 	return build_id_of_file(frame->module, &id) && strcmp(buf, frame->build_id) == 0;
 }
 
-static char *describe_frame(const struct frame *frame)
+/* What a page of another user's names is not opened. */
+static char *describe_frame(const struct frame *frame, bool foreign)
 {
 	char name[NAME_BYTES] = "";
 	char *text;
@@ -43,7 +44,8 @@ static char *describe_frame(const struct frame *frame)
 	if (frame->symbol[0] != '\0') {
 		return terminal_text(frame->symbol);
 	}
-	if (frame->module[0] == '/' && frame->build_id[0] != '\0' && is_same_build(frame)) {
+	if (!foreign && frame->module[0] == '/' && frame->build_id[0] != '\0' &&
+	    is_same_build(frame)) {
 		symbol_nearest(frame->module, (uintptr_t)frame->offset, name, sizeof(name));
 	}
 	if (name[0] != '\0') {
@@ -67,7 +69,8 @@ static char *describe(const struct page_stack *stack)
 		return terminal_text(stack->script);
 	}
 	frames_parse(&frames, stack->frames, stack->build_ids);
-	shown = frames.count > 0 ? describe_frame(&frames.all[0]) : xalloc_copy("?", 1);
+	shown = frames.count > 0 ? describe_frame(&frames.all[0], stack->foreign)
+	                         : xalloc_copy("?", 1);
 	frames_free(&frames);
 	return shown;
 }

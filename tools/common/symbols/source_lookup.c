@@ -150,7 +150,11 @@ void source_lookup_resolve(struct source_lookup *lookup)
 	int64_t deadline_ms = now_ms() + TIMEOUT_MS;
 	bool go_on = true;
 
-	for (struct module *m = lookup->modules; m != NULL; m = m->hh.next) {
+	for (struct module *m = lookup->modules; m != NULL && lookup->foreign; m = m->hh.next) {
+		m->state = MODULE_ABSENT;
+	}
+	for (struct module *m = lookup->foreign ? NULL : lookup->modules; m != NULL;
+	     m = m->hh.next) {
 		m->state = judge(m);
 		if (m->state == MODULE_CHANGED) {
 			char *path = terminal_text(m->path);

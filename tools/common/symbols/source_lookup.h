@@ -5,10 +5,14 @@
  * First all spots are asked for, then all are looked up, module by module. A module is read
  * only if it is the one that ran: its build id is the log's, or, where the log has none, the
  * file is older than the log. The lines of another build would be wrong.
+ *
+ * `foreign`: the modules are named by a user whom root must not believe. None is read, not even
+ * opened: to open some devices does something, and what reads debug information is large.
  */
 #ifndef PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
 #define PQPOOL_TOOLS_COMMON_SYMBOLS_SOURCE_LOOKUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +44,7 @@ struct spot {
 
 /* Begins zeroed. Never freed: it lives as long as the tool. */
 struct source_lookup {
+	bool foreign;
 	struct module *modules;
 };
 

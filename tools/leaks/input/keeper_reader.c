@@ -144,7 +144,7 @@ bool keeper_reader_read(struct lease_list *list, pid_t pid)
 		return false;
 	}
 	show_lines_parse(&lines, text);
-	pages_read(&pages, pid, pages_warn);
+	pages_read(&pages, pid, PAGES_OF_USER, pages_warn);
 	for (size_t i = 0; i < lines.count; i++) {
 		struct holder holder;
 

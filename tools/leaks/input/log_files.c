@@ -208,6 +208,19 @@ bool log_files_open(struct log_files *files, char *const *names, size_t count)
 	return opened;
 }
 
+const struct log_file *log_files_foreign(const struct log_files *files)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < files->count && geteuid() == 0; i++) {
+		if (fstat(files->all[i].fd, &st) != 0 ||
+		    (S_ISREG(st.st_mode) && st.st_uid != 0)) {
+			return &files->all[i];
+		}
+	}
+	return NULL;
+}
+
 void log_files_close(struct log_files *files)
 {
 	for (size_t i = 0; i < files->count; i++) {

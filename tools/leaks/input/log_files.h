@@ -30,6 +30,10 @@ struct log_files {
  * it to log_files_close either way.
  */
 bool log_files_open(struct log_files *files, char *const *names, size_t count);
+
+/* The first of them that is another user's, if we are root and must not believe it; NULL. */
+const struct log_file *log_files_foreign(const struct log_files *files);
+
 void log_files_close(struct log_files *files);
 
 #endif

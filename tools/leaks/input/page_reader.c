@@ -17,7 +17,10 @@ static const char *const transactions[] = {
 	[STATUS_TRANSACTION_FAILED] = "failed",
 };
 
-/* All are of processes of one number: the last that had it. */
+/*
+ * All are of processes of one number: the one that lives, else the last that had it. Of ended
+ * ones of several users it cannot be known which one tells the truth.
+ */
 static const struct page *last_page(const struct pages *pages)
 {
 	const struct page *last = NULL;
@@ -25,6 +28,15 @@ static const struct page *last_page(const struct pages *pages)
 	for (size_t i = 0; i < pages->count; i++) {
 		const struct page *page = &pages->all[i];
 
+		if (page->live) {
+			return page;
+		}
+		if (last != NULL && last->owner != page->owner) {
+			warnx("users %u and %u both have a page of an ended process %d: ask as "
+			      "its user",
+			      (unsigned)last->owner, (unsigned)page->owner, (int)page->pid);
+			return NULL;
+		}
 		if (last == NULL || page->created_us > last->created_us) {
 			last = page;
 		}
@@ -119,6 +131,10 @@ static void enter(struct lease_list *list, const struct page *page)
 		}
 	}
 	tell_gaps(page);
+	if (page->foreign) {
+		list->foreign = true;
+		warnx("process %d: as user %u tells", (int)page->pid, (unsigned)page->owner);
+	}
 }
 
 bool page_reader_read(struct lease_list *list, pid_t pid)
@@ -126,7 +142,7 @@ bool page_reader_read(struct lease_list *list, pid_t pid)
 	struct pages pages;
 	const struct page *page = NULL;
 
-	if (pages_read(&pages, pid, pages_warn)) {
+	if (pages_read(&pages, pid, PAGES_OF_ALL, pages_warn)) {
 		page = last_page(&pages);
 		if (page != NULL) {
 			enter(list, page);
