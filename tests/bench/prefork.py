@@ -14,7 +14,7 @@ from whole import WAYS
 WORKERS, CLIENTS, REQUESTS = 12, 24, 2000
 LIMITS = {"PQPOOL_SIZE": "4", "PQPOOL_MAX_OVERFLOW": "0"}
 PAGE = """<?php
-$c = pg_connect('host=%s port=%s user=app password=%s dbname=app');
+$c = pg_connect('host=%s port=%s user=app password=%s dbname=app sslmode=disable');
 echo pg_fetch_result(pg_query($c, 'SELECT 6 * 7'), 0, 0);
 pg_close($c);
 """

@@ -224,7 +224,7 @@ def test_a_new_keeper_gets_what_the_old_one_had(keep, script, run, program):
 
 def test_what_was_left_to_a_keeper_that_was_killed_does_not_count(keep, script):
     """Its process lives on, and does not have the session any more."""
-    old = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
+    old = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20, SHARE_LINGER=0)
     one, other = (script(env={"PQPOOL_SHARE": old.path}) for _ in range(2))
     one.connect("a")
     other.tell("connect", "b")
@@ -450,7 +450,7 @@ def test_steps_in_line(keep, script, stepwise, loop):
 def test_steps_keep_their_number(keep, run, program):
     """What was lent is put where the program watches, though another thread takes each number
     that is free for a moment."""
-    keeper = keep(SIZE=1, MAX_OVERFLOW=0)
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, SHARE_LINGER=0)
     done = run([program("samenumber"), "100"], env={"PQPOOL_SHARE": keeper.path})
     assert done.stdout == "100 rounds, 0 changed\n", done
     assert len(done.events("session_borrow")) > 10, done

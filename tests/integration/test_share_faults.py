@@ -250,7 +250,7 @@ def server_with_function(new_server):
 def supervised_keeper(memory):
     """Started again by the test, which keeps its socket open, as a service manager does."""
     with Keeper(built("pqpool"), memory, supervised=True,
-                env={"PQPOOL_SIZE": "3", "PQPOOL_MAX_OVERFLOW": "1",
+                env={"PQPOOL_SIZE": "3", "PQPOOL_MAX_OVERFLOW": "1", "PQPOOL_SHARE_LINGER": "0",
                      "PQPOOL_TIMEOUT": str(TIMEOUT)}) as keeper:
         yield keeper
 
@@ -306,7 +306,8 @@ def test_faults(target, keeper, tmp_path):
 def test_a_session_that_was_left_to_a_keeper_takes_no_room_of_the_next(memory, script):
     """Its program gave it back, and asked in its place as others waited."""
     with Keeper(built("pqpool"), memory, supervised=True,
-                env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0"}) as keeper:
+                env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0",
+                     "PQPOOL_SHARE_LINGER": "0"}) as keeper:
         keeper.show("keeper")
         one, other = (script(env={"PQPOOL_SHARE": keeper.path}) for _ in range(2))
         one.connect("a")

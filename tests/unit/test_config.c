@@ -174,7 +174,7 @@ static void test_rows_agree_with_themselves(void **state)
 	const struct config_variable *rows = config_variables(&count);
 
 	(void)state;
-	assert_int_equal(count, 29);
+	assert_int_equal(count, 30);
 	assert_string_equal(rows[0].name, "PQPOOL_PROFILE");
 	for (size_t i = 0; i < count; i++) {
 		load_one(rows[i].name, rows[i].fallback, true);
@@ -359,6 +359,7 @@ static void test_durations(void **state)
 	takes("PQPOOL_PING_TIMEOUT", "1ms", "ping_timeout_ms=1");
 	takes("PQPOOL_IDLE_TIMEOUT", "600", "idle_timeout_ms=600000");
 	takes("PQPOOL_KEEPALIVE", "2min", "keepalive_ms=120000");
+	takes("PQPOOL_SHARE_LINGER", "0", "share_linger_ms=0");
 	takes("PQPOOL_LONG_HOLD", "5min", "long_hold_ms=300000");
 	takes("PQPOOL_LONG_HOLD", "0", "long_hold_ms=0");
 }
@@ -534,6 +535,7 @@ static void test_complaint_of_every_variable(void **state)
 		{"PREWARM", "x", "a whole number from 0 to 256"},
 		{"IDLE_TIMEOUT", "x", UPTO " (0 = off)"},
 		{"KEEPALIVE", "-1", UPTO " (0 = off)"},
+		{"SHARE_LINGER", "x", UPTO " (0 = not at all)"},
 		{"ORDER", "x", "lifo or fifo"},
 		{"DISABLE", "x", FLAGS},
 		{"ONLY", ",", NAMES},
@@ -745,6 +747,7 @@ static void test_describe(void **state)
 		"recycle_ms=3600000 pre_ping=on ping_query=\"\" "
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 		"idle_timeout_ms=0 keepalive_ms=60000 order=lifo disable=off share=off "
+		"share_linger_ms=20 "
 		"log=stderr "
 		"log_level=warning log_max_bytes=104857600 log_keep=5 "
 		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=on "
@@ -761,7 +764,8 @@ static void test_describe(void **state)
 		"ping_timeout_ms=5000 connect_timeout_s=10 reset=discard prewarm=0 "
 		"idle_timeout_ms=600000 keepalive_ms=60000 order=lifo disable=on only=a,b "
 		"skip=\"c d\" "
-		"route=[::1]:6432 share=off log=/l log_level=info log_max_bytes=104857600 "
+		"route=[::1]:6432 share=off share_linger_ms=20 log=/l log_level=info "
+		"log_max_bytes=104857600 "
 		"log_keep=5 "
 		"long_hold_ms=60000 warn_at=80 stack_depth=16 report=off leak_exitcode=0");
 }

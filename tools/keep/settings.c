@@ -73,6 +73,7 @@ static void take(const struct config *config)
 	settings.idle_timeout_ns = ns_of(config->idle_timeout_ms, 0, UINT64_MAX);
 	settings.ping_timeout_ns = ns_of(config->ping_timeout_ms, 0, 0);
 	settings.keepalive_ns = ns_of(config->keepalive_ms, 0, 0);
+	settings.linger_ns = ns_of(config->share_linger_ms, 0, 0);
 	settings.oldest_first = config->order == ORDER_FIFO;
 }
 
@@ -148,7 +149,7 @@ bool settings_change(const char *pair, config_complain *complain, void *arg)
 {
 	static const char *const names[] = {"size",      "max_overflow", "timeout",
 	                                    "recycle",   "idle_timeout", "ping_timeout",
-	                                    "keepalive", "order"};
+	                                    "keepalive", "order",        "share_linger"};
 	size_t n = (size_t)(strchrnul(pair, '=') - pair);
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

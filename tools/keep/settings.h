@@ -21,6 +21,7 @@ struct settings {
 	uint64_t idle_timeout_ns; /* UINT64_MAX: off */
 	uint64_t ping_timeout_ns;
 	uint64_t keepalive_ns; /* 0: off */
+	uint64_t linger_ns;    /* 0: what is given back goes to who waits */
 	bool oldest_first;
 	struct config config; /* all, for the log */
 };

@@ -59,7 +59,8 @@ struct config {
 	enum config_order order;
 	const char *route; /* host[:port], [v6][:port] or /dir[:port], checked; NULL = none */
 
-	const char *share; /* "off", "on" or the path of a keeper's socket */
+	const char *share;       /* "off", "on" or the path of a keeper's socket */
+	int64_t share_linger_ms; /* of the keeper */
 
 	const char *log; /* a file name pattern, "stderr" or "syslog" */
 	enum config_level log_level;

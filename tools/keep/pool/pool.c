@@ -17,6 +17,10 @@
 /* A session at hand is proven within this: then its process need not be told to wait. */
 #define PROOF_NS (10 * NS_PER_MS)
 
+/* What a member has not taken again for this long others may have, who wait
+ * (PQPOOL_SHARE_LINGER). */
+#define UNUSED_NS NS_PER_MS
+
 bool pools_are_paused;
 
 static struct pool *pools;
@@ -31,6 +35,7 @@ struct pool *pool_get(const uint8_t digest[KEEPER_DIGEST_LEN], const char *label
 		memcpy(pool->digest, digest, KEEPER_DIGEST_LEN);
 		pool->label = xalloc_copy(label, strlen(label));
 		pool->label_hash = (uint32_t)hash_bytes(0, label, strlen(label));
+		pool->again_ns = DEADLINE_NEVER;
 		HASH_ADD(hh, pools, digest, KEEPER_DIGEST_LEN, pool);
 		xalloc_added(pool->hh.tbl);
 	}
@@ -201,8 +206,27 @@ static struct session *find_held(struct pool *pool, uint64_t now_ns)
 	return best;
 }
 
-/* One that lies idle in a member. */
-static struct session *claim_idle(struct pool *pool, uint64_t now_ns)
+/* Whether its member has had it for as long as it may while others wait. */
+static bool has_lingered(const struct session *session, uint64_t now_ns)
+{
+	return now_ns >= session->granted_ns + settings.linger_ns;
+}
+
+static bool is_unused(struct session *session, uint64_t now_ns)
+{
+	uint32_t word = member_word(session->member, session->word);
+
+	if (word != session->seen) {
+		session->seen = word;
+		session->seen_ns = now_ns;
+	}
+	return KEEPER_WORD_STATE(word) == KEEPER_WORD_IDLE &&
+	       now_ns - session->seen_ns >= UNUSED_NS;
+}
+
+/* One that lies idle in a member; `all`: also those that the member may take again. */
+static struct session *claim_idle(struct pool *pool, const struct ask *ask, bool all,
+                                  uint64_t now_ns)
 {
 	struct session *session;
 	struct session *next;
@@ -211,7 +235,16 @@ static struct session *claim_idle(struct pool *pool, uint64_t now_ns)
 		uint32_t answers;
 		const char *why;
 
-		if (session->member == NULL || !holding_claim(session, &answers)) {
+		if (session->member == NULL) {
+			continue;
+		}
+		if (!all && !has_lingered(session, now_ns) &&
+		    session->member->id != ask->member && !is_unused(session, now_ns)) {
+			pool->again_ns = now_ns + UNUSED_NS;
+			loop_call_at(pool->again_ns);
+			continue;
+		}
+		if (!holding_claim(session, &answers)) {
 			continue;
 		}
 		why = holding_expired(session, UINT64_MAX, now_ns);
@@ -273,17 +306,20 @@ static bool serve_line(struct pool *pool, uint64_t now_ns)
 {
 	struct ask *ask = pool->line;
 
+	pool->again_ns = DEADLINE_NEVER;
 	while (ask != NULL) {
 		struct ask *next = ask->next;
 
 		if (ask->session == NULL) {
 			struct session *session = find_held(pool, now_ns);
 
+			bool room = session == NULL && has_room(pool);
+
 			if (session == NULL) {
-				session = claim_idle(pool, now_ns);
+				session = claim_idle(pool, ask, room, now_ns);
 			}
 			if (session == NULL) {
-				if (!has_room(pool)) {
+				if (!room) {
 					hurry(ask, now_ns);
 					return true;
 				}
@@ -301,14 +337,15 @@ static bool serve_line(struct pool *pool, uint64_t now_ns)
 	return false;
 }
 
-/* Tells members whether somebody waits for sessions of theirs; true: one did not know. */
-static bool tell_members(struct pool *pool, bool waited_for)
+/* Tells members whether somebody is to have sessions of theirs; true: one did not know. */
+static bool tell_members(struct pool *pool, bool waited_for, uint64_t now_ns)
 {
 	struct session *session;
 	bool told = false;
 
 	DL_FOREACH (pool->sessions, session) {
-		bool wanted = waited_for || session->drained || pools_are_paused;
+		bool wanted = (waited_for && has_lingered(session, now_ns)) ||
+		              session->drained || pools_are_paused;
 
 		if (session->member != NULL && session->attended != wanted) {
 			session->attended = wanted;
@@ -356,7 +393,7 @@ void pool_serve(struct pool *pool, uint64_t now_ns)
 	do {
 		collect(pool);
 		waited_for = !pools_are_paused && serve_line(pool, now_ns);
-	} while (tell_members(pool, waited_for));
+	} while (tell_members(pool, waited_for, now_ns));
 	if (waited_for || pools_are_paused) {
 		tell_line(pool);
 	}

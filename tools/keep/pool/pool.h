@@ -5,10 +5,13 @@
  * One rule serves: pool_serve() goes through the line from its head, and gives each what there
  * is: a session that the keeper holds, one that lies idle in a process, a room below the limit;
  * it stops at the first for whom there is nothing. So it is first come, first served over all
- * processes, but that one whose session is still being proven does not hold up those behind.
+ * processes, but that one whose session is still being proven does not hold up those behind,
+ * and that a process has what it was lent for some milliseconds, in as many leases as it likes,
+ * as long as it uses it.
  *
- * No wake-up is lost: while somebody waits, the pages of the members that have sessions say so
- * (keeper_page.attention), and then their words are looked at once more.
+ * No wake-up is lost: while somebody waits, the pages of the members whose time is over say so
+ * (keeper_page.attention), and then their words are looked at once more; at the others' words
+ * the keeper looks each millisecond.
  */
 #ifndef PQPOOL_TOOLS_KEEP_POOL_POOL_H
 #define PQPOOL_TOOLS_KEEP_POOL_POOL_H
@@ -31,6 +34,7 @@ struct pool {
 	unsigned ending;          /* how many */
 	struct ask *line;
 	unsigned waiting;
+	uint64_t again_ns;   /* when it is to be served again for the line's sake */
 	uint64_t suspect_ns; /* a session proved dead then: proofs from before count for nothing
 	                      */
 	UT_hash_handle hh;

@@ -183,6 +183,10 @@ void upkeep_due(uint64_t now_ns)
 		}
 		if (now_ns >= round_ns) {
 			sweep(pool, now_ns);
+		} else if (now_ns >= pool->again_ns) {
+			pool_serve(pool, now_ns);
+		} else if (pool->again_ns != DEADLINE_NEVER) {
+			loop_call_at(pool->again_ns);
 		}
 		pool = next;
 	}
