@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -20,12 +21,17 @@
 static bool no_memory;
 static bool no_keys;
 static atomic_uint ends;
+static atomic_uint chunks; /* threads that find none free make one each */
 
 void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	return no_memory ? MAP_FAILED : __real_mmap(at, size, prot, flags, fd, offset);
+	if (no_memory) {
+		return MAP_FAILED;
+	}
+	atomic_fetch_add(&chunks, 1);
+	return __real_mmap(at, size, prot, flags, fd, offset);
 }
 
 int __real_pthread_setspecific(pthread_key_t key, const void *value);
@@ -187,29 +193,32 @@ static void *hold_until_none_is_left(void *arg)
 
 static void without_memory_there_is_none_until_there_is(void **state)
 {
-	enum { MANY = 8 * THREADS };
-	static pthread_t threads[MANY];
-	static struct thread_block *blocks[MANY];
+	/* More than the chunks of all tests have. */
+	unsigned many = (atomic_load(&chunks) + 1) * THREADS;
+	pthread_t *threads = calloc(many, sizeof(*threads));
+	struct thread_block **blocks = calloc(many, sizeof(*blocks));
 	unsigned without = 0;
 
 	(void)state;
-	pthread_barrier_init(&none_is_left, NULL, MANY + 1);
+	pthread_barrier_init(&none_is_left, NULL, many + 1);
 	no_memory = true;
 	/* Threads need stacks, for which there is memory. */
-	for (int i = 0; i < MANY; i++) {
+	for (unsigned i = 0; i < many; i++) {
 		pthread_create(&threads[i], NULL, hold_until_none_is_left, &blocks[i]);
 	}
 	pthread_barrier_wait(&none_is_left);
 	no_memory = false;
 	pthread_barrier_wait(&none_is_left);
-	for (int i = 0; i < MANY; i++) {
+	for (unsigned i = 0; i < many; i++) {
 		void *block;
 
 		pthread_join(threads[i], &block);
 		assert_non_null(block);
 		without += blocks[i] == NULL;
 	}
-	assert_in_range(without, 1, MANY - THREADS);
+	assert_in_range(without, 1, many - THREADS);
+	free(threads);
+	free(blocks);
 }
 
 /* ---- fork ---- */
