@@ -159,7 +159,10 @@ $(BUILD)/tests/stress/%: tests/stress/%.c $(STRESS_OBJECTS)
 
 FUZZ_NAMES   := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZERS      := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
-FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape)
+FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape) \
+	$(wildcard shim/base/config/*.c shim/base/elf/*.c shim/sql/*.c) shim/base/text/glob.c shim/base/text/logfmt.c \
+	shim/trace/stack/frame_names.c \
+	$(patsubst %,tools/%.c,common/log_line common/pages/page_file common/pages/status_pages common/symbols/call_frames leaks/input/log_reader)
 FUZZ_OBJECTS := $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 FUZZ_CHECKS  := address,undefined -fno-sanitize-recover=all
 # How long each target runs.
@@ -170,9 +173,10 @@ $(BUILD)/fuzz/%.o: %.c
 	clang $(CPPFLAGS) -Itools -DPQPOOL_DEBUG $(OURFLAGS) -O1 -g -fno-omit-frame-pointer \
 		-fsanitize=fuzzer-no-link,$(FUZZ_CHECKS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/fuzz/libfuzzed.a: $(FUZZ_OBJECTS)
+# What it holds is said here.
+$(BUILD)/fuzz/libfuzzed.a: $(FUZZ_OBJECTS) tests/tests.mk
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $(FUZZ_OBJECTS)
 
 $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzzed.a $(BUILD)/debug/libfloors.a
 	clang -fsanitize=fuzzer,$(FUZZ_CHECKS) -o $@ $^ -lpthread -ldl

@@ -176,9 +176,110 @@ KEEPER = {
 }
 
 
+# ---- the user's: variables, logs, pages, patterns, programs
+
+# base/config/config.def's order changes: a row may be any, so a few values meet all of them.
+VALUES = [b"", b"5", b"-1", b"80%", b"1.5s", b"500ms", b"1.0000000001h", b"64kB", b"0", b"on", b"auto",
+          b"discard", b"fifo", b"prod", b"debug", b"psql*, ?b[c]", b"db.example:6432", b"[fe80::1%eth0]:1",
+          b"/run/x:5432", b"/tmp/%p-%n-%h.log", b"/run/keeper.socket", b"18446744073709551616"]
+
+
+def variables(*pairs):
+    return b"/usr/bin/psql\0" + b"".join(bytes([row]) + value + b"\0" for row, value in pairs)
+
+
+CONFIG = {
+    **{"value-%d" % i: variables(*[(row, value) for row in range(first, first + 16)])
+       for i, value in enumerate(VALUES) for first in (0, 16)},
+    "unknown": variables((255, b"PQPOOL_SIZES=1"), (255, b"PQPOOL_=1"), (255, b"PQPOOL_RESTE=1"), (255, b"")),
+}
+
+STATEMENT = {
+    **{"text-%d" % i: b"\0" + text for i, text in enumerate([
+        b"SELECT a.b::int, cast(x AS text) FROM t WHERE c LIKE 'x%' AND d = $1 -- end",
+        b"WITH a AS (VALUES (1, 'b')) UPDATE t SET c = a.d FROM a RETURNING *", b"BEGIN ISOLATION LEVEL SERIALIZABLE",
+        b"DO $$ BEGIN PERFORM set_config('a.b', '', false); END $$", b"SET LOCAL app.x TO 'y'; LOAD 'z'",
+        b"SELECT \"set_config\" ('seed', U&'1', true), E'\\'' /* /* */ */", b"ALTER ROLE a SET b = c"])},
+    **{"literal-%d" % n: bytes([1 + n, 0, 6, 4, 128 + n, 3]) for n in range(24)},
+    "pieces": bytes([180]) + bytes(range(0, 128, 3)),
+    "set": bytes([99, 36, 6, 11, 140]),
+}
+
+
+def line(event, **pairs):
+    return b" ".join([b"time=2026-01-02T03:04:05.000006Z event=%s pid=7 program=app" % event.encode()] + [
+        b"%s=%s" % (key.encode(), value.encode()) for key, value in pairs.items()]) + b"\n"
+
+
+STACK = line("stack", stack="1", frames='"/usr/bin/a\\x20b+0x12(f) ?+0xff libpq.so.5+0x1"',
+             build_ids='"libpq.so.5=0a1b"', script="/srv/a.py:12", script_frames='"/srv/a.py:12(load) ..."')
+TAKEN = line("config", format="1") + STACK + line(
+    "acquire", lease="1", session="2", backend="3", tid="4", stack="1", pool="u@h:1/d")
+LOG = {
+    "open": b"\0" + TAKEN,
+    "released": b"\0" + TAKEN + line("release", lease="1", hold_us="5", at_exit="yes"),
+    "leak": b"\0" + TAKEN + line("leak", lease="1", kind="released_by_exit", suppressed="yes") +
+            line("totals", opened="1", closed="1", peak="1", reasons="aged:1"),
+    "again": b"\0" + TAKEN + TAKEN + line("exec") + line("given_away", lease="1") + STACK.replace(b"0x12", b"0x13"),
+    "torn": b"\0" + TAKEN[:100] + TAKEN + b"time=" * 20 + b"\n\n\0\n" + TAKEN[:-1],
+    "hex": b"\0" + STACK.replace(b"0x12", b"+0x" + b"a" * 300),
+    "value": b'\1a "b"\\ =\n\t\x01\x7f\xff', "empty": b"\1",
+}
+
+FRAMES = b'frames="/usr/bin/a+0x12(f)" build_ids="a=0b" script=/a.py:1 script_frames="/a.py:1(f)"'
+
+
+def piece(area, row, data):
+    data += bytes(-len(data) % 4)
+    return bytes([area]) + number(row) + bytes([len(data) // 4]) + data
+
+
+POOL = piece(0, 0, struct.pack("=8I", 2, 1, 5, 5, 1, 0, 0, 1)) + piece(0, 2, struct.pack("=II", 3, 1) + b"x" * 900)
+LEASE_ROW = struct.pack("=IIQIi4QiIII", 2, 2, 1, 0, 77, 1, 2, 3, 4, 5, 1, 1, 1) + b"SELECT 1" + b"x" * 180
+PAGES = {
+    "empty": bytes(3),
+    "lease": bytes([1, 2, 4]) + POOL + piece(1, 1, LEASE_ROW) + piece(
+        2, 0, struct.pack("=II", 1 << 31 | 1, len(FRAMES)) + FRAMES),
+    "no-such-pool": bytes([1, 2, 4]) + piece(1, 0, LEASE_ROW.replace(b"M", b"\xff")),
+    "long-stack": bytes([1, 1, 255]) + piece(2, 0, struct.pack("=II", 1, 1 << 31)),
+    "head": bytes(3) + piece(3, 0, b"pqpool\x1a\n" + struct.pack("=IiQQIII", 1, 5, 6, 7, 1 << 30, 1 << 31, 1 << 31)),
+}
+
+SUPPRESSIONS = {
+    name: bytes([len(FRAME_TEXT)]) + FRAME_TEXT + text for FRAME_TEXT in [b" /srv/a\\x20b.py:12(load) ... c.rb:1"]
+    for name, text in {
+        "all": b"*\n", "words": b"# a\n\n function:load\r\nmodule:lib?.so*\nscript:a b.py:12\nlegacy_*\n",
+        "blank": b"script:b*\n", "bad": b"nodule:a\n", "nothing": b"script: \t\n", "slash": b"script:/srv/*"}.items()
+}
+
+
+def elf_file():
+    """A library that needs libpq.so.5, with a build id, two functions and their names."""
+    names = b"\0libpq.so.5\0first\0second\0"
+    notes = struct.pack("=III", 4, 4, 3) + b"GNU\0" + b"\x0a\x1b\x2c\x3d"
+    symbols = bytes(24) + b"".join(struct.pack("=IBBHQQ", name, 2, 0, 1, at, 16)
+                                   for name, at in ((12, 0x10), (18, 0x20)))
+    dynamic = b"".join(struct.pack("=QQ", *pair) for pair in ((5, 512), (10, len(names)), (1, 1), (0, 0)))
+    parts = {512: names, 640: notes, 704: symbols, 832: dynamic, 960: b"".join(
+        struct.pack("=IIQQQQIIQQ", 0, kind, 0, at, at, size, link, 0, 8, entry) for kind, at, size, link, entry in (
+            (0, 0, 0, 0, 0), (1, 0, 512, 0, 0), (3, 512, len(names), 0, 0), (2, 704, len(symbols), 2, 24)))}
+    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("=HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 960, 0, 64, 56, 3, 64, 4, 2)
+    segments = b"".join(struct.pack("=IIQQQQQQ", kind, 4, at, at, at, size, size, 4)
+                        for kind, at, size in ((1, 0, 960), (4, 640, len(notes)), (2, 832, len(dynamic))))
+    data = bytearray(header + segments)
+    for at, part in sorted(parts.items()):
+        data += bytes(at - len(data)) + part
+    return bytes(data)
+
+
+ELF = {"library": struct.pack("=Q", 0x14) + elf_file(), "cut": struct.pack("=Q", 0x24) + elf_file()[:900],
+       "none": bytes(8) + b"#!/bin/sh\n"}
+
+
 def main():
     targets = {"fuzz_reply": REPLY, "fuzz_start_record": START_RECORD, "fuzz_ask": ASKED,
-               "fuzz_keeper": KEEPER}
+               "fuzz_keeper": KEEPER, "fuzz_config": CONFIG, "fuzz_statement": STATEMENT, "fuzz_log": LOG,
+               "fuzz_page": PAGES, "fuzz_suppressions": SUPPRESSIONS, "fuzz_elf": ELF}
     for target, seeds in targets.items():
         os.makedirs(os.path.join(sys.argv[1], target), exist_ok=True)
         for name, data in seeds.items():

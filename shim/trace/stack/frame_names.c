@@ -17,13 +17,13 @@ const char *frame_name_function(const struct stack_frame *frame, char *buf, size
 
 bool frame_name_next_script(const char **frames, struct frame_name_script *script)
 {
-	const char *frame = *frames;
+	const char *frame = *frames != NULL ? *frames + strspn(*frames, " ") : "";
 	size_t len;
 	const char *bracket;
 	const char *colon;
 
 	*script = (struct frame_name_script){0};
-	if (frame == NULL || *frame == '\0') {
+	if (*frame == '\0') {
 		return false;
 	}
 	len = strcspn(frame, " ");

@@ -49,9 +49,10 @@ static const char *find_offset(const char *word, size_t len)
 
 	for (size_t at = len; at-- > 0;) {
 		const char *s = word + at;
-		size_t n = len - at > 3 ? strspn(s + 3, digits) : 0;
+		bool begins = len - at > 3 && strncmp(s, "+0x", 3) == 0;
+		size_t n = begins ? strspn(s + 3, digits) : 0;
 
-		if (n > 0 && strncmp(s, "+0x", 3) == 0 && n <= 16 &&
+		if (n > 0 && n <= 16 &&
 		    (at + 3 + n == len || (s[3 + n] == '(' && word[len - 1] == ')'))) {
 			return s;
 		}
