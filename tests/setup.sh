@@ -122,6 +122,8 @@ need_check() {
 	need locales test -e /usr/share/i18n/locales/de_DE
 	need openssl has_program openssl
 	need strace has_program strace
+	need iproute2 has_system_program ip
+	need nftables has_system_program nft
 	need e2fsprogs has_system_program mkfs.ext4
 	need systemd has_program systemd-analyze
 	need libjemalloc2 has_library libjemalloc.so.2

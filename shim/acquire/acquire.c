@@ -21,6 +21,7 @@
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
 #include "acquire/prewarm.h"
+#include "acquire/race.h"
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
@@ -34,12 +35,6 @@
 #include "session/reset.h"
 #include "share/shared_session.h"
 #include "trace/status/status.h"
-
-/*
- * A connect takes no longer than this, with usual timeouts and a few hosts. If it does, it may
- * lose its room.
- */
-#define OVERDUE_NS (120 * NS_PER_SEC)
 
 /* Puts what libpq made on a lease that is only tracked, if it succeeded. */
 static COLD PGconn *track(const struct acquisition *a, PGconn *conn)
@@ -159,7 +154,7 @@ static COLD PGconn *open_really(struct acquisition *a, bool room, struct borrow 
 	uint64_t took_ns;
 	PGconn *conn;
 
-	blocked_call_block(&a->ticket, began_ns + OVERDUE_NS);
+	blocked_call_block(&a->ticket, began_ns + CONNECT_OVERDUE_NS);
 	session = open_session(a, tape);
 	took_ns = clock_monotonic_ns() - began_ns;
 	if (!blocked_call_back(&a->ticket)) {
@@ -238,7 +233,7 @@ static COLD void resolve_begun(void *arg, PGconn *conn)
 	if (first->room) {
 		blocked_call_hold_rooms(&a->ticket, a->lender, 1);
 	}
-	blocked_call_block(&a->ticket, a->began_ns + OVERDUE_NS);
+	blocked_call_block(&a->ticket, a->began_ns + CONNECT_OVERDUE_NS);
 }
 
 static COLD void locate_waiting(void *arg)
@@ -262,7 +257,7 @@ static COLD PGconn *connect_first(struct acquisition *a, const struct connect_ca
 
 	/* No room yet: if the call never returns, the connection alone is finished. */
 	blocked_call_hold_rooms(&a->ticket, NULL, 0);
-	blocked_call_block(&a->ticket, a->began_ns + OVERDUE_NS);
+	blocked_call_block(&a->ticket, a->began_ns + CONNECT_OVERDUE_NS);
 	session = session_open(a->libpq, a->draft->conninfo, a->error, noted, &meanwhile);
 	took_ns = clock_monotonic_ns() - a->began_ns;
 	if (!blocked_call_back(&a->ticket)) {
@@ -316,27 +311,63 @@ static COLD bool replace_checked(struct acquisition *a, struct session *session,
 	return clear_room(a, &session->slot, why);
 }
 
+static PGconn *lend_checked(struct acquisition *a, struct session *session)
+{
+	blocked_call_hold_nothing(&a->ticket);
+	pool_lent(&session->slot);
+	return lending_begin(a, session);
+}
+
+/*
+ * The same of one that says nothing: itself, or what was opened beside it, in its room.
+ */
+static COLD PGconn *lend_silent(struct acquisition *a, struct session *session, bool *room)
+{
+	enum drop_reason why;
+	struct race race;
+
+	*room = false;
+	if (!race_run(a, session, &race, &why)) {
+		replace_checked(a, session, DROP_ABANDONED, false);
+		return race.opened != NULL ? track(a, hand_over(race.opened)) : NULL;
+	}
+	if (why == DROP_NONE) {
+		return lend_checked(a, session);
+	}
+	if (race.opened == NULL) {
+		*room = replace_checked(a, session, why, true);
+		return NULL;
+	}
+	discard_unfit(session, why);
+	discard_close(session, why, 0);
+	blocked_call_hold_nothing(&a->ticket);
+	discard_free(session);
+	return settle(a, race.opened, race.took_ns, NULL, NULL);
+}
+
 /* The idle session that was granted, if it passes its check. Else NULL; `*room`: in its room
  * another can be opened. */
 static PGconn *lend_idle(struct acquisition *a, struct pool_slot *slot, bool *room)
 {
 	struct session *session = session_of_slot(slot);
 	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t silence_ns = race_begins_after_ns(session);
 	enum drop_reason why;
 	bool in_time;
 
 	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CHECK, slot);
-	blocked_call_block(&a->ticket,
-	                   now_ns + reset_patience_ns(session, &lend_settings.care));
-	why = reset_check(session, &lend_settings.care, now_ns);
+	blocked_call_block(&a->ticket, now_ns + silence_ns);
+	why = reset_check(session, &lend_settings.care, now_ns, silence_ns);
 	in_time = blocked_call_back(&a->ticket);
+	if (in_time && why == DROP_PING_FAILED && session->check.silent &&
+	    silence_ns < reset_patience_ns(session, &lend_settings.care)) {
+		return lend_silent(a, session, room);
+	}
 	if (!in_time || why != DROP_NONE) {
 		*room = replace_checked(a, session, why, in_time);
 		return NULL;
 	}
-	blocked_call_hold_nothing(&a->ticket);
-	pool_lent(slot);
-	return lending_begin(a, session);
+	return lend_checked(a, session);
 }
 
 /*

@@ -112,7 +112,7 @@ static struct session *check_lent(struct acquisition *a, struct borrow *borrow,
 	reset_park(session);
 	blocked_call_hold_slot(&a->ticket, BLOCKED_CALL_CHECK, &session->slot);
 	blocked_call_block(&a->ticket, now_ns + reset_patience_ns(session, &care));
-	why = reset_check(session, &care, now_ns);
+	why = reset_check(session, &care, now_ns, reset_patience_ns(session, &care));
 	*lost = !blocked_call_back(&a->ticket);
 	if (!*lost && why == DROP_NONE) {
 		blocked_call_hold_nothing(&a->ticket);

@@ -130,6 +130,7 @@ static enum drop_reason collect(struct session *session, enum drop_reason late)
 
 	while (!own_query_take(session, &why)) {
 		if (!session->check.arrived && !wait_for_socket(session)) {
+			session->check.silent = true;
 			return late;
 		}
 		session->check.arrived = false;

@@ -259,11 +259,23 @@ static enum check_step settle_step(struct session *session, const struct session
 	return CHECK_PENDING;
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t reset_patience_ns(const struct session *session, const struct session_care *care)
 {
-	return session->check_limit_ns > 0 && session->check_limit_ns < care->ping_timeout_ns
-	               ? session->check_limit_ns
+	return session->check_limit_ns > 0
+	               ? lesser(session->check_limit_ns, care->ping_timeout_ns)
 	               : care->ping_timeout_ns;
+}
+
+uint64_t reset_silence_ns(const struct session *session, const struct session_care *care)
+{
+	uint64_t patience_ns = reset_patience_ns(session, care);
+
+	return session->local ? patience_ns : lesser(patience_ns, RESET_SILENCE_NS);
 }
 
 /*
@@ -278,6 +290,7 @@ static bool begin_check(struct session *session, const struct session_care *care
 	bool due = session->reset_due;
 
 	session->reset_due = false;
+	session->check.began_ns = now_ns;
 	session->check.deadline_ns = now_ns + reset_patience_ns(session, care);
 	session->check.pinging = session->ping_sent;
 	session->ping_sent = false;
@@ -286,6 +299,7 @@ static bool begin_check(struct session *session, const struct session_care *care
 	session->check.mode_is_ours = true;
 	session->check.arrived = false;
 	session->check.proven = false;
+	session->check.silent = false;
 	if (due && !send_discard(session, false)) {
 		return false;
 	}
@@ -389,7 +403,7 @@ static enum check_step advance(struct session *session, const struct session_car
 }
 
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
-                             uint64_t now_ns)
+                             uint64_t now_ns, uint64_t patience_ns)
 {
 	enum drop_reason why;
 
@@ -400,7 +414,25 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	if (!begin_check(session, care, now_ns)) {
 		return DROP_PING_FAILED;
 	}
+	session->check.deadline_ns = now_ns + patience_ns;
 	if (advance(session, care, now_ns, true, &why) == CHECK_FIT) {
+		passed(session);
+	}
+	return why;
+}
+
+enum drop_reason reset_check_on(struct session *session, const struct session_care *care,
+                                uint64_t until_ns)
+{
+	enum drop_reason why;
+
+	lock_assert_none();
+	if (!session_is_ours(session)) {
+		return DROP_DESCRIPTOR;
+	}
+	session->check.silent = false;
+	session->check.deadline_ns = until_ns;
+	if (advance(session, care, session->check.began_ns, true, &why) == CHECK_FIT) {
 		passed(session);
 	}
 	return why;
@@ -420,7 +452,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 	}
 	session->check.silence_limited =
 		!session->local &&
-		limit_silence(session, (unsigned)(reset_patience_ns(session, care) / NS_PER_MS),
+		limit_silence(session, (unsigned)(reset_silence_ns(session, care) / NS_PER_MS),
 	                      &session->check.silence_before_ms);
 	give_mode_back(session);
 	return advance(session, care, now_ns, false, why);

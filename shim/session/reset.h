@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/cold.h"
 #include "base/config/config.h"
 #include "pool/drop_reason.h"
@@ -70,13 +71,27 @@ void reset_park(struct session *session);
 uint64_t reset_patience_ns(const struct session *session, const struct session_care *care);
 
 /*
+ * A session over the network that says nothing for this long may be one that the network has
+ * forgotten, though the server is well.
+ */
+#define RESET_SILENCE_NS (800 * NS_PER_MS)
+
+/* How long it may be silent before that is tried; reset_patience_ns(), or less. */
+uint64_t reset_silence_ns(const struct session *session, const struct session_care *care);
+
+/*
  * To be lent: collects a reset in flight, proves that the server is there as `care` wants, puts
  * hooks and mode back. DROP_NONE: fit. DROP_PING_FAILED: the server, or the way to it, is gone,
  * and other sessions are suspect; so they are with DROP_ATTRIBUTES: the server has another role
- * now than its program asked for. Waits for reset_patience_ns() at most.
+ * now than its program asked for. Waits for `patience_ns` at most; DROP_PING_FAILED with
+ * check.silent says that there was no answer by then.
  */
 enum drop_reason reset_check(struct session *session, const struct session_care *care,
-                             uint64_t now_ns);
+                             uint64_t now_ns, uint64_t patience_ns);
+
+/* Goes on with a check that ended in silence, until `until_ns` at most. */
+enum drop_reason reset_check_on(struct session *session, const struct session_care *care,
+                                uint64_t until_ns);
 
 /*
  * The same in steps, for a program's event loop. CHECK_PENDING: go on with reset_check_more

@@ -53,11 +53,13 @@ enum session_unnamed {
 
 /* How far a check has come; reset.c's. */
 struct session_check {
+	uint64_t began_ns;
 	uint64_t deadline_ns;
 	unsigned syncs_due; /* answers that end a pipeline, still to come */
 	bool failed;        /* the server refused a statement of ours since the lease's end */
 	bool arrived;       /* something is to be read: there is nothing to wait for */
 	bool proven;        /* an answer came that was sent after the check began */
+	bool silent;        /* none had come by the deadline */
 	bool pinging;
 	bool asking;          /* login_state.h's question is in flight */
 	bool asked;           /* it has been sent, or there was none */

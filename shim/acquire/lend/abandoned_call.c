@@ -15,11 +15,16 @@
 /* How much later than its time a call is overdue. */
 #define GRACE_NS (2 * NS_PER_SEC)
 
-static void leave_rooms(struct blocked_record *p, bool over)
+static void leave_rooms(const struct blocked_record *p)
 {
 	for (uint32_t i = 0; i < p->rooms; i++) {
 		pool_open_failed(&p->lender->pool);
 	}
+}
+
+/* What libpq has begun for the call. */
+static void leave_conn(const struct blocked_record *p, bool over)
+{
 	if (over && p->conn != NULL) {
 		notices_forget(p->conn);
 		p->libpq->PQfinish(p->conn);
@@ -60,12 +65,14 @@ static COLD void give_back(struct blocked_record *p, uint64_t turn, bool over)
 		              &p->waiter);
 		break;
 	case BLOCKED_CALL_ROOM:
-		leave_rooms(p, over);
+		leave_rooms(p);
+		leave_conn(p, over);
 		ask_drop(&p->ask);
 		break;
 	case BLOCKED_CALL_CHECK:
 	case BLOCKED_CALL_CLEARING:
 		leave_session(session_of_slot(p->slot), kind == BLOCKED_CALL_CHECK, over);
+		leave_conn(p, over);
 		break;
 	}
 	blocked_call_hold_nothing(&its);

@@ -43,6 +43,12 @@ struct lender;
 struct blocked_record;
 struct ask;
 
+/*
+ * libpq's connect takes no longer than this, with usual timeouts and a few hosts. If it does,
+ * the call may lose its room.
+ */
+#define CONNECT_OVERDUE_NS (120 * NS_PER_SEC)
+
 /* One call's hold on its record. */
 struct blocked_call {
 	struct blocked_record *record; /* NULL: it has none */
@@ -96,7 +102,8 @@ bool blocked_call_sleep(const struct blocked_call *ticket, uint64_t until_ns);
 /* The question that it asks the keeper for a session in its room; NULL for a void ticket. */
 struct ask *blocked_call_ask(const struct blocked_call *ticket);
 
-/* Where to note the connection that libpq opens in the room; NULL for a void ticket. */
+/* Where to note the connection that libpq opens in the room, or beside a session that is
+ * checked; NULL for a void ticket. */
 PGconn **blocked_call_conn(const struct blocked_call *ticket, const struct libpq *libpq);
 
 #endif

@@ -42,7 +42,7 @@ struct blocked_record {
 	struct pool_slot *slot;            /* of what is checked or cleared */
 	uint32_t rooms;
 	const struct libpq *libpq;
-	PGconn *conn; /* that libpq opens in the room */
+	PGconn *conn; /* that libpq opens in the room, or beside what is checked */
 	struct pool_waiter waiter;
 	struct ask ask; /* of one that has a room, and asks the keeper */
 };

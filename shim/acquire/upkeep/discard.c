@@ -46,6 +46,7 @@ void discard_unfit(struct session *session, enum drop_reason why)
 {
 	struct lender *lender = session->lender;
 	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t before_ns = session->check.silent ? session->check.began_ns : now_ns;
 
 	log_event_check_failed(session, why);
 	discard_explain(session, why);
@@ -53,7 +54,8 @@ void discard_unfit(struct session *session, enum drop_reason why)
 		atomic_store(&lender->triggered_until_ns, now_ns + TRIGGERED_NS);
 	}
 	if (why == DROP_PING_FAILED || why == DROP_ATTRIBUTES || why == DROP_LOGIN_TRIGGER) {
-		pool_invalidate(&lender->pool, now_ns);
+		/* What was opened while one was silent may have been opened for that. */
+		pool_invalidate(&lender->pool, before_ns);
 	}
 }
 

@@ -250,6 +250,24 @@ void notices_detach(struct notices *opening)
 
 /* ---- connecting ---- */
 
+/* Until the socket is ready for the next step; false at the deadline, or if a rival has won. */
+static bool wait_for_step(int fd, short events, struct notices_rival *rival,
+                          uint64_t deadline_ns)
+{
+	struct pollfd polls[2] = {{.fd = fd, .events = events}, {.fd = -1, .events = POLLIN}};
+	int ready;
+
+	if (rival == NULL) {
+		return fd_wait(fd, events, deadline_ns);
+	}
+	polls[1].fd = rival->fd;
+	do {
+		ready = poll(polls, 2, clock_ms_until(clock_monotonic_ns(), deadline_ns));
+	} while (ready < 0 && errno == EINTR);
+	rival->won = ready > 0 && polls[1].revents != 0;
+	return ready > 0 && !rival->won;
+}
+
 /*
  * How long to wait for which host, and what to say of one that never answers, libpq alone
  * knows: a slow server is left to its PQreset, which connects as PQconnectdb does, and keeps
@@ -260,7 +278,9 @@ static PGconn *connect_in_steps(struct notices *opening, const struct libpq *lib
 {
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 	PGconn *conn = libpq->PQconnectStart(conninfo);
-	uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_NS;
+	struct notices_rival *rival = opening->meanwhile.rival;
+	uint64_t deadline_ns =
+		rival != NULL ? rival->until_ns : clock_monotonic_ns() + PATIENCE_NS;
 
 	if (conn == NULL) {
 		return NULL;
@@ -268,10 +288,13 @@ static PGconn *connect_in_steps(struct notices *opening, const struct libpq *lib
 	note_begun(opening, libpq, conn);
 	while (libpq->PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
 	       wants != PGRES_POLLING_FAILED) {
-		if (!fd_wait(libpq->PQsocket(conn),
-		             wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ns)) {
-			notices_again(opening);
-			libpq->PQreset(conn);
+		if (!wait_for_step(libpq->PQsocket(conn),
+		                   wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, rival,
+		                   deadline_ns)) {
+			if (rival == NULL || !rival->won) {
+				notices_again(opening);
+				libpq->PQreset(conn);
+			}
 			break;
 		}
 		notices_look(opening);
@@ -293,7 +316,7 @@ PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
 	if (meanwhile != NULL) {
 		opening->meanwhile = *meanwhile;
 	}
-	if (libpq_calls_itself(libpq)) {
+	if (libpq_calls_itself(libpq) || opening->meanwhile.rival != NULL) {
 		return connect_in_steps(opening, libpq, conninfo);
 	}
 	begun.opening = opening;

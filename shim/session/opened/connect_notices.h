@@ -23,6 +23,7 @@
 #define PQPOOL_SESSION_OPENED_CONNECT_NOTICES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/cold.h"
 #include "base/libpq/libpq.h"
@@ -37,6 +38,13 @@ struct notices_seen {
 	char notice[NOTICES_TEXT_MAX]; /* the first one's, or its beginning; "" = none */
 };
 
+/* A socket that is waited for beside the connect, until that time. */
+struct notices_rival {
+	int fd;
+	uint64_t until_ns;
+	bool won; /* something is to be read there; the connection is left half finished */
+};
+
 /*
  * What the caller does while the server starts a backend, as it need not be done before. Each
  * is called once at most, or is NULL; errno is kept, and no lock held.
@@ -47,6 +55,7 @@ struct notices_meanwhile {
 	/* The first message is with the server, which takes its time. */
 	void (*waiting)(void *arg);
 	void *arg;
+	struct notices_rival *rival; /* or NULL */
 };
 
 /* One connect in progress in this thread. */
@@ -68,7 +77,7 @@ struct notices {
  * it lasts, `*noted`, unless `noted` is NULL, is the connection that libpq has begun, in case
  * the call never returns. What is to be done `meanwhile`, unless that is NULL, is not done
  * where the first connect of a libpq shows that it calls itself, nor `waiting` if it fails
- * early.
+ * early. With a rival the connect is made in steps.
  */
 PGconn *notices_connect(struct notices *opening, const struct libpq *libpq,
                         const char *conninfo, PGconn **noted,

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Real faults, each proven to have happened before it is looked at what the program saw.
+
+network      a network between the program and its server (network.py)
+far_server   a server at the other end of it, for the module
+script, ...  as in the integration tests
+"""
+import os
+
+import pytest
+
+from integration.conftest import compiled, libpq, module, script, stepwise  # noqa: F401
+from network import ADMITTING, SETTINGS, Network, Unavailable
+from server import Server
+
+
+@pytest.fixture
+def network():
+    made = Network()
+    try:
+        made.__enter__()
+    except (Unavailable, OSError) as why:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("this machine makes no network: %s" % why)
+    yield made
+    made.__exit__()
+
+
+@pytest.fixture(scope="module")
+def far_server():
+    with Server(settings=SETTINGS, hba=ADMITTING) as server:
+        yield server

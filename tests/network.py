@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: PostgreSQL
+"""A network of its own between a program and a server, which forgets flows when told to.
+
+The program runs in a network namespace that has one cable, to the server's machine. At its end
+nftables may drop what belongs to flows that it is told of, as a NAT or a firewall does that has
+forgotten them: in both directions, without a word, while new flows pass.
+"""
+import os
+import re
+import subprocess
+
+from server import HBA, wait_until
+
+PREFIX = "198.18.0.0/15"  # for tests of networks; no host has one of them
+SETTINGS = {"listen_addresses": "*"}
+ADMITTING = HBA + "host  all  all  %s  scram-sha-256\n" % PREFIX
+TABLE = """
+table inet fault {
+	set forgotten { type inet_service; }
+	counter dropped { }
+	chain out { type filter hook output priority 0; tcp sport @forgotten counter name dropped drop; }
+	chain in { type filter hook input priority 0; tcp dport @forgotten counter name dropped drop; }
+}
+"""
+ESTABLISHED = "01"
+
+
+class Unavailable(Exception):
+    """This machine makes no networks."""
+
+
+def _run(*argv, **options):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise Unavailable("%s: %s" % (" ".join(argv), done.stderr.strip()))
+    return done.stdout
+
+
+def flows(pid, port):
+    """The local ports of a process's established connections to that port."""
+    with open("/proc/%s/net/tcp" % pid, encoding="ascii") as f:
+        rows = [line.split() for line in f][1:]
+    return {int(row[1].split(":")[1], 16) for row in rows
+            if row[2].endswith(":%04X" % port) and row[3] == ESTABLISHED}
+
+
+class Network:
+    """One cable: `before` stands before a program at this end, `address` is the server's."""
+
+    def __init__(self):
+        number = os.getpid() % 32768
+        self.name = "pqpool-%d" % os.getpid()
+        self.cable = "pqp%d" % os.getpid()
+        at = "198.%d.%d." % (18 + number // 16384, number // 64 % 256)
+        first = number % 64 * 4
+        self.address, self.own = at + str(first + 1), at + str(first + 2)
+        self.before = ["nsenter", "--net=/run/netns/" + self.name]
+
+    def __enter__(self):
+        if os.geteuid() != 0:
+            raise Unavailable("only root may make a network")
+        try:
+            _run("ip", "netns", "add", self.name)
+            _run("ip", "link", "add", self.cable, "type", "veth", "peer", "name", "eth0",
+                 "netns", self.name)
+            _run("ip", "addr", "add", self.address + "/30", "dev", self.cable)
+            _run("ip", "link", "set", self.cable, "up")
+            self._inside("ip", "addr", "add", self.own + "/30", "dev", "eth0")
+            for link in ("lo", "eth0"):
+                self._inside("ip", "link", "set", link, "up")
+            self._inside("nft", "-f", "-", input=TABLE)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        # Both: the kernel takes its time to end a namespace.
+        for what in (["link", self.cable], ["netns", self.name]):
+            subprocess.run(["ip", what[0], "del", what[1]], check=False, capture_output=True)
+
+    def _inside(self, *argv, **options):
+        return _run(*self.before, *argv, **options)
+
+    def env(self, server):
+        """The variables that lead to a server that listens at the other end."""
+        return {"PGHOST": self.address, "PGHOSTADDR": "", "PGPASSWORD": server.password}
+
+    def forget(self, pid, port):
+        """From now on what belongs to the connections that the process has there is dropped."""
+        ports = flows(pid, port)
+        assert ports, "nothing is connected"
+        self._inside("nft", "add", "element", "inet", "fault", "forgotten",
+                     "{ %s }" % ", ".join(map(str, ports)))
+        return ports
+
+    def dropped(self):
+        """Packets so far."""
+        shown = self._inside("nft", "list", "counter", "inet", "fault", "dropped")
+        return int(re.search(r"packets (\d+)", shown).group(1))
+
+    def await_drop(self, since=0):
+        """Waits for a packet to be dropped: the proof of the fault."""
+        assert wait_until(lambda: self.dropped() > since), "the fault did not happen"
