@@ -13,7 +13,8 @@
 #   make check-static     clang-tidy, gcc -fanalyzer and cppcheck over shim/ and tools/
 #   make check-clang      built by clang: the unit tests, and some of the integration tests
 #   make fuzz             what reads the bytes of others, fed with nonsense by clang's libFuzzer,
-#                         FUZZ_SECONDS=600 each; in `make check` for a moment
+#                         and statements by chance, compared with a server; FUZZ_SECONDS=600
+#                         each; in `make check` for a moment
 #   make coverage         which lines of the shim the tests run, by folder; T=PATHS as above
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
@@ -218,7 +219,7 @@ CLANG_TESTS := $(wildcard tests/unit/test_*.c) $(patsubst %,tests/integration/te
 # What a target finds is kept, and where it begins the next time.
 fuzz:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	@$(REMAKE) -s fuzzers
+	@$(REMAKE) -s fuzzers units
 	@$(PYTHON) tests/fuzz/seeds.py '$(BUILD)/fuzz/seeds'
 	@for target in $(FUZZ_NAMES); do \
 		mkdir -p "$(BUILD)/fuzz/found/$$target" && \
@@ -228,6 +229,7 @@ fuzz:
 			"$(BUILD)/fuzz/seeds/$$target" >"$(BUILD)/fuzz/$$target.log" 2>&1 || \
 		{ tail -40 "$(BUILD)/fuzz/$$target.log"; exit 1; }; \
 	done
+	@PQPOOL_FUZZ_SECONDS='$(FUZZ_SECONDS)' $(RUNNER) tests/fuzz/test_statements.py
 
 check-clang:
 	@BUILD='$(BUILD)' tests/setup.sh check

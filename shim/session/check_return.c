@@ -17,6 +17,7 @@ enum drop_reason check_effects(unsigned effects, const struct session_care *care
 	       : (effects & STATEMENT_SEEDS) != 0      ? DROP_SEEDED
 	       : (effects & STATEMENT_MAKES_SLOT) != 0 ? DROP_REPLICATION_SLOT
 	       : (effects & STATEMENT_LOADS) != 0      ? DROP_LOADED
+	       : (effects & STATEMENT_BACKS_UP) != 0   ? DROP_BACKUP
 	       : (effects & STATEMENT_CUSTOM) != 0 && reset_is_whole(care) ? DROP_CUSTOM_SETTING
 	                                                                   : DROP_NONE;
 }

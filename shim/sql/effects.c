@@ -137,6 +137,10 @@ static const struct {
 	FUNCTION(0, dbms_output, STATEMENT_EXTENDS),
 	FUNCTION(1, dbms_random, STATEMENT_EXTENDS),
 	FUNCTION(0, set_config, SETS),
+	FUNCTION(0, pg_backup_start, STATEMENT_BACKS_UP),
+	FUNCTION(1, pg_start_backup, STATEMENT_BACKS_UP), /* before version 15 */
+	/* isn: whether wrong numbers are accepted; a setting since version 18 */
+	FUNCTION(1, isn_weak, STATEMENT_EXTENDS),
 };
 #undef FUNCTION
 
@@ -285,9 +289,16 @@ static void note_head(struct scan *scan, const struct word *word)
 		note_object(scan, word);
 	}
 	/* CREATE FUNCTION and ALTER FUNCTION try the settings out. */
-	if ((scan->verb == VERB_CREATE || scan->verb == VERB_ALTER) && is(word, "set")) {
+	if ((scan->verb == VERB_CREATE || scan->verb == VERB_ALTER) &&
+	    (is(word, "set") || is(word, "reset"))) {
 		scan->sets = true;
 	}
+}
+
+/* U&"..." */
+static bool begins_escaped(const char *word)
+{
+	return sql_lower(word[0]) == 'u' && word[1] == '&' && word[2] == '"';
 }
 
 static inline void note_word(struct scan *scan, const char *text, size_t len, const char *end,
@@ -295,6 +306,9 @@ static inline void note_word(struct scan *scan, const char *text, size_t len, co
 {
 	if (scan->verb != VERB_OTHER) {
 		note_head(scan, &(struct word){text, len, end, quoted});
+	}
+	if (len == 1 && begins_escaped(text)) {
+		scan->effects |= STATEMENT_CUSTOM;
 	}
 	/* Most words have the length of none of them. */
 	if (len <= LONGEST_FUNCTION && functions[len][0].name != NULL) {

@@ -8,6 +8,8 @@
  * backslash before its quote is read as with standard_conforming_strings on, the default since
  * PostgreSQL 9.1.
  *
+ * A name with escapes (U&"...") may be any, and counts as a customised setting's.
+ *
  * A statement that may or may not have an effect (a replication slot that is not temporary, a
  * DROP that fails) counts as having it.
  */
@@ -24,6 +26,7 @@ enum statement_effect {
 	STATEMENT_EXTENDS = 32,   /* what an extension keeps for the session, as dblink does */
 	/* A customised setting (app.user): once named it is never NULL again, but empty. */
 	STATEMENT_CUSTOM = 64,
+	STATEMENT_BACKS_UP = 128, /* pg_backup_start(): a backup, which ends with the session */
 	/* changes what new sessions start with, or needs them to be closed */
 	STATEMENT_ALTERS = 8
 };

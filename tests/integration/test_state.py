@@ -116,6 +116,13 @@ LEFT = [
          dropped="custom_setting"),
     Left("replication origin", ["SELECT pg_replication_origin_session_setup('origin')"],
          "SELECT pg_replication_origin_session_is_setup()", SUPER, dropped="replication_origin"),
+    # One of both is there: since version 15, before it.
+    Left("backup", ["SELECT pg_backup_start('b', true)", "SELECT pg_start_backup('b', true, false)"],
+         "SET client_min_messages = error; SELECT pg_backup_stop()", SUPER, dropped="backup"),
+    Left("customised setting of an altered function",
+         ["CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+          "ALTER FUNCTION pg_temp.f() RESET app.tenant"], NULL, dropped="custom_setting"),
+    Left("customised setting with escapes", ['SET U&"app\\002etenant" = 1'], NULL, dropped="custom_setting"),
     Left("dblink's connections",
          ["SELECT dblink_connect('c', format('host=%s port=%s dbname=app user=postgres',"
           " current_setting('unix_socket_directories'), current_setting('port')))"],

@@ -21,6 +21,7 @@
 #define ALTERS STATEMENT_ALTERS
 #define ORIGIN STATEMENT_ORIGIN
 #define EXTEND STATEMENT_EXTENDS
+#define BACKUP STATEMENT_BACKS_UP
 #define CUSTOM STATEMENT_CUSTOM
 
 struct example {
@@ -151,6 +152,12 @@ static void tells_functions_by_their_name(void **state)
 		{"SELECT pg_copy_logical_replication_slot('s', 't', true)", SLOT},
 		{"SELECT pg_drop_replication_slot('s')", 0},
 		{"SELECT pg_reload_conf()", ALTERS},
+		{"SELECT pg_backup_start('b', true)", BACKUP},
+		{"SELECT pg_start_backup('b', true, false)", BACKUP},
+		{"SELECT pg_backup_stop()", 0},
+		{"SELECT isn_weak(true)", EXTEND},
+		{"SELECT U&\"s\\0065tseed\"(0.5)", CUSTOM},
+		{"SELECT U&'s\\0065tseed', u & \"a\"", 0},
 		{"SELECT pg_reload_conf(), setseed(1)", ALTERS | SEEDS},
 	};
 
@@ -179,6 +186,9 @@ static void none_is_in_a_harmless_statement(void **state)
 		"dbms_alert",
 		"dbms_output",
 		"dbms_random",
+		"pg_backup_start",
+		"pg_start_backup",
+		"isn_weak",
 	};
 	char text[100];
 
@@ -196,6 +206,9 @@ static void tells_customised_settings(void **state)
 {
 	static const struct example examples[] = {
 		{"SET app.user = 'x'", CUSTOM},
+		{"SET u&\"app\\002euser\" = 'x'", CUSTOM},
+		{"RESET U&\"app\".x", CUSTOM},
+		{"ALTER FUNCTION f() RESET ALL", 0},
 		{"set session app.user TO 1", CUSTOM},
 		{"SET LOCAL /* */ app -- \n . \"user\" = ''", CUSTOM},
 		{"SET \"app.user\" = 1", CUSTOM},
@@ -233,7 +246,7 @@ static void tells_customised_settings(void **state)
 		{"CREATE FUNCTION f() RETURNS int LANGUAGE sql SET a.b = 1 AS $$SELECT 1$$",
 	         CUSTOM},
 		{"ALTER FUNCTION f SET search_path = public SET a.b FROM CURRENT", CUSTOM},
-		{"ALTER FUNCTION f RESET a.b", 0},
+		{"ALTER FUNCTION f RESET a.b", CUSTOM},
 		{"ALTER TABLE t ALTER a SET DEFAULT b.c()", 0},
 		{"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SET a.b = 1'", 0},
 	};
