@@ -170,46 +170,61 @@ static void end(struct query_call *work)
 	}                                                                                      \
 	return result
 
+/* The same for one that waits for a result, which older libpqs may lack. */
+#define PASS_RESULT(begun, name, args)                                                         \
+	struct query_call work;                                                                \
+	PGresult *result = NULL;                                                               \
+                                                                                               \
+	if (begun) {                                                                           \
+		if (work.libpq->name != NULL) {                                                \
+			result = work.libpq->name args;                                        \
+			query_call_note_result(&work, result);                                 \
+		}                                                                              \
+		end(&work);                                                                    \
+	}                                                                                      \
+	return result
+
 /* ---- sending, and waiting for the result ---------------------------------------------- */
 
 ENTRY PGresult *PQexec(PGconn *conn, const char *query)
 {
-	PASS(PGresult *, NULL, BEGIN_WHOLE(query), PQexec, (conn, query));
+	PASS_RESULT(BEGIN_WHOLE(query), PQexec, (conn, query));
 }
 
 ENTRY PGresult *PQexecParams(PGconn *conn, const char *command, int nParams,
                              const Oid *paramTypes, const char *const *paramValues,
                              const int *paramLengths, const int *paramFormats, int resultFormat)
 {
-	PASS(PGresult *, NULL, BEGIN_PARSING(NULL, command), PQexecParams,
-	     (conn, command, nParams, paramTypes, paramValues, paramLengths, paramFormats,
-	      resultFormat));
+	PASS_RESULT(BEGIN_PARSING(NULL, command), PQexecParams,
+	            (conn, command, nParams, paramTypes, paramValues, paramLengths,
+	             paramFormats, resultFormat));
 }
 
 /* What it will do counts from now on: it may be executed by its name any time. */
 ENTRY PGresult *PQprepare(PGconn *conn, const char *stmtName, const char *query, int nParams,
                           const Oid *paramTypes)
 {
-	PASS(PGresult *, NULL, BEGIN_PARSING(stmtName, query), PQprepare,
-	     (conn, stmtName, query, nParams, paramTypes));
+	PASS_RESULT(BEGIN_PARSING(stmtName, query), PQprepare,
+	            (conn, stmtName, query, nParams, paramTypes));
 }
 
 ENTRY PGresult *PQexecPrepared(PGconn *conn, const char *stmtName, int nParams,
                                const char *const *paramValues, const int *paramLengths,
                                const int *paramFormats, int resultFormat)
 {
-	PASS(PGresult *, NULL, BEGIN_PREPARED(stmtName), PQexecPrepared,
-	     (conn, stmtName, nParams, paramValues, paramLengths, paramFormats, resultFormat));
+	PASS_RESULT(BEGIN_PREPARED(stmtName), PQexecPrepared,
+	            (conn, stmtName, nParams, paramValues, paramLengths, paramFormats,
+	             resultFormat));
 }
 
 ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 {
-	PASS(PGresult *, NULL, BEGIN_PREPARED(stmt), PQdescribePrepared, (conn, stmt));
+	PASS_RESULT(BEGIN_PREPARED(stmt), PQdescribePrepared, (conn, stmt));
 }
 
 ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
 {
-	PASS(PGresult *, NULL, BEGIN(NULL), PQdescribePortal, (conn, portal));
+	PASS_RESULT(BEGIN(NULL), PQdescribePortal, (conn, portal));
 }
 
 ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
@@ -224,6 +239,7 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 		}
 		result = work.libpq->PQfn(conn, fnid, result_buf, result_len, result_is_int,
 		                          args, nargs);
+		query_call_note_result(&work, result);
 		end(&work);
 	}
 	return result;
@@ -316,12 +332,12 @@ ENTRY int PQflush(PGconn *conn)
 
 ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
 {
-	PASS_OPTIONAL(PGresult *, NULL, BEGIN(NULL), PQclosePrepared, (conn, stmt));
+	PASS_RESULT(BEGIN(NULL), PQclosePrepared, (conn, stmt));
 }
 
 ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
 {
-	PASS_OPTIONAL(PGresult *, NULL, BEGIN(NULL), PQclosePortal, (conn, portal));
+	PASS_RESULT(BEGIN(NULL), PQclosePortal, (conn, portal));
 }
 
 ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)
@@ -342,8 +358,7 @@ ENTRY int PQsendPipelineSync(PGconn *conn)
 /* libpq makes the statement, of which only the kind matters here. */
 ENTRY PGresult *PQchangePassword(PGconn *conn, const char *user, const char *passwd)
 {
-	PASS_OPTIONAL(PGresult *, NULL, BEGIN("ALTER USER u PASSWORD p"), PQchangePassword,
-	              (conn, user, passwd));
+	PASS_RESULT(BEGIN("ALTER USER u PASSWORD p"), PQchangePassword, (conn, user, passwd));
 }
 
 /* ---- COPY -------------------------------------------------------------------------------- */
@@ -382,6 +397,9 @@ ENTRY PGresult *PQgetResult(PGconn *conn)
 
 	if (BEGIN(NULL)) {
 		result = work.libpq->PQgetResult(conn);
+		if (result != NULL) {
+			query_call_note_result(&work, result);
+		}
 		end(&work);
 		if (query_call_is_connecting(&work) && result != NULL) {
 			async_got(conn, result);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cold.h"
 #include "base/lock.h"
@@ -247,6 +248,7 @@ void query_call_note_unnamed(const struct query_call *work)
 void query_call_forget_unnamed(const struct query_call *work, PGconn *conn)
 {
 	const struct libpq *pq = work->libpq;
+	PGresult *result;
 
 	if (work->session == NULL || work->session->unnamed != UNNAMED_LEFT ||
 	    pq->PQtransactionStatus(conn) == PQTRANS_ACTIVE ||
@@ -254,7 +256,24 @@ void query_call_forget_unnamed(const struct query_call *work, PGconn *conn)
 		return;
 	}
 	work->session->unnamed = UNNAMED_NONE;
-	pq->PQclear(pq->PQexec(conn, ""));
+	result = pq->PQexec(conn, "");
+	if (pq->PQresultStatus(result) != PGRES_EMPTY_QUERY) {
+		/* Its answer may still come, and be taken for that to the program's next
+		 * statement. */
+		work->session->taint = DROP_BROKEN;
+		shutdown(pq->PQsocket(conn), SHUT_RDWR);
+	}
+	pq->PQclear(result);
+}
+
+void query_call_note_result(const struct query_call *work, const PGresult *result)
+{
+	const struct libpq *pq = work->libpq;
+
+	if (work->session != NULL && pq->PQresultStatus(result) == PGRES_FATAL_ERROR &&
+	    pq->PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL) {
+		work->session->taint = DROP_BROKEN;
+	}
 }
 
 void query_call_end(struct query_call *work)

@@ -90,6 +90,14 @@ void query_call_note_unnamed(const struct query_call *work);
  */
 void query_call_forget_unnamed(const struct query_call *work, PGconn *conn);
 
+/*
+ * What the call waited for, or NULL: there was nothing to wait for. After an error that is not
+ * the server's the session is not kept: where libpq could not wait for an answer, or not read
+ * it, it goes on as if there were none, and takes it for that to the next statement, the next
+ * lease's.
+ */
+void query_call_note_result(const struct query_call *work, const PGresult *result);
+
 void query_call_end(struct query_call *work);
 
 /*
