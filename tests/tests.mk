@@ -20,6 +20,7 @@
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
 #   make stress           programs that share while all is killed around them, at full size
+#   make inject           each call of the shim's and of libpq's fails once, in many programs; K as above
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
 #   make bench            what it costs and saves; see tests/bench/README.md. T=TABLES chooses,
@@ -125,7 +126,7 @@ $(BUILD)/tests/unit/test_script_damage: LDFLAGS_test_script_damage = -rdynamic
 $(BUILD)/tests/unit/test_interpreters: LDFLAGS_test_interpreters = -rdynamic
 LDFLAGS_test_bell := -Wl,--wrap=write
 LDFLAGS_test_deadlock := -Wl,--wrap=open
-LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket
+LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket,--wrap=send
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
 LDFLAGS_test_pool_schedules := -Wl,--wrap=lock_take,--wrap=bell_ring,--wrap=write
 LDFLAGS_test_scratch := -Wl,--wrap=mmap
@@ -240,10 +241,18 @@ check-clang:
 
 # What a test says of the output of a program fails here where gcov cannot write what it counted:
 # the table is what counts.
+# The shim reports after gcov has written what it counted: tests/coverage_end.c has it write
+# once more.
+COVERAGE_FLAGS := -O0 -g --coverage -fprofile-update=atomic
+
 coverage:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	@$(REMAKE) -s BUILD='$(BUILD)/coverage' LTO_FLAGS= \
-		CFLAGS='-O0 -g --coverage -fprofile-update=atomic' all units programs
+	@mkdir -p '$(BUILD)/coverage'
+	@$(CC) $(CPPFLAGS) -fPIC -c -o '$(BUILD)/coverage/end.o' tests/coverage_end.c
+	@$(REMAKE) -s BUILD='$(BUILD)/coverage' LTO_FLAGS= CFLAGS='$(COVERAGE_FLAGS)' \
+		LDFLAGS='$(BUILD)/coverage/end.o -Wl,--wrap=lease_leaks,--wrap=status_remove' \
+		'$(BUILD)/coverage/libpqpool.so'
+	@$(REMAKE) -s BUILD='$(BUILD)/coverage' LTO_FLAGS= CFLAGS='$(COVERAGE_FLAGS)' all units programs
 	-@GCOV_ERROR_FILE=/dev/null PQPOOL_BUILD='$(BUILD)/coverage' $(PYTHON) tests/run.py \
 		$(if $(T),$(T),tests/unit tests/integration)
 	@$(PYTHON) tests/coverage.py '$(BUILD)/coverage'
@@ -317,6 +326,11 @@ asan tsan:
 		CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' units stresses
 	@PQPOOL_SANITIZED=1 PQPOOL_BUILD='$(BUILD)/$@' $(PYTHON) tests/run.py \
 		$(if $(K),-k '$(K)') tests/unit $(wildcard tests/stress)
+
+inject:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) WERROR=1 all programs
+	@PQPOOL_INJECT=full $(RUNNER) -s $(if $(K),-k '$(K)') tests/integration/test_injection.py
 
 stress:
 	@BUILD='$(BUILD)' tests/setup.sh check

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* A socket that is rung, or set to a time: readable then, and not much before. */
+#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +25,21 @@ static bool no_network;
 int __wrap_socket(int domain, int type, int protocol)
 {
 	return no_network && domain == AF_INET ? -1 : __real_socket(domain, type, protocol);
+}
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t count, int flags);
+ssize_t __real_send(int fd, const void *bytes, size_t count, int flags);
+
+/* How many are sent before one that is not, for want of memory; -1: all are. */
+static int sends_left = -1;
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t count, int flags)
+{
+	if (sends_left >= 0 && sends_left-- == 0) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return __real_send(fd, bytes, count, flags);
 }
 
 static short events_of(const struct wakeup_socket *wakeup, int ms)
@@ -90,6 +106,24 @@ static void its_time_comes(void **state)
 	assert_true(clock_monotonic_ns() >= begun_ns + 100 * NS_PER_MS);
 	assert_int_equal(events_of(&wakeup, 0), POLLIN);
 	assert_true(is_writable(&wakeup));
+	wakeup_close(&wakeup);
+}
+
+/* Then at once: a byte less, and it would never come. */
+static void its_time_cannot_be_set(void **state)
+{
+	struct wakeup_socket wakeup;
+	int n = 0;
+
+	(void)state;
+	assert_true(wakeup_make(&wakeup, later(60000)));
+	do {
+		sends_left = n++;
+		wakeup_set(&wakeup, later(60000));
+		assert_true(sends_left >= 0 || wakeup_is_due(&wakeup));
+	} while (sends_left < 0);
+	assert_true(n > 2);
+	sends_left = -1;
 	wakeup_close(&wakeup);
 }
 
@@ -200,6 +234,7 @@ int main(void)
 		cmocka_unit_test(it_is_a_socket),
 		cmocka_unit_test(it_is_rung),
 		cmocka_unit_test(its_time_comes),
+		cmocka_unit_test(its_time_cannot_be_set),
 		cmocka_unit_test(a_time_that_has_passed),
 		cmocka_unit_test(set_again),
 		cmocka_unit_test(without_a_network),

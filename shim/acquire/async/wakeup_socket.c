@@ -148,7 +148,9 @@ static bool send_late(int from, int to, uint64_t at_ns)
 		return false;
 	}
 	for (int i = 0; i < FREE_SEGMENTS; i++) {
-		send(from, bytes, 1, MSG_NOSIGNAL);
+		if (send(from, bytes, 1, MSG_NOSIGNAL) != 1) {
+			return false;
+		}
 	}
 	return setsockopt(from, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate)) == 0 &&
 	       send(from, bytes, LATE_BYTES, MSG_NOSIGNAL) == LATE_BYTES &&
