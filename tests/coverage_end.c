@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * Linked into the library that `make coverage` builds: gcov writes what it counted when a library
- * is finalised, and the shim reports after that, or past it (_exit). So it writes before, and after.
+ * Linked into the library that `make coverage` builds: gcov writes what it counted when a
+ * library is finalised, and the shim reports after that, or past it (_exit). So it writes
+ * before, and after.
  */
 #include "trace/lease/snapshot.h"
 #include "trace/status/status_page.h"
