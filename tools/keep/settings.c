@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "common/terminal_text.h"
 #include "common/xalloc.h"
 
 #define PREFIX          "PQPOOL_"
@@ -95,8 +96,10 @@ static bool adopt(struct pairs *pairs, config_complain *complain, void *arg)
 static void complain_of(const char *what, const char *why, config_complain *complain, void *arg)
 {
 	char line[COMPLAINT_BYTES];
+	char *shown = terminal_text(what);
 
-	snprintf(line, sizeof(line), "pqpool keep: %s: %s", what, why);
+	snprintf(line, sizeof(line), "pqpool keep: %s: %s", shown, why);
+	free(shown);
 	complain(arg, line);
 }
 

@@ -4,39 +4,48 @@
 
 #include <string.h>
 
-void logfmt_byte(struct strbuf *t, unsigned char c)
+static void put_hex(struct strbuf *t, unsigned char c)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	if (c == '"' || c == '\\') {
+	strbuf_str(t, "\\x");
+	strbuf_char(t, digits[c >> 4]);
+	strbuf_char(t, digits[c & 15]);
+}
+
+size_t logfmt_byte(struct strbuf *t, const char *s)
+{
+	size_t control = logfmt_control(s);
+
+	if (*s == '"' || *s == '\\') {
 		strbuf_char(t, '\\');
-		strbuf_char(t, (char)c);
-	} else if (c == '\n') {
+		strbuf_char(t, *s);
+	} else if (*s == '\n') {
 		strbuf_str(t, "\\n");
-	} else if (c == '\t') {
+	} else if (*s == '\t') {
 		strbuf_str(t, "\\t");
-	} else if (c < ' ' || c == 0x7f) {
-		strbuf_str(t, "\\x");
-		strbuf_char(t, digits[c >> 4]);
-		strbuf_char(t, digits[c & 15]);
+	} else if (control > 0) {
+		for (size_t i = 0; i < control; i++) {
+			put_hex(t, (unsigned char)s[i]);
+		}
 	} else {
-		strbuf_char(t, (char)c);
+		strbuf_char(t, *s);
 	}
+	return control > 0 ? control : 1;
 }
 
 void logfmt_bytes(struct strbuf *t, const char *s, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		logfmt_byte(t, (unsigned char)s[i]);
+	for (size_t i = 0; i < n;) {
+		i += logfmt_byte(t, s + i);
 	}
 }
 
 bool logfmt_needs_quotes(const char *value)
 {
 	for (const char *s = value; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=') {
+		if (logfmt_control(s) > 0 || *s == ' ' || *s == '"' || *s == '\\' ||
+		    *s == '=') {
 			return true;
 		}
 	}

@@ -49,10 +49,10 @@ bool pair_quote_start(struct strbuf *t, const char *key)
 
 void pair_quote_str(struct strbuf *t, const char *s)
 {
-	for (; *s != '\0' && !t->cut; s++) {
+	while (*s != '\0' && !t->cut) {
 		size_t start = t->len;
 
-		logfmt_byte(t, (unsigned char)*s);
+		s += logfmt_byte(t, s);
 		pair_end(t, start);
 	}
 }

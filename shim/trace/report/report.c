@@ -100,13 +100,11 @@ static void line_end(struct output *out)
 		record_to_stderr(&out->chunk);
 		start_chunk(out);
 	}
-	for (size_t i = 0; i < line->len; i++) {
-		unsigned char c = (unsigned char)line->buf[i];
-
-		if (c < ' ' || c == 0x7f) {
-			logfmt_byte(&out->chunk, c);
+	for (size_t i = 0; i < line->len;) {
+		if (logfmt_control(line->buf + i) > 0) {
+			i += logfmt_byte(&out->chunk, line->buf + i);
 		} else {
-			strbuf_char(&out->chunk, (char)c);
+			strbuf_char(&out->chunk, line->buf[i++]);
 		}
 	}
 	strbuf_char(&out->chunk, '\n');

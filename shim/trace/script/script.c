@@ -20,7 +20,7 @@
 
 static void put_utf8(struct strbuf *t, uint32_t c)
 {
-	if (c < 0x20 || c == 0x7f) {
+	if (c < 0x20 || (c >= 0x7f && c <= 0x9f)) {
 		strbuf_char(t, '?'); /* no control characters for a terminal */
 	} else if (c < 0x80) {
 		strbuf_char(t, (char)c);

@@ -19,9 +19,10 @@ static void put_string(const char *s)
 		if (n == 0) {
 			fputs("\\ufffd", stdout);
 			s++;
-		} else if (code < ' ' || code == 0x7f || code == '"' || code == '\\') {
+		} else if (code < ' ' || (code >= 0x7f && code <= 0x9f) || code == '"' ||
+		           code == '\\') {
 			printf("\\u%04x", code);
-			s++;
+			s += n;
 		} else {
 			fwrite(s, 1, n, stdout);
 			s += n;
