@@ -62,6 +62,20 @@ static uint64_t connect_timeout_ns(const struct conninfo *ci)
 	return timeout_s <= INT32_MAX ? timeout_s * NS_PER_SEC : 0;
 }
 
+static bool keeps_alive(const struct conninfo *ci)
+{
+	static const char options[][24] = {"keepalives_idle", "keepalives_interval",
+	                                   "keepalives_count", "tcp_user_timeout"};
+
+	/* keepalives=0 is seen at the socket. */
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (conninfo_value(ci, options[i])[0] != '\0') {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* A new one with this key, not in the table yet; it takes over the watches. */
 static struct identity *make(const struct conninfo *ci, const struct keybuf *key,
                              size_t surroundings_at, struct file_stamp_list *watches)
@@ -82,6 +96,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	fresh->libpq = ci->libpq;
 	fresh->home_unknown = ci->home_unknown;
 	fresh->connect_timeout_ns = connect_timeout_ns(ci);
+	fresh->keeps_alive = keeps_alive(ci);
 	fresh->of_process = pool_key_is_of_process(ci);
 	fresh->follows_locale = pool_key_follows_locale(ci);
 	fresh->watches = *watches;

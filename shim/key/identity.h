@@ -49,6 +49,7 @@ struct identity {
 
 	_Atomic(enum identity_password) password;
 	uint64_t connect_timeout_ns; /* the program's own, of libpq, for each host; 0 = none */
+	bool keeps_alive; /* its options say how its connections are kept alive, or given up */
 
 	/* Several hosts, or what only the opening of a connection proves: it means a process.
 	 */

@@ -54,6 +54,7 @@ void reset_park(struct session *session)
 	pq->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
 	pq->PQsetErrorContextVisibility(conn, PQSHOW_CONTEXT_ERRORS);
 	pq->PQsetnonblocking(conn, 1);
+	session_lower_keepalive(session);
 }
 
 /* Sees to it that session->escaping is known. True if something must be sent after that. */
@@ -450,6 +451,8 @@ enum check_step reset_check_begin(struct session *session, const struct session_
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
+	/* The program has the descriptor from now on, with options of ours for a while. */
+	session_show_socket(session);
 	session->check.silence_limited =
 		!session->local &&
 		limit_silence(session, (unsigned)(reset_silence_ns(session, care) / NS_PER_MS),

@@ -61,6 +61,23 @@ void session_note_connection(struct session *session)
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;
+	session->keepalive = (struct keepalive){0};
+}
+
+/* The calls are our own: its options are those that were looked at. */
+void session_lower_keepalive(struct session *session)
+{
+	if (session->keepalive_s > 0 && !session->local && session->shared == NULL &&
+	    keepalive_lower(&session->keepalive, session->libpq->PQsocket(session->conn),
+	                    session->keepalive_s)) {
+		session->calls_seen += KEEPALIVE_CALLS;
+	}
+}
+
+void session_put_keepalive_back(struct session *session)
+{
+	keepalive_put_back(&session->keepalive, session->libpq->PQsocket(session->conn));
+	session->calls_seen += KEEPALIVE_CALLS;
 }
 
 void session_note_options(struct session *session)

@@ -28,6 +28,7 @@
 #include "session/opened/escaping.h"
 #include "session/opened/login_state.h"
 #include "session/opened/target_attrs.h"
+#include "session/socket/keepalive.h"
 #include "session/socket/socket_options.h"
 #include "trace/lease/lease.h"
 #include "trace/status/status.h"
@@ -88,6 +89,8 @@ struct session {
 	bool local;          /* a Unix socket: the kernel itself tells of the peer's end */
 	bool socket_shown;   /* to this lease, by PQsocket */
 	unsigned calls_seen; /* socket_options_calls when its options were looked at */
+	int keepalive_s;     /* of its pool, while it lies idle; 0 = as libpq has set it */
+	struct keepalive keepalive;
 	struct socket_options *options; /* of the socket with this inode, as libpq set it up */
 	ino_t options_ino;
 
@@ -166,10 +169,17 @@ void session_note_connection(struct session *session);
 /* Notes the options of its socket, if there is memory. */
 COLD void session_note_options(struct session *session);
 
+/* It is about to lie idle: see keepalive.h. Of a shared one the keeper takes care. */
+void session_lower_keepalive(struct session *session);
+COLD void session_put_keepalive_back(struct session *session);
+
 /* The program is about to learn the descriptor, and may set options on it. */
 static inline void session_show_socket(struct session *session)
 {
 	session->socket_shown = true;
+	if (session->keepalive.lowered) {
+		session_put_keepalive_back(session);
+	}
 	if (session->options_ino != session->socket_ino) {
 		session_note_options(session);
 	}

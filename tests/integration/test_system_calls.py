@@ -39,6 +39,13 @@ def test_a_lease_makes_few(run, program, tmp_path, way, shown):
     assert sum(found.values()) <= most + 0.1, found
 
 
+def test_a_lease_over_tcp_sets_no_options(run, program, server, tmp_path):
+    """What is set for an idle session is set once."""
+    found = of_a_lease(run, program, tmp_path, [], server.env(tcp=True))
+    assert not {"setsockopt", "getsockopt"} & set(found), found
+    assert calls(run, program, tmp_path, FEW, [], server.env(tcp=True), True)["setsockopt"]
+
+
 def test_the_calls_are_counted(run, program, tmp_path):
     found = of_a_lease(run, program, tmp_path, [], {}, pooled=False)
     assert found["connect"] == found["close"] == 1, found

@@ -23,6 +23,9 @@
 
 _Static_assert(DROP_REASONS <= COUNTERS_REASONS, "each reason has its counter");
 
+/* The kernel allows no longer keepalive. */
+#define KEEPALIVE_MAX_S 32767
+
 struct lend_settings lend_settings;
 
 static uint32_t to_limit(int64_t value)
@@ -48,6 +51,14 @@ static void set_limits(const struct config *config)
 		limits.recycle_ns = (uint64_t)config->recycle_ms * NS_PER_MS + 1;
 	}
 	registry_configure(&limits);
+}
+
+static void set_keepalive(const struct config *config)
+{
+	int64_t seconds = (config->keepalive_ms + 999) / 1000;
+
+	lend_settings.keepalive_s =
+		(int)(seconds < KEEPALIVE_MAX_S ? seconds : KEEPALIVE_MAX_S);
 }
 
 static const char *name_reason(unsigned reason)
@@ -88,4 +99,5 @@ void lend_configure(const struct config *config)
 	lend_settings.prewarm = member_is_on() ? 0 : (uint32_t)config->prewarm;
 	lend_settings.prewarm_ns = (uint64_t)config->connect_timeout_s * NS_PER_SEC;
 	lend_settings.stack_depth = (unsigned)config->stack_depth;
+	set_keepalive(config);
 }

@@ -14,6 +14,7 @@ struct lend_settings {
 	uint64_t prewarm_ns; /* how long prewarming may take; 0 = no limit */
 	uint32_t prewarm;
 	unsigned stack_depth;
+	int keepalive_s; /* 0 = off */
 };
 
 /* Constant once configured. */

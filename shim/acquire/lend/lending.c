@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "acquire/lend/lend_settings.h"
 #include "acquire/upkeep/discard.h"
 #include "acquire/upkeep/log_events.h"
 #include "acquire/upkeep/long_hold.h"
@@ -76,6 +77,8 @@ bool lending_enter(struct session *session, struct lender *lender)
 	if (entered && lender != NULL) {
 		session->lender = lender;
 		session->check_limit_ns = lender->identity->connect_timeout_ns / CHECK_SHARE;
+		session->keepalive_s =
+			lender->identity->keeps_alive ? 0 : lend_settings.keepalive_s;
 		lender_hold(lender);
 	}
 	/* A connection that is refused is no session, one that is passing none as yet. */
@@ -204,6 +207,7 @@ void lending_stock(struct session *session, uint64_t took_ns)
 
 	lending_admit(session, took_ns);
 	if (session->taint == DROP_NONE) {
+		session_lower_keepalive(session);
 		pool_keep(pool, &session->slot, clock_monotonic_ns());
 	} else {
 		discard_close(session, session->taint, 0);

@@ -55,7 +55,7 @@ struct config {
 	enum config_reset reset;
 	int64_t prewarm;
 	int64_t idle_timeout_ms; /* 0 = off */
-	int64_t keepalive_ms;    /* 0 = off; of the keeper */
+	int64_t keepalive_ms;    /* 0 = off */
 	enum config_order order;
 	const char *route; /* host[:port], [v6][:port] or /dir[:port], checked; NULL = none */
 
