@@ -28,7 +28,7 @@ import traceback
 from server import bare_environ, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-HELLO, WELCOME, OPENED, NUDGE, ASK, WAIT, LEND, ROOM_, REFUSE, COMMAND, ANSWER = range(1, 12)
+HELLO, WELCOME, OPENED, NUDGE, ASK, WAIT, LEND, ROOM_, REFUSE, COMMAND, ANSWER, BELL = range(1, 13)
 FREE, ROOM, OFFERED, LEASED, IDLE, CLAIMED, GONE = range(7)
 PROTOCOL = 1
 WORDS = 256

@@ -403,7 +403,7 @@ static enum pool_grant ask_pool(struct acquisition *a, enum shared_hold *hold)
 	enum pool_grant grant;
 
 	*hold = SHARED_HELD;
-	borrow_keep_up();
+	borrow_keep_up(true);
 	while ((grant = pool_acquire(&a->lender->pool, a->began_ns, waiter, NULL)) ==
 	               POOL_LEND &&
 	       (*hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {

@@ -174,7 +174,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	}
 	/* The session, which holds the lender, is not anybody else's yet. */
 	sweep_pool(lender, ended->ended_ns);
-	shared_give(session, &lend_settings.care);
+	shared_give(session, &lend_settings.care, MEMBER_PATIENCE_NS);
 	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* A statement altered something meanwhile, and this one was not idle to be closed. */
 	if (sweep_alterations() != alterations) {

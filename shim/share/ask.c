@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "share/find_keeper.h"
 #include "share/packet.h"
 #include "share/start_record.h"
 
@@ -32,7 +33,7 @@ bool ask_begin(struct ask *ask, struct member *member, const struct ask_question
 	message.word = (uint32_t)word;
 	memcpy(message.digest, question->digest, sizeof(message.digest));
 	ask->word = (unsigned)word;
-	ask->fd = member_connect(&member->address);
+	ask->fd = keeper_connect(&member->address);
 	ask->member = member;
 	/* If its keeper has just ended, ask_read finds that. */
 	if (ask->fd < 0 || (!packet_send(ask->fd, KEEPER_ASK, parts, 3, -1, 0) &&
@@ -139,6 +140,11 @@ enum ask_answer ask_read(struct ask *ask, struct ask_reply *reply)
 		ask_drop(ask);
 	}
 	return answer;
+}
+
+bool ask_bell(int fd, int bell)
+{
+	return packet_send(fd, KEEPER_BELL, NULL, 0, bell, 0);
 }
 
 void ask_drop(struct ask *ask)

@@ -62,6 +62,12 @@ COLD bool ask_begin(struct ask *ask, struct member *member,
  */
 COLD enum ask_answer ask_read(struct ask *ask, struct ask_reply *reply);
 
+/*
+ * Has the keeper shut the socket `bell` down for reading when there is something to read on the
+ * connection `fd`, an ask's or a hail's. False: there is, or will not be.
+ */
+COLD bool ask_bell(int fd, int bell);
+
 /* Its word is a session's now. */
 static inline void ask_settle(struct ask *ask)
 {

@@ -23,8 +23,9 @@
  *               ◄ LEND     + socket   the word is OFFERED
  *               ◄ ROOM                the word is ROOM: open a session yourself
  *               ◄ REFUSE              the time in line is over; who holds the sessions
- *   command connection
- *       COMMAND ►
+ *   after HELLO or ASK, for who cannot wait for the answer
+ *       BELL    ► + socket            is shut down for reading as soon as WELCOME, LEND, ROOM
+ * or REFUSE was sent, before or after; a later one takes its place command connection COMMAND ►
  *               ◄ ANSWER              one or more, the last has `more` 0
  *
  * A side that meets what it does not understand closes the connection; a process then connects
@@ -61,7 +62,8 @@ enum keeper_type {
 	KEEPER_ROOM,
 	KEEPER_REFUSE,
 	KEEPER_COMMAND,
-	KEEPER_ANSWER
+	KEEPER_ANSWER,
+	KEEPER_BELL
 };
 
 struct keeper_head {

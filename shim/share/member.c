@@ -18,9 +18,8 @@
 
 #include "base/config/program.h"
 #include "base/lock.h"
-#include "base/text/strbuf.h"
+#include "share/find_keeper.h"
 #include "share/packet.h"
-#include "trace/status/page_dir.h"
 
 /* How long a keeper that did not answer is left alone. */
 #define SILENCE_NS NS_PER_SEC
@@ -49,87 +48,6 @@ void member_configure(const char *share)
 bool member_is_on(void)
 {
 	return on;
-}
-
-/* ---- where the keeper is ---- */
-
-static bool is_own_folder(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-	       (st.st_mode & 077) == 0;
-}
-
-static bool is_own_socket(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid();
-}
-
-/* The path in `t` is a socket of this user's, in a folder that is closed to others. */
-static bool is_keepers(struct strbuf *t)
-{
-	char *slash = strrchr(t->buf, '/');
-	bool own;
-
-	if (t->cut || slash == NULL || slash == t->buf || !is_own_socket(t->buf)) {
-		return false;
-	}
-	*slash = '\0';
-	own = is_own_folder(t->buf);
-	*slash = '/';
-	return own;
-}
-
-static bool find_keeper(struct sockaddr_un *address)
-{
-	struct strbuf t;
-
-	address->sun_family = AF_UNIX;
-	strbuf_init(&t, address->sun_path, sizeof(address->sun_path));
-	if (socket_path != NULL) {
-		strbuf_str(&t, socket_path);
-		return is_keepers(&t);
-	}
-	for (int place = 0; place < PAGE_DIR_PLACES; place++) {
-		char folder[PAGE_DIR_PATH_BYTES];
-		int dir = page_dir_open((enum page_dir_place)place, false, folder);
-
-		if (dir < 0) {
-			continue;
-		}
-		close(dir);
-		strbuf_init(&t, address->sun_path, sizeof(address->sun_path));
-		strbuf_str(&t, folder);
-		strbuf_str(&t, "/" KEEPER_SOCKET);
-		if (is_keepers(&t)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool is_of_this_user(int fd)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       peer.uid == geteuid();
-}
-
-int member_connect(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 ||
-	                !is_of_this_user(fd))) {
-		close(fd);
-		fd = -1;
-	}
-	return fd >= 0 ? fd_move_up(fd) : -1;
 }
 
 /* ---- joining ---- */
@@ -182,29 +100,47 @@ static bool say_hello(const struct member *member)
 	const struct packet_part parts[] = {{&hello, sizeof(hello)},
 	                                    {program, hello.program_len}};
 
-	return packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, MEMBER_PATIENCE_NS);
+	return packet_send(member->fd, KEEPER_HELLO, parts, 2, -1, 0);
+}
+
+/* The program closes descriptors that it does not know. */
+static bool is_there(const struct member *member)
+{
+	struct stat st;
+
+	return fd_is(member->fd, &member->id, &st);
+}
+
+/* What one that has said HELLO hears: HERE, it is welcome. */
+static enum packet_outcome hear(struct member *member)
+{
+	enum packet_outcome outcome;
+	struct packet packet;
+
+	if (!is_there(member)) {
+		return PACKET_BROKEN;
+	}
+	outcome = packet_receive(member->fd, &packet);
+	if (outcome == PACKET_HERE) {
+		member_note_answer();
+		outcome = take_welcome(member, &packet) ? PACKET_HERE : PACKET_BROKEN;
+		packet_end(&packet);
+	}
+	return outcome;
 }
 
 static bool hear_welcome(struct member *member, uint64_t patience_ns)
 {
-	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
-	struct packet packet;
-	bool welcome = false;
-
-	if (!fd_wait(member->fd, POLLIN, deadline_ns)) {
+	if (is_there(member) &&
+	    !fd_wait(member->fd, POLLIN, clock_monotonic_ns() + patience_ns)) {
 		member_note_silence();
 		return false;
 	}
-	if (packet_receive(member->fd, &packet) == PACKET_HERE) {
-		member_note_answer();
-		welcome = take_welcome(member, &packet);
-		packet_end(&packet);
-	}
-	return welcome;
+	return hear(member) == PACKET_HERE;
 }
 
 /* One that has said HELLO; NULL: there is no keeper. */
-static struct member *hail(void)
+static struct member *hail_keeper(void)
 {
 	struct member *member = calloc(1, sizeof(*member));
 	struct stat st;
@@ -213,7 +149,9 @@ static struct member *hail(void)
 		return NULL;
 	}
 	member->owner = pid_self();
-	member->fd = find_keeper(&member->address) ? member_connect(&member->address) : -1;
+	member->fd = keeper_find(socket_path, &member->address)
+	                     ? keeper_connect(&member->address)
+	                     : -1;
 	if (member->fd >= 0 && say_hello(member)) {
 		fd_identify(member->fd, &member->id, &st);
 		return member;
@@ -225,33 +163,41 @@ static struct member *hail(void)
 	return NULL;
 }
 
-static void hang_up(const struct member *member)
+/* Once: another thread may find its end, too. */
+static void hang_up(struct member *member)
 {
-	struct stat st;
-
-	if (fd_is(member->fd, &member->id, &st)) {
+	if (!atomic_exchange(&member->hung_up, true) && is_there(member)) {
 		close(member->fd);
 	}
+}
+
+/* One that never was this process's: no session knows it. */
+static void discard(struct member *member)
+{
+	hang_up(member);
+	if (member->page != NULL) {
+		munmap(member->page, sizeof(*member->page));
+	}
+	explicit_bzero(member->secret, sizeof(member->secret));
+	free(member);
 }
 
 static struct member *become_member(uint64_t patience_ns)
 {
 	struct member *member = atomic_exchange(&hailed, NULL);
-	struct stat st;
 
 	/* One that ends meanwhile may be followed by another at once. */
 	for (unsigned i = 0; i < ATTEMPTS_MAX && !is_silent(); i++) {
 		if (member == NULL) {
-			member = hail();
+			member = hail_keeper();
 		}
 		if (member == NULL) {
 			return NULL;
 		}
-		if (fd_is(member->fd, &member->id, &st) && hear_welcome(member, patience_ns)) {
+		if (hear_welcome(member, patience_ns)) {
 			return member;
 		}
-		hang_up(member);
-		free(member);
+		discard(member);
 		member = NULL;
 	}
 	return NULL;
@@ -262,16 +208,15 @@ void member_hail(void)
 	static atomic_flag done = ATOMIC_FLAG_INIT;
 
 	if (on && !atomic_flag_test_and_set(&done)) {
-		atomic_store(&hailed, hail());
+		atomic_store(&hailed, hail_keeper());
 	}
 }
 
 static bool has_keeper(const struct member *member)
 {
-	struct stat st;
 	char byte;
 
-	return fd_is(member->fd, &member->id, &st) &&
+	return is_there(member) &&
 	       recv(member->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) < 0 &&
 	       (errno == EAGAIN || errno == EWOULDBLOCK);
 }
@@ -355,16 +300,16 @@ static void give_up_left(struct member *member)
 	}
 }
 
-/* In place of the last one, if there is a keeper. */
-static struct member *replace(struct member *last, uint64_t patience_ns)
+/* In place of the last one, whose keeper has ended; NULL: there is no keeper. */
+static struct member *replace(struct member *last, struct member *member, bool *fresh)
 {
-	struct member *member;
-
-	disconnect(last);
-	member = become_member(patience_ns);
-	if (member != NULL) {
-		atomic_store(&current, member);
+	if (member != NULL && !atomic_compare_exchange_strong(&current, &last, member)) {
+		/* By a connect that did not wait for it. */
+		discard(member);
+		return member_now();
 	}
+	*fresh = member != NULL;
+	disconnect(last);
 	if (last == NULL || !member_is_mine(last) || (member == NULL && is_silent())) {
 		return member;
 	}
@@ -391,11 +336,90 @@ struct member *member_join(uint64_t patience_ns, bool *fresh)
 	}
 	member = member_now();
 	if (member == NULL) {
-		member = replace(atomic_load(&current), patience_ns);
-		*fresh = member != NULL;
+		struct member *last = atomic_load(&current);
+
+		disconnect(last);
+		member = replace(last, become_member(patience_ns), fresh);
 	}
 	atomic_store(&joining_since_ns, 0);
 	return member;
+}
+
+/* ---- joining without waiting ---- */
+
+/* Says HELLO, and hears what has come; `*member` is it, if it is welcome. */
+static enum member_step go_on_joining(struct member_hail *hail, struct member **member)
+{
+	while (hail->member != NULL || hail->attempts < ATTEMPTS_MAX) {
+		if (hail->member == NULL) {
+			hail->member = atomic_exchange(&hailed, NULL);
+			hail->attempts++;
+		}
+		if (hail->member == NULL) {
+			hail->member = hail_keeper();
+		}
+		if (hail->member == NULL) {
+			break;
+		}
+		switch (hear(hail->member)) {
+		case PACKET_EMPTY:
+			return MEMBER_JOINING;
+		case PACKET_HERE:
+			*member = hail->member;
+			hail->member = NULL;
+			return MEMBER_JOINED;
+		case PACKET_BROKEN:
+			member_hail_drop(hail);
+			break;
+		}
+	}
+	return MEMBER_ALONE;
+}
+
+enum member_step member_join_step(struct member_hail *hail, struct member **member, bool *fresh)
+{
+	struct member *last = atomic_load(&current);
+	struct member *made = NULL;
+
+	*fresh = false;
+	*member = member_now();
+	if (*member == NULL && on && (hail->member != NULL || !is_silent())) {
+		if (go_on_joining(hail, &made) == MEMBER_JOINING) {
+			return MEMBER_JOINING;
+		}
+		*member = replace(last, made, fresh);
+	}
+	member_hail_drop(hail);
+	hail->attempts = 0;
+	return *member != NULL ? MEMBER_JOINED : MEMBER_ALONE;
+}
+
+struct member *member_join_at_once(bool *fresh)
+{
+	struct member_hail hail = {.member = atomic_exchange(&hailed, NULL)};
+	struct member *member;
+
+	if (member_join_step(&hail, &member, fresh) == MEMBER_JOINING) {
+		hail.member = atomic_exchange(&hailed, hail.member);
+		member_hail_drop(&hail);
+	}
+	return member;
+}
+
+void member_hail_drop(struct member_hail *hail)
+{
+	if (hail->member != NULL) {
+		discard(hail->member);
+		hail->member = NULL;
+	}
+}
+
+void member_hail_fork_child(struct member_hail *hail)
+{
+	if (hail->member != NULL) {
+		hang_up(hail->member);
+		hail->member = NULL;
+	}
 }
 
 /*
@@ -407,7 +431,7 @@ static COLD bool command(const char *text, uint64_t deadline_ns)
 	const struct keeper_command head = {.text_len = (uint32_t)strlen(text)};
 	const struct packet_part parts[] = {{&head, sizeof(head)}, {text, head.text_len}};
 	struct sockaddr_un address;
-	int fd = on && find_keeper(&address) ? member_connect(&address) : -1;
+	int fd = on && keeper_find(socket_path, &address) ? keeper_connect(&address) : -1;
 	bool answered;
 
 	if (fd < 0) {
@@ -431,7 +455,7 @@ void member_await_drained(uint64_t deadline_ns)
 
 void member_fork_child(void)
 {
-	const struct member *unheard = atomic_exchange(&hailed, NULL);
+	struct member *unheard = atomic_exchange(&hailed, NULL);
 
 	if (unheard != NULL) {
 		hang_up(unheard);
@@ -489,16 +513,15 @@ void member_leave_word(struct member *member, unsigned word, enum member_use use
 
 void member_nudge(const struct member *member)
 {
-	struct stat st;
-
-	if (fd_is(member->fd, &member->id, &st)) {
+	if (is_there(member)) {
 		packet_send(member->fd, KEEPER_NUDGE, NULL, 0, -1, 0);
 	}
 }
 
 bool member_tell_opened(const struct member *member, unsigned word,
                         const uint8_t digest[KEEPER_DIGEST_LEN],
-                        const struct keeper_record *record, const char *label, int fd)
+                        const struct keeper_record *record, const char *label, int fd,
+                        uint64_t patience_ns)
 {
 	struct keeper_opened opened = {
 		.word = word, .label_len = (uint32_t)strlen(label), .record = *record};
@@ -506,9 +529,8 @@ bool member_tell_opened(const struct member *member, unsigned word,
 		{&opened, sizeof(opened)},
 		{record + 1, record->address_len + record->startup_len + record->reply_len},
 		{label, opened.label_len}};
-	struct stat st;
 
 	memcpy(opened.digest, digest, sizeof(opened.digest));
-	return fd_is(member->fd, &member->id, &st) &&
-	       packet_send(member->fd, KEEPER_OPENED, parts, 3, fd, MEMBER_PATIENCE_NS);
+	return is_there(member) &&
+	       packet_send(member->fd, KEEPER_OPENED, parts, 3, fd, patience_ns);
 }

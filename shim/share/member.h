@@ -48,6 +48,7 @@ struct member {
 	pid_t owner;
 	int fd;
 	struct fd_id id;
+	atomic_bool hung_up; /* its descriptor is closed */
 	atomic_uchar uses[KEEPER_WORDS];
 };
 
@@ -67,6 +68,25 @@ COLD void member_hail(void);
  * silent keeper again for a second.
  */
 COLD struct member *member_join(uint64_t patience_ns, bool *fresh);
+
+/*
+ * The same by steps that do not wait. JOINING: call it again when there is something to read on
+ * hail->member->fd. ALONE: there is no keeper. A hail is zero at first, is its connect's, and
+ * is dropped if that ends before; in the child of a fork it is only closed.
+ */
+struct member_hail {
+	struct member *member; /* has said HELLO, and not heard WELCOME yet; NULL: none has */
+	unsigned attempts;
+};
+
+enum member_step { MEMBER_JOINED, MEMBER_JOINING, MEMBER_ALONE };
+COLD enum member_step member_join_step(struct member_hail *hail, struct member **member,
+                                       bool *fresh);
+COLD void member_hail_drop(struct member_hail *hail);
+void member_hail_fork_child(struct member_hail *hail);
+
+/* As member_join() with no patience: what a keeper has not answered yet the next call hears. */
+COLD struct member *member_join_at_once(bool *fresh);
 
 /*
  * How long to wait for an answer: a keeper that is there may be slow, and others than it do not
@@ -91,9 +111,6 @@ static inline bool member_is_mine(const struct member *member)
 	return member->owner == pid_self();
 }
 
-/* A connection to the keeper, non-blocking, close-on-exec; -1: see errno. */
-COLD int member_connect(const struct sockaddr_un *address);
-
 /* A free word, now in use; -1: there is none. */
 COLD int member_take_word(struct member *member);
 /* It is free, or the keeper will make it so. */
@@ -117,10 +134,11 @@ static inline bool member_is_wanted(const struct member *member)
 /* Has the keeper look at the words. Never waits. */
 COLD void member_nudge(const struct member *member);
 
-/* Sends OPENED with the socket; false: it could not. `label` is for people. */
+/* Sends OPENED with the socket; false: it could not in time. `label` is for people. */
 COLD bool member_tell_opened(const struct member *member, unsigned word,
                              const uint8_t digest[KEEPER_DIGEST_LEN],
-                             const struct keeper_record *record, const char *label, int fd);
+                             const struct keeper_record *record, const char *label, int fd,
+                             uint64_t patience_ns);
 
 /*
  * Has the keeper close all sessions that it holds, and those that are in use when they are

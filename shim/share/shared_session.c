@@ -53,10 +53,12 @@ bool shared_lent(struct session *session, struct ask *ask,
 	return true;
 }
 
-static bool tell(const struct session *session, const struct shared *shared)
+static bool tell(const struct session *session, const struct shared *shared,
+                 uint64_t patience_ns)
 {
 	return member_tell_opened(shared->member, shared->word, shared->digest, &shared->record,
-	                          session->lease.pool, session->libpq->PQsocket(session->conn));
+	                          session->lease.pool, session->libpq->PQsocket(session->conn),
+	                          patience_ns);
 }
 
 bool shared_opened(struct session *session, struct ask *ask,
@@ -79,7 +81,7 @@ bool shared_opened(struct session *session, struct ask *ask,
 	}
 	take_word_of(shared, ask);
 	/* Else it is slow, or has ended: shared_give tells it, or the next one. */
-	shared->told = tell(session, shared);
+	shared->told = tell(session, shared, 0);
 	session->shared = shared;
 	status_session_shared(session->lease.row);
 	epoll_note_copied(session->libpq->PQsocket(session->conn));
@@ -131,7 +133,7 @@ void shared_closed(struct session *session)
 /* The keeper under which it was opened has ended: hands it over to the one that there is now.
  */
 static COLD void move_over(struct session *session, struct member *now,
-                           const struct session_care *care)
+                           const struct session_care *care, uint64_t patience_ns)
 {
 	struct shared *shared = session->shared;
 	struct shared before = {.member = shared->member, .word = shared->word};
@@ -149,7 +151,7 @@ static COLD void move_over(struct session *session, struct member *now,
 	now->page->labels[word] =
 		(uint32_t)hash_bytes(0, session->lease.pool, strlen(session->lease.pool));
 	if (member_move(now, shared->word, KEEPER_WORD_FREE, KEEPER_WORD_LEASED, 0) &&
-	    tell(session, shared)) {
+	    tell(session, shared, patience_ns)) {
 		/* Where the new one has counted it so far. */
 		member_move(before.member, before.word, KEEPER_WORD_LEASED, KEEPER_WORD_FREE,
 		            0);
@@ -175,7 +177,7 @@ static unsigned answers_due(const struct session *session)
 	return 0;
 }
 
-void shared_give(struct session *session, const struct session_care *care)
+void shared_give(struct session *session, const struct session_care *care, uint64_t patience_ns)
 {
 	struct shared *shared = of(session);
 	struct member *now;
@@ -187,9 +189,9 @@ void shared_give(struct session *session, const struct session_care *care)
 	}
 	now = member_last();
 	if (now != NULL && now != shared->member) {
-		move_over(session, now, care);
+		move_over(session, now, care, patience_ns);
 	} else if (!shared->told) {
-		shared->told = tell(session, shared);
+		shared->told = tell(session, shared, patience_ns);
 	}
 	if (!shared->told) {
 		return;

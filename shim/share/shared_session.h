@@ -62,9 +62,10 @@ void shared_closed(struct session *session);
 /*
  * Its reset was sent, and nothing of the answer read: any process may be lent it from now on.
  * Goes to the keeper that there is now, if it was opened under another. `care` is what it was
- * reset by.
+ * reset by. Waits for that long if the keeper does not read.
  */
-void shared_give(struct session *session, const struct session_care *care);
+void shared_give(struct session *session, const struct session_care *care,
+                 uint64_t patience_ns);
 
 /* Idle: it is left to the keeper, and only its PGconn is finished. */
 COLD void shared_let_go(struct session *session);

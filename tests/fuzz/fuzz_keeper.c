@@ -281,7 +281,7 @@ static void operate(struct bytes *b)
 	const struct client *other = &clients[take_byte(b) % CONNECTIONS];
 	const struct keeper_hello hello = {.program_len = 0};
 	const struct bytes none = {NULL, 0};
-	uint8_t what = take_byte(b) % 13;
+	uint8_t what = take_byte(b) % 14;
 	struct bytes said;
 
 	if (client->socket < 0) {
@@ -326,6 +326,9 @@ static void operate(struct bytes *b)
 		break;
 	case 11:
 		ahead_ns += NS_PER_SEC;
+		break;
+	case 12:
+		say(client, KEEPER_BELL, NULL, 0, &none, client->socket);
 		break;
 	default:
 		said = take_bytes(b, take_byte(b));

@@ -2,6 +2,8 @@
 """`pqpool keep`, spoken to without a library: sessions of a real server, handed from one process
 to another."""
 import os
+import select
+import socket
 
 import pytest
 
@@ -189,3 +191,45 @@ def test_dead_session_is_found_by_the_ping(two, server):
     assert second.ask(0, ping=True).answer().type == k.ROOM_
     assert "reason=ping_failed" in keeper.events("session_close")[0]
     session.close()
+
+
+# ---- bells
+
+def is_rung(bell, ms=0):
+    return bool(select.select([bell], [], [], ms / 1000)[0])
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_bell_is_rung_with_the_answer(two, server, late):
+    """Before or after it, and not for being told to wait."""
+    _, first, second = two
+    session = first.lease(server, 0)
+    ask = second.ask(1)
+    ours, theirs = socket.socketpair()
+    assert ask.receive().type == k.WAIT
+    if not late:
+        for _ in range(2):
+            ask.send(k.BELL, fds=[ours.fileno()])
+        assert ask.silent() and not is_rung(ours)
+    first.give_back(0, session)
+    assert wait_until(lambda: second.state(1) == k.OFFERED)
+    if late:
+        ask.send(k.BELL, fds=[ours.fileno()])
+    assert is_rung(ours, 10000)
+    second.take(1, ask).close()
+    theirs.close()
+    ours.close()
+
+
+def test_a_bell_is_rung_with_welcome_and_refusal(two, server):
+    _, first, second = two
+    first.lease(server, 0)
+    ours, _ = pair = socket.socketpair()
+    first.connection.send(k.BELL, fds=[ours.fileno()])
+    assert is_rung(ours, 10000)
+    others = socket.socketpair()
+    ask = second.ask(1, timeout=0.5)
+    ask.send(k.BELL, fds=[others[0].fileno()])
+    assert is_rung(others[0], 10000) and ask.answer().type == k.REFUSE
+    for each in (*pair, *others):
+        each.close()

@@ -122,6 +122,7 @@ static inline void question(struct question *q, struct member *member, unsigned 
 	q->ask.pings = pings;
 	q->ask.place = strdup("here");
 	q->ask.failed = failed;
+	q->ask.bell = -1;
 	q->ask.refused_ns = clock_monotonic_ns() + settings.timeout_ns;
 	pool_ask(pool, &q->ask, clock_monotonic_ns());
 }

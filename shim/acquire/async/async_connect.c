@@ -29,9 +29,6 @@
 #include "share/shared_session.h"
 #include "trace/stack/stack.h"
 
-/* Keepers that end, before the process goes on by itself. */
-#define ATTEMPTS_MAX 4
-
 /* ---- start ---------------------------------------------------------------------- */
 
 /*
@@ -140,20 +137,24 @@ static PGconn *start_checking(struct acquisition *a, struct pool_waiter *granted
 }
 
 /* In a room, by what the keeper has answered so far; the ask is settled, or the connect's. */
-static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow,
-                           enum ask_answer answer)
+static PGconn *start_asked(struct acquisition *a, struct borrow *borrow, enum ask_answer answer)
 {
 	bool asking = answer != ASK_ROOM;
-	struct start_tape *tape = asking ? start_tape_of(a->libpq, NULL, borrow->ask->fd)
+	struct start_tape *tape = asking ? start_tape_of(a->libpq, NULL, borrow_socket(borrow))
 	                                 : start_tape_blank(a->libpq);
 	struct session *session;
 	PGconn *conn = begin_connection(a, asking ? ASKING : OPENING, tape, &session);
 	int error = errno;
 	struct async_connect *h;
 
-	if (session == NULL || (asking && (tape == NULL || tape->fd < 0))) {
+	/* libpq is bound past us, and has begun a connection. */
+	bool loose = asking && (tape == NULL || tape->fd < 0);
+
+	if (session == NULL || asking) {
 		start_tape_free(tape);
-		ask_drop(borrow->ask);
+	}
+	if (session == NULL || loose) {
+		borrow_drop(borrow);
 	}
 	if (session == NULL) {
 		pool_open_failed(&a->lender->pool);
@@ -165,13 +166,10 @@ static PGconn *start_asked(struct acquisition *a, const struct borrow *borrow,
 	h->borrow = *borrow;
 	h->ask = *borrow->ask;
 	h->borrow.ask = &h->ask;
-	if (h->ask.member == NULL) {
-		/* libpq was not held, and has begun a connection. */
+	if (loose) {
 		async_state_enter(session, OPENING);
 	} else if (asking) {
-		async_lent_asked(session, answer == ASK_WAITING);
-		log_event_wait(a->lender);
-		start_tape_free(tape);
+		h->deadline_ns = borrow_deadline(&h->borrow, a);
 	} else {
 		h->connecting.tape = tape;
 	}
@@ -196,29 +194,14 @@ static PGconn *start_refused(struct acquisition *a, char *holders)
 	return conn;
 }
 
-/* What the keeper says at once; UNANSWERED: there is none. */
-static enum ask_answer first_answer(const struct acquisition *a, struct borrow *borrow,
-                                    struct ask *ask, struct ask_reply *reply)
-{
-	enum ask_answer answer = ASK_ENDED;
-
-	for (unsigned i = 0; i < ATTEMPTS_MAX && answer == ASK_ENDED; i++) {
-		if (!borrow_begin(borrow, a, ask, false, BORROW_STEP_NS)) {
-			return ASK_UNANSWERED;
-		}
-		answer = async_lent_wait(ask) ? ask_read(ask, reply) : ASK_NOTHING_YET;
-	}
-	return answer;
-}
-
 /* In a room of the pool, from the keeper if there is one. */
 static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 {
 	struct ask ask = {.fd = -1};
-	struct borrow borrow;
+	struct borrow borrow = {.ask = &ask};
 	struct ask_reply reply;
 	struct session *session;
-	enum ask_answer answer = first_answer(a, &borrow, &ask, &reply);
+	enum ask_answer answer = borrow_step(&borrow, a, &reply);
 
 	switch (answer) {
 	case ASK_LENT:
@@ -230,16 +213,14 @@ static PGconn *start_in_room(struct acquisition *a, struct pool_waiter *granted)
 		granted->slot = &session->slot;
 		return start_checking(a, granted);
 	case ASK_ROOM:
-	case ASK_WAITING:
 	case ASK_NOTHING_YET:
 		return start_asked(a, &borrow, answer);
 	case ASK_REFUSED:
 		return start_refused(a, reply.text);
-	case ASK_ENDED:
-	case ASK_UNANSWERED:
+	default:
 		break;
 	}
-	ask_drop(&ask);
+	borrow_drop(&borrow);
 	return start_connection(a, POOL_OPEN, granted);
 }
 
@@ -250,7 +231,7 @@ static enum pool_grant ask_pool(const struct acquisition *a, struct pool_waiter 
 	enum shared_hold hold = SHARED_LOST;
 	enum pool_grant grant;
 
-	borrow_keep_up();
+	borrow_keep_up(false);
 	while ((grant = pool_acquire(pool, a->began_ns, waiter, NULL)) == POOL_LEND &&
 	       (hold = shared_take(session_of_slot(waiter->slot))) == SHARED_LOST) {
 		discard_leave(session_of_slot(waiter->slot));
@@ -429,12 +410,17 @@ bool async_retry(PGconn *conn, const void *caller, int *started)
 
 static void wait_for_wakeup(const struct async_connect *h)
 {
-	struct pollfd p = {.fd = h->state == ASKING ? h->ask.fd : h->shown.wakeup.shown.fd,
-	                   .events = POLLIN};
+	struct pollfd p = {.fd = h->shown.wakeup.shown.fd, .events = POLLIN};
+	int ms = -1;
 
+	if (!shown_is_wakeup(&h->shown)) {
+		/* ASKING, and not polled yet, or without a timed one. */
+		p.fd = borrow_socket(&h->borrow);
+		ms = clock_ms_until(clock_monotonic_ns(), h->deadline_ns);
+	}
 	lock_assert_none();
 	cancellation_allow();
-	poll(&p, 1, -1);
+	poll(&p, 1, ms);
 	cancellation_forbid();
 }
 
@@ -468,6 +454,6 @@ void async_fork_child(struct session *session)
 	if (session->handshake->other != NULL) {
 		session_close_copy(session->handshake->other);
 	}
-	ask_fork_child(&session->handshake->ask);
+	borrow_fork_child(&session->handshake->borrow);
 	shown_forget(&session->handshake->shown);
 }

@@ -5,6 +5,9 @@
  *   start ─► idle session ──► checking ──fit──────────────────────────► leased
  *        │                        └─dead──► (same PGconn) ─┐
  *        ├─► room ──────────► opening ◄────────────────────┘────────────► leased
+ *        │    └─shared──► asking ──lent──► checking
+ *        │                   ├─room, or no keeper──► opening
+ *        │                   └─refused
  *        ├─► aged session ──► clearing (sees its end) ──► opening
  *        └─► full ──────────► waiting ──granted──► clearing or opening
  *                                 └─timeout──► refused
@@ -13,7 +16,8 @@
  * called for it, so the server has no session yet, and PQsocket's number shows a socket of ours
  * (wakeup_socket.h) that becomes readable when a session is granted or the time is up. A
  * connect that is granted an idle session has it closed and continues with its own connection,
- * for the PGconn that the program holds cannot be exchanged.
+ * for the PGconn that the program holds cannot be exchanged. A connect that asks the keeper
+ * shows such a socket, too (async_lent.h).
  *
  * Until it is leased the entry in the table is idle and has session->handshake. To the program
  * it is a connection that is not up yet, even where libpq has one that is: what it asks

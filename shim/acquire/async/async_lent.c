@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Puts a session that was lent under a PGconn that the program holds. */
+/* A connect that asks the keeper, and a session that it lent to it. */
 #include "acquire/async/async_lent.h"
 
-#include <poll.h>
-
+#include "acquire/full/wait.h"
 #include "acquire/lend/lend_settings.h"
 #include "acquire/lend/lending.h"
+#include "acquire/upkeep/log_events.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "session/reset.h"
-
-/* How long a step waits for the keeper: with its answer there is nothing to be waited for
- * after. */
-#define FIRST_ANSWER_NS (5 * NS_PER_MS)
 
 static enum drop_reason begin_check(struct session *session)
 {
@@ -37,6 +32,7 @@ enum drop_reason async_lent_begin(struct session *session, struct ask_reply *rep
 	enum drop_reason why;
 	bool settled;
 
+	shown_own(&h->shown);
 	if (!async_conn_play(&h->connecting, session, reply->record, reply->server)) {
 		borrow_give_up(&h->borrow, reply);
 		return DROP_INVALIDATED;
@@ -54,70 +50,96 @@ enum drop_reason async_lent_begin(struct session *session, struct ask_reply *rep
 	return why == DROP_NONE ? begin_check(session) : why;
 }
 
-bool async_lent_wait(const struct ask *ask)
+/* ---- until it answers ---- */
+
+/* When to look again at the latest. */
+static uint64_t next_look(struct async_connect *h)
 {
-	return fd_wait(ask->fd, POLLIN, clock_monotonic_ns() + FIRST_ANSWER_NS);
+	h->deadline_ns = borrow_deadline(&h->borrow, &h->a);
+	return wait_next_look(h->deadline_ns, clock_monotonic_ns());
 }
 
-void async_lent_asked(struct session *session, bool in_line)
+/* True once for each thing that is waited for, and each time that the wakeup was due. */
+static bool must_bell(const struct async_connect *h)
 {
-	struct async_connect *h = session->handshake;
-	uint64_t patience_ns = borrow_patience(&h->a);
-
-	h->in_line = in_line;
-	h->deadline_ns = in_line ? h->a.began_ns + lend_settings.timeout_ns + patience_ns
-	                         : clock_monotonic_ns() + member_patience(patience_ns);
+	return !h->borrow.belled || wakeup_is_due(&h->shown.wakeup);
 }
 
-/* Held: libpq calls nobody, and the program watches the ask. */
+static void bell(struct async_connect *h, bool set)
+{
+	/* Before the keeper may ring: a ring just before it is set is lost. */
+	if (!set) {
+		wakeup_set(&h->shown.wakeup, next_look(h));
+	}
+	if (!borrow_bell(&h->borrow, h->shown.wakeup.shown.fd)) {
+		wakeup_ring(&h->shown.wakeup);
+	}
+}
+
+/*
+ * Without a timed wakeup the program watches the keeper's own socket, and if that stands still
+ * another connect of this process wakes it (turns_wake).
+ */
 static bool hold(struct session *session)
 {
 	struct async_connect *h = session->handshake;
-	struct start_tape *tape = start_tape_of(h->a.libpq, NULL, h->ask.fd);
+	struct start_tape *tape = start_tape_of(h->a.libpq, NULL, borrow_socket(&h->borrow));
 	bool held;
 
+	shown_own(&h->shown);
 	h->connecting.tape = tape;
 	held = async_conn_again(&h->connecting, session) && tape != NULL && tape->fd >= 0;
 	h->connecting.tape = NULL;
 	start_tape_free(tape);
+	h->borrow.belled = true;
 	return held;
 }
 
-bool async_lent_ask(struct session *session)
+static bool shows_timed(const struct async_connect *h)
+{
+	return shown_is_wakeup(&h->shown) && h->shown.wakeup.timed;
+}
+
+/* False: there is nothing that could tell the program. */
+static bool show(struct session *session)
 {
 	struct async_connect *h = session->handshake;
+	uint64_t look_ns = next_look(h);
 
-	if (!borrow_begin(&h->borrow, &h->a, &h->ask, false, BORROW_STEP_NS)) {
-		return false;
+	return shows_timed(h) ||
+	       (!shown_is_wakeup(&h->shown) &&
+	        shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn), look_ns) &&
+	        h->shown.wakeup.timed) ||
+	       h->borrow.belled || hold(session);
+}
+
+static enum ask_answer read_answer(struct async_connect *h, struct ask_reply *reply)
+{
+	bool in_line = h->borrow.in_line;
+	enum ask_answer answer = borrow_step(&h->borrow, &h->a, reply);
+
+	if (!in_line && h->borrow.in_line) {
+		log_event_wait(h->a.lender);
 	}
-	async_lent_wait(&h->ask);
-	shown_own(&h->shown);
-	if (hold(session)) {
-		async_state_enter(session, ASKING);
-		async_lent_asked(session, false);
-		return true;
-	}
-	ask_drop(&h->ask);
-	h->outdated = true;
-	return false;
+	return answer;
 }
 
 enum ask_answer async_lent_read(struct session *session, struct ask_reply *reply)
 {
 	struct async_connect *h = session->handshake;
-	enum ask_answer answer;
+	enum ask_answer answer = read_answer(h, reply);
+	bool shown = shown_is_wakeup(&h->shown);
 
-	while ((answer = ask_read(&h->ask, reply)) == ASK_WAITING) {
-		async_lent_asked(session, true);
+	if (answer == ASK_NOTHING_YET && !show(session)) {
+		borrow_drop(&h->borrow);
+		return ASK_UNANSWERED;
 	}
-	if ((answer == ASK_NOTHING_YET || answer == ASK_ENDED) &&
-	    clock_monotonic_ns() >= h->deadline_ns) {
-		member_note_silence();
-		ask_drop(&h->ask);
-		return h->in_line ? ASK_REFUSED : ASK_UNANSWERED;
+	/* While the wakeup was made the keeper had time to answer. */
+	if (answer == ASK_NOTHING_YET && !shown) {
+		answer = read_answer(h, reply);
 	}
-	if (answer == ASK_ENDED && async_lent_ask(session)) {
-		return ASK_NOTHING_YET;
+	if (answer == ASK_NOTHING_YET && shows_timed(h) && must_bell(h)) {
+		bell(h, !shown);
 	}
 	return answer;
 }

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The keeper's line, and a session that it lent to an asynchronous connect which was in it. */
+/*
+ * A connect that asks the keeper, and a session that it lent to it.
+ *
+ * While the keeper is asked the connect is ASKING: libpq is held, that is, a socket of ours is
+ * where it believes to be connecting, and the server knows nothing of it. From the program's
+ * first poll on a wakeup is shown there, which the keeper rings when it answers, and which is
+ * due again each second, as nobody rings if the keeper ends, and at the end of its time.
+ */
 #ifndef PQPOOL_ACQUIRE_ASYNC_ASYNC_LENT_H
 #define PQPOOL_ACQUIRE_ASYNC_ASYNC_LENT_H
 
@@ -14,23 +21,10 @@
  */
 COLD enum drop_reason async_lent_begin(struct session *session, struct ask_reply *reply);
 
-/* Waits for the keeper's first answer, for a moment; false: the connect is ASKING. */
-COLD bool async_lent_wait(const struct ask *ask);
-
-/* It is asked, and shown; `in_line`: it has said WAIT. From now on it has some time to answer.
- */
-COLD void async_lent_asked(struct session *session, bool in_line);
-
 /*
- * What the keeper has answered, or the next one, which is asked if it has ended. REFUSED,
- * UNANSWERED: also if its time is over.
+ * What the keeper has answered. NOTHING_YET: what the program watches tells it when to poll.
+ * REFUSED, UNANSWERED: also if its time is over. Nothing waits.
  */
 COLD enum ask_answer async_lent_read(struct session *session, struct ask_reply *reply);
-
-/*
- * Asks the keeper to fill the room that a connect was granted which waited for it: it is
- * ASKING, and begun again. False: it is to be opened by the process itself.
- */
-COLD bool async_lent_ask(struct session *session);
 
 #endif

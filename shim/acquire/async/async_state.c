@@ -74,6 +74,7 @@ bool async_state_begin(struct session *session, const struct acquisition *a,
 	h->connecting.held_fd = -1;
 	h->connecting.began_ns = clock_monotonic_ns();
 	h->a = *a;
+	h->borrow.ask = &h->ask;
 	h->turn.pool = &a->lender->pool;
 	h->turn.lease = &session->lease;
 	h->turn.waiter = &h->waiter;
@@ -98,7 +99,7 @@ void async_state_end(struct session *session)
 	async_conn_forget(&h->connecting);
 	start_tape_free(h->connecting.tape);
 	h->connecting.tape = NULL;
-	ask_drop(&h->ask);
+	borrow_drop(&h->borrow);
 	shown_own(&h->shown);
 	acquisition_end(&h->a);
 	session->spare = h;

@@ -16,8 +16,8 @@
 #include "session/session.h"
 
 /*
- * RENEWED: begun again, and the program is being woken to learn that. ASKING: in the keeper's
- * line, with a room in the pool.
+ * RENEWED: begun again, and the program is being woken to learn that. ASKING: the keeper, or to
+ * be its member, with a room in the pool.
  */
 enum handshake_state { CHECKING, OPENING, WAITING, CLEARING, RENEWED, ASKING };
 
@@ -33,11 +33,10 @@ struct async_connect {
 	struct session *other;     /* CLEARING: whose end is awaited; it still has the room */
 	uint64_t deadline_ns;      /* of WAITING or ASKING, then of CLEARING */
 	uint64_t cleared_ns;       /* when CLEARING began */
-	struct shown_socket shown; /* a wakeup in WAITING, CLEARING and RENEWED */
+	struct shown_socket shown; /* a wakeup in WAITING, CLEARING, RENEWED and ASKING */
 	bool polled;               /* the program has called PQconnectPoll */
 	bool pipeline;             /* what PQpipelineStatus says meanwhile */
 	const char *error; /* of a function that needs a connection which is up; else NULL */
-	bool in_line;      /* the keeper's: it has said so */
 	bool made_room;    /* our idle sessions were closed for it, once */
 	bool outdated; /* its connection was begun before or during a pause: begin it again */
 };

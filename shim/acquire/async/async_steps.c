@@ -77,6 +77,7 @@ static PostgresPollingStatusType renew(struct session *session)
 	struct async_connect *h = session->handshake;
 
 	async_state_enter(session, OPENING);
+	shown_own(&h->shown);
 	if (!async_conn_again(&h->connecting, session)) {
 		session->error = errno;
 		return fail_open(session);
@@ -145,7 +146,7 @@ static PostgresPollingStatusType go_on_opening(struct session *session)
 	return fail_open(session);
 }
 
-/* ---- in the keeper's line -------------------------------------------------------- */
+/* ---- asking the keeper -------------------------------------------------------- */
 
 static PostgresPollingStatusType go_on_asking(struct session *session)
 {
@@ -157,7 +158,7 @@ static PostgresPollingStatusType go_on_asking(struct session *session)
 	if (answer == ASK_NOTHING_YET) {
 		return async_state_rest(session, PGRES_POLLING_READING);
 	}
-	if (h->in_line) {
+	if (h->borrow.in_line) {
 		h->a.queued_ns = clock_monotonic_ns() - h->a.began_ns;
 		counters_waited(h->a.queued_ns);
 		status_waited(h->a.lender->pool.row, h->a.queued_ns, answer != ASK_REFUSED);
@@ -188,7 +189,9 @@ static PostgresPollingStatusType release_withheld(struct session *session)
 {
 	struct async_connect *h = session->handshake;
 
-	if (async_lent_ask(session)) {
+	if (borrow_is_possible(&h->a)) {
+		h->borrow = (struct borrow){.ask = &h->ask};
+		async_state_enter(session, ASKING);
 		return go_on_asking(session);
 	}
 	async_state_enter(session, OPENING);
@@ -336,7 +339,7 @@ static void forget_lost(struct session *session)
 		discard_free(h->other);
 		h->other = NULL;
 	}
-	ask_drop(&h->ask);
+	borrow_drop(&h->borrow);
 	async_state_enter(session, WAITING);
 }
 

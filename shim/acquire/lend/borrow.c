@@ -19,6 +19,9 @@
 
 #define PLACE_MAX 256
 
+/* Keepers that a connect in steps asks, as each ends, before it goes on by itself. */
+#define ATTEMPTS_MAX 8
+
 /* The part of the program's connect_timeout that an answer may take. */
 #define ANSWER_SHARE 4
 
@@ -26,7 +29,7 @@
  * There is a new keeper: what is idle here is handed over to it, as another process may want
  * it. What is leased follows when it is given back.
  */
-static COLD void hand_over_idle(void)
+static COLD void hand_over_idle(uint64_t patience_ns)
 {
 	struct lender *lender = NULL;
 
@@ -38,7 +41,7 @@ static COLD void hand_over_idle(void)
 
 			slot = slot->next;
 			if (shared_take_to_close(session)) {
-				shared_give(session, &lend_settings.care);
+				shared_give(session, &lend_settings.care, patience_ns);
 				pool_keep(&lender->pool, &session->slot, session->slot.idle_ns);
 			} else {
 				discard_session(session, DROP_SHARED);
@@ -80,33 +83,33 @@ uint64_t borrow_patience(const struct acquisition *a)
 	return limit_ns > 0 && limit_ns < patience_ns ? limit_ns : patience_ns;
 }
 
-void borrow_come_over(void)
+void borrow_come_over(bool waits)
 {
 	bool fresh = false;
 
-	if (member_now() == NULL && member_join(MEMBER_PATIENCE_NS, &fresh) != NULL && fresh) {
-		hand_over_idle();
+	if (member_now() == NULL &&
+	    (waits ? member_join(MEMBER_PATIENCE_NS, &fresh) : member_join_at_once(&fresh)) !=
+	            NULL &&
+	    fresh) {
+		hand_over_idle(waits ? MEMBER_PATIENCE_NS : 0);
 	}
 }
 
-bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                  bool proven, uint64_t patience_ns)
+bool borrow_is_possible(const struct acquisition *a)
+{
+	return member_is_on() && !atomic_load(&a->lender->unshared);
+}
+
+/* Asks as this member. */
+static bool begin(struct borrow *borrow, const struct acquisition *a, struct member *member,
+                  bool proven)
 {
 	struct ask_question question = {.label = a->lender->identity->label};
 	uint64_t now_ns = clock_monotonic_ns();
 	uint64_t waited_ns = now_ns - a->began_ns;
 	char place[PLACE_MAX];
-	struct member *member;
 	struct strbuf t;
-	bool fresh;
 
-	if (!member_is_on() || atomic_load(&a->lender->unshared) ||
-	    (member = member_join(patience_ns, &fresh)) == NULL) {
-		return false;
-	}
-	if (fresh) {
-		hand_over_idle();
-	}
 	if (!identity_digest(a->lender->identity, &lend_settings.care, member->secret,
 	                     borrow->digest)) {
 		atomic_store(&a->lender->unshared, true);
@@ -123,8 +126,138 @@ bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask
 	question.timeout_ns =
 		waited_ns < lend_settings.timeout_ns ? lend_settings.timeout_ns - waited_ns : 0;
 	memcpy(question.digest, borrow->digest, sizeof(question.digest));
+	return ask_begin(borrow->ask, member, &question);
+}
+
+bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
+                  bool proven, uint64_t patience_ns)
+{
+	struct member *member;
+	bool fresh;
+
 	borrow->ask = ask;
-	return ask_begin(ask, member, &question);
+	if (!borrow_is_possible(a) || (member = member_join(patience_ns, &fresh)) == NULL) {
+		return false;
+	}
+	if (fresh) {
+		hand_over_idle(MEMBER_PATIENCE_NS);
+	}
+	return begin(borrow, a, member, proven);
+}
+
+/* ---- by steps ---- */
+
+uint64_t borrow_deadline(const struct borrow *borrow, const struct acquisition *a)
+{
+	uint64_t patience_ns = borrow_patience(a);
+
+	return borrow->in_line ? a->began_ns + lend_settings.timeout_ns + patience_ns
+	                       : borrow->since_ns + member_patience(patience_ns);
+}
+
+/* What is waited for now is another thing. */
+static void note_begun(struct borrow *borrow)
+{
+	borrow->since_ns = clock_monotonic_ns();
+	borrow->in_line = false;
+	borrow->belled = false;
+}
+
+/* Becomes a member, and asks; ENDED: it has asked. */
+static enum ask_answer step_to_ask(struct borrow *borrow, const struct acquisition *a)
+{
+	unsigned hails = borrow->hail.attempts;
+	enum member_step step;
+	struct member *member;
+	bool fresh;
+
+	if (!borrow_is_possible(a) ||
+	    (borrow->attempts >= ATTEMPTS_MAX && borrow->hail.member == NULL)) {
+		return ASK_UNANSWERED;
+	}
+	step = member_join_step(&borrow->hail, &member, &fresh);
+	if (step == MEMBER_JOINING) {
+		if (borrow->hail.attempts != hails) {
+			note_begun(borrow);
+		}
+		return ASK_NOTHING_YET;
+	}
+	if (fresh) {
+		hand_over_idle(0);
+	}
+	borrow->attempts++;
+	note_begun(borrow);
+	return step == MEMBER_JOINED && begin(borrow, a, member, false) ? ASK_ENDED
+	                                                                : ASK_UNANSWERED;
+}
+
+static enum ask_answer look(struct borrow *borrow, const struct acquisition *a,
+                            struct ask_reply *reply)
+{
+	enum ask_answer answer = ASK_ENDED;
+
+	while (answer == ASK_ENDED || answer == ASK_WAITING) {
+		borrow->in_line |= answer == ASK_WAITING;
+		if (borrow->ask->member == NULL) {
+			answer = step_to_ask(borrow, a);
+		}
+		if (borrow->ask->member != NULL) {
+			answer = ask_read(borrow->ask, reply);
+		}
+	}
+	return answer;
+}
+
+enum ask_answer borrow_step(struct borrow *borrow, const struct acquisition *a,
+                            struct ask_reply *reply)
+{
+	bool late = borrow->since_ns != 0 && clock_monotonic_ns() >= borrow_deadline(borrow, a);
+	enum ask_answer answer;
+
+	*reply = (struct ask_reply){.server = -1};
+	if (late) {
+		/* No next one is asked; but what has come counts. */
+		borrow->attempts = ATTEMPTS_MAX;
+	}
+	answer = look(borrow, a, reply);
+	late = (late && answer == ASK_UNANSWERED) ||
+	       (answer == ASK_NOTHING_YET &&
+	        clock_monotonic_ns() >= borrow_deadline(borrow, a));
+	if (late) {
+		bool in_line = borrow->in_line;
+
+		member_note_silence();
+		borrow_drop(borrow);
+		answer = in_line ? ASK_REFUSED : ASK_UNANSWERED;
+	}
+	return answer;
+}
+
+int borrow_socket(const struct borrow *borrow)
+{
+	return borrow->ask->member != NULL ? borrow->ask->fd : borrow->hail.member->fd;
+}
+
+bool borrow_bell(struct borrow *borrow, int bell)
+{
+	borrow->belled = true;
+	return ask_bell(borrow_socket(borrow), bell);
+}
+
+void borrow_drop(struct borrow *borrow)
+{
+	member_hail_drop(&borrow->hail);
+	if (borrow->ask != NULL) {
+		ask_drop(borrow->ask);
+	}
+}
+
+void borrow_fork_child(struct borrow *borrow)
+{
+	member_hail_fork_child(&borrow->hail);
+	if (borrow->ask != NULL) {
+		ask_fork_child(borrow->ask);
+	}
 }
 
 void borrow_end(struct ask_reply *reply)

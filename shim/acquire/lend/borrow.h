@@ -21,19 +21,23 @@ struct borrow {
 	struct ask *ask;
 	uint64_t proven_ns; /* what is lent proves after that that it lives; 0: not */
 	uint8_t digest[KEEPER_DIGEST_LEN];
+
+	/* By steps: */
+	struct member_hail hail; /* to be a member, before anything can be asked */
+	unsigned attempts;       /* keepers that were asked */
+	uint64_t since_ns;       /* when what is waited for was begun */
+	bool in_line;            /* the keeper has said WAIT */
+	bool belled;             /* it is to ring a bell when it answers */
 };
 
 /*
- * How long a connect that blocks waits for each answer of the keeper, as for a server's:
+ * How long a connect waits for each answer of the keeper, as for a server's:
  * PQPOOL_PING_TIMEOUT, or a quarter of the program's own connect_timeout.
  */
 COLD uint64_t borrow_patience(const struct acquisition *a);
 
-/*
- * How long a step, which else does not block, waits to become the member of a keeper: nothing
- * can be asked before.
- */
-#define BORROW_STEP_NS (250 * NS_PER_MS)
+/* False: this process does not share, or not what `a` wants. */
+COLD bool borrow_is_possible(const struct acquisition *a);
 
 /*
  * Asks for what `a` wants; with `proven`, or if the pool has reason to doubt what was
@@ -45,16 +49,38 @@ COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struc
                        bool proven, uint64_t patience_ns);
 
 /*
- * Before an idle session is taken: if a new keeper has found this process's page, it gets what
- * is idle here (keeper_page.attention). No system call otherwise.
+ * The same, and what has come, by steps that do not wait; asks the next keeper if one has
+ * ended. The borrow is zero at first but for its ask, which has nothing. NOTHING_YET: call it
+ * again when there is something to read at borrow_socket(), or borrow_deadline() is over: then
+ * it is the last time, and UNANSWERED or REFUSED.
  */
-COLD void borrow_come_over(void);
-static inline void borrow_keep_up(void)
+COLD enum ask_answer borrow_step(struct borrow *borrow, const struct acquisition *a,
+                                 struct ask_reply *reply);
+COLD int borrow_socket(const struct borrow *borrow);
+COLD uint64_t borrow_deadline(const struct borrow *borrow, const struct acquisition *a);
+
+/*
+ * Has the keeper shut the socket `bell` down for reading when there is something to read at
+ * borrow_socket(). False: there is already, or will not be.
+ */
+COLD bool borrow_bell(struct borrow *borrow, int bell);
+
+/* Gives up what it has of the keeper; and in the child of a fork, where it has nothing. */
+COLD void borrow_drop(struct borrow *borrow);
+void borrow_fork_child(struct borrow *borrow);
+
+/*
+ * Before an idle session is taken: if a new keeper has found this process's page, it gets what
+ * is idle here (keeper_page.attention). No system call otherwise. Without `waits` it gets that
+ * at the next call if it does not answer at once.
+ */
+COLD void borrow_come_over(bool waits);
+static inline void borrow_keep_up(bool waits)
 {
 	const struct member *member = member_last();
 
 	if (member != NULL && member_is_mine(member) && member_is_wanted(member)) {
-		borrow_come_over();
+		borrow_come_over(waits);
 	}
 }
 

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "common/keeper/message.h"
@@ -69,6 +71,26 @@ void pool_leave(struct ask *ask)
 	}
 }
 
+void pool_ring(struct ask *ask)
+{
+	if (ask->bell >= 0) {
+		shutdown(ask->bell, SHUT_RD);
+		close(ask->bell);
+		ask->bell = -1;
+	}
+}
+
+void pool_bell(struct ask *ask, int bell)
+{
+	if (ask->bell >= 0) {
+		close(ask->bell);
+	}
+	ask->bell = bell;
+	if (ask->pool == NULL) {
+		pool_ring(ask);
+	}
+}
+
 static void fail(struct ask *ask)
 {
 	pool_leave(ask);
@@ -128,6 +150,7 @@ static void lend(struct session *session, struct ask *ask, uint64_t now_ns)
 		fail(ask);
 		return;
 	}
+	pool_ring(ask);
 	log_granted("lend", ask, session);
 }
 
@@ -150,6 +173,7 @@ static void grant_room(struct pool *pool, struct ask *ask, uint64_t now_ns)
 		fail(ask);
 		return;
 	}
+	pool_ring(ask);
 	log_granted("room", ask, session);
 }
 

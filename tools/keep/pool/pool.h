@@ -54,6 +54,7 @@ struct ask {
 	struct session *session; /* being proven for it */
 	uint32_t offered;        /* the word that it was answered with; 0: none */
 	int socket;
+	int bell; /* rung when it is answered; -1: none */
 	/* Called when it cannot be answered: the process has gone, or broke the rules. */
 	void (*failed)(struct ask *ask);
 };
@@ -69,6 +70,13 @@ struct pool *pools_all(void);
 
 /* Puts a question in line and serves the line; it is answered, or told to wait in time. */
 void pool_ask(struct pool *pool, struct ask *ask, uint64_t now_ns);
+
+/*
+ * Rings the bell of a question, if there is one; pool_bell() gives it one, which is rung at
+ * once if the question was answered.
+ */
+void pool_ring(struct ask *ask);
+void pool_bell(struct ask *ask, int bell);
 
 /* Takes it out of the line; an offered session that its process has not taken comes back. */
 void pool_withdraw(struct ask *ask, uint64_t now_ns);

@@ -39,6 +39,7 @@ static void refuse(struct ask *ask, uint64_t now_ns)
 	}
 	pool_leave(ask);
 	message_send(ask->socket, KEEPER_REFUSE, parts, 3, -1);
+	pool_ring(ask);
 	free(text);
 }
 

@@ -52,6 +52,7 @@ static void free_connection(struct connection *connection)
 	loop_unwatch(&connection->watch);
 	DL_DELETE(connections, connection);
 	command_free(&connection->command);
+	pool_ring(&connection->ask);
 	free(connection->ask.place);
 	free(connection);
 }
@@ -126,6 +127,9 @@ static bool read_member(struct member *member)
 			good = take_opened(member, &m);
 		} else if (m.type == KEEPER_NUDGE && m.left == 0) {
 			pool_note_failed(member);
+		} else if (m.type == KEEPER_BELL && m.left == 0 && m.fd >= 0) {
+			/* It has its WELCOME. */
+			shutdown(m.fd, SHUT_RD);
 		} else {
 			good = false;
 		}
@@ -307,8 +311,12 @@ static void connection_ready(struct watch *watch)
 	case MESSAGE_NONE:
 		return;
 	case MESSAGE_CAME:
+		if (connection->asks && m.type == KEEPER_BELL && m.left == 0 && m.fd >= 0) {
+			pool_bell(&connection->ask, m.fd);
+			return;
+		}
 		if (m.fd >= 0) {
-			close(m.fd); /* only OPENED brings one */
+			close(m.fd);
 		}
 		if (!connection->asks && m.fd < 0 && !connection->command.waits) {
 			take_message(connection, &m);
@@ -359,6 +367,7 @@ static void accept_one(struct watch *watch)
 	connection->socket = socket;
 	connection->pid = pid;
 	connection->watch.fd = -1;
+	connection->ask.bell = -1;
 	DL_APPEND(connections, connection);
 	if (!loop_watch(&connection->watch, socket, connection_ready)) {
 		close_connection(connection);
