@@ -13,8 +13,9 @@
 #   make check-static     clang-tidy, gcc -fanalyzer and cppcheck over shim/ and tools/
 #   make check-clang      built by clang: the unit tests, and some of the integration tests
 #   make fuzz             what reads the bytes of others, fed with nonsense by clang's libFuzzer,
-#                         and statements by chance, compared with a server; FUZZ_SECONDS=600
-#                         each; in `make check` for a moment
+#                         statements by chance, compared with a server, and connects by
+#                         chance, compared with libpq; FUZZ_SECONDS=600 each; in `make check`
+#                         for a moment
 #   make coverage         which lines of the shim the tests run, by folder; T=PATHS as above
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
@@ -230,7 +231,7 @@ fuzz:
 			"$(BUILD)/fuzz/seeds/$$target" >"$(BUILD)/fuzz/$$target.log" 2>&1 || \
 		{ tail -40 "$(BUILD)/fuzz/$$target.log"; exit 1; }; \
 	done
-	@PQPOOL_FUZZ_SECONDS='$(FUZZ_SECONDS)' $(RUNNER) tests/fuzz/test_statements.py
+	@PQPOOL_FUZZ_SECONDS='$(FUZZ_SECONDS)' $(RUNNER) tests/fuzz/test_statements.py tests/fuzz/test_connects.py
 
 check-clang:
 	@BUILD='$(BUILD)' tests/setup.sh check
