@@ -21,6 +21,11 @@ static void begin(struct attempt *attempt, const struct libpq *libpq, const char
 {
 	*attempt = (struct attempt){.wants = PGRES_POLLING_WRITING};
 	attempt->conn = libpq->PQconnectStart(conninfo);
+	if (attempt->conn != NULL && libpq->PQstatus(attempt->conn) == CONNECTION_BAD) {
+		/* There is no socket to wait for. */
+		libpq->PQfinish(attempt->conn);
+		attempt->conn = NULL;
+	}
 	if (attempt->conn != NULL) {
 		notices_attach(&attempt->opening, libpq, attempt->conn);
 	}

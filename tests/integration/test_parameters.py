@@ -7,6 +7,7 @@ import time
 import psycopg2
 import pytest
 
+from running import same
 from server import OBSERVER, Server, wait_until
 
 PID = "SELECT pg_backend_pid()"
@@ -256,6 +257,11 @@ def test_prewarm_is_off_and_limited(script, server):
     limited = script(env={"PQPOOL_PREWARM": "9", "PQPOOL_SIZE": "3"})
     limited.lease()
     assert len(pids(server)) == 1 + 3
+
+
+def test_prewarm_does_not_wait_for_what_has_failed(run, program, tmp_path):
+    nowhere = {"PGHOST": str(tmp_path), "PQPOOL_PREWARM": "3", "PQPOOL_CONNECT_TIMEOUT": "0"}
+    same(run, [program("cycle"), "1"], status=1, env=nowhere)
 
 
 # -- room on the server ------------------------------------------------------------------
