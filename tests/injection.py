@@ -8,7 +8,6 @@ C library fails: memory, files, sockets, threads (programs/modules/inject.c coun
         outcome = points.fail(n)
 """
 import os
-import re
 import struct
 import subprocess
 from dataclasses import dataclass, field
@@ -44,12 +43,21 @@ class Outcome:
     def descriptors(self):
         return int(self.lines[-1].split()[1])
 
+    def events(self, name):
+        return [event for event in self.log if event["event"] == name]
+
+    def lost(self):
+        """Lines that the log says it has not."""
+        return sum(int(event.get("lost", 0)) for event in self.log)
+
     def __str__(self):
         return "point %d, %s: status %d\n--- stdout\n%s\n--- stderr\n%s" % (
             self.point, self.call, self.status, "\n".join(self.lines), self.stderr)
 
 
 class Points:
+    shares = False  # then all have one name, and so one pool
+
     def __init__(self, folder, argv, env, whose=OURS):
         self.folder, self.argv, self.env, self.whose = folder, argv, env, whose
 
@@ -64,7 +72,7 @@ class Points:
         with open(orders, "wb") as f:
             f.write(ORDERS.pack(self.whose, point, fails, 0, 0, 0, 0, 0, b"").ljust(4096, b"\0"))
         env = {"XDG_RUNTIME_DIR": self.folder, "PQPOOL_LOG": log, **self.env, "INJECT": orders,
-               "PGAPPNAME": tag}
+               "PGAPPNAME": "shared" if self.shares else tag}
         done = subprocess.run(self.argv, env=env, stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=SECONDS, check=False)
         with open(orders, "rb") as f:

@@ -67,6 +67,19 @@ def inject(tmp_path_factory):
     return path
 
 
+def kept_sessions(outcome):
+    """As far as the log tells; those that were kept to the end."""
+    return len(outcome.events("session_open")) - len(
+        [event for event in outcome.events("session_close") if event["reason"] != "exit"])
+
+
+def more_descriptors(outcome, clean):
+    """How many more may be open in the end: of a session of a pool of its own, because a file could not
+    be looked at; what cannot be looked at itself may be another's by now, and is not closed."""
+    return (max(0, kept_sessions(outcome) - kept_sessions(clean))
+            + (outcome.lost() > 0 or outcome.call.startswith("fstat")))
+
+
 def complaints(outcome, clean, said):
     """What a bare program would not have seen."""
     wrong = []
@@ -82,16 +95,13 @@ def complaints(outcome, clean, said):
         after[-1] = "pooled"
     if after != clean.after()[:-1]:
         wrong.append("then it printed %s" % outcome.after())
-    # What cannot be looked at may be another's by now, and is not closed.
-    elif after and outcome.descriptors() > clean.descriptors() + (
-            outcome.call.startswith("fstat")):
+    elif after and outcome.descriptors() > clean.descriptors() + more_descriptors(outcome, clean):
         wrong.append("descriptors: %s" % outcome.descriptors())
     text = STARTING.sub("", outcome.stderr)
     if text and not (unpooled or REPORT_PID.sub("", text).startswith(
             REPORT_PID.sub("", clean.stderr).split("\n", 1)[0] or "none")):
         wrong.append("stderr: %s" % text)
-    lost = sum(int(event.get("lost", 0)) for event in outcome.log)
-    if len(logfmt.unended(outcome.log)) > lost:
+    if len(logfmt.unended(outcome.log)) > outcome.lost():
         wrong.append("not ended in the log: %s" % logfmt.unended(outcome.log))
     return ["%s: %s" % (outcome.call, each) for each in wrong]
 
