@@ -82,11 +82,12 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 {
 	char label[256];
 	size_t label_size;
+	bool named;
 	struct strbuf t;
 	struct identity *fresh;
 
 	strbuf_init(&t, label, sizeof(label));
-	pool_key_label(&t, ci);
+	named = pool_key_label(&t, ci);
 	label_size = t.len + 1;
 	fresh = calloc(1, sizeof(*fresh) + key->len + label_size);
 	if (fresh == NULL) {
@@ -104,6 +105,7 @@ static struct identity *make(const struct conninfo *ci, const struct keybuf *key
 	fresh->surroundings_at = surroundings_at;
 	memcpy(fresh->key, key->data, key->len);
 	fresh->label = memcpy(fresh->key + key->len, label, label_size);
+	fresh->label_named = named;
 	fresh->label_plain = !logfmt_needs_quotes(label);
 	return fresh;
 }

@@ -44,6 +44,8 @@ enum identity_password {
 struct identity {
 	const char *label; /* "user@host:port/dbname", for people */
 	bool label_plain;  /* it needs no quotes in the log */
+	bool label_named;  /* the database's name is in it, and may be in messages (pool_key.h)
+	                    */
 	const struct libpq *libpq;
 	bool home_unknown; /* there may be more files, in a home folder not known yet */
 

@@ -259,9 +259,20 @@ static const char *or_else(const char *value, const char *fallback)
 	return value[0] != '\0' ? value : fallback;
 }
 
-void pool_key_label(struct strbuf *t, const struct conninfo *ci)
+/* True if the name is a connection string with a password in it, by a mistake of the program's.
+ */
+static bool has_password(const char *dbname)
+{
+	return strncmp(dbname, "postgresql://", strlen("postgresql://")) == 0 ||
+	       strncmp(dbname, "postgres://", strlen("postgres://")) == 0 ||
+	       (strstr(dbname, "password") != NULL && strchr(dbname, '=') != NULL);
+}
+
+bool pool_key_label(struct strbuf *t, const struct conninfo *ci)
 {
 	const char *user = conninfo_value(ci, "user");
+	const char *dbname = or_else(conninfo_value(ci, "dbname"), user);
+	bool hidden = has_password(dbname);
 	const char *service = conninfo_value(ci, "service");
 
 	strbuf_str(t, user);
@@ -271,9 +282,10 @@ void pool_key_label(struct strbuf *t, const struct conninfo *ci)
 	strbuf_char(t, ':');
 	strbuf_str(t, or_else(conninfo_value(ci, "port"), "5432"));
 	strbuf_char(t, '/');
-	strbuf_str(t, or_else(conninfo_value(ci, "dbname"), user));
+	strbuf_str(t, hidden ? "(a connection string)" : dbname);
 	if (service[0] != '\0') {
 		strbuf_str(t, " service=");
 		strbuf_str(t, service);
 	}
+	return !hidden;
 }

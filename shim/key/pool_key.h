@@ -49,7 +49,10 @@ bool pool_key_is_shared(const struct conninfo *ci);
  */
 bool pool_key_is_of_process(const struct conninfo *ci);
 
-/* Adds "user@host:port/dbname", for people; no secret is in it. */
-void pool_key_label(struct strbuf *label, const struct conninfo *ci);
+/*
+ * Adds "user@host:port/dbname", for people; no secret is in it. False: the program gives a
+ * connection string as the database's name, which is left out here, and is to be elsewhere.
+ */
+bool pool_key_label(struct strbuf *label, const struct conninfo *ci);
 
 #endif

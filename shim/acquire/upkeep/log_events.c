@@ -86,7 +86,10 @@ void log_event_open_failed(const struct lender *lender, const char *error, uint6
 	LOG_EVENT (r, LEVEL_INFO, "session_open_failed") {
 		record_str(r, "pool", lender->identity->label);
 		record_us(r, "took_us", took_ns);
-		record_str(r, "error", error);
+		record_str(r, "error",
+		           lender->identity->label_named
+		                   ? error
+		                   : "not shown: the database's name is a connection string");
 	}
 }
 
