@@ -20,6 +20,13 @@ table inet fault {
 	counter dropped { }
 	chain out { type filter hook output priority 0; tcp sport @forgotten counter name dropped drop; }
 	chain in { type filter hook input priority 0; tcp dport @forgotten counter name dropped drop; }
+	set cut { type inet_service; }
+	set refused { type inet_service; }
+	chain broken {
+		type filter hook output priority 1;
+		tcp sport @cut counter name dropped reject with tcp reset
+		tcp dport @refused tcp flags & (syn | ack) == syn counter name dropped reject with tcp reset
+	}
 }
 """
 ESTABLISHED = "01"
@@ -94,8 +101,26 @@ class Network:
                      "{ %s }" % ", ".join(map(str, ports)))
         return ports
 
+    def cut(self, pid, port, how):
+        """What the process sends on its connections there is "dropped", or answered by a
+        "reset"."""
+        ports = flows(pid, port)
+        assert ports, "nothing is connected"
+        self._inside("nft", "add", "element", "inet", "fault",
+                     {"dropped": "forgotten", "reset": "cut"}[how],
+                     "{ %s }" % ", ".join(map(str, ports)))
+
+    def refuse(self, port):
+        """New connections there are refused from now on."""
+        self._inside("nft", "add", "element", "inet", "fault", "refused", "{ %d }" % port)
+
+    def mend(self):
+        """All passes again."""
+        for name in ("forgotten", "cut", "refused"):
+            self._inside("nft", "flush", "set", "inet", "fault", name)
+
     def dropped(self):
-        """Packets so far."""
+        """Packets so far, those that were refused or reset as well."""
         shown = self._inside("nft", "list", "counter", "inet", "fault", "dropped")
         return int(re.search(r"packets (\d+)", shown).group(1))
 

@@ -9,7 +9,8 @@ import os
 
 import pytest
 
-from integration.conftest import compiled, libpq, module, script, stepwise  # noqa: F401
+from integration.conftest import (  # noqa: F401
+    compiled, libpq, module, script, stepwise, tls_server)
 from network import ADMITTING, SETTINGS, Network, Unavailable
 from server import Server
 
