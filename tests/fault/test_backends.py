@@ -97,8 +97,9 @@ def test_ended_in_every_state(script, own, fault):
         assert each.exec("idle", "SELECT to_regclass('t')") == "NULL"
         each.finish(*HELD)
     assert s.lease() in fresh
-    ends = bare.end(), s.end()
-    assert ends[0].stderr == ends[1].stderr
+    # A server that ends in haste does not say so on every connection.
+    ends = [set(each.end().stderr.splitlines()) for each in (bare, s)]
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize("query", ["SELECT 1", "SET work_mem = '1MB'"])
