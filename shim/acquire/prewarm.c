@@ -152,7 +152,12 @@ void prewarm_pool(struct acquisition *a)
 	for (uint32_t i = 0; i < reserved; i++) {
 		struct session *session = i < opened ? sessions[i] : NULL;
 
-		if (session == NULL || !lending_enter(session, a->lender)) {
+		if (session != NULL && !lending_enter(session, a->lender)) {
+			session_close(session);
+			session_free(session);
+			session = NULL;
+		}
+		if (session == NULL) {
 			pool_open_failed(pool);
 			continue;
 		}
