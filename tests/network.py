@@ -89,6 +89,19 @@ class Network:
     def _inside(self, *argv, **options):
         return _run(*self.before, *argv, **options)
 
+    def other_address(self):
+        """A second one of the server's."""
+        _, half, rest = self.address.split(".", 2)
+        other = "198.%d.%s" % (18 + 19 - int(half), rest)
+        _run("ip", "addr", "add", other + "/32", "dev", self.cable)
+        self._inside("ip", "route", "add", other + "/32", "via", self.address)
+        return other
+
+    def before_with_hosts(self, hosts):
+        """Stands before a program that has the file in place of /etc/hosts."""
+        return [*self.before, "unshare", "--mount", "sh", "-c",
+                'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+
     def env(self, server):
         """The variables that lead to a server that listens at the other end."""
         return {"PGHOST": self.address, "PGHOSTADDR": "", "PGPASSWORD": server.password}

@@ -54,6 +54,27 @@ def test_a_network_that_forgot_all_flows(script, network, far_server):
     far_server.terminate()  # who waits for what was dropped
 
 
+def test_a_host_name_that_moved(script, network, far_server, tmp_path):
+    """The old server says nothing any more: the new one is found as by a fresh connect."""
+    hosts, other = tmp_path / "hosts", network.other_address()
+    hosts.write_text(network.address + " db\n")
+    s = script(server=far_server, before=network.before_with_hosts(hosts), tcp=True,
+               env={**network.env(far_server), "PGHOST": "db"})
+    opened = {s.connect(name) for name in "abc"}
+    s.finish(*"abc")
+    hosts.write_text(other + " db\n")
+    network.forget(s.process.pid, far_server.port)
+    seconds, pids = lease_all(s, "abc")
+    assert network.dropped() > 0, "the fault did not happen"
+    assert not pids & opened
+    assert max(seconds) < BOUND, seconds
+    s.connect("a")
+    assert s.exec("a", "SELECT host(inet_server_addr())") == other
+    s.finish("a")
+    assert s.end().stderr == ""
+    far_server.terminate()
+
+
 def test_the_bare_program_has_its_connections_cut_too(script, network, far_server):
     """What the fault is: an old connection is silent for good, a new one works."""
     s = far(script, network, far_server, pooled=False)
