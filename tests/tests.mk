@@ -165,7 +165,7 @@ FUZZERS      := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
 FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape) \
 	$(wildcard shim/base/config/*.c shim/base/elf/*.c shim/sql/*.c) shim/base/text/glob.c shim/base/text/logfmt.c \
 	shim/trace/stack/frame_names.c \
-	$(patsubst %,tools/%.c,common/log_line common/pages/page_file common/pages/status_pages common/symbols/call_frames leaks/input/log_reader)
+	$(patsubst %,tools/%.c,common/log_line common/pages/page_file common/pages/page_folders common/pages/processes common/pages/status_pages common/symbols/call_frames leaks/input/log_reader)
 FUZZ_OBJECTS := $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 FUZZ_CHECKS  := address,undefined -fno-sanitize-recover=all
 # How long each target runs.
