@@ -6,7 +6,7 @@
 # make check-matrix   the same against other servers and libpqs, and on Debian 13
 # make bench      set everything up, measure what it costs and saves
 # make install    to PREFIX (/usr/local), below DESTDIR if that is set; make uninstall
-# make check-share check-static check-clang coverage asan tsan stress inject valgrind lint format clean: see tests/tests.mk
+# make check-share check-static check-clang coverage asan tsan stress soak inject valgrind lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -56,7 +56,7 @@ MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
 COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd
 
-.PHONY: all demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress valgrind clean setup install uninstall
+.PHONY: all demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start

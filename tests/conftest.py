@@ -38,8 +38,10 @@ BUILD = os.path.join(ROOT, os.environ.get("PQPOOL_BUILD", "build"))
 MEMORY = "/dev/shm"  # where status pages may be
 LIMIT_SECONDS = 120
 
-# The stress programs are built for the sanitizers only: make asan, make tsan.
-collect_ignore_glob = [] if os.environ.get("PQPOOL_SANITIZED") else ["stress/*"]
+# The stress programs are built for the sanitizers only: make asan, make tsan. The soak takes what
+# make soak says.
+collect_ignore_glob = [*([] if os.environ.get("PQPOOL_SANITIZED") else ["stress/*"]),
+                       *([] if os.environ.get("SOAK_SECONDS") else ["soak/*"])]
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
 #   make stress           programs that share while all is killed around them, at full size
+#   make soak         programs of all kinds while faults arrive at random, SOAK_SECONDS=1800;
+#                     SOAK_SEED, SOAK_KEEPER=on, SOAK_TLS=on, SOAK_LIBPQ=13, PQPOOL_RESET=auto
 #   make inject           each call of the shim's and of libpq's fails once, in many programs; K as above
 #   make valgrind         one ordinary program, preloaded, under valgrind
 #   make demo             what it is good for, in under a minute
@@ -337,6 +339,13 @@ stress:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all programs
 	@PQPOOL_STRESS=full $(RUNNER) tests/integration/test_share_faults.py
+
+SOAK_SECONDS ?= 1800
+
+soak:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all programs
+	@SOAK_SECONDS='$(SOAK_SECONDS)' $(RUNNER) -s tests/soak
 
 # The program to run under valgrind; it gets the private server by PG*.
 VALGRIND_PROGRAM ?= cycle
