@@ -75,6 +75,11 @@ static bool is_recorded(const struct start_tape *tape)
 	return tape->sent != NULL;
 }
 
+bool start_tape_holds(const struct start_tape *tape)
+{
+	return !is_recorded(tape) && tape->record == NULL && tape->fd >= 0;
+}
+
 /* ---- recording -----------------------------------------------------------------------------
  */
 

@@ -91,6 +91,9 @@ COLD void start_tape_free(struct start_tape *tape);
 /* Played to its end: all that was recorded was said, and heard. */
 bool start_tape_is_over(const struct start_tape *tape);
 
+/* A connect of libpq's was held: its socket is `server`'s, to which there is nothing to say. */
+bool start_tape_holds(const struct start_tape *tape);
+
 /* A record's bytes, which follow it. */
 static inline const uint8_t *start_record_address(const struct keeper_record *record)
 {

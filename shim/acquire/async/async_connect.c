@@ -31,6 +31,28 @@
 
 /* ---- start ---------------------------------------------------------------------- */
 
+/* A session for `conn`, on the way of its connect; NULL: out of memory. */
+static struct session *follow(const struct acquisition *a, enum handshake_state state,
+                              PGconn *conn)
+{
+	struct session *session = session_adopt(a->libpq, conn);
+
+	if (session == NULL) {
+		return NULL;
+	}
+	if (!lending_enter(session, a->lender)) {
+		session_free(session);
+		return NULL;
+	}
+	if (!async_state_begin(session, a, state)) {
+		lease_forget(&session->lease);
+		discard_free(session);
+		return NULL;
+	}
+	notices_attach(&session->handshake->connecting.opening, a->libpq, conn);
+	return session;
+}
+
 /*
  * Begins a real connection for the program. NULL: out of memory. `*session` is NULL if the
  * connection failed at once, or cannot be followed: it is the program's as it is.
@@ -48,19 +70,11 @@ static PGconn *begin_connection(const struct acquisition *a, enum handshake_stat
 	if (conn == NULL || a->libpq->PQstatus(conn) == CONNECTION_BAD) {
 		return conn;
 	}
-	*session = session_adopt(a->libpq, conn);
-	if (*session == NULL) {
-		return conn;
-	}
-	if (!lending_enter(*session, a->lender)) {
-		session_free(*session);
-		*session = NULL;
-	} else if (!async_state_begin(*session, a, state)) {
-		lease_forget(&(*session)->lease);
-		discard_free(*session);
-		*session = NULL;
-	} else {
-		notices_attach(&(*session)->handshake->connecting.opening, a->libpq, conn);
+	*session = follow(a, state, conn);
+	if (*session == NULL && tape != NULL && start_tape_holds(tape)) {
+		/* It leads to no server. */
+		a->libpq->PQfinish(conn);
+		return NULL;
 	}
 	return conn;
 }
