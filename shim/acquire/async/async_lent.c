@@ -106,11 +106,12 @@ static bool show(struct session *session)
 	struct async_connect *h = session->handshake;
 	uint64_t look_ns = next_look(h);
 
-	return shows_timed(h) ||
+	/* One that is held is told by the keeper's socket: nothing may take that's place. */
+	return shows_timed(h) || h->borrow.belled ||
 	       (!shown_is_wakeup(&h->shown) &&
 	        shown_wakeup(&h->shown, session->libpq->PQsocket(session->conn), look_ns) &&
 	        h->shown.wakeup.timed) ||
-	       h->borrow.belled || hold(session);
+	       hold(session);
 }
 
 static enum ask_answer read_answer(struct async_connect *h, struct ask_reply *reply)
@@ -129,14 +130,16 @@ enum ask_answer async_lent_read(struct session *session, struct ask_reply *reply
 	struct async_connect *h = session->handshake;
 	enum ask_answer answer = read_answer(h, reply);
 	bool shown = shown_is_wakeup(&h->shown);
+	bool told = answer != ASK_NOTHING_YET || show(session);
 
-	if (answer == ASK_NOTHING_YET && !show(session)) {
+	/* Meanwhile the keeper had time to answer, and what it answers next comes elsewhere. */
+	if (told && answer == ASK_NOTHING_YET && !shown) {
+		answer = read_answer(h, reply);
+		told = answer != ASK_NOTHING_YET || show(session);
+	}
+	if (!told) {
 		borrow_drop(&h->borrow);
 		return ASK_UNANSWERED;
-	}
-	/* While the wakeup was made the keeper had time to answer. */
-	if (answer == ASK_NOTHING_YET && !shown) {
-		answer = read_answer(h, reply);
 	}
 	if (answer == ASK_NOTHING_YET && shows_timed(h) && must_bell(h)) {
 		bell(h, !shown);
