@@ -53,7 +53,8 @@ LIBPQ_SAYS = re.compile(
 WE_SAY = re.compile(
     r"error: (connection pointer is NULL|no cancel object|no connection to the server"
     r"|.*server closed the connection unexpectedly|.*could not (create|set) socket.*"
-    r"|.*could not receive data.*|.*pqpool: (could not wait for a session|out of memory).*)")
+    r"|.*could not receive data.*|.*failed: (Too many open files|Device or resource busy)"
+    r"|.*pqpool: (could not wait for a session|out of memory).*)")
 STARTING = re.compile(r"pqpool: (out of memory; this program runs unpooled"
                       r"|cannot open the log .*; warnings go to stderr instead)\n")
 REPORT_PID = re.compile(r"(?m)^==\d+==")

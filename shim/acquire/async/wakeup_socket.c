@@ -56,8 +56,12 @@ static void close_ours(struct own_fd *end)
 static bool is_ready(int fd, short events, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = events};
+	int ready;
 
-	return poll(&p, 1, ms) == 1 && p.revents == events;
+	do {
+		ready = poll(&p, 1, ms);
+	} while (ready < 0 && errno == EINTR);
+	return ready == 1 && p.revents == events;
 }
 
 /* ---- the connection to ourselves --------------------------------------------------- */
