@@ -56,11 +56,15 @@ static void close_ours(struct own_fd *end)
 static bool is_ready(int fd, short events, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = events};
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t deadline_ns = now_ns + (uint64_t)ms * NS_PER_MS;
 	int ready;
 
-	do {
-		ready = poll(&p, 1, ms);
-	} while (ready < 0 && errno == EINTR);
+	/* A program's timer may interrupt it again and again. */
+	while ((ready = poll(&p, 1, clock_ms_until(now_ns, deadline_ns))) < 0 &&
+	       errno == EINTR) {
+		now_ns = clock_monotonic_ns();
+	}
 	return ready == 1 && p.revents == events;
 }
 
