@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import pages
+from conftest import ROOT
 from server import wait_until
 from tables import rows, samples
 
@@ -112,8 +113,10 @@ def shell(commands):
 PLACES = {
     "here": [],
     "shm of its own": ["unshare", "-m", *shell("mount -t tmpfs -o mode=1777 none /dev/shm")],
-    "tmp of its own": ["unshare", "-m", *shell("mount -t ramfs none /dev/shm; "
-                                               "mount -t tmpfs -o mode=1777 none /tmp")],
+    # What runs there may itself lie in /tmp.
+    "tmp of its own": ["unshare", "-m", *shell(
+        "mount -t ramfs none /dev/shm; mount --bind '%s' /mnt; mount -t tmpfs -o mode=1777 none /tmp;"
+        "mkdir -p '%s'; mount --bind /mnt '%s'" % ((ROOT,) * 3))],
     "session": ["unshare", "-m", *shell(
         "mount -t tmpfs none /run; mkdir -p /run/user/%d; chown %d /run/user/%d" % (ONE, ONE, ONE))],
     "container": ["unshare", "-mpf", "--mount-proc", *shell("mount -t tmpfs -o mode=1777 none /dev/shm")],
