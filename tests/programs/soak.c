@@ -97,6 +97,18 @@ static void yield(void)
 	}
 }
 
+/*
+ * After a statement that failed. A connection whose server has crashed libpq calls good, since
+ * 14, until it fails once more.
+ */
+static int is_open(PGconn *conn, int ask)
+{
+	if (ask && PQstatus(conn) == CONNECTION_OK) {
+		PQclear(PQexec(conn, ""));
+	}
+	return PQstatus(conn) == CONNECTION_OK;
+}
+
 /* True: as it should be. False: the server or the network has ended the session, or this lease
  * has cancelled. */
 static int came(struct worker *self, PGconn *conn, const PGresult *result, const char *what)
@@ -114,7 +126,7 @@ static int came(struct worker *self, PGconn *conn, const PGresult *result, const
 				      "an answer");
 			}
 		} else if ((state == NULL || strncmp(state, "57P0", 4) != 0) &&
-		           PQstatus(conn) == CONNECTION_OK) {
+		           is_open(conn, state == NULL)) {
 			amiss(WRONG, what, PQresultErrorMessage(result), "success");
 		}
 		return 0;
