@@ -118,7 +118,9 @@ LEFT = [
          "SELECT pg_replication_origin_session_is_setup()", SUPER, dropped="replication_origin"),
     # One of both is there: since version 15, before it.
     Left("backup", ["SELECT pg_backup_start('b', true)", "SELECT pg_start_backup('b', true, false)"],
-         "SET client_min_messages = error; SELECT pg_backup_stop()", SUPER, dropped="backup"),
+         "SET client_min_messages = error; DO $$ BEGIN EXECUTE CASE"
+         " WHEN current_setting('server_version_num')::int < 150000 THEN 'SELECT pg_stop_backup(false)'"
+         " ELSE 'SELECT pg_backup_stop()' END; END $$", SUPER, dropped="backup"),
     Left("customised setting of an altered function",
          ["CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
           "ALTER FUNCTION pg_temp.f() RESET app.tenant"], NULL, dropped="custom_setting"),
