@@ -2,7 +2,8 @@
 /*
  * A program that does with libpq what it is told, line by line on stdin: a command, the
  * name of a connection, and the rest of the line as its argument. Arguments of a list are
- * separated by tabs, and \N in it is NULL. Each answer ends with a line of EOT.
+ * separated by tabs, and \N in it is NULL. Each answer ends with a line of EOT. This long
+ * because each command is a small thing that one program does.
  *
  *   connect a host=/tmp        PQconnectdb; the answer is the backend's pid or the error
  *   params a 1<tab>k<tab>v     PQconnectdbParams, expand_dbname first

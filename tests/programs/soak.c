@@ -14,7 +14,7 @@
  * Prints at the end, of all its threads and children: leases, failed connects that a server
  * that is away explains, those that nothing explains, leases that the server ended, wrong
  * answers, foreign state, foreign cancels. What should not be is a line on stderr at once, too.
- * One file, as each program here is.
+ * This long because each program here is one file.
  */
 #include "plain.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The pool alone: no libpq, and a clock that the tests turn by hand. */
+/*
+ * The pool alone: no libpq, and a clock that the tests turn by hand.
+ *
+ * This long because limits, line and age are one another's conditions, and share their steps.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -155,7 +155,8 @@ uint64_t borrow_deadline(const struct borrow *borrow, const struct acquisition *
 	                       : borrow->since_ns + member_patience(patience_ns);
 }
 
-/* What is waited for now is another thing. */
+/* The wait for the next answer begins: its patience counts from here, and nobody is to ring
+ * yet. */
 static void note_begun(struct borrow *borrow)
 {
 	borrow->since_ns = clock_monotonic_ns();
