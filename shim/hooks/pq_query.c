@@ -127,6 +127,19 @@ static bool begin_prepared(struct query_call *work, PGconn *conn, const char *na
 	return true;
 }
 
+/* The same for what sends no statement, but waits for the server. */
+static bool begin_waiting(struct query_call *work, PGconn *conn, bool whole, const void *caller,
+                          const char *function)
+{
+	if (!begin(work, conn, NULL, whole, caller, function)) {
+		return false;
+	}
+	if (work->entered) {
+		query_call_note_waiting(work);
+	}
+	return true;
+}
+
 static void end(struct query_call *work)
 {
 	if (work->entered) {
@@ -139,6 +152,7 @@ static void end(struct query_call *work)
 
 #define BEGIN(text)               begin(&work, conn, text, false, CALLER, __func__)
 #define BEGIN_WHOLE(text)         begin(&work, conn, text, true, CALLER, __func__)
+#define BEGIN_WAITING(whole)      begin_waiting(&work, conn, whole, CALLER, __func__)
 #define BEGIN_PARSING(name, text) begin_parsing(&work, conn, name, text, CALLER, __func__)
 #define BEGIN_PREPARED(name)      begin_prepared(&work, conn, name, CALLER, __func__)
 
@@ -224,7 +238,7 @@ ENTRY PGresult *PQdescribePrepared(PGconn *conn, const char *stmt)
 
 ENTRY PGresult *PQdescribePortal(PGconn *conn, const char *portal)
 {
-	PASS_RESULT(BEGIN(NULL), PQdescribePortal, (conn, portal));
+	PASS_RESULT(BEGIN_WAITING(false), PQdescribePortal, (conn, portal));
 }
 
 ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
@@ -233,7 +247,7 @@ ENTRY PGresult *PQfn(PGconn *conn, int fnid, int *result_buf, int *result_len,
 	struct query_call work;
 	PGresult *result = NULL;
 
-	if (BEGIN_WHOLE(NULL)) {
+	if (BEGIN_WAITING(true)) {
 		if (work.entered) {
 			query_call_note_doubted(&work);
 		}
@@ -332,12 +346,12 @@ ENTRY int PQflush(PGconn *conn)
 
 ENTRY PGresult *PQclosePrepared(PGconn *conn, const char *stmt)
 {
-	PASS_RESULT(BEGIN(NULL), PQclosePrepared, (conn, stmt));
+	PASS_RESULT(BEGIN_WAITING(false), PQclosePrepared, (conn, stmt));
 }
 
 ENTRY PGresult *PQclosePortal(PGconn *conn, const char *portal)
 {
-	PASS_RESULT(BEGIN(NULL), PQclosePortal, (conn, portal));
+	PASS_RESULT(BEGIN_WAITING(false), PQclosePortal, (conn, portal));
 }
 
 ENTRY int PQsendClosePrepared(PGconn *conn, const char *stmt)

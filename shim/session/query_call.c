@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/cold.h"
 #include "base/lock.h"
 #include "base/text/hash.h"
@@ -49,18 +50,26 @@ _Static_assert((int)LEASE_TRANSACTION_UNKNOWN == STATUS_TRANSACTION_UNKNOWN &&
                        (int)LEASE_TRANSACTION_FAILED == STATUS_TRANSACTION_FAILED,
                "the status page has the same numbers");
 
-static void note_transaction(struct session *session, enum lease_transaction transaction)
+static void note_transaction(struct session *session, enum lease_transaction transaction,
+                             uint64_t now_ns)
 {
-	lease_note_transaction(&session->activity, transaction);
+	lease_note_transaction(&session->activity, transaction, now_ns);
 	status_transaction(session->lease.row, (enum status_transaction)transaction);
+}
+
+static void note_running(struct session *session)
+{
+	uint64_t now_ns = clock_monotonic_ns();
+
+	lease_note_use(&session->activity, now_ns);
+	note_transaction(session, LEASE_TRANSACTION_ACTIVE, now_ns);
 }
 
 static void note_sent(struct session *session, const char *text)
 {
-	lease_note_use(&session->activity);
 	lease_note_statement(&session->activity, text);
 	status_statement(session->lease.row, &session->said, text);
-	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
+	note_running(session);
 	session->noted_name = 0;
 }
 
@@ -81,11 +90,10 @@ void query_call_by_name(struct query_call *work, const char *name, const char *t
 		strbuf_str(&t, "EXECUTE ");
 		strbuf_str(&t, name);
 		note_sent(session, buf);
-	} else {
-		lease_note_use(&session->activity);
+	} else if (text == NULL) {
+		note_running(session);
 	}
 	work->sends = true;
-	note_transaction(session, LEASE_TRANSACTION_ACTIVE);
 	session->noted_name = folded;
 }
 
@@ -238,6 +246,14 @@ void query_call_note_doubted(const struct query_call *work)
 	}
 }
 
+void query_call_note_waiting(struct query_call *work)
+{
+	if (work->session != NULL) {
+		note_running(work->session);
+		work->sends = true;
+	}
+}
+
 void query_call_note_unnamed(const struct query_call *work)
 {
 	if (work->session != NULL) {
@@ -280,14 +296,24 @@ void query_call_end(struct query_call *work)
 {
 	struct session *session = work->session;
 
-	if (session != NULL) {
-		note_transaction(session, transaction_of(session));
+	enum lease_transaction transaction;
+	uint64_t now_ns;
+
+	if (session == NULL) {
+		return;
+	}
+	transaction = transaction_of(session);
+	/* Most calls are by programs that look whether an answer has come, and change nothing.
+	 */
+	if (work->sends || transaction != lease_noted_transaction(&session->activity)) {
+		now_ns = clock_monotonic_ns();
+		note_transaction(session, transaction, now_ns);
 		/* It may have taken long. */
 		if (work->sends) {
-			lease_note_use(&session->activity);
+			lease_note_use(&session->activity, now_ns);
 		}
-		count_inside(session, -1);
 	}
+	count_inside(session, -1);
 }
 
 unsigned query_call_unseen(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * A libpq call of the program's on a connection, from begin to end, and what it tells of the
- * lease: the statement and the transaction's state for its activity (trace/lease/lease.h), what
- * it leaves behind for the reset.
+ * lease: the statement and the transaction's state, with its time, for its activity
+ * (trace/lease/activity.h), what it leaves behind for the reset.
  *
  *   query_call_begin ──► go on, and call libpq's function ──► query_call_end
  *         └──────► do not: the program has finished the connection, or it is not up yet
@@ -80,6 +80,9 @@ void query_call_note_within(const PGconn *conn, const char *text);
 
 /* The call has no text, and may leave anything behind. */
 void query_call_note_doubted(const struct query_call *work);
+
+/* The call has no text, and waits for the server to answer what it sends. */
+void query_call_note_waiting(struct query_call *work);
 
 /* The call parses the unnamed prepared statement. */
 void query_call_note_unnamed(const struct query_call *work);

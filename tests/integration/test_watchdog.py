@@ -27,6 +27,7 @@ def test_a_long_hold_is_named_once_and_its_end_is_told(script):
     assert hold["backend"] == backend and hold["thread"] == taken["tid"]
     assert hold["level"] == "warning" and int(hold["hold_us"]) >= 100_000
     assert hold["transaction"] == "in_transaction" and hold["statement"].startswith("SELECT")
+    assert int(hold["transaction_us"]) > int(hold["hold_us"]) / 2
     assert not s.events("long_hold_ended")
     s.finish("a")
     ended, = s.events("long_hold_ended")

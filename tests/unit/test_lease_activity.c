@@ -37,7 +37,7 @@ static void tells_what_is_done(void **state)
 	assert_int_equal(shown.transaction, LEASE_TRANSACTION_IDLE);
 	assert_string_equal(shown.statement, "");
 	lease_note_statement(&activity, "SELECT a, 's3cret'");
-	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED, 1);
 	copies = lease_holders(&count, &totals);
 	assert_string_equal(copies[0].statement, "SELECT a, ...");
 	assert_int_equal(copies[0].transaction, LEASE_TRANSACTION_FAILED);
@@ -76,6 +76,65 @@ static void bears_a_half_written_statement(void **state)
 	assert_string_equal(shown.statement, "COMMIT");
 }
 
+static void assert_times(const struct lease *copy, uint64_t now_ns, uint64_t query_ns,
+                         uint64_t transaction_ns)
+{
+	uint64_t query;
+	uint64_t transaction;
+
+	assert_true(lease_times(copy, now_ns, &query, &transaction));
+	assert_int_equal(query, query_ns);
+	assert_int_equal(transaction, transaction_ns);
+}
+
+static void times_what_is_done(void **state)
+{
+	struct lease shown;
+	struct lease *entry;
+	struct lease ended;
+
+	(void)state;
+	make_noted(0);
+	assert_times(&(struct lease){.timed = true}, MOMENT, 0, 0);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE, 100);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE, 150);
+	shown = oldest();
+	assert_times(&shown, 200, 100, 0);
+	/* The clock was read before the change was. */
+	assert_times(&shown, 90, 0, 0);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_OPEN, 300);
+	shown = oldest();
+	assert_times(&shown, 1000, 200, 700);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_FAILED, 400);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_IDLE, 500);
+	shown = oldest();
+	assert_times(&shown, 1000, 200, 200);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_UNKNOWN, 600);
+	lease_note_transaction(&activity, LEASE_TRANSACTION_OPEN, MOMENT - 5);
+	/* Until its end, however late that is told. */
+	end(0, &entry, &ended);
+	assert_times(&ended, MOMENT + 100, 200, 205);
+	begin(entry);
+	shown = oldest();
+	assert_times(&shown, MOMENT, 0, 0);
+}
+
+static void does_not_time_what_it_does_not_see(void **state)
+{
+	struct lease *entry;
+	struct lease ended;
+	uint64_t query;
+	uint64_t transaction;
+
+	(void)state;
+	begin(make(0, pool_a));
+	end(0, &entry, &ended);
+	assert_false(lease_times(&ended, MOMENT, &query, &transaction));
+	make_noted(1)->crossed_fork = true;
+	end(1, &entry, &ended);
+	assert_false(lease_times(&ended, MOMENT, &query, &transaction));
+}
+
 static const char statement_a[] =
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 static const char statement_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -85,7 +144,7 @@ static void *write_statements(void *arg)
 {
 	while (!atomic_load(&stop)) {
 		lease_note_statement(&activity, statement_a);
-		lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE);
+		lease_note_transaction(&activity, LEASE_TRANSACTION_ACTIVE, 1);
 		lease_note_statement(&activity, statement_b);
 	}
 	return arg;
@@ -177,6 +236,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(tells_what_is_done, forget_all),
 		cmocka_unit_test_teardown(bears_a_half_written_statement, forget_all),
+		cmocka_unit_test_teardown(times_what_is_done, forget_all),
+		cmocka_unit_test_teardown(does_not_time_what_it_does_not_see, forget_all),
 		cmocka_unit_test_teardown(shows_whole_statements_only, forget_all),
 		cmocka_unit_test_teardown(keeps_what_was_late, forget_all),
 		cmocka_unit_test_teardown(forgets_what_was_late_and_was_not, forget_all),

@@ -4,6 +4,7 @@
 
 #include "trace/lease/counters.h"
 #include "trace/log/record.h"
+#include "trace/report/hold_pairs.h"
 #include "trace/status/status.h"
 
 /* One line of the log: its block, which adds the pairs, runs if the level is wanted. */
@@ -110,7 +111,7 @@ void log_event_release(const struct lease *ended, enum drop_reason why, uint32_t
 {
 	LOG_EVENT (r, LEVEL_INFO, "release") {
 		put_lease(r, ended);
-		record_us(r, "hold_us", ended->ended_ns - ended->began_ns);
+		hold_pairs_put(r, ended, ended->ended_ns);
 		if (why == DROP_NONE) {
 			record_word(r, "kept", "yes");
 		} else {
@@ -189,10 +190,10 @@ void log_event_timeout(const struct lender *lender, struct pool_counts counts,
 }
 
 /* What is known of a lease that is still open, besides its numbers. */
-static void put_hold(struct record *r, const struct lease *lease, uint64_t hold_ns)
+static void put_hold(struct record *r, const struct lease *lease, uint64_t now_ns)
 {
 	put_lease(r, lease);
-	record_us(r, "hold_us", hold_ns);
+	hold_pairs_put(r, lease, now_ns);
 	record_i64(r, "thread", lease->tid);
 	record_word(r, "transaction", lease_transaction_name(lease->transaction));
 	if (lease->statement[0] != '\0') {
@@ -200,15 +201,10 @@ static void put_hold(struct record *r, const struct lease *lease, uint64_t hold_
 	}
 }
 
-static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
-{
-	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
-}
-
 void log_event_holder(const struct lease *lease, const char *thread_state, uint64_t now_ns)
 {
 	LOG_EVENT (r, LEVEL_WARNING, "holder") {
-		put_hold(r, lease, held_ns(lease, now_ns));
+		put_hold(r, lease, now_ns);
 		if (!lease->open) {
 			record_word(r, "state", "connecting");
 		}
@@ -248,7 +244,7 @@ void log_event_suspected_deadlock(const struct lender *lender, struct pool_count
 void log_event_long_hold(const struct lease *lease, uint64_t now_ns)
 {
 	LOG_EVENT (r, LEVEL_WARNING, "long_hold") {
-		put_hold(r, lease, held_ns(lease, now_ns));
+		put_hold(r, lease, now_ns);
 		if (lease->used_ns > lease->began_ns && lease->used_ns < now_ns) {
 			record_us(r, "unused_us", now_ns - lease->used_ns);
 		}
@@ -260,7 +256,7 @@ void log_event_long_hold_ended(const struct lease *ended, uint64_t now_ns)
 {
 	LOG_EVENT (r, LEVEL_WARNING, "long_hold_ended") {
 		put_lease(r, ended);
-		record_us(r, "hold_us", held_ns(ended, now_ns));
+		hold_pairs_put(r, ended, now_ns);
 		record_str(r, "msg", "the lease has ended");
 	}
 }

@@ -62,7 +62,10 @@ void lease_read_statement(const struct lease_activity *activity,
 void lease_clear_activity(struct lease_activity *activity)
 {
 	lease_note_statement(activity, "");
-	lease_note_transaction(activity, LEASE_TRANSACTION_IDLE);
+	atomic_store_explicit(&activity->transaction, LEASE_TRANSACTION_IDLE,
+	                      memory_order_relaxed);
+	atomic_store_explicit(&activity->query_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&activity->transaction_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&activity->used_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&activity->used_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&activity->orphaned, false, memory_order_relaxed);

@@ -192,6 +192,7 @@ enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack
 		if (ended != NULL) {
 			lease_copy(ended, lease);
 			ended->ended_ns = now_ns;
+			lease_read_times(ended);
 		}
 		note_end_locked(shard, lease, now_ns);
 		lease->open = false;
@@ -246,9 +247,9 @@ enum lease_state lease_find(const void *conn, struct lease **entry)
 	return last->state;
 }
 
-void lease_note_use(struct lease_activity *activity)
+void lease_note_use(struct lease_activity *activity, uint64_t now_ns)
 {
-	atomic_store_explicit(&activity->used_ns, clock_coarse_ns(), memory_order_relaxed);
+	atomic_store_explicit(&activity->used_ns, now_ns, memory_order_relaxed);
 	atomic_store_explicit(&activity->used_at, lease_newest(), memory_order_relaxed);
 	atomic_store_explicit(&activity->orphaned, false, memory_order_relaxed);
 }

@@ -56,9 +56,9 @@ uint64_t lease_begin(struct lease *lease, const struct lease_origin *origin);
 /*
  * Ends the lease on `conn` if one is open: of several callers exactly one gets LEASE_OPEN.
  * `*entry` is set to the registered entry (NULL if LEASE_UNKNOWN) and `*ended`, if not NULL, to
- * a copy of it as it was while open, with its end, `now_ns`, but without its activity
- * (lease_read_activity). `end_stack` is where the program gave it back, for a report of its
- * misuse.
+ * a copy of it as it was while open, with its end, `now_ns`, and of its activity the times
+ * (lease_times; the rest: lease_read_activity). `end_stack` is where the program gave it back,
+ * for a report of its misuse.
  */
 enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack,
                            struct lease **entry, struct lease *ended);
@@ -70,8 +70,8 @@ enum lease_state lease_end(const void *conn, uint64_t now_ns, uint32_t end_stack
  */
 enum lease_state lease_find(const void *conn, struct lease **entry);
 
-/* The connection is used: a statement begins or has ended. By the using thread; about 10 ns. */
-void lease_note_use(struct lease_activity *activity);
+/* The connection is used: a statement begins or has ended. By the using thread. */
+void lease_note_use(struct lease_activity *activity, uint64_t now_ns);
 
 /* The calling thread ends, and the process goes on: marks its leases as orphaned. */
 COLD void lease_note_thread_end(void);

@@ -51,11 +51,14 @@ struct lease {
 	bool at_exit;    /* only the program's end released it */
 	bool suppressed; /* report.c's */
 	bool kept;       /* kept.c's */
-	/* Only in copies of open leases: the activity, by lease_read_activity. */
+	/* Only in copies of what was open: the activity, by lease_read_activity. */
 	enum lease_transaction transaction;
 	uint64_t used_ns;
 	uint64_t used_at;
 	bool orphaned;
+	bool timed; /* lease_times knows: */
+	int64_t query_ns;
+	int64_t transaction_ns;
 	char statement[LEASE_STATEMENT_MAX]; /* last one, redacted; "" = none */
 
 	UT_hash_handle hh; /* lease_table.c's */

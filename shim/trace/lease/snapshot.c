@@ -30,10 +30,47 @@ void lease_copy(struct lease *to, const struct lease *from)
 	memset(&to->hh, 0, sizeof(to->hh));
 }
 
+void lease_read_times(struct lease *copy)
+{
+	const struct lease_activity *activity = copy->activity;
+
+	copy->timed = activity != NULL;
+	if (activity != NULL) {
+		copy->query_ns =
+			atomic_load_explicit(&activity->query_ns, memory_order_relaxed);
+		copy->transaction_ns =
+			atomic_load_explicit(&activity->transaction_ns, memory_order_relaxed);
+	}
+}
+
+/* Of a time as struct lease_activity has it; `until_ns` may be older than its beginning. */
+static uint64_t time_until(int64_t time_ns, uint64_t until_ns)
+{
+	if (time_ns >= 0) {
+		return (uint64_t)time_ns;
+	}
+	time_ns += (int64_t)until_ns;
+	return time_ns > 0 ? (uint64_t)time_ns : 0;
+}
+
+bool lease_times(const struct lease *copy, uint64_t now_ns, uint64_t *query_ns,
+                 uint64_t *transaction_ns)
+{
+	uint64_t until_ns = copy->ended_ns != 0 ? copy->ended_ns : now_ns;
+
+	if (!copy->timed || copy->crossed_fork) {
+		return false;
+	}
+	*query_ns = time_until(copy->query_ns, until_ns);
+	*transaction_ns = time_until(copy->transaction_ns, until_ns);
+	return true;
+}
+
 void lease_read_activity(struct lease *copy)
 {
 	const struct lease_activity *activity = copy->activity;
 
+	lease_read_times(copy);
 	copy->transaction = LEASE_TRANSACTION_UNKNOWN;
 	copy->statement[0] = '\0';
 	copy->used_ns = 0;
@@ -42,8 +79,7 @@ void lease_read_activity(struct lease *copy)
 	if (activity == NULL) {
 		return;
 	}
-	copy->transaction = (enum lease_transaction)atomic_load_explicit(&activity->transaction,
-	                                                                 memory_order_relaxed);
+	copy->transaction = lease_noted_transaction(activity);
 	copy->used_ns = atomic_load_explicit(&activity->used_ns, memory_order_relaxed);
 	copy->used_at = atomic_load_explicit(&activity->used_at, memory_order_relaxed);
 	copy->orphaned = atomic_load_explicit(&activity->orphaned, memory_order_relaxed);

@@ -39,6 +39,22 @@ void lease_copy(struct lease *to, const struct lease *from);
  */
 COLD void lease_read_activity(struct lease *copy);
 
+/* The same for its times alone. */
+void lease_read_times(struct lease *copy);
+
+/*
+ * Of a copy: how long, until `now_ns` or its end, a statement was running, and how long it was
+ * idle in a transaction; what is left of the lease it was idle. False: not known, for the
+ * connection is not watched, or a fork had two processes use it.
+ *
+ * A statement runs from the call that sends it to the call by which the program has read the
+ * end of its answer, or in which libpq tells that the connection is broken. What a call beneath
+ * our notice sends (from a signal handler that interrupted a lock's holder, query_call_unseen)
+ * counts from the next call on.
+ */
+bool lease_times(const struct lease *copy, uint64_t now_ns, uint64_t *query_ns,
+                 uint64_t *transaction_ns);
+
 /* Up to `max` entries that are not open into `out`; returns how many. */
 size_t lease_idle(struct lease **out, size_t max);
 

@@ -9,6 +9,7 @@
 #include "base/thread/pid.h"
 #include "trace/lease/kept.h"
 #include "trace/log/record.h"
+#include "trace/report/hold_pairs.h"
 #include "trace/report/leak_groups.h"
 #include "trace/report/suppressions.h"
 #include "trace/report/totals.h"
@@ -172,14 +173,6 @@ static void show_frames(struct output *out, const struct stack *stack)
 	}
 }
 
-static uint64_t held_ns(const struct lease *lease, uint64_t now_ns)
-{
-	if (lease->at_exit) {
-		now_ns = lease->ended_ns;
-	}
-	return now_ns > lease->began_ns ? now_ns - lease->began_ns : 0;
-}
-
 static void show_lease(struct output *out, const struct lease *lease)
 {
 	/* In the words of pg_stat_activity. */
@@ -201,7 +194,7 @@ static void show_lease(struct output *out, const struct lease *lease)
 	strbuf_str(t, "thread ");
 	strbuf_i64(t, lease->tid);
 	strbuf_str(t, ", held ");
-	strbuf_span(t, held_ns(lease, out->now_ns));
+	strbuf_span(t, hold_ns(lease, out->now_ns));
 	strbuf_str(t, lease->pooled ? ", pool " : ", not pooled: ");
 	strbuf_str(t, lease->pool);
 	strbuf_str(t, states[lease->transaction]);
@@ -219,7 +212,7 @@ static void show_group(struct output *out, const struct leak_group *group)
 
 	strbuf_count(t, group->count, "connection");
 	strbuf_str(t, group->count > 1 ? ", oldest held " : ", held ");
-	strbuf_span(t, held_ns(group->first, out->now_ns));
+	strbuf_span(t, hold_ns(group->first, out->now_ns));
 	strbuf_str(t, ", taken at");
 	if (stack == NULL) {
 		strbuf_str(t, " an unknown place");
@@ -350,7 +343,7 @@ static void log_leak(const struct lease *lease, uint64_t now_ns)
 	if (lease->suppressed) {
 		record_str(&r, "suppressed", "yes");
 	}
-	record_us(&r, "hold_us", held_ns(lease, now_ns));
+	hold_pairs_put(&r, lease, now_ns);
 	record_str(&r, "transaction", lease_transaction_name(lease->transaction));
 	if (lease->statement[0] != '\0') {
 		record_str(&r, "statement", lease->statement);
