@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Children of a program that shares, forked where nobody is told: by the system call alone."""
+"""Forked children of a program that shares: workers that sleep, and children that nobody was told of,
+forked by the system call alone."""
 import subprocess
 
 import pytest
@@ -77,6 +78,61 @@ CHILD = """
         PQfinish(idle);
         return 0;
     }"""
+
+WORKERS = """
+    #include <libpq-fe.h>
+    #include <stdio.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+    int main(void) {
+        int go[6][2], said[2];
+        char line[2000];
+        pipe(said);
+        for (int i = 0; i < 6; i++) {
+            pipe(go[i]);
+            if (fork() == 0) {
+                char c;
+                close(go[i][1]);
+                for (int j = 0; j < i; j++)
+                    close(go[j][1]);
+                read(go[i][0], &c, 1);
+                PGconn *conn = PQconnectdb("user=few");
+                int n = PQstatus(conn) == CONNECTION_OK
+                    ? snprintf(line, sizeof(line), "%s", PQgetvalue(
+                          PQexec(conn, "SELECT current_user || ' ' || 2 + 2"), 0, 0))
+                    : snprintf(line, sizeof(line), "%s", PQerrorMessage(conn));
+                PQfinish(conn);
+                write(said[1], line, n);
+                read(go[i][0], &c, 1);     /* sleeps, until the parent closes its end */
+                _exit(0);
+            }
+            close(go[i][0]);
+        }
+        for (int i = 0; i < 6; i++) {
+            write(go[i][1], "x", 1);
+            printf("%.*s\\n", (int)read(said[0], line, sizeof(line)), line);
+        }
+        for (int i = 0; i < 6; i++)
+            close(go[i][1]);
+        while (wait(NULL) > 0);
+        return 0;
+    }"""
+
+
+def test_workers_that_sleep_hold_no_session(compiled, run, keep, server):
+    """The role may have two; in a pool of its own each of the six would keep one."""
+    server.sql("DROP ROLE IF EXISTS few")
+    server.sql("CREATE ROLE few LOGIN CONNECTION LIMIT 2")
+    program = compiled(WORKERS, *FLAGS)
+    bare = run([program], pooled=False)
+    assert bare.stdout == "few 4\n" * 6
+    alone = run([program], check_leases=False)
+    assert "too many connections for role" in alone.stdout
+    keeper = keep(SIZE=2, MAX_OVERFLOW=0)
+    mark = server.marker()
+    shared = run([program], env={"PQPOOL_SHARE": keeper.path}, check_leases=False)
+    assert (shared.returncode, shared.stdout) == (bare.returncode, bare.stdout), shared
+    assert server.log_text(mark).count("connection authorized: user=few") <= 2
 
 
 @pytest.mark.parametrize("what", ["connect", "asks", "exec", "exit", "leaves"])

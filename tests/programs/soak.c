@@ -215,7 +215,10 @@ static PGconn *take(struct worker *self, unsigned which)
 
 /* ---- a lease ----------------------------------------------------------------------------- */
 
-/* Looks for what others left, and leaves a secret; with `closely` also where looking is dear.
+/*
+ * Looks for what others left, and leaves a secret: as the search path, which any text may be.
+ * (A setting of the program's own would be forgotten by no reset, so that each lease had a
+ * session of its own.) With `closely` also where looking is dear.
  */
 static int look(struct worker *self, PGconn *conn, unsigned which, const char *secret,
                 int closely)
@@ -242,7 +245,8 @@ static int look(struct worker *self, PGconn *conn, unsigned which, const char *s
 	         " (SELECT count(*) FROM pg_cursors WHERE name <> '') AS cursors,"
 	         " (SELECT count(*) FROM pg_listening_channels()) AS channels,"
 	         " txid_current_if_assigned() AS transaction, %s AS locks,"
-	         " set_config('soak.of', '%s', false) AS planted, pg_backend_pid() AS backend",
+	         " set_config('search_path', '%s', false) AS planted, pg_backend_pid() AS "
+	         "backend",
 	         secret,
 	         closely ? "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 	                   " AND pid = pg_backend_pid())"
@@ -267,12 +271,38 @@ static int look(struct worker *self, PGconn *conn, unsigned which, const char *s
 	return done;
 }
 
+/* The part of it that is cheap: the secret, and whose session this is. */
+static int glance(struct worker *self, PGconn *conn, unsigned which, const char *secret)
+{
+	const char *path = identities[which].path;
+	char statement[300];
+	PGresult *result;
+	int done;
+
+	snprintf(statement, sizeof(statement),
+	         "SELECT current_setting('search_path'), pg_backend_pid(),"
+	         " set_config('search_path', '%s', false)",
+	         secret);
+	result = PQexec(conn, statement);
+	done = came(self, conn, result, "glance");
+	if (done && strcmp(PQgetvalue(result, 0, 0), path) != 0) {
+		amiss(FOREIGN, "secret", PQgetvalue(result, 0, 0), path);
+	}
+	if (done && (atoi(PQgetvalue(result, 0, 1)) != PQbackendPID(conn) ||
+	             strcmp(PQgetvalue(result, 0, 2), secret) != 0)) {
+		amiss(WRONG, "glance", PQgetvalue(result, 0, 2), secret);
+	}
+	PQclear(result);
+	yield();
+	return done;
+}
+
 /* Its own secret is still there. */
 static void look_again(struct worker *self, PGconn *conn, const char *secret)
 {
 	const char *values[] = {secret};
-	PGresult *result = PQexecParams(conn, "SELECT $1::text, current_setting('soak.of')", 1,
-	                                NULL, values, NULL, NULL, 0);
+	PGresult *result = PQexecParams(conn, "SELECT $1::text, current_setting('search_path')",
+	                                1, NULL, values, NULL, NULL, 0);
 
 	if (came(self, conn, result, "look again") &&
 	    (strcmp(PQgetvalue(result, 0, 0), secret) != 0 ||
@@ -289,7 +319,7 @@ static void dirty(struct worker *self, PGconn *conn, unsigned kind)
 		"CREATE TEMP TABLE soak AS SELECT 1 AS x",
 		"PREPARE soak AS SELECT 1",
 		"SET work_mem = '1234kB'; SET enable_seqscan = off; SET search_path = soak",
-		"SET ROLE common",
+		"SET ROLE common; SET soak.of = 'others'",
 		"SELECT pg_advisory_lock_shared(7)",
 		"LISTEN soak; NOTIFY soak",
 		"BEGIN; DECLARE soak CURSOR WITH HOLD FOR SELECT generate_series(1, 9); COMMIT",
@@ -367,7 +397,8 @@ static void lease(struct worker *self)
 	count(LEASES);
 	if (kind == 31) {
 		; /* sends nothing */
-	} else if (!look(self, conn, which, secret, kind == 0)) {
+	} else if (!(kind < 8 ? look(self, conn, which, secret, kind == 0)
+	                      : glance(self, conn, which, secret))) {
 		count(ENDED);
 	} else if (kind < 3) {
 		look_again(self, conn, secret);

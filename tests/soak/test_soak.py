@@ -236,14 +236,14 @@ def soak(server, folder, seconds, seed, env, keeper, pause):
         "beyond": {each: n for each, n in most_at_once.items()
                    if each.startswith("soak.") and n > LIMIT},
         "without_end": len(record.without_end), "grown": grown, "acquired": record.acquired,
-        "faults": sum(faults.counts.values())}
+        "opened": sum(len(times) for times in record.opened.values()), "faults": sum(faults.counts.values())}
     print("\nseed %d: %s" % (seed, " ".join("%s=%d" % each for each in sums.items())))
     print("faults %d: %s"
           % (figures["faults"], " ".join("%s=%d" % each for each in faults.counts.items())))
     print("sessions at once: %d of %d; connects in vain %d; beyond the limit %s"
           % (max(most_at_once.values()), LIMIT, vain, figures["beyond"]))
-    print("record: %d acquired, %d released, %d without end"
-          % (record.acquired, record.released, figures["without_end"]))
+    print("record: %d acquired, %d released, %d without end; sessions opened: %d"
+          % (record.acquired, record.released, figures["without_end"], figures["opened"]))
     print("growth (kB, descriptors): %s" % grown)
     print("".join(said[:50]))
     return sums, said, figures
@@ -276,6 +276,8 @@ def test_soak(new_server, libpq_of, memory):
             keeper.__exit__()
         server.stop()
     assert sums["leases"] > 100 and figures["acquired"] >= sums["leases"]
+    # Most leases had a session that others had had.
+    assert figures["opened"] * 4 < sums["leases"]
     assert [sums[k] for k in ("wrong", "foreign", "cancelled", "refused")] == [0] * 4, said[:50]
     assert not said, said[:50]
     assert not figures["beyond"] and figures["without_end"] == 0
