@@ -57,7 +57,7 @@ COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd
 
 .PHONY: all demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
-all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
+all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1 $(BUILD)/report/page.html
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start
 # (tests/lint/test_start.py): functions are bound when they are called first, and code and
@@ -99,7 +99,7 @@ $(BUILD)/%.tool.o: %.c | $(BUILD)/headers $(BUILD)/headers.tool
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
-include tests/tests.mk
+include tools/report/page/page.mk tests/tests.mk
 
 # The tool looks for the library in ../lib from where it is.
 install: all

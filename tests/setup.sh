@@ -38,6 +38,7 @@ has_node_headers() {
 	local node
 	node=$(readlink -f "$(command -v node)") && [ -e "${node%/bin/*}/include/node/node.h" ]
 }
+has_chromium() { has_program chromium || has_program chromium-browser || has_program google-chrome; }
 has_package() { has_program apt-cache && [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
 has_fuzzer() { has_program clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a; } >/dev/null 2>&1
 has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
@@ -75,6 +76,8 @@ need_demo() {
 	need libdw-dev has_header elfutils/libdwfl.h
 	need libelf-dev has_header gelf.h
 	need libncurses-dev has_header curses.h
+	need nodejs has_program node
+	need npm has_program npm
 	need postgresql has_server
 	need python3 test -x "$python"
 }
@@ -119,6 +122,7 @@ need_check() {
 	need cppcheck has_program cppcheck
 	need groff-base has_program groff
 	need logrotate has_system_program logrotate
+	need chromium has_chromium
 	need locales test -e /usr/share/i18n/locales/de_DE
 	need openssl has_program openssl
 	need strace has_program strace

@@ -20,7 +20,8 @@
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
-#   make stress           programs that share while all is killed around them, at full size
+#   make stress           programs that share while all is killed around them, and a large report's
+#                         page, at full size
 #   make soak         programs of all kinds while faults arrive at random, SOAK_SECONDS=1800;
 #                     SOAK_SEED, SOAK_KEEPER=on, SOAK_TLS=on, SOAK_LIBPQ=13, PQPOOL_RESET=auto
 #   make inject           each call of the shim's and of libpq's fails once, in many programs; K as above
@@ -87,6 +88,13 @@ $(NODE_FOLDER)/done: tests/tests.mk
 	@npm_config_nodedir='$(NODE_PREFIX)' npm install --no-save --no-audit --no-fund \
 		--prefix '$(@D)' '$(NODE_LIBPQ)' >'$(@D)/log' 2>&1 && touch $@ || \
 		echo "npm cannot install $(NODE_LIBPQ); see $(@D)/log"
+
+# The checker of accessibility for tests/page, likewise.
+$(BUILD)/tests/page/npm/done: tests/page/package.json tests/page/package-lock.json
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@cd '$(@D)' && npm ci --ignore-scripts --no-audit --no-fund >log 2>&1 && touch done || \
+		echo "npm cannot install what tests/page needs; see $(@D)/log"
 
 # --- unit tests: all floors below hooks/, with their own checks on --------
 
@@ -190,7 +198,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libfuzze
 .SECONDARY: $(DEBUG_OBJECTS) $(KEEPER_OBJECTS) $(UNIT_HELPERS) $(UNIT_NAMES:%=$(BUILD)/debug/tests/unit/%.o)
 .PHONY: bench-programs programs clients units stresses fuzzers print-flags
 programs: $(PROGRAMS)
-clients: $(CLIENTS) $(NODE_FOLDER)/done
+clients: $(CLIENTS) $(NODE_FOLDER)/done $(BUILD)/tests/page/npm/done
 units: $(UNITS) $(FLOOR_PROGRAMS) $(BUILD)/tests/bench/contention
 stresses: $(STRESSES)
 fuzzers: $(FUZZERS)
@@ -338,7 +346,7 @@ inject:
 stress:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all programs
-	@PQPOOL_STRESS=full $(RUNNER) tests/integration/test_share_faults.py
+	@PQPOOL_STRESS=full $(RUNNER) -s tests/integration/test_share_faults.py tests/page/test_large.py
 
 SOAK_SECONDS ?= 1800
 

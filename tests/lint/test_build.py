@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
 """What a build needs of the machine, and what it says where that is not there."""
+import json
 import os
 import re
 import shutil
@@ -71,3 +72,40 @@ esac
                               cwd=house.ROOT, text=True, capture_output=True, check=False)
         assert done.returncode == 2 and done.stdout == ""
         assert re.fullmatch(r"pqpool needs " + missing, done.stderr.splitlines()[0]), done.stderr
+
+
+def make_page(tmp_path, *words, path=os.environ["PATH"]):
+    return subprocess.run(["make", "--no-print-directory", "BUILD=%s/build" % tmp_path, *words, "%s/build/report/page.html" % tmp_path],
+                          cwd=house.ROOT, env={**os.environ, "PATH": path}, text=True, capture_output=True, check=False)
+
+
+def test_report_page_needs_npm(tmp_path):
+    """One line that says so, with no npm and with one that can fetch nothing. A page that a release
+    brings needs none."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "make", "mkdir", "cp", "mv", "touch", "find", "tail", "node"):
+        (programs / name).symlink_to(shutil.which(name))
+
+    def complaint():
+        done = make_page(tmp_path, path=str(programs))
+        assert done.returncode == 2 and "no network" not in done.stdout + done.stderr
+        line, = [line for line in done.stderr.splitlines() if "not found" not in line and not line.startswith("make: ***")]
+        return line
+
+    assert complaint() == "pqpool needs npm (package npm) for the page of pqpool report"
+    (programs / "npm").write_text("#!/bin/sh\necho no network; echo no network >&2; exit 1\n")
+    (programs / "npm").chmod(0o755)
+    assert re.fullmatch(r"pqpool needs npm \(package npm\) and a registry for the page of pqpool report; see \S+/log", complaint())
+    (tmp_path / "ready.html").write_text("ready")
+    done = make_page(tmp_path, "PAGE_READY=%s/ready.html" % tmp_path, path=str(programs))
+    assert done.returncode == 0 and (tmp_path / "build/report/page.html").read_text() == "ready", done.stderr
+
+
+def test_npm_packages_are_pinned():
+    """By version and digest, and from no registry in particular."""
+    for name in house.sources(r"(tools|tests)/.*package\.json"):
+        wanted = json.loads(house.read(name))
+        locked = json.loads(house.read(name.replace(".json", "-lock.json")))["packages"]
+        assert locked.pop("") and all(re.fullmatch(r"[\d.]+", version) for version in wanted["dependencies"].values())
+        assert locked and all(set(each) & {"integrity", "resolved"} == {"integrity"} for each in locked.values()), name

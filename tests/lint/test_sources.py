@@ -8,7 +8,7 @@ import pytest
 
 import house
 
-CODE = r".*\.(c|h|cpp|pgc|def|py|sh|mk|map|pl|rb|php|js|sql|spec|supp)|Makefile|\.ci/run|tests/pytest\.ini"
+CODE = r".*\.(c|h|cpp|pgc|def|py|sh|mk|map|pl|rb|php|js|css|sql|spec|supp)|Makefile|\.ci/run|tests/pytest\.ini"
 C_FILES = house.sources(r"(shim|tools|tests)/.*\.([ch]|cpp)")
 FORMAT_MAJOR = 14
 MAX_FILE_LINES = 600

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// Puts the page together, and what works everywhere on it: search, choice of the pool, keys, help.
+
+const KEYS = [
+  ['/', 'Search'], ['Esc', 'Clear the search; in a chart, zoom out'], ['?', 'This help'], ['t', 'Light or dark'],
+  ['p', 'Choose the pool'], ['Tab', 'To the next control; in a chart arrows move'],
+  ['← →', 'In use over time: move, with Shift farther'], ['+ −', 'In use over time: zoom'],
+  ['↑ ↓ ← →', 'Flame graph: caller, callee, beside'], ['Enter', 'Flame graph: zoom in'],
+];
+const TERMS = [
+  ['Session', 'one connection with its server process'],
+  ['Lease', 'the use of a session by the program, from connect to finish'],
+  ['Pool', 'the sessions of one set of connection parameters in one process'],
+  ['Limit', 'how many sessions a pool has at most; further connects wait'],
+  ['Leak', 'a lease that was never given back, or only by exit'],
+  ['p99', '99 % of the leases took no longer'],
+];
+
+function help() {
+  const list = (items, mark) => el('dl.terms', {}, items.map(([name, text]) => el('div', {}, el('dt', {}, mark ? el('kbd', {}, name) : name), el('dd', {}, text))));
+  const dialog = byId('help');
+  dialog.append(el('div.dialog-head', {}, el('h2', { id: 'help-title' }, 'Keyboard and terms'),
+    el('button.icon', { type: 'button', 'aria-label': 'Close', onclick: () => dialog.close() }, el('span', { 'aria-hidden': 'true' }, '×'))),
+  el('div.columns', {}, list(KEYS, true), list(TERMS, false)));
+  dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+  byId('help-open').addEventListener('click', () => dialog.showModal());
+}
+
+function searchFor(text, where) {
+  byId('search').value = text;
+  applySearch();
+  byId(where).scrollIntoView();
+}
+
+function applySearch() {
+  view.change('search', byId('search').value.trim().toLowerCase().replace(/\s+/g, ' '));
+}
+
+function search() {
+  const field = byId('search');
+  let waiting = 0;
+  field.addEventListener('input', () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(applySearch);
+  });
+  field.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') {
+      field.value = '';
+      applySearch();
+      field.blur();
+    }
+  });
+}
+
+function keys() {
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea') || byId('help').open) {
+      return;
+    }
+    const act = {
+      '/': () => byId('search').select(),
+      '?': () => byId('help').showModal(),
+      t: () => byId('theme').click(),
+      p: () => !byId('pool-choice').hidden && byId('pool').focus(),
+      Escape: () => tooltip.hide(),
+    }[event.key];
+    if (act) {
+      event.preventDefault();
+      act();
+    }
+  });
+}
+
+function poolChoice(data) {
+  const select = byId('pool');
+  select.append(...data.pools.map((pool) => el('option', { value: pool.index }, pool.name)));
+  select.addEventListener('change', () => view.change('pool', Number(select.value)));
+  byId('pool-choice').hidden = data.pools.length < 2;
+  view.on('pool', () => { select.value = String(view.pool); });
+}
+
+function navigation() {
+  byId('nav').append(...[...document.querySelectorAll('main > section')].map((each) => el('a', { href: `#${each.id}` }, each.querySelector('h2').textContent)));
+}
+
+function start() {
+  const main = byId('main');
+  let data;
+  try {
+    data = readData();
+  } catch (error) {
+    main.append(el('p.notice', { role: 'alert' }, `The report’s data cannot be read: ${error.message}`));
+    theme.start();
+    return;
+  }
+  view.data = data;
+  // The busiest is what one looks for first.
+  view.pool = data.pools.reduce((best, pool) => (pool.acquired > data.pools[best].acquired ? pool.index : best), 0);
+  theme.start();
+  main.append(heading(data), caveats(data) ?? '', tiles(data), data.pools.length > 1 ? poolsSection(data) : '', timeline.section(data), timesSection(), flame.section(data),
+    leases.section(data), sessions.section(data), whatIfSection(), events.section(data));
+  footer(data);
+  navigation();
+  poolChoice(data);
+  search();
+  keys();
+  help();
+  view.on('pool theme', () => timeline.draw());
+  view.on('onlyPool', () => flame.build());
+  view.on('search', () => flame.highlight());
+  view.on('search', () => flame.listPlaces());
+  view.on('search onlyPool', () => leases.draw());
+  view.on('search onlyPool', () => sessions.draw());
+  view.on('search onlyPool', () => events.draw());
+  performance.mark('report-ready');
+}
+
+start();
