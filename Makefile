@@ -5,7 +5,7 @@
 # make check      set everything up, run every test
 # make check-matrix   the same against other servers and libpqs, and on Debian 13
 # make bench      set everything up, measure what it costs and saves
-# make install    to PREFIX (/usr/local), below DESTDIR if that is set; make uninstall
+# make install    to prefix (/usr/local), below DESTDIR if that is set; make uninstall
 # make check-share check-static check-clang coverage asan tsan stress soak inject valgrind lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
@@ -42,21 +42,27 @@ OURFLAGS  := -std=c11 $(WARNINGS) -fvisibility=hidden
 SHIM_SOURCES := $(sort $(wildcard shim/*/*.c shim/*/*/*.c))
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 TOOL_SOURCES := $(wildcard tools/*.c tools/*/*.c tools/*/*/*.c) $(addprefix shim/,base/scratch.c base/config/config.c \
-	base/config/value.c base/elf/build_id.c base/elf/elf_file.c base/elf/elf_needed.c base/elf/symbol.c \
+	base/config/value.c base/elf/build_id.c base/elf/elf_file.c base/elf/elf_needed.c base/elf/elf_note.c base/elf/symbol.c \
 	base/text/decimal.c base/text/logfmt.c base/text/strbuf.c base/thread/pid.c trace/log/log_name.c \
 	trace/log/pairs.c trace/log/rotate.c trace/status/page_dir.c)
 TOOL_OBJECTS := $(TOOL_SOURCES:%.c=$(BUILD)/%.tool.o)
 TOOL_LIBRARIES := -ldw -lelf -lncursesw -ltinfo
 
-PREFIX  ?= /usr/local
-DESTDIR ?=
-BINDIR  := $(DESTDIR)$(PREFIX)/bin
-LIBDIR  := $(DESTDIR)$(PREFIX)/lib
-MANDIR  := $(DESTDIR)$(PREFIX)/share/man/man1
-COMPDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-UNITDIR := $(DESTDIR)$(PREFIX)/lib/systemd
+# GNU's names, each of which may be given to make; PREFIX is another name for prefix.
+PREFIX       ?= /usr/local
+DESTDIR      ?=
+prefix        = $(PREFIX)
+exec_prefix   = $(prefix)
+bindir        = $(exec_prefix)/bin
+libdir        = $(exec_prefix)/lib
+datarootdir   = $(prefix)/share
+mandir        = $(datarootdir)/man
+man1dir       = $(mandir)/man1
+docdir        = $(datarootdir)/doc/pqpool
+completiondir = $(datarootdir)/bash-completion/completions
+unitdir       = $(prefix)/lib/systemd
 
-.PHONY: all demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
+.PHONY: all always demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1 $(BUILD)/report/page.html
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start
@@ -97,28 +103,46 @@ $(BUILD)/%.tool.o: %.c | $(BUILD)/headers $(BUILD)/headers.tool
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(OURFLAGS) -fPIE $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The tool looks for the library there, from where it is itself, so that both may be moved as one.
+LIBRARY_FROM_BIN = $(shell realpath -ms --relative-to='$(bindir)' '$(libdir)')
+$(BUILD)/tools/common/preload_shim.tool.o: CPPFLAGS += -DPQPOOL_LIBDIR='"$(LIBRARY_FROM_BIN)"'
+$(BUILD)/tools/common/preload_shim.tool.o: $(BUILD)/library-from-bin
+
+# Made anew if it is another one, with other variables.
+$(BUILD)/library-from-bin: always
+	@mkdir -p $(@D)
+	@echo '$(LIBRARY_FROM_BIN)' | cmp -s - $@ || echo '$(LIBRARY_FROM_BIN)' >$@
+
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
 
 include tools/report/page/page.mk tests/tests.mk
 
-# The tool looks for the library in ../lib from where it is.
-install: all
-	install -d $(BINDIR) $(LIBDIR) $(MANDIR) $(COMPDIR)
-	install -m 755 $(BUILD)/pqpool $(BINDIR)/pqpool
-	install -m 755 $(BUILD)/libpqpool.so $(LIBDIR)/libpqpool.so
-	install -m 644 $(BUILD)/pqpool.1 $(MANDIR)/pqpool.1
-	install -m 644 tools/completion/pqpool.bash $(COMPDIR)/pqpool
-	install -d $(UNITDIR)/user $(UNITDIR)/system
-	install -m 644 tools/systemd/pqpool-keep.socket $(UNITDIR)/user/
-	sed 's|@BINDIR@|$(PREFIX)/bin|' tools/systemd/pqpool-keep.service | \
-		install -m 644 /dev/stdin $(UNITDIR)/user/pqpool-keep.service
-	sed 's|@BINDIR@|$(PREFIX)/bin|' tools/systemd/pqpool-keep@.service | \
-		install -m 644 /dev/stdin $(UNITDIR)/system/pqpool-keep@.service
+INSTALL         = install
+INSTALL_PROGRAM = $(INSTALL) -m 755
+INSTALL_DATA    = $(INSTALL) -m 644
+UNITS           := user/pqpool-keep.socket user/pqpool-keep.service system/pqpool-keep@.service
+DOCUMENTS       := README.md LICENSE tools/CHANGELOG.md
 
+# Files are replaced, not overwritten: programs that run go on with the library that they have.
+install: all
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(libdir) $(man1dir) $(completiondir) $(docdir) \
+		$(unitdir)/user $(unitdir)/system)
+	$(INSTALL_PROGRAM) $(BUILD)/pqpool $(DESTDIR)$(bindir)/pqpool
+	$(INSTALL_PROGRAM) $(BUILD)/libpqpool.so $(DESTDIR)$(libdir)/libpqpool.so
+	$(INSTALL_DATA) $(BUILD)/pqpool.1 $(DESTDIR)$(man1dir)/pqpool.1
+	$(INSTALL_DATA) tools/completion/pqpool.bash $(DESTDIR)$(completiondir)/pqpool
+	$(INSTALL_DATA) $(DOCUMENTS) $(DESTDIR)$(docdir)/
+	for unit in $(UNITS); do \
+		sed 's|@BINDIR@|$(bindir)|' "tools/systemd/$${unit#*/}" | \
+			$(INSTALL_DATA) /dev/stdin "$(DESTDIR)$(unitdir)/$$unit" || exit; \
+	done
+
+# Of the folders only the one that is nobody else's.
 uninstall:
-	rm -f $(BINDIR)/pqpool $(LIBDIR)/libpqpool.so $(MANDIR)/pqpool.1 $(COMPDIR)/pqpool \
-		$(UNITDIR)/user/pqpool-keep.socket $(UNITDIR)/user/pqpool-keep.service \
-		$(UNITDIR)/system/pqpool-keep@.service
+	rm -f $(addprefix $(DESTDIR),$(bindir)/pqpool $(libdir)/libpqpool.so $(man1dir)/pqpool.1 \
+		$(completiondir)/pqpool $(addprefix $(unitdir)/,$(UNITS)) \
+		$(addprefix $(docdir)/,$(notdir $(DOCUMENTS))))
+	[ ! -d $(DESTDIR)$(docdir) ] || rmdir $(DESTDIR)$(docdir)
 
 clean:
 	rm -rf $(BUILD)

@@ -2,11 +2,13 @@
 /* The command `pqpool`: chooses the subcommand, which has a file of its own. */
 #include <err.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/config/version.h"
 #include "check/check.h"
 #include "common/exit_status.h"
+#include "common/preload_shim.h"
 #include "doctor/doctor.h"
 #include "drain/drain.h"
 #include "keep/keep.h"
@@ -14,6 +16,7 @@
 #include "metrics/metrics.h"
 #include "run/run.h"
 #include "top/top.h"
+#include "trace/status/status_format.h"
 
 static const struct command {
 	const char *name;
@@ -52,6 +55,23 @@ static void print_help(FILE *to)
 	      to);
 }
 
+/* Of the tool, of the library that it would preload, and of what both write. */
+static void print_versions(void)
+{
+	char *library = preload_shim_find();
+	char *version = library != NULL ? preload_shim_version(library) : NULL;
+
+	puts("pqpool " PQPOOL_VERSION);
+	if (library != NULL) {
+		printf("libpqpool.so %s, %s\n",
+		       version != NULL ? version : "of no known version", library);
+	}
+	printf("formats: log %d, JSON %d, status page %d\n", LOG_VERSION, JSON_VERSION,
+	       STATUS_VERSION);
+	free(version);
+	free(library);
+}
+
 static int dispatch(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -63,7 +83,7 @@ static int dispatch(int argc, char **argv)
 		return 0;
 	}
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
-		puts("pqpool " PQPOOL_VERSION);
+		print_versions();
 		return 0;
 	}
 	for (size_t i = 0; i < COMMANDS; i++) {

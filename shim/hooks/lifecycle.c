@@ -132,6 +132,7 @@ static void tell_configuration(void)
 		strbuf_init(&t, buf, SCRATCH_BYTES);
 		config_describe(&config, &t);
 		record_u64(&r, "format", LOG_VERSION);
+		record_str(&r, "version", PQPOOL_VERSION);
 		record_pairs(&r, buf);
 		record_end(&r);
 	}

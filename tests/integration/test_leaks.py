@@ -350,7 +350,7 @@ def test_versions_of_log_and_json(run, program, leaks, tmp_path):
     log = tmp_path / "own"
     run([program("leaks"), "none"], env={"PQPOOL_LOG": log})
     first = log.read_bytes().splitlines()[0]
-    assert b" event=config format=1 " in first and leaks(log).stderr == b""
+    assert b" event=config format=1 version=" in first and leaks(log).stderr == b""
     assert list(leaks(log).document.items())[0] == ("version", 1)
     said = leaks(write_log(tmp_path, line("config", format=2, size=10), acquire(1)))
     assert said.stderr == b"pqpool: log format 2 is newer than this pqpool, which knows 1\n"

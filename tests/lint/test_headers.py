@@ -10,7 +10,8 @@ import house
 HEADERS = house.sources(r"(shim|tools)/.*\.h")
 TOOLS_MAY = {
     "base/clock.h", "base/config/config.def", "base/config/config.h", "base/config/value.h",
-    "base/config/version.h", "base/elf/build_id.h", "base/elf/elf_needed.h", "base/elf/symbol.h",
+    "base/config/version.h", "base/elf/build_id.h", "base/elf/elf_needed.h", "base/elf/elf_note.h",
+    "base/elf/symbol.h",
     "base/libpq/functions.def", "base/text/hash.h", "base/text/path.h", "base/text/strbuf.h",
     "share/keeper_protocol.h", "trace/log/log_name.h", "trace/log/pairs.h", "trace/log/rotate.h",
     "trace/script/tables/perl.def", "trace/script/tables/php.def",

@@ -9,19 +9,27 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/config/version.h"
+#include "base/elf/elf_note.h"
+
 #define LIBRARY "libpqpool.so"
+
+/* Where `make install` puts the library, from where it puts this tool. */
+#ifndef PQPOOL_LIBDIR
+#define PQPOOL_LIBDIR "../lib"
+#endif
 
 /* What separates names in LD_PRELOAD, and white space that would not survive a shell. */
 #define SEPARATORS ": \t\n\v\f\r"
 
-/* The library in `directory`, below `base` if that is not NULL; NULL if it is not there. */
-static char *look_in(const char *base, const char *directory)
+/* The library in the directory `base`/`name`; NULL if it is not there. */
+static char *look_in(const char *base, const char *name)
 {
 	char path[2 * PATH_MAX];
 	char *real;
 	char *found = NULL;
 
-	snprintf(path, sizeof(path), "%s%s", base != NULL ? base : "", directory);
+	snprintf(path, sizeof(path), "%s/%s", base, name);
 	/* The directory's real name, but the library's own: it may be a link to a version. */
 	real = realpath(path, NULL);
 	if (real == NULL) {
@@ -58,20 +66,13 @@ static bool own_directory(char *buf, size_t size)
 static char *find_anywhere(void)
 {
 	char own[PATH_MAX];
-	char *found = NULL;
+	char *found;
 
-	if (own_directory(own, sizeof(own))) {
-		found = look_in(own, "/");
-		if (found == NULL) {
-			found = look_in(own, "/../lib");
-		}
+	if (!own_directory(own, sizeof(own))) {
+		return NULL;
 	}
-#ifdef PQPOOL_LIBDIR
-	if (found == NULL) {
-		found = look_in(NULL, PQPOOL_LIBDIR);
-	}
-#endif
-	return found;
+	found = look_in(own, ".");
+	return found != NULL ? found : look_in(own, PQPOOL_LIBDIR);
 }
 
 char *preload_shim_find(void)
@@ -79,7 +80,8 @@ char *preload_shim_find(void)
 	char *found = find_anywhere();
 
 	if (found == NULL) {
-		warnx(LIBRARY " is neither beside this tool nor in ../lib from there");
+		warnx(LIBRARY " is neither beside this tool nor in " PQPOOL_LIBDIR
+		              " from there");
 		return NULL;
 	}
 	if (strpbrk(found, SEPARATORS) != NULL) {
@@ -124,4 +126,23 @@ bool preload_shim_set(const char *library)
 	done = setenv("LD_PRELOAD", list, 1) == 0;
 	free(list);
 	return done;
+}
+
+char *preload_shim_version(const char *library)
+{
+	char notes[ELF_NOTES_BYTES];
+	struct elf_file elf;
+	const char *version;
+	char *found = NULL;
+	size_t len;
+
+	if (!elf_file_open(&elf, library)) {
+		return NULL;
+	}
+	version = elf_note_of_file(&elf, notes, VERSION_NOTE_OWNER, NT_VERSION, &len);
+	if (version != NULL) {
+		found = strndup(version, len);
+	}
+	elf_file_close(&elf);
+	return found;
 }

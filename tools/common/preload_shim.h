@@ -6,10 +6,9 @@
 #include <stdbool.h>
 
 /*
- * The absolute path of the libpqpool.so that belongs to this tool: in its directory,
- * in ../lib from there, or where the installation put it (PQPOOL_LIBDIR, if compiled
- * in). NULL, after one line on stderr, if it is nowhere or its path cannot stand in
- * LD_PRELOAD. Owner: the caller.
+ * The absolute path of the libpqpool.so that belongs to this tool: in its directory, or where
+ * `make install` puts it, seen from there (PQPOOL_LIBDIR). NULL, after one line on stderr, if
+ * it is nowhere or its path cannot stand in LD_PRELOAD. Owner: the caller.
  */
 char *preload_shim_find(void);
 
@@ -18,5 +17,11 @@ char *preload_shim_find(void);
  * False if memory ran out.
  */
 bool preload_shim_set(const char *library);
+
+/*
+ * The version that the file `library` says it is of; NULL if it says none, as those before
+ * 0.1.0 do, or cannot be read. It is not loaded. Owner: the caller.
+ */
+char *preload_shim_version(const char *library);
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/config/version.h"
 #include "common/exit_status.h"
 #include "common/preload_shim.h"
 #include "common/preloadable.h"
@@ -116,6 +117,22 @@ static void follow_scripts(struct diagnosis *diagnosis, const char *path)
 
 /* ---- the examination ---- */
 
+static void examine_shim(const char *shim)
+{
+	char *version = preload_shim_version(shim);
+
+	puts("Library");
+	if (version != NULL && strcmp(version, PQPOOL_VERSION) == 0) {
+		diagnosis_ok("%s is of version %s", shim, version);
+	} else {
+		diagnosis_note("%s is of %s%s, this command of " PQPOOL_VERSION
+		               ": install both from one build",
+		               shim, version != NULL ? "version " : "an unknown version",
+		               version != NULL ? version : "");
+	}
+	free(version);
+}
+
 /* Returns 0, or the exit status for a program into which nothing can be preloaded. */
 static int examine_program(struct diagnosis *diagnosis, const char *path)
 {
@@ -186,6 +203,7 @@ static int examine(struct diagnosis *diagnosis, const char *path)
 	if (status == EXIT_CANNOT_RUN || status == EXIT_NOT_FOUND) {
 		return status;
 	}
+	examine_shim(diagnosis->shim);
 	if (status == 0) {
 		diagnosis_libpq(diagnosis);
 	}

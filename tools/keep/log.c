@@ -54,6 +54,7 @@ void log_begin(const struct config *config)
 	t = log_line(LEVEL_INFO, "config");
 	if (t != NULL) {
 		log_u64(t, "format", LOG_VERSION);
+		pair_str(t, "version", PQPOOL_VERSION);
 		strbuf_char(t, ' ');
 		config_describe(config, t);
 		log_end();

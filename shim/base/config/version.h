@@ -6,6 +6,9 @@
 
 #define PQPOOL_VERSION "0.1.0"
 
+/* Whose note of type NT_VERSION in libpqpool.so says the library's (version_note.c). */
+#define VERSION_NOTE_OWNER "pqpool"
+
 #define LOG_VERSION  1 /* format=N in event=config; a log without it is of 1 */
 #define JSON_VERSION 1 /* "version": N, the first key of each document */
 

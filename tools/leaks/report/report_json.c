@@ -190,6 +190,7 @@ void report_json(const struct findings *findings, const struct lease_list *list)
 
 	json_open(&json, NULL, '{');
 	json_u64(&json, "version", JSON_VERSION);
+	json_str(&json, "pqpool", PQPOOL_VERSION);
 	json_u64(&json, "leaked", findings_leaked(findings));
 	json_u64(&json, "held", findings->leases[FINDING_HELD]);
 	json_open(&json, "processes", '[');
