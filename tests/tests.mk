@@ -20,8 +20,8 @@
 #   make lint             only the rules of the house
 #   make format           puts the C files into the house's format
 #   make asan, make tsan  unit tests and stress programs under the sanitizers
-#   make stress           programs that share while all is killed around them, and a large report's
-#                         page, at full size
+#   make stress           programs that share while all is killed around them, logs of a million lines,
+#                         and a large report's page, at full size
 #   make soak         programs of all kinds while faults arrive at random, SOAK_SECONDS=1800;
 #                     SOAK_SEED, SOAK_KEEPER=on, SOAK_TLS=on, SOAK_LIBPQ=13, PQPOOL_RESET=auto
 #   make inject           each call of the shim's and of libpq's fails once, in many programs; K as above
@@ -129,6 +129,14 @@ $(BUILD)/tests/unit/test_keeper_%: $(BUILD)/debug/tests/unit/test_keeper_%.o $(B
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpthread -ldl
 
+# What replays logs, for the tests of it: test_replay_x.
+REPLAY_OBJECTS := $(patsubst %,$(BUILD)/debug/tools/common/%.o,replay/simulation replay/pool_trace replay/what_if percentile xalloc)
+$(REPLAY_OBJECTS) $(BUILD)/debug/tests/unit/test_replay_%.o: CPPFLAGS += -Itools
+
+$(BUILD)/tests/unit/test_replay_%: $(BUILD)/debug/tests/unit/test_replay_%.o $(REPLAY_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
 # Flags for one test's link go into LDFLAGS_test_name, e.g. -Wl,--wrap=malloc.
 # These export symbols for the shim to find, two of them as interpreters do.
 $(BUILD)/tests/unit/test_safe_read: LDFLAGS_test_safe_read = -rdynamic
@@ -175,7 +183,7 @@ FUZZERS      := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
 FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape) \
 	$(wildcard shim/base/config/*.c shim/base/elf/*.c shim/sql/*.c) shim/base/text/glob.c shim/base/text/logfmt.c \
 	shim/trace/stack/frame_names.c \
-	$(patsubst %,tools/%.c,common/log_line common/pages/page_file common/pages/page_folders common/pages/processes common/pages/status_pages common/symbols/call_frames leaks/input/log_reader)
+	$(patsubst %,tools/%.c,common/history/history common/history/marks common/leases/kept_rule common/leases/lease_ends common/leases/lease_lines common/leases/process_alive common/percentile common/replay/pool_trace common/replay/simulation common/replay/what_if common/log/log_line common/log/log_lines common/log/log_files common/pages/page_file common/pages/page_folders common/pages/processes common/pages/status_pages common/symbols/call_frames)
 FUZZ_OBJECTS := $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 FUZZ_CHECKS  := address,undefined -fno-sanitize-recover=all
 # How long each target runs.
@@ -346,7 +354,8 @@ inject:
 stress:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all programs
-	@PQPOOL_STRESS=full $(RUNNER) -s tests/integration/test_share_faults.py tests/page/test_large.py
+	@PQPOOL_STRESS=full $(RUNNER) -s tests/integration/test_share_faults.py tests/integration/test_replay.py \
+		tests/page/test_large.py
 
 SOAK_SECONDS ?= 1800
 

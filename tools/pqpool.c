@@ -14,6 +14,7 @@
 #include "keep/keep.h"
 #include "leaks/leaks.h"
 #include "metrics/metrics.h"
+#include "replay/replay.h"
 #include "run/run.h"
 #include "top/top.h"
 #include "trace/status/status_format.h"
@@ -30,6 +31,8 @@ static const struct command {
 	{"check", "pqpool check", check_main, "show who uses a server's connections"},
 	{"metrics", "pqpool metrics", metrics_main,
          "write the state of the pools for Prometheus"},
+	{"replay", "pqpool replay", replay_main,
+         "tell from a log how pools of other sizes would do"},
 	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
 	{"keep", "pqpool keep", keep_main, "hold the idle sessions of all programs of a user"},
 	{"drain", "pqpool drain", drain_main, "have programs close their sessions"},

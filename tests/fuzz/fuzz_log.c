@@ -9,11 +9,14 @@
 
 #include "base/text/logfmt.h"
 #include "bytes.h"
-#include "common/log_line.h"
+#include "common/leases/lease_lines.h"
+#include "common/log/log_line.h"
+#include "common/log/log_lines.h"
+#include "common/replay/what_if.h"
 #include "common/symbols/call_frames.h"
-#include "leaks/input/log_reader.h"
-/* For struct word. */
-#include "leaks/lease_list.c" /* NOLINT(bugprone-suspicious-include) */
+/* For struct word, and what the history has open. */
+#include "common/history/history_lines.c" /* NOLINT(bugprone-suspicious-include) */
+#include "common/leases/lease_list.c"     /* NOLINT(bugprone-suspicious-include) */
 
 static void free_processes(struct lease_list *list)
 {
@@ -66,24 +69,73 @@ static void take_apart(const struct place *place)
 	}
 }
 
+static void free_history(struct history *history)
+{
+	struct history_config *config;
+	struct history_config *next;
+
+	HASH_CLEAR(hh, history->pools_by_name);
+	HASH_ITER (hh, history->configs, config, next) {
+		HASH_DEL(history->configs, config);
+		free(config);
+	}
+	for (size_t i = 0; i < history->pool_count; i++) {
+		free(history->pools[i]);
+	}
+	for (size_t kind = 0; kind < MARK_KINDS; kind++) {
+		for (size_t i = 0; i < history->marks[kind].count; i++) {
+			free(history->marks[kind].all[i].text);
+		}
+		free(history->marks[kind].all);
+	}
+	free(history->processes);
+	free(history->leases);
+	free(history->sessions);
+	free(history->timeouts);
+	free_list(&history->held);
+}
+
+static void replay(const struct history *history)
+{
+	for (size_t pool = 0; pool < history->pool_count; pool++) {
+		struct what_if rows[WHAT_IF_ROWS];
+		struct pool_trace trace;
+
+		pool_trace_make(&trace, history, pool);
+		if (trace.count > 0) {
+			what_if_around(&trace, rows);
+			require(rows[0].limit < rows[WHAT_IF_ROWS - 1].limit);
+			require(what_if_smallest(&trace, what_if_wait(&trace)) <= trace.count);
+		}
+		pool_trace_free(&trace);
+	}
+}
+
+static bool take_line(void *history, unsigned family, const struct log_line *line)
+{
+	return history_lines_take(history, family, line);
+}
+
 static void read_log(const struct bytes *b)
 {
 	int fd = memfd_create("log", MFD_CLOEXEC);
 	struct log_file file = {.name = (char[]){"log"}, .fd = fd};
 	struct log_files files = {&file, 1};
-	struct lease_list list = {0};
-	struct log_reader reader = {.list = &list};
+	struct history history = {0};
+	struct log_lines lines = {.take = take_line, .arg = &history};
 
 	require(fd >= 0 && write(fd, b->at, b->left) == (ssize_t)b->left &&
 	        lseek(fd, 0, SEEK_SET) == 0);
-	require(log_reader_read(&reader, &files));
-	require(reader.skipped <= reader.lines);
-	lease_list_settle(&list);
-	for (const struct place *place = list.places; place != NULL; place = place->hh.next) {
+	require(log_lines_read_open(&lines, &files));
+	require(file.unread <= file.lines);
+	history_settle(&history);
+	replay(&history);
+	for (const struct place *place = history.held.places; place != NULL;
+	     place = place->hh.next) {
 		take_apart(place);
 	}
 	close(fd);
-	free_list(&list);
+	free_history(&history);
 }
 
 /* However it is quoted, and whatever it says: nobody can forge a pair or a line by it. */

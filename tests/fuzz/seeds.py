@@ -222,6 +222,12 @@ LOG = {
             line("totals", opened="1", closed="1", peak="1", reasons="aged:1"),
     "again": b"\0" + TAKEN + TAKEN + line("exec") + line("given_away", lease="1") + STACK.replace(b"0x12", b"0x13"),
     "torn": b"\0" + TAKEN[:100] + TAKEN + b"time=" * 20 + b"\n\n\0\n" + TAKEN[:-1],
+    "full": b"\0" + line("config", size="1", max_overflow="0", timeout_ms="1", share="off") + TAKEN +
+            line("wait", pool="p", in_use="1", limit="1") +
+            line("timeout", pool="p", in_use="1", limit="1", wait_us="9", verdict="slow") +
+            line("misuse", lease="1", msg="m") + line("release", lease="1", hold_us="7", kept="no", lost="3"),
+    "dead": b"\0" + b"".join(line("session_open", session=s, backend=s, pool="p", took_us="5") for s in "12") +
+            b"".join(line("session_close", session=s, backend=s, pool="p", reason="ping_failed") for s in "12"),
     "hex": b"\0" + STACK.replace(b"0x12", b"+0x" + b"a" * 300),
     "value": b'\1a "b"\\ =\n\t\x01\x7f\xff', "empty": b"\1",
 }

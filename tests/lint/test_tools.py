@@ -33,7 +33,7 @@ def is_allowed(name, what):
     ("run/run.c", "run/options.h", True),
     ("run/run.c", "common/pages/status_pages.h", True),
     ("run/run.c", "leaks/leaks.h", False),
-    ("leaks/report/report_text.c", "leaks/lease_list.h", True),
+    ("leaks/report/report_text.c", "common/leases/lease_list.h", True),
     ("common/xalloc.c", "common/pages/status_pages.h", True),
     ("common/xalloc.c", "run/run.h", False),
 ])

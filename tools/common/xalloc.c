@@ -4,6 +4,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,13 @@ void *xalloc_new(size_t count, size_t size)
 void *xalloc_resize(void *array, size_t count, size_t size)
 {
 	return sure(reallocarray(array, count > 0 ? count : 1, size));
+}
+
+void *xalloc_grow(void *array, size_t count, size_t size)
+{
+	bool full = (count & (count - 1)) == 0;
+
+	return full ? xalloc_resize(array, count > 0 ? 2 * count : 1, size) : array;
 }
 
 char *xalloc_copy(const char *s, size_t n)

@@ -11,6 +11,12 @@ void *xalloc_new(size_t count, size_t size);
 /* `array` with room for `count` items of `size` bytes; what is new in it is not zeroed. */
 void *xalloc_resize(void *array, size_t count, size_t size);
 
+/*
+ * `array`, which has `count` items of `size` bytes and came from here only, with room for one
+ * more, which is not zeroed. In all as many steps as the items have binary digits.
+ */
+void *xalloc_grow(void *array, size_t count, size_t size);
+
 /* A copy of the `n` bytes at `s`, with a NUL behind them. */
 char *xalloc_copy(const char *s, size_t n);
 

@@ -125,6 +125,7 @@ _pqpool() {
 		_pqpool_files "$word"
 		COMPREPLY+=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word"))
 		;;
+	replay) _pqpool_files "$word" ;;
 	top) COMPREPLY=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word")) ;;
 	doctor) _pqpool_programs "$word" ;;
 	keep) COMPREPLY=($(compgen -W "show set drain pause resume wait" -- "$word")) ;;

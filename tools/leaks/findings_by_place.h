@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/leases/lease_list.h"
 #include "common/symbols/call_frames.h"
 #include "common/symbols/source_lookup.h"
-#include "leaks/lease_list.h"
 
 enum finding_kind {
 	FINDING_NEVER_RELEASED,

@@ -13,14 +13,14 @@
 
 #include "base/config/version.h"
 #include "common/exit_status.h"
+#include "common/leases/kept_rule.h"
+#include "common/leases/lease_ends.h"
+#include "common/leases/lease_lines.h"
+#include "common/log/log_lines.h"
 #include "common/terminal_text.h"
 #include "leaks/findings_by_place.h"
 #include "leaks/input/keeper_reader.h"
-#include "leaks/input/log_reader.h"
 #include "leaks/input/page_reader.h"
-#include "leaks/kept_rule.h"
-#include "leaks/lease_list.h"
-#include "leaks/process_alive.h"
 #include "leaks/report/report.h"
 
 static void print_help(void)
@@ -63,79 +63,21 @@ static void print_help(void)
 	     "a log or a status page could not be read, or no keeper answers.");
 }
 
-static uint64_t wall_us(void)
+static bool take_line(void *list, unsigned family, const struct log_line *line)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-/* What was not said to have ended is held to the end of what is known, or until now. */
-static void close_accounts(const struct lease_list *list)
-{
-	uint64_t now_us = wall_us();
-	struct process *process;
-
-	DL_FOREACH (list->all, process) {
-		uint64_t end_us;
-
-		process->running =
-			!process->ended && !process->replaced && process->held != NULL &&
-			process_alive(process->owner.pid, process->program, process->first_us);
-		end_us = process->running ? now_us : process->last_us;
-		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
-			if (held->holding == HOLDING_OPEN) {
-				held->hold_us =
-					end_us > held->began_us ? end_us - held->began_us : 0;
-			}
-		}
-	}
-}
-
-/* What makes the report less than the whole truth. */
-static void tell_gaps(const struct lease_list *list, const struct log_reader *reader)
-{
-	const struct process *process;
-
-	if (reader->skipped > 0) {
-		warnx("%" PRIu64 " of %" PRIu64 " lines skipped: torn, or not of a log",
-		      reader->skipped, reader->lines);
-	}
-	if (reader->format > LOG_VERSION) {
-		warnx("log format %" PRIu64 " is newer than this pqpool, which knows %d",
-		      reader->format, LOG_VERSION);
-	}
-	DL_FOREACH (list->all, process) {
-		char *program;
-
-		if (process->lost == 0) {
-			continue;
-		}
-		program = terminal_text(process->program);
-		warnx("%s %" PRId64 " could not write %" PRIu64
-		      " lines of its log: acquired or released leases may be missing",
-		      program, process->owner.pid, process->lost);
-		free(program);
-	}
+	return lease_lines_take(list, family, line) != NULL;
 }
 
 static bool read_logs(struct lease_list *list, char *const *names, size_t count)
 {
-	struct log_reader reader = {.list = list};
+	struct log_lines lines = {.take = take_line, .arg = list};
 	struct log_files files;
-	bool done = log_files_open(&files, names, count);
-	const struct log_file *foreign = done ? log_files_foreign(&files) : NULL;
+	bool done = log_lines_read(&lines, &files, names, count);
 
-	if (foreign != NULL) {
-		warnx("%s is another user's: what it names is not opened for names and lines",
-		      foreign->name);
-		list->foreign = true;
-	}
-	done = done && log_reader_read(&reader, &files);
-	log_files_close(&files);
+	list->foreign = lines.foreign;
+	log_files_free(&files);
 	if (done) {
-		tell_gaps(list, &reader);
+		lease_ends_tell_lost(list);
 	}
 	return done;
 }
@@ -186,7 +128,7 @@ static int report(char *const *names, size_t count, bool json)
 	}
 	lease_list_settle(&list);
 	if (logs) {
-		close_accounts(&list);
+		lease_ends_settle(&list);
 	}
 	kept_rule_apply(&list);
 	findings_make(&findings, &list);

@@ -13,7 +13,7 @@
  *     only the last is used.
  *
  * A connect that was never finished is always a leak. The tools apply the same rule to what
- * they read (tools/leaks/kept_rule.h). Locks: none.
+ * they read (tools/common/leases/kept_rule.h). Locks: none.
  */
 #ifndef PQPOOL_TRACE_LEASE_KEPT_H
 #define PQPOOL_TRACE_LEASE_KEPT_H

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/log_line.h"
+#include "common/log/log_line.h"
 
 struct show_lines {
 	char *text; /* that the lines point into */

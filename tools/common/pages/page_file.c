@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log_line.h"
+#include "common/log/log_line.h"
 #include "common/xalloc.h"
 
 #define NONE  UINT32_MAX

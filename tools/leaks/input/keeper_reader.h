@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "leaks/lease_list.h"
+#include "common/leases/lease_list.h"
 
 /*
  * Enters the leases on sessions of the keeper's: those of process `pid`, or of all (0). What

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "common/leases/lease_list.h"
 #include "common/pages/status_pages.h"
-#include "leaks/lease_list.h"
 
 /*
  * Enters the leases of process `pid`; of several that had this pid those of the last.

@@ -3,8 +3,8 @@
 #ifndef PQPOOL_TOOLS_LEAKS_REPORT_REPORT_H
 #define PQPOOL_TOOLS_LEAKS_REPORT_REPORT_H
 
+#include "common/leases/lease_list.h"
 #include "leaks/findings_by_place.h"
-#include "leaks/lease_list.h"
 
 void report_text(const struct findings *findings, const struct lease_list *list);
 

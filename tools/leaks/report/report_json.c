@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "base/config/version.h"
-#include "leaks/report/json_writer.h"
+#include "common/json_writer.h"
 #include "leaks/report/report.h"
 
 #define TIME_BYTES 40
@@ -186,7 +186,7 @@ static void put_totals(struct json *json, const struct totals *totals)
 void report_json(const struct findings *findings, const struct lease_list *list)
 {
 	const struct process *process;
-	struct json json = {0};
+	struct json json = {.to = stdout};
 
 	json_open(&json, NULL, '{');
 	json_u64(&json, "version", JSON_VERSION);

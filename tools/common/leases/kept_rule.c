@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Which of the connections that ended processes held were leaks, and which they kept. */
-#include "leaks/kept_rule.h"
+#include "common/leases/kept_rule.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
  * The text may be anything, another program's output too: a line that is not whole, or not
  * in the grammar, is refused.
  */
-#ifndef PQPOOL_TOOLS_COMMON_LOG_LINE_H
-#define PQPOOL_TOOLS_COMMON_LOG_LINE_H
+#ifndef PQPOOL_TOOLS_COMMON_LOG_LOG_LINE_H
+#define PQPOOL_TOOLS_COMMON_LOG_LOG_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Whether the process that wrote a log is still there. */
-#include "leaks/process_alive.h"
+#include "common/leases/process_alive.h"
 
 #include <inttypes.h>
 #include <stdio.h>

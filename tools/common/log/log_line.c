@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* One line of the log, taken apart: key=value pairs as shim/trace/log/record.h has them. */
-#include "common/log_line.h"
+#include "common/log/log_line.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* Whether the process that wrote a log is still there. */
-#ifndef PQPOOL_TOOLS_LEAKS_PROCESS_ALIVE_H
-#define PQPOOL_TOOLS_LEAKS_PROCESS_ALIVE_H
+#ifndef PQPOOL_TOOLS_COMMON_LEASES_PROCESS_ALIVE_H
+#define PQPOOL_TOOLS_COMMON_LEASES_PROCESS_ALIVE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,34 +1,17 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/*
- * Reads logs, line by line, into the list of what is still held.
- *
- * Of each process: acquire opens a lease; release and given_away close it; leak, kept, and
- * release with at_exit=yes, say that it was never closed in time. What is open when all
- * is read is up to the caller: the process may live. After exec it does not, whatever has
- * its pid: unless it says something after that, for then the exec failed.
- *
- * A torn line, and one that others wrote, is skipped. Where a whole line stands behind a
- * torn one, or behind what syslog puts before it, it is found by its beginning.
- */
-#include "leaks/input/log_reader.h"
+/* From the log's lines to the list of what is still held. */
+#include "common/leases/lease_lines.h"
 
-#include <err.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/log_line.h"
 #include "common/xalloc.h"
 
-#define BUFFER_BYTES ((size_t)256 * 1024)
-/* Much longer than any line of a log with its prefix: what is longer is none. */
-#define LINE_BYTES   ((size_t)64 * 1024)
-#define LINE_BEGINS  "time="
-/* How often the beginning of a line is looked for in one. */
-#define BEGINNINGS   8
-
-/* ---- what the lines mean ---- */
+/*
+ * Where several threads begin at once, the lines of others come before event=config: of the
+ * first moments of a process, in which starting may have to wait for a file system.
+ */
+#define CONFIG_LATE_US 10000000
 
 static bool has_word(const struct log_line *line, const char *key, const char *word)
 {
@@ -107,8 +90,10 @@ static void forget_late(struct process *process, int64_t thread)
 	}
 }
 
-static void take_acquire(struct lease_list *list, struct process *process, uint64_t lease,
-                         uint64_t now_us, const struct log_line *line)
+/* Returns the process that takes it: another one if the number has been there. */
+static struct process *take_acquire(struct lease_list *list, struct process *process,
+                                    uint64_t lease, uint64_t now_us,
+                                    const struct log_line *line)
 {
 	struct held *held = lease_list_find(process, lease);
 
@@ -124,6 +109,7 @@ static void take_acquire(struct lease_list *list, struct process *process, uint6
 	take_details(list, held, line);
 	take_origin(held, line);
 	process->acquired++;
+	return process;
 }
 
 static void take_release(struct lease_list *list, struct process *process, uint64_t lease,
@@ -179,33 +165,34 @@ static void take_last_word(struct lease_list *list, struct process *process, uin
 	process->ended = true;
 }
 
-static void take_lease(struct lease_list *list, struct process *process, const char *event,
-                       uint64_t now_us, const struct log_line *line)
+static struct process *take_lease(struct lease_list *list, struct process *process,
+                                  const char *event, uint64_t now_us,
+                                  const struct log_line *line)
 {
 	uint64_t lease;
 	struct held *held;
 
 	if (!log_line_u64(line, "lease", &lease)) {
-		return;
+		return process;
 	}
 	held = lease_list_find(process, lease);
 	if (strcmp(event, "acquire") == 0) {
-		take_acquire(list, process, lease, now_us, line);
-	} else if (strcmp(event, "release") == 0) {
+		return take_acquire(list, process, lease, now_us, line);
+	}
+	if (strcmp(event, "release") == 0) {
 		take_release(list, process, lease, line);
 	} else if (strcmp(event, "leak") == 0 || strcmp(event, "kept") == 0) {
 		take_last_word(list, process, lease, event, now_us, line);
-	} else if (held == NULL) {
-		return;
-	} else if (strcmp(event, "given_away") == 0) {
+	} else if (held != NULL && strcmp(event, "given_away") == 0) {
 		lease_list_forget(process, held);
-	} else {
+	} else if (held != NULL) {
 		take_details(list, held, line);
 	}
+	return process;
 }
 
-static void take_stack(struct lease_list *list, struct process *process, uint64_t now_us,
-                       const struct log_line *line)
+static struct process *take_stack(struct lease_list *list, struct process *process,
+                                  uint64_t now_us, const struct log_line *line)
 {
 	const char *texts[LEASE_LIST_TEXTS] = {
 		log_line_get(line, "frames"), log_line_get(line, "build_ids"),
@@ -214,12 +201,14 @@ static void take_stack(struct lease_list *list, struct process *process, uint64_
 	const struct place *place;
 
 	if (!log_line_u64(line, "stack", &stack)) {
-		return;
+		return process;
 	}
 	place = lease_list_place(list, texts);
 	if (!lease_list_number(process, stack, place)) {
-		lease_list_number(succeed(list, process, now_us), stack, place);
+		process = succeed(list, process, now_us);
+		lease_list_number(process, stack, place);
 	}
+	return process;
 }
 
 static uint64_t number(const struct log_line *line, const char *key)
@@ -250,8 +239,28 @@ static void take_totals(struct lease_list *list, const struct log_line *line)
 	all->timeouts += number(line, "timeouts");
 }
 
-/* False if it is not a line of ours, however well it is written. */
-static bool take_line(struct lease_list *list, unsigned family, const struct log_line *line)
+/* The process that this line is of: another one than before if a new program begins. */
+static struct process *process_of(struct lease_list *list, struct owner owner,
+                                  const char *event, uint64_t now_us)
+{
+	struct process *process = lease_list_process(list, owner);
+
+	if (strcmp(event, "config") == 0) {
+		if (process->first_us != 0 && (process->configured || process->replaced ||
+		                               now_us > process->first_us + CONFIG_LATE_US)) {
+			lease_list_end_process(list, process);
+			process = lease_list_process(list, owner);
+		}
+		process->configured = true;
+	}
+	if (process->first_us == 0) {
+		process->first_us = now_us;
+	}
+	return process;
+}
+
+const struct process *lease_lines_take(struct lease_list *list, unsigned family,
+                                       const struct log_line *line)
 {
 	const char *event = log_line_get(line, "event");
 	const char *program = log_line_get(line, "program");
@@ -262,147 +271,19 @@ static bool take_line(struct lease_list *list, unsigned family, const struct log
 
 	if (event == NULL || program == NULL || !log_line_time_us(line, &now_us) ||
 	    !log_line_i64(line, "pid", &owner.pid)) {
-		return false;
+		return NULL;
 	}
-	process = lease_list_process(list, owner);
-	if (strcmp(event, "config") == 0 && process->first_us != 0) {
-		lease_list_end_process(list, process);
-		process = lease_list_process(list, owner);
-	}
-	if (process->first_us == 0) {
-		process->first_us = now_us;
-	}
+	process = process_of(list, owner, event, now_us);
 	process->last_us = now_us > process->last_us ? now_us : process->last_us;
 	process->program = lease_list_word(list, program);
 	process->replaced = strcmp(event, "exec") == 0;
 	process->lost += log_line_u64(line, "lost", &lost) ? lost : 0;
 	if (strcmp(event, "stack") == 0) {
-		take_stack(list, process, now_us, line);
-	} else if (strcmp(event, "totals") == 0) {
+		return take_stack(list, process, now_us, line);
+	}
+	if (strcmp(event, "totals") == 0) {
 		take_totals(list, line);
-	} else {
-		take_lease(list, process, event, now_us, line);
+		return process;
 	}
-	return true;
-}
-
-/* ---- lines ---- */
-
-static void note_format(struct log_reader *reader, const struct log_line *line)
-{
-	uint64_t format;
-
-	if (has_word(line, "event", "config") && log_line_u64(line, "format", &format) &&
-	    format > reader->format) {
-		reader->format = format;
-	}
-}
-
-static void take_text(struct log_reader *reader, unsigned family, char *text)
-{
-	char *at = strstr(text, LINE_BEGINS);
-	bool torn = at == NULL;
-
-	reader->lines++;
-	for (int i = 0; at != NULL && i < BEGINNINGS; i++) {
-		char *next = strstr(at + 1, LINE_BEGINS);
-		char *copy = next != NULL ? xalloc_copy(at, strlen(at)) : NULL;
-		struct log_line line;
-
-		/* Taking it apart spoils it, and there may be another beginning. */
-		if (log_line_parse(&line, copy != NULL ? copy : at) &&
-		    take_line(reader->list, family, &line)) {
-			note_format(reader, &line);
-			next = NULL;
-		} else {
-			torn = true;
-		}
-		free(copy);
-		at = next;
-	}
-	reader->skipped += torn;
-}
-
-/* Bytes read and not yet taken: [begin, end) of the buffer. */
-struct window {
-	char *buffer;
-	size_t begin;
-	size_t end;
-	bool inside_long; /* what comes next belongs to a line that is too long */
-};
-
-static void take_lines(struct log_reader *reader, unsigned family, struct window *window)
-{
-	for (;;) {
-		char *line = window->buffer + window->begin;
-		char *newline = memchr(line, '\n', window->end - window->begin);
-		size_t n = newline != NULL ? (size_t)(newline - line) : 0;
-
-		if (newline == NULL) {
-			return;
-		}
-		window->begin += n + 1;
-		if (window->inside_long || n > LINE_BYTES || memchr(line, '\0', n) != NULL) {
-			window->inside_long = false;
-			reader->lines++;
-			reader->skipped++;
-			continue;
-		}
-		*newline = '\0';
-		take_text(reader, family, line);
-	}
-}
-
-/* What is left is the beginning of a line: it goes to the front, or away if too long. */
-static void move_rest(struct window *window)
-{
-	size_t rest = window->end - window->begin;
-
-	if (window->inside_long || rest > LINE_BYTES) {
-		window->inside_long = true;
-		rest = 0;
-	}
-	memmove(window->buffer, window->buffer + window->begin, rest);
-	window->begin = 0;
-	window->end = rest;
-}
-
-static bool read_file(struct log_reader *reader, const struct log_file *file, char *buffer)
-{
-	struct window window = {.buffer = buffer};
-
-	for (;;) {
-		ssize_t n = read(file->fd, buffer + window.end, BUFFER_BYTES - window.end);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n < 0) {
-			warn("%s", file->name);
-			return false;
-		}
-		if (n == 0) {
-			break;
-		}
-		window.end += (size_t)n;
-		take_lines(reader, file->family, &window);
-		move_rest(&window);
-	}
-	if (window.end > 0 || window.inside_long) {
-		reader->lines++;
-		reader->skipped++; /* without its newline: cut off by a death */
-	}
-	return true;
-}
-
-bool log_reader_read(struct log_reader *reader, const struct log_files *files)
-{
-	char *buffer = xalloc_new(BUFFER_BYTES, 1);
-	bool good = true;
-
-	for (size_t i = 0; i < files->count && good; i++) {
-		good = read_file(reader, &files->all[i], buffer);
-	}
-	free(buffer);
-	return good;
+	return take_lease(list, process, event, now_us, line);
 }

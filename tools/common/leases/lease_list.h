@@ -8,8 +8,8 @@
  *
  * No locks, no threads. If memory runs out, the tool ends.
  */
-#ifndef PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
-#define PQPOOL_TOOLS_LEAKS_LEASE_LIST_H
+#ifndef PQPOOL_TOOLS_COMMON_LEASES_LEASE_LIST_H
+#define PQPOOL_TOOLS_COMMON_LEASES_LEASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,10 +61,11 @@ struct process {
 	uint64_t lost; /* lines that the process could not write */
 	uint64_t acquired;
 	uint64_t released;
-	uint64_t late; /* held ones that were released at an end, of the process or not */
-	bool ended;    /* another one has its pid, or it has reported its leaks */
-	bool replaced; /* by exec, as far as is known */
-	bool running;  /* as far as can be told from here */
+	uint64_t late;   /* held ones that were released at an end, of the process or not */
+	bool configured; /* it has said event=config */
+	bool ended;      /* another one has its pid, or it has reported its leaks */
+	bool replaced;   /* by exec, as far as is known */
+	bool running;    /* as far as can be told from here */
 
 	struct numbered *stacks;
 	struct held *held;    /* leases open or leaked, by number */
@@ -139,6 +140,9 @@ const struct place *lease_list_place(struct lease_list *list,
  * changed, if it already stands for another one: then this is another process.
  */
 bool lease_list_number(struct process *process, uint64_t stack, const struct place *place);
+
+/* What the number `stack` stands for in this process; NULL: nothing as yet. */
+const struct place *lease_list_place_of(const struct process *process, uint64_t stack);
 
 /* The process gave back a lease that the stack with this number took, and went on. */
 void lease_list_note_given_back(struct process *process, uint64_t stack);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* What a log or a status page tells of leases: who took which, and what became of them. */
-#include "leaks/lease_list.h"
+#include "common/leases/lease_list.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +145,13 @@ bool lease_list_number(struct process *process, uint64_t stack, const struct pla
 	return true;
 }
 
+const struct place *lease_list_place_of(const struct process *process, uint64_t stack)
+{
+	const struct numbered *numbered = find_number(process, stack);
+
+	return numbered != NULL ? numbered->place : NULL;
+}
+
 void lease_list_note_given_back(struct process *process, uint64_t stack)
 {
 	if (stack != 0) {
@@ -188,9 +195,7 @@ void lease_list_settle(struct lease_list *list)
 
 	DL_FOREACH (list->all, process) {
 		for (struct held *held = process->held; held != NULL; held = held->hh.next) {
-			const struct numbered *numbered = find_number(process, held->stack);
-
-			held->place = numbered != NULL ? numbered->place : NULL;
+			held->place = lease_list_place_of(process, held->stack);
 		}
 	}
 }

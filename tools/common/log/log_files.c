@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* The files of a log in the order they were written. */
-#include "leaks/input/log_files.h"
+#include "common/log/log_files.h"
 
 #include <dirent.h>
 #include <err.h>
@@ -97,8 +97,8 @@ static bool is_open_already(const struct log_files *files, const struct stat *st
 static void add_open(struct log_files *files, int fd, const char *name, unsigned family)
 {
 	files->all = xalloc_resize(files->all, files->count + 1, sizeof(*files->all));
-	files->all[files->count++] =
-		(struct log_file){xalloc_copy(name, strlen(name)), fd, family};
+	files->all[files->count++] = (struct log_file){
+		.name = xalloc_copy(name, strlen(name)), .fd = fd, .family = family};
 }
 
 /* Opens a log that was named, be it a pipe. False with errno. */
@@ -225,6 +225,12 @@ void log_files_close(struct log_files *files)
 {
 	for (size_t i = 0; i < files->count; i++) {
 		close(files->all[i].fd);
+	}
+}
+
+void log_files_free(struct log_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
 		free(files->all[i].name);
 	}
 	free(files->all);
