@@ -10,8 +10,9 @@
 
 #include "base/elf/elf_needed.h"
 #include "common/terminal_text.h"
-#include "doctor/interpreter_drivers.h"
 #include "doctor/interpreter_versions.h"
+#include "doctor/modules/interpreter_drivers.h"
+#include "doctor/modules/module_search.h"
 
 #define LIBPQ        "libpq.so.5"
 #define LINE_BYTES   (4 * PATH_MAX)
@@ -203,6 +204,7 @@ static void judge_module(enum driver_kind kind, const char *path, void *arg)
 		               path);
 		break;
 	case DRIVER_CTYPES:
+		diagnosis->modules++;
 		judge_ctypes(diagnosis, path);
 		break;
 	case DRIVER_LINKED:
@@ -211,6 +213,7 @@ static void judge_module(enum driver_kind kind, const char *path, void *arg)
 			diagnosis_note("%s cannot be read, or is of another machine", path);
 			break;
 		}
+		diagnosis->modules++;
 		if (diagnosis->order.count > before) {
 			diagnosis_ok("%s, if the program uses it", path);
 			judge_objects(diagnosis, before);
@@ -219,22 +222,68 @@ static void judge_module(enum driver_kind kind, const char *path, void *arg)
 	}
 }
 
-static void judge_interpreter(struct diagnosis *diagnosis)
+/* Those of the interpreter that would be in the path `interpreter`. */
+static void judge_drivers(struct diagnosis *diagnosis, const char *interpreter,
+                          const char *script)
 {
-	int pooled = diagnosis->pooled;
+	int modules = diagnosis->modules;
 
-	drivers_find(diagnosis->program, diagnosis->script, judge_module, diagnosis);
-	if (diagnosis->pooled == pooled) {
+	drivers_find(interpreter, script, judge_module, diagnosis);
+	if (diagnosis->modules == modules) {
 		diagnosis_note("no module that needs libpq is where %s looks by default",
-		               base_name(diagnosis->program));
-	} else if (drivers_is_deepbound(diagnosis->program)) {
+		               base_name(interpreter));
+	} else if (drivers_is_deepbound(interpreter)) {
 		diagnosis_note("PHP before 8.5 loads extensions with RTLD_DEEPBIND; pqpool "
 		               "removes that flag for those that need libpq");
 	}
 }
 
+/* ---- modules of other programs ---- */
+
+static void judge_found(enum module_found found, const char *path, void *arg)
+{
+	struct diagnosis *diagnosis = arg;
+	char interpreter[PATH_MAX];
+
+	switch (found) {
+	case MODULE_NEEDS_LIBPQ:
+		judge_module(DRIVER_LINKED, path, diagnosis);
+		break;
+	case MODULE_INTERPRETER:
+		if (drivers_embedded(path, interpreter)) {
+			diagnosis_note("%s is an interpreter that the program may run", path);
+			judge_drivers(diagnosis, interpreter, NULL);
+		}
+		break;
+	}
+}
+
+static void judge_modules(struct diagnosis *diagnosis)
+{
+	struct module_search_result result =
+		module_search(&diagnosis->order, diagnosis->script, judge_found, diagnosis);
+
+	if (result.cut_short) {
+		diagnosis_note("the search for modules ended after %zu files in %zu folders: "
+		               "there may be more",
+		               result.files, result.folders);
+	}
+	if (diagnosis->pooled == 0 && diagnosis->troubles == 0) {
+		diagnosis_trouble(
+			diagnosis,
+			"no libpq is found, neither among the program's libraries nor among "
+			"the "
+			"modules in folders that it names (%zu files in %zu folders). If it "
+			"loads one from elsewhere (dlopen), or starts other programs that use "
+			"one, their connections are pooled",
+			result.files, result.folders);
+	}
+}
+
 void diagnosis_libpq(struct diagnosis *diagnosis)
 {
+	int pooled;
+
 	puts("libpq");
 	diagnosis->first = load_order_add(&diagnosis->order, diagnosis->program, NULL, "execve",
 	                                  report_missing, diagnosis);
@@ -248,15 +297,14 @@ void diagnosis_libpq(struct diagnosis *diagnosis)
 
 		interpreter_versions_print(object, object->path);
 	}
+	pooled = diagnosis->pooled;
 	if (drivers_is_interpreter(diagnosis->program)) {
-		judge_interpreter(diagnosis);
+		judge_drivers(diagnosis, diagnosis->program, diagnosis->script);
 	}
 	if (diagnosis->pooled == 0 && diagnosis->troubles == 0) {
-		diagnosis_trouble(
-			diagnosis,
-			"no libpq is found. If the program loads one at run time (dlopen), or "
-			"starts other programs that use one, their connections are pooled");
+		judge_modules(diagnosis);
 	}
+	diagnosis->depends = pooled == 0 && diagnosis->pooled > 0;
 }
 
 /* ---- preloads and the C library ---- */

@@ -20,6 +20,8 @@ struct diagnosis {
 	const struct loaded *first; /* the program in there */
 	int troubles;               /* reasons for which something is not pooled */
 	int pooled;                 /* libpqs that would be pooled */
+	int modules;                /* that need libpq, and that it may load */
+	bool depends;               /* all of them come with modules that it may load */
 };
 
 /* Reads the program and the libraries it needs, and prints which libpq it gets, and how. */

@@ -23,6 +23,7 @@
 #include "common/terminal_text.h"
 #include "doctor/diagnosis.h"
 #include "doctor/effective_settings.h"
+#include "doctor/program_habits.h"
 
 #define SCRIPT_LINE   256
 #define SCRIPT_LEVELS 5
@@ -34,16 +35,18 @@ static void print_help(void)
 	     "Tells from its files whether pqpool run would pool PROGRAM, or the interpreter "
 	     "of\n"
 	     "a script: which libpq it finds and how, what prevents preloading, what else is\n"
-	     "preloaded, and the effective configuration. PROGRAM is not run. Modules of\n"
-	     "interpreters that need libpq are looked for in their default folders; what a\n"
-	     "program loads from elsewhere at run time is not seen.\n"
+	     "preloaded, the effective configuration, and how to set it up. PROGRAM is not "
+	     "run.\n"
+	     "Of a program without a libpq, modules that need one are looked for: an\n"
+	     "interpreter's in its default folders, others in the folders that the program, "
+	     "its\n"
+	     "libraries and its modules name. What it loads from elsewhere is not seen.\n"
 	     "\n"
 	     "Lines that begin with ! are reasons why connections are not pooled.\n"
 	     "\n"
-	     "Exit status: 0 if PROGRAM would be pooled, 1 if not or only in part, 2 after "
-	     "bad\n"
-	     "usage, 125 if pqpool failed, 126 if PROGRAM cannot be run, 127 if it was not\n"
-	     "found.");
+	     "Exit status: 0 if PROGRAM would be pooled, also if that depends on which of the\n"
+	     "modules it loads; 1 if not or only in part, 2 after bad usage, 125 if pqpool\n"
+	     "failed, 126 if PROGRAM cannot be run, 127 if it was not found.");
 }
 
 /* ---- scripts ---- */
@@ -186,7 +189,9 @@ static void print_verdict(const struct diagnosis *diagnosis, const char *name)
 {
 	fputs("Verdict: ", stdout);
 	terminal_text_put(stdout, name);
-	if (diagnosis->troubles == 0) {
+	if (diagnosis->troubles == 0 && diagnosis->depends) {
+		puts(" depends on what it loads: with a module named above it would be pooled");
+	} else if (diagnosis->troubles == 0) {
 		puts(" would be pooled");
 	} else {
 		printf(" would %s be pooled: %d reason%s above\n",
@@ -211,6 +216,7 @@ static int examine(struct diagnosis *diagnosis, const char *path)
 		diagnosis_preloads(diagnosis);
 	}
 	examine_settings(diagnosis);
+	program_habits_print(path, diagnosis->shim);
 	if (diagnosis->pooled > 0) {
 		print_limits();
 	}

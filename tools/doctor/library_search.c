@@ -254,17 +254,26 @@ const char *search_library(const char *name, const struct loaded *by, char path[
 
 /* ---- loading, as if ---- */
 
-static const struct loaded *find_loaded(const struct load_order *order, const char *name)
+size_t load_order_index(const struct load_order *order, const char *name)
 {
-	for (size_t i = 0; i < order->count; i++) {
+	size_t i;
+
+	for (i = 0; i < order->count; i++) {
 		const struct elf_object *object = order->all[i]->object;
 
 		if (strcmp(object->path, name) == 0 ||
 		    (object->soname != NULL && strcmp(object->soname, name) == 0)) {
-			return order->all[i];
+			break;
 		}
 	}
-	return NULL;
+	return i;
+}
+
+static const struct loaded *find_loaded(const struct load_order *order, const char *name)
+{
+	size_t i = load_order_index(order, name);
+
+	return i < order->count ? order->all[i] : NULL;
 }
 
 static const struct loaded *add(struct load_order *order, const char *path,

@@ -43,6 +43,9 @@ const struct loaded *load_order_add(
 	struct load_order *order, const char *path, const struct loaded *by, const char *rule,
 	void (*missing)(const char *name, const struct loaded *by, void *arg), void *arg);
 
+/* The place of the object with that path, or soname; `count` if there is none. */
+size_t load_order_index(const struct load_order *order, const char *name);
+
 void load_order_free(struct load_order *order);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef PQPOOL_TOOLS_DOCTOR_INTERPRETER_DRIVERS_H
 #define PQPOOL_TOOLS_DOCTOR_INTERPRETER_DRIVERS_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 enum driver_kind {
@@ -20,6 +21,13 @@ typedef void drivers_each(enum driver_kind kind, const char *path, void *arg);
 
 /* Whether the program of that path is an interpreter whose drivers are known. */
 bool drivers_is_interpreter(const char *interpreter);
+
+/*
+ * Whether the library of that path has such an interpreter inside (libpython3.11.so.1.0,
+ * libphp8.2.so); `interpreter` gets the path that the program of the same version has, whether
+ * or not there is one.
+ */
+bool drivers_embedded(const char *library, char interpreter[PATH_MAX]);
 
 /* Whether it loads them with RTLD_DEEPBIND, which goes past what was preloaded. */
 bool drivers_is_deepbound(const char *interpreter);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /* The database drivers of interpreters. */
-#include "doctor/interpreter_drivers.h"
+#include "doctor/modules/interpreter_drivers.h"
 
 #include <glob.h>
 #include <limits.h>
@@ -118,18 +118,46 @@ bool drivers_is_interpreter(const char *interpreter)
 	return false;
 }
 
-/* The version in "python3.11", "*" if there is none. */
+/* The version in "python3.11" or "libperl.so.5.36", "*" if there is none. */
 static void version_of(const char *real, char version[VERSION_BYTES])
 {
 	const char *name = base_name(real);
 	const char *digits = name + strcspn(name, "0123456789");
 	size_t len = strspn(digits, "0123456789.");
 
+	while (len > 0 && digits[len - 1] == '.') {
+		len--;
+	}
 	if (len > 0 && len < VERSION_BYTES) {
 		snprintf(version, VERSION_BYTES, "%.*s", (int)len, digits);
 	} else {
 		snprintf(version, VERSION_BYTES, "*");
 	}
+}
+
+bool drivers_embedded(const char *library, char interpreter[PATH_MAX])
+{
+	const char *name = base_name(library);
+	char version[VERSION_BYTES];
+	char real[PATH_MAX];
+	const char *lib;
+
+	/* /lib/x.so is /usr/lib/x.so, in whose folders the modules are. */
+	real_path(library, real);
+	lib = strstr(real, "/lib");
+	lib = lib != NULL ? lib : real;
+	version_of(library, version);
+	for (size_t i = 0; i < LOCATIONS && strncmp(name, "lib", 3) == 0; i++) {
+		const char *called = locations[i].interpreter;
+		size_t len = strlen(called);
+
+		if (strncmp(name + 3, called, len) == 0 && version[0] != '*' &&
+		    strchr("0123456789.-", name[3 + len]) != NULL) {
+			return snprintf(interpreter, PATH_MAX, "%.*s/bin/%s%s",
+			                (int)(lib - real), real, called, version) < PATH_MAX;
+		}
+	}
+	return false;
 }
 
 bool drivers_is_deepbound(const char *interpreter)
