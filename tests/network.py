@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: PostgreSQL
-"""A network of its own between a program and a server, which forgets flows when told to.
+"""A network of its own between a program and a server, which forgets flows when told to, or by a NAT.
 
 The program runs in a network namespace that has one cable, to the server's machine. At its end
 nftables may drop what belongs to flows that it is told of, as a NAT or a firewall does that has
 forgotten them: in both directions, without a word, while new flows pass.
 """
+import contextlib
+import glob
 import os
 import re
 import subprocess
@@ -45,10 +47,15 @@ def _run(*argv, **options):
 
 def flows(pid, port):
     """The local ports of a process's established connections to that port."""
+    mine = set()
+    for fd in glob.glob("/proc/%s/fd/*" % pid):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            mine.add(os.readlink(fd))
     with open("/proc/%s/net/tcp" % pid, encoding="ascii") as f:
         rows = [line.split() for line in f][1:]
     return {int(row[1].split(":")[1], 16) for row in rows
-            if row[2].endswith(":%04X" % port) and row[3] == ESTABLISHED}
+            if row[2].endswith(":%04X" % port) and row[3] == ESTABLISHED
+            and "socket:[%s]" % row[9] in mine}
 
 
 class Network:
@@ -134,9 +141,64 @@ class Network:
 
     def dropped(self):
         """Packets so far, those that were refused or reset as well."""
-        shown = self._inside("nft", "list", "counter", "inet", "fault", "dropped")
-        return int(re.search(r"packets (\d+)", shown).group(1))
+        shown = self._inside("nft", "list", "counters")
+        return sum(map(int, re.findall(r"packets (\d+)", shown)))
 
     def await_drop(self, since=0):
         """Waits for a packet to be dropped: the proof of the fault."""
         assert wait_until(lambda: self.dropped() > since), "the fault did not happen"
+
+
+class Nat(Network):
+    """The same with a NAT in the middle, which forgets a flow in which nothing passes for
+    `seconds`, and then drops what comes of it."""
+
+    INNER = "192.0.2."  # seen by the two namespaces alone
+    RULES = """
+table ip nat {
+	chain out { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }
+	chain pass { type filter hook forward priority 0; ct state invalid counter name dropped drop; }
+	counter dropped { }
+}
+"""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+        self.router, self.inner = self.before, self.name + "-in"
+        self.before = ["nsenter", "--net=/run/netns/" + self.inner]
+
+    def __enter__(self):
+        super().__enter__()
+        try:
+            self._translate()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        super().__exit__()
+        subprocess.run(["ip", "netns", "del", self.inner], check=False, capture_output=True)
+
+    def _translate(self):
+        _run("ip", "netns", "add", self.inner)
+        self._inside("ip", "link", "add", "inside", "type", "veth", "peer", "name", "eth0",
+                     "netns", self.inner)
+        self._inside("ip", "addr", "add", self.INNER + "1/30", "dev", "inside")
+        self._inside("ip", "link", "set", "inside", "up")
+        for words in (["addr", "add", self.INNER + "2/30", "dev", "eth0"], ["link", "set", "eth0", "up"],
+                      ["link", "set", "lo", "up"], ["route", "add", "default", "via", self.INNER + "1"]):
+            _run(*self.before, "ip", *words)
+        self._inside("nft", "-f", "-", input=self.RULES)
+        for name, value in (("ipv4/ip_forward", 1), ("netfilter/nf_conntrack_tcp_loose", 0),
+                            ("netfilter/nf_conntrack_tcp_timeout_established", self.seconds)):
+            self._inside("sh", "-c", "echo %d >/proc/sys/net/%s" % (value, name))
+
+    def _inside(self, *argv, **options):
+        return _run(*self.router, *argv, **options)
+
+    def known(self):
+        """The flows that it knows now, by the port of the program's end."""
+        table = self._inside("cat", "/proc/net/nf_conntrack")
+        return set(map(int, re.findall(r" ESTABLISHED .*? sport=(\d+)", table)))
