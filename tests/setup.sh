@@ -114,6 +114,7 @@ need_bench() {
 
 need_check() {
 	need_clients
+	need pgbouncer has_system_program pgbouncer
 	need valgrind has_program valgrind
 	need clang has_program clang
 	need libclang-rt-dev has_fuzzer

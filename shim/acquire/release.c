@@ -132,7 +132,7 @@ static enum drop_reason send_reset(struct session *session)
 		reset_postpone(session);
 		return DROP_NONE;
 	}
-	return reset_send(session);
+	return reset_send(session, &lend_settings.care);
 }
 
 static void end_lease(struct session *session, struct lease *ended, uint32_t stack,

@@ -99,7 +99,8 @@ enum drop_reason check_returned(struct session *session, const struct lease *end
 	if (pq->PQstatus(conn) != CONNECTION_OK || transaction == PQTRANS_UNKNOWN) {
 		return DROP_BROKEN;
 	}
-	if (!has_its_socket(session, reset_plan(session, care, in_transaction))) {
+	if (!has_its_socket(session, reset_plan(session, care, in_transaction,
+	                                        ended->ended_ns - session->slot.idle_ns))) {
 		return DROP_DESCRIPTOR;
 	}
 	if (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF) {

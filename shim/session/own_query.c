@@ -28,14 +28,26 @@ static bool send_in_pipeline(struct session *session, const char *statement)
 	       pq->PQpipelineSync(session->conn) == 1;
 }
 
-bool own_query_send_both(struct session *session, const char *first, const char *second)
+bool own_query_send_all(struct session *session, const char *const statements[], unsigned count)
 {
+	bool sent = true;
+
 	if (session->libpq->PQenterPipelineMode(session->conn) != 1) {
 		return false;
 	}
 	session->flight = FLIGHT_PIPELINE;
-	session->check.syncs_due = 2;
-	return send_in_pipeline(session, first) && send_in_pipeline(session, second);
+	session->check.syncs_due = count;
+	for (unsigned i = 0; i < count && sent; i++) {
+		sent = send_in_pipeline(session, statements[i]);
+	}
+	return sent;
+}
+
+bool own_query_send_behind(struct session *session, const char *statement)
+{
+	session->check.syncs_due++;
+	session->limit.due += session->limit.due > 0 ? 1 : 0;
+	return send_in_pipeline(session, statement);
 }
 
 bool own_query_is_unsent(struct session *session)
@@ -55,6 +67,13 @@ static bool wait_for_socket(struct session *session)
 	               session->check.deadline_ns);
 }
 
+/* The answer to what sets the limit on idle sessions, which may fail. */
+static bool is_of_limit(const struct session *session, ExecStatusType status)
+{
+	return session->flight == FLIGHT_PIPELINE && session->limit.due > 0 &&
+	       session->check.syncs_due == session->limit.due && status != PGRES_PIPELINE_SYNC;
+}
+
 /* Takes one result in; true if it was the last of what is in flight. */
 static bool take_result(struct session *session, PGresult *result)
 {
@@ -68,6 +87,10 @@ static bool take_result(struct session *session, PGresult *result)
 	status = pq->PQresultStatus(result);
 	if (session->check.asking) {
 		login_state_answer(&session->login, pq, result);
+	}
+	if (is_of_limit(session, status)) {
+		idle_limit_answer(&session->limit, pq, result);
+		status = PGRES_COMMAND_OK;
 	}
 	pq->PQclear(result);
 	if (status == PGRES_PIPELINE_SYNC) {

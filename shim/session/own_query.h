@@ -20,8 +20,12 @@
 /* Sends one statement, as a simple query. False: the connection is broken. */
 bool own_query_send(struct session *session, const char *statement);
 
-/* Sends two in a pipeline, each with a Sync of its own; for a libpq that has pipelines. */
-bool own_query_send_both(struct session *session, const char *first, const char *second);
+/* Sends some in a pipeline, each with a Sync of its own; for a libpq that has pipelines. */
+bool own_query_send_all(struct session *session, const char *const statements[],
+                        unsigned count);
+
+/* Sends another behind those. */
+bool own_query_send_behind(struct session *session, const char *statement);
 
 /* True if a part of it is not sent yet. */
 bool own_query_is_unsent(struct session *session);

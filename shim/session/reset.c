@@ -16,6 +16,7 @@
 #include "base/cold.h"
 #include "base/config/program.h"
 #include "base/lock.h"
+#include "base/text/strbuf.h"
 #include "session/own_query.h"
 #include "session/socket/socket_options.h"
 
@@ -92,12 +93,22 @@ static bool has_left(const struct session *session, const struct session_care *c
 	return care->reset == RESET_AUTO ? session->leaves : session->sent;
 }
 
-bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction)
+/* What the keeper has, it looks after itself. */
+static bool plan_limit(struct session *session, const struct session_care *care,
+                       uint64_t since_ns)
+{
+	return care->idle_limit_ms > 0 && session->shared == NULL &&
+	       idle_limit_wanted(&session->limit, session->libpq, session->conn, since_ns);
+}
+
+bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction,
+                uint64_t since_ns)
 {
 	session->check.rolls_back = in_transaction;
 	session->check.discards =
 		reset_is_whole(care) && (in_transaction || has_left(session, care));
-	return in_transaction || session->check.discards;
+	session->check.limits = plan_limit(session, care, since_ns);
+	return in_transaction || session->check.discards || session->check.limits;
 }
 
 bool reset_can_roll_back(const struct session *session, const struct session_care *care)
@@ -116,7 +127,7 @@ static void forget_sent(struct session *session)
 	}
 }
 
-static bool send_discard(struct session *session, bool rolls_back)
+static void before_discard(struct session *session)
 {
 	/* What it leaves is cleared by the reset. */
 	if (!session->escaping.known) {
@@ -124,13 +135,44 @@ static bool send_discard(struct session *session, bool rolls_back)
 	}
 	session->unnamed = UNNAMED_NONE;
 	login_state_was_reset(&session->login);
-	return rolls_back ? own_query_send_both(session, "ROLLBACK", "DISCARD ALL")
-	                  : own_query_send(session, "DISCARD ALL");
+}
+
+/* In a pipeline the last one stays, as the unnamed prepared statement. */
+static bool send_pipeline(struct session *session, const char *const statements[],
+                          unsigned count)
+{
+	session->unnamed = UNNAMED_LEFT;
+	return own_query_send_all(session, statements, count);
+}
+
+/* What is planned. A limit goes in a pipeline also if it is alone: more may follow it. */
+static bool send_planned(struct session *session, const struct session_care *care)
+{
+	const char *statements[3];
+	char limit[IDLE_LIMIT_TEXT];
+	unsigned count = 0;
+
+	if (session->check.rolls_back) {
+		statements[count++] = "ROLLBACK";
+	}
+	if (session->check.discards) {
+		before_discard(session);
+		statements[count++] = "DISCARD ALL";
+	}
+	if (session->check.limits) {
+		idle_limit_write(limit, care->idle_limit_ms, session->backend_pid);
+		statements[count++] = limit;
+		session->limit.due = 1;
+	} else if (count <= 1) {
+		return count == 0 || own_query_send(session, statements[0]);
+	}
+	return send_pipeline(session, statements, count);
 }
 
 bool reset_can_wait(const struct session *session)
 {
-	return session->check.discards && !session->check.rolls_back && !session->leaves;
+	return session->check.discards && !session->check.rolls_back && !session->leaves &&
+	       !session->check.limits;
 }
 
 void reset_postpone(struct session *session)
@@ -142,20 +184,25 @@ void reset_postpone(struct session *session)
 	forget_sent(session);
 }
 
-enum drop_reason reset_send(struct session *session)
+void reset_limit(struct session *session, const struct session_care *care)
 {
-	bool rolls_back = session->check.rolls_back;
-	bool sent = true;
+	session->check.failed = false;
+	session->check.rolls_back = false;
+	session->check.discards = false;
+	session->check.limits = plan_limit(session, care, UINT64_MAX);
+	/* If it cannot be sent, the next check finds out. */
+	send_planned(session, care);
+}
+
+enum drop_reason reset_send(struct session *session, const struct session_care *care)
+{
+	bool sent;
 
 	lock_assert_none();
 	session->check.failed = false;
 	reset_park(session);
-	if (session->check.discards) {
-		sent = send_discard(session, rolls_back);
-	} else if (rolls_back) {
-		sent = own_query_send(session, "ROLLBACK");
-	}
 	forget_sent(session);
+	sent = send_planned(session, care);
 	return sent ? DROP_NONE : session_is_ours(session) ? DROP_BROKEN : DROP_DESCRIPTOR;
 }
 
@@ -215,6 +262,26 @@ static void note_answer(struct session *session, const struct session_care *care
 	session->check.asking = false;
 }
 
+/* That of login_state.h, or a ping; either also puts the limit on idle sessions back. */
+static bool send_question(struct session *session, const struct session_care *care,
+                          const char *question)
+{
+	char both[LOGIN_STATE_TEXT + sizeof("; " IDLE_LIMIT_UNDO)];
+	struct strbuf t;
+
+	if (!session->limit.set) {
+		return own_query_send(session, question != NULL ? question : care->ping_query);
+	}
+	session->limit.undoing = true;
+	if (question == NULL) {
+		return own_query_send(session, care->ping_and_undo);
+	}
+	strbuf_init(&t, both, sizeof(both));
+	strbuf_str(&t, question);
+	strbuf_str(&t, "; " IDLE_LIMIT_UNDO);
+	return own_query_send(session, both);
+}
+
 /*
  * Nothing is in flight any more: decides, or sends a ping, or a question of login_state.h,
  * where one is needed. CHECK_PENDING: it is in flight.
@@ -236,12 +303,16 @@ static enum check_step settle_step(struct session *session, const struct session
 		return CHECK_UNFIT;
 	}
 	note_answer(session, care);
+	if (session->limit.undoing) {
+		session->limit.undoing = false;
+		session->limit.set = false;
+	}
 	if (!session->check.asked) {
 		session->check.asked = true;
 		question = login_state_question(&session->login, now_ns,
 		                                care->pre_ping != PRE_PING_OFF);
 	}
-	if (question == NULL && !learn_escaping(session) &&
+	if (question == NULL && !learn_escaping(session) && !session->limit.set &&
 	    (session->check.proven || !needs_ping(session, care, now_ns))) {
 		if (target_attrs_satisfied(&session->attrs, session->libpq, session->conn)) {
 			return CHECK_FIT;
@@ -251,7 +322,7 @@ static enum check_step settle_step(struct session *session, const struct session
 	}
 	session->check.asking = question != NULL;
 	session->check.pinging = question == NULL;
-	if (!own_query_send(session, question != NULL ? question : care->ping_query)) {
+	if (!send_question(session, care, question)) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
 	}
@@ -279,6 +350,22 @@ uint64_t reset_silence_ns(const struct session *session, const struct session_ca
 	return session->local ? patience_ns : lesser(patience_ns, RESET_SILENCE_NS);
 }
 
+static bool send_postponed(struct session *session)
+{
+	before_discard(session);
+	return own_query_send(session, "DISCARD ALL");
+}
+
+/* The limit may be set by what is in flight; the answers come together. */
+static bool undo_at_once(struct session *session)
+{
+	if (session->limit.due == 0 || session->limit.undoing) {
+		return true;
+	}
+	session->limit.undoing = true;
+	return own_query_send_behind(session, IDLE_LIMIT_UNDO);
+}
+
 /*
  * Sends a reset that was postponed; false: it could not.
  *
@@ -301,14 +388,14 @@ static bool begin_check(struct session *session, const struct session_care *care
 	session->check.arrived = false;
 	session->check.proven = false;
 	session->check.silent = false;
-	if (due && !send_discard(session, false)) {
+	if (due && !send_postponed(session)) {
 		return false;
 	}
 	if (session->flight != FLIGHT_NONE && session->libpq->PQisBusy(session->conn)) {
 		session->check.arrived = readable(session);
 		session->check.proven = !session->check.arrived;
 	}
-	return true;
+	return !session->check.proven || undo_at_once(session);
 }
 
 /* Has the server report both settings, by changing them and changing them back. */

@@ -7,7 +7,8 @@
  * behind `ROLLBACK` if a transaction is open, is sent and not waited for; the next acquire
  * collects the answer. DISCARD ALL cannot run inside a transaction block, so the two travel in
  * a pipeline; without pipelines (libpq before 14) a session with an open transaction is
- * dropped.
+ * dropped. In the same flight the server is given a limit on how long the session lies idle
+ * (idle_limit.h), if a ping is due before the next lease anyway.
  *
  * While a session is ours it is non-blocking and has a silent receiver that counts notices:
  * libpq would hand a FATAL that comes in idle state to the notice processor, by default the
@@ -30,6 +31,8 @@ struct session_care {
 	enum config_reset reset;
 	enum config_pre_ping pre_ping;
 	const char *ping_query;
+	const char *ping_and_undo; /* the same, and IDLE_LIMIT_UNDO */
+	uint64_t idle_limit_ms;    /* that the server sets; 0 = none */
 	uint64_t ping_timeout_ns;
 };
 
@@ -39,8 +42,12 @@ static inline bool reset_is_whole(const struct session_care *care)
 	return care->reset == RESET_DISCARD || care->reset == RESET_AUTO;
 }
 
-/* Plans the reset of a returned session. True if it sends anything. */
-bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction);
+/*
+ * Plans the reset of a returned session, whose lease ended `since_ns` after the one before.
+ * True if it sends anything.
+ */
+bool reset_plan(struct session *session, const struct session_care *care, bool in_transaction,
+                uint64_t since_ns);
 
 /* Whether a reset can end an open transaction. */
 bool reset_can_roll_back(const struct session *session, const struct session_care *care);
@@ -50,7 +57,7 @@ bool reset_can_roll_back(const struct session *session, const struct session_car
  * fresh connection but for the hooks and the blocking mode, planned reset in flight. Never
  * waits for the server.
  */
-enum drop_reason reset_send(struct session *session);
+enum drop_reason reset_send(struct session *session, const struct session_care *care);
 
 /*
  * True if the planned reset can wait until the session is to be lent: all that was sent is
@@ -66,6 +73,9 @@ void reset_watch(struct session *session);
 
 /* Takes a session into our care that is as it was opened. */
 void reset_park(struct session *session);
+
+/* Has the server limit how long one in our care lies idle that is on no lease yet. */
+void reset_limit(struct session *session, const struct session_care *care);
 
 /* How long a check of it may take: care->ping_timeout_ns, or session->check_limit_ns. */
 uint64_t reset_patience_ns(const struct session *session, const struct session_care *care);

@@ -57,6 +57,7 @@ void session_note_connection(struct session *session)
 	session->backend_pid = session->libpq->PQbackendPID(session->conn);
 	session->opened = escaping_settings(session->libpq, session->conn);
 	login_state_note(&session->login, session->libpq, session->conn);
+	idle_limit_note(&session->limit, session->libpq, session->conn);
 	unfit = target_attrs_note(&session->attrs, session->libpq, session->conn);
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);

@@ -24,6 +24,7 @@
 #include "base/libpq/libpq.h"
 #include "pool/drop_reason.h"
 #include "pool/pool.h"
+#include "session/idle_limit.h"
 #include "session/opened/connect_notices.h"
 #include "session/opened/escaping.h"
 #include "session/opened/login_state.h"
@@ -42,7 +43,7 @@ struct shared;
 enum session_flight {
 	FLIGHT_NONE,
 	FLIGHT_STATEMENT, /* one simple query */
-	FLIGHT_PIPELINE   /* two statements with a Sync each */
+	FLIGHT_PIPELINE   /* statements with a Sync each */
 };
 
 /* The lease that parsed the unnamed prepared statement, which outlives it. */
@@ -68,6 +69,7 @@ struct session_check {
 	unsigned silence_before_ms;
 	bool rolls_back;   /* the reset to come sends ROLLBACK */
 	bool discards;     /* it sends DISCARD ALL */
+	bool limits;       /* it sets the server's limit on idle sessions */
 	bool mode_is_ours; /* non-blocking for us, not for the program */
 };
 
@@ -116,6 +118,7 @@ struct session {
 
 	struct target_attrs attrs;
 	struct login_state login;
+	struct idle_limit limit;
 	struct notices_seen seen; /* while it was opened, or failed to be */
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was learnt last */

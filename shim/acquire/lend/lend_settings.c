@@ -2,6 +2,10 @@
 /* The settings that connects and sessions obey. */
 #include "acquire/lend/lend_settings.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "acquire/lend/abandoned_call.h"
 #include "acquire/lend/acquisition.h"
 #include "acquire/upkeep/long_hold.h"
@@ -10,6 +14,7 @@
 #include "base/config/program.h"
 #include "base/dl.h"
 #include "base/lock.h"
+#include "base/text/strbuf.h"
 #include "base/thread/thread_block.h"
 #include "pool/registry.h"
 #include "pool/thread_cache.h"
@@ -22,6 +27,12 @@
 #include "trace/status/status.h"
 
 _Static_assert(DROP_REASONS <= COUNTERS_REASONS, "each reason has its counter");
+
+/*
+ * By how much the server's limit on an idle session is greater than ours: a session that may
+ * still be lent is not ended on its way.
+ */
+#define IDLE_MARGIN_MS 1000
 
 /* The kernel allows no longer keepalive. */
 #define KEEPALIVE_MAX_S 32767
@@ -61,6 +72,43 @@ static void set_keepalive(const struct config *config)
 		(int)(seconds < KEEPALIVE_MAX_S ? seconds : KEEPALIVE_MAX_S);
 }
 
+/* The ping query, and what puts the server's limit back; NULL: out of memory. */
+static const char *join_undo(const char *query)
+{
+	size_t len = strlen(query);
+	size_t size = len + sizeof("\n;" IDLE_LIMIT_UNDO);
+	char *both;
+	struct strbuf t;
+
+	if (len == 0) {
+		return IDLE_LIMIT_UNDO;
+	}
+	both = malloc(size);
+	if (both != NULL) {
+		/* The query may end in a comment. */
+		strbuf_init(&t, both, size);
+		strbuf_str(&t, query);
+		strbuf_str(&t, "\n;" IDLE_LIMIT_UNDO);
+	}
+	return both;
+}
+
+/* Where each lease begins with a ping, which puts the limit back, and nothing is left to it. */
+static void set_idle_limit(const struct config *config)
+{
+	struct session_care *care = &lend_settings.care;
+
+	if (config->idle_timeout_ms > 0 &&
+	    config->idle_timeout_ms <= INT_MAX - IDLE_MARGIN_MS &&
+	    care->pre_ping == PRE_PING_ON && reset_is_whole(care)) {
+		care->ping_and_undo = join_undo(care->ping_query);
+		care->idle_limit_ms =
+			care->ping_and_undo != NULL
+				? (uint64_t)config->idle_timeout_ms + IDLE_MARGIN_MS
+				: 0;
+	}
+}
+
 static const char *name_reason(unsigned reason)
 {
 	return drop_reason_name((enum drop_reason)reason);
@@ -93,6 +141,7 @@ void lend_configure(const struct config *config)
 	lend_settings.care.pre_ping = config->pre_ping;
 	lend_settings.care.ping_query = config->ping_query != NULL ? config->ping_query : "";
 	lend_settings.care.ping_timeout_ns = (uint64_t)config->ping_timeout_ms * NS_PER_MS;
+	set_idle_limit(config);
 	lend_settings.timeout_ns = (uint64_t)config->timeout_ms * NS_PER_MS;
 	member_configure(config->share);
 	/* Others may have sessions to spare. */

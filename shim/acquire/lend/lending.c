@@ -13,6 +13,7 @@
 #include "base/thread/pid.h"
 #include "key/home_folder.h"
 #include "session/query_call.h"
+#include "session/reset.h"
 #include "share/shared_session.h"
 #include "trace/stack/stack.h"
 #include "trace/status/status.h"
@@ -208,6 +209,7 @@ void lending_stock(struct session *session, uint64_t took_ns)
 	lending_admit(session, took_ns);
 	if (session->taint == DROP_NONE) {
 		session_lower_keepalive(session);
+		reset_limit(session, &lend_settings.care);
 		pool_keep(pool, &session->slot, clock_monotonic_ns());
 	} else {
 		discard_close(session, session->taint, 0);

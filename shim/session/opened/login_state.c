@@ -20,6 +20,8 @@ static const int keeping[] = {120022, 130018, 140015, 150010, 160006, 170002};
 	"SELECT dathasloginevt FROM pg_catalog.pg_database"                                    \
 	" WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
 
+_Static_assert(sizeof(ASK_ROLE "; " ASK_TRIGGERS) <= LOGIN_STATE_TEXT, "as promised");
+
 static bool keeps_role(int version)
 {
 	size_t count = sizeof(keeping) / sizeof(keeping[0]);

@@ -41,6 +41,9 @@ struct login_state {
 /* For a new connection, once it is up. */
 void login_state_note(struct login_state *login, const struct libpq *libpq, const PGconn *conn);
 
+/* The longest statement below, with its NUL. */
+#define LOGIN_STATE_TEXT 160
+
 /* DISCARD ALL was sent. */
 static inline void login_state_was_reset(struct login_state *login)
 {

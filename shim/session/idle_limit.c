@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: PostgreSQL */
+/* The server's own limit on a session that lies idle. */
+#include "session/idle_limit.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/text/strbuf.h"
+
+#define KNOWN_SINCE 140000
+
+/* A session is in constant use after so many leases, each within that time of the one before.
+ */
+#define CONSTANT_LEASES 64
+#define QUICK_NS        (10 * NS_PER_MS)
+
+void idle_limit_note(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn)
+{
+	*limit = (struct idle_limit){
+		.barred = !libpq->can_pipeline || libpq->PQserverVersion(conn) < KNOWN_SINCE,
+	};
+}
+
+static bool is_read_only(const struct libpq *libpq, const PGconn *conn)
+{
+	const char *value = libpq->PQparameterStatus(conn, "default_transaction_read_only");
+
+	return value == NULL || strcmp(value, "off") != 0;
+}
+
+bool idle_limit_wanted(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn,
+                       uint64_t since_ns)
+{
+	if (limit->barred) {
+		return false;
+	}
+	if (since_ns >= QUICK_NS) {
+		limit->quick = 0;
+	} else if (limit->quick < CONSTANT_LEASES) {
+		limit->quick++;
+	}
+	return limit->quick < CONSTANT_LEASES && !is_read_only(libpq, conn);
+}
+
+void idle_limit_write(char text[IDLE_LIMIT_TEXT], uint64_t ms, int backend_pid)
+{
+	struct strbuf t;
+
+	/* By names that no object in the search path can shadow. */
+	strbuf_init(&t, text, IDLE_LIMIT_TEXT);
+	strbuf_str(&t, "SELECT pg_catalog.set_config('idle_session_timeout', '");
+	strbuf_u64(&t, ms);
+	strbuf_str(&t, "', false) WHERE pg_catalog.current_setting('idle_session_timeout')"
+	               " OPERATOR(pg_catalog.=) '0'"
+	               " AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) ");
+	strbuf_i64(&t, backend_pid);
+}
+
+void idle_limit_answer(struct idle_limit *limit, const struct libpq *libpq,
+                       const PGresult *result)
+{
+	limit->due = 0;
+	limit->set = libpq->PQresultStatus(result) == PGRES_TUPLES_OK &&
+	             libpq->PQntuples(result) == 1;
+	limit->barred = !limit->set;
+}
