@@ -78,10 +78,13 @@ class Maker:
     def pool(self, index, acquired):
         limit, size = (30, 20) if index == 0 else (10 + index, 5 + index)
         width = self.span // self.bins
-        load = [max(0.0, limit * (.42 + .34 * math.sin(i / self.bins * 9 + index) + self.random.gauss(0, .05))) for i in range(self.bins)]
-        rush = range(int(self.bins * .61), int(self.bins * .66))
-        busy = [min(limit, load[i] * (1.7 if i in rush else 1)) for i in range(self.bins)]
-        most = [min(limit, int(b * 1.25 + self.random.random() * 3)) for b in busy]
+        busy, drift = [], 0.0
+        for i in range(self.bins):
+            drift = drift * .97 + self.random.gauss(0, .012)
+            crowd = math.exp(-((i / self.bins - .635) / .022) ** 2)  # at half past ten
+            wanted = limit * (.36 + .16 * math.sin(i / self.bins * 5 + index) + .75 * crowd + drift)
+            busy.append(min(limit * .99, max(.3, wanted)))
+        most = [min(limit, int(b * 1.3 + self.random.random() * 2)) for b in busy]
         waiting = [self.random.randrange(1, 14) if m == limit and self.random.random() < .6 else 0 for m in most]
         timeouts = [1 if w > 11 and self.random.random() < .4 else 0 for w in waiting]
         holds = [self.duration(self.random.choices([m for _, m, _ in SHOP], [s for _, _, s in SHOP])[0]) for _ in range(min(acquired, 4000))]
@@ -90,7 +93,7 @@ class Maker:
         return {
             "name": ["shop@db1:5432/shop", "reports@db2:5432/warehouse", "audit@db1:5432/audit"][index % 3] + ("" if index < 3 else str(index)),
             "limit": limit, "size": size, "acquired": acquired, "waits": len(waits), "timeouts": sum(timeouts), "leaks": 0,
-            "bins": {"width_us": width, "count": self.bins, "in_use_max": most, "in_use_avg": [round(b * .8, 2) for b in busy], "waiting_max": waiting,
+            "bins": {"width_us": width, "count": self.bins, "in_use_max": most, "in_use_avg": [round(b * .85, 2) for b in busy], "waiting_max": waiting,
                      "open_max": [min(limit, max(size if i > 4 else i, m)) for i, m in enumerate(most)], "acquired": [int(b * share) for b in busy], "timeouts": timeouts},
             "hold": {**times(holds), "count": acquired}, "wait": times(waits),
             "what_if": [{"limit": n, "size": n * 2 // 3, "overflow": n - n * 2 // 3, "peak": min(n, limit + 4), "waited": int(len(waits) * max(0, limit + 5 - n) / 5),
@@ -124,7 +127,7 @@ class Maker:
         opened = START + int(self.span * self.random.random() ** 3)
         closed = self.random.choice([None, opened + self.random.randrange(1, max(2, START + self.span - opened + 1))])
         return {"pid": pid, "session": i + 1, "backend": 24_000 + i, "pool": i % self.counts["pools"], "opened": opened, "took_us": self.duration(7_000), "closed": closed,
-                "reason": None if closed is None else self.random.choice(["recycle", "recycle", "overflow", "ping_failed", "exit"]), "borrowed": i % 17 == 3, "leases": self.random.randrange(1, 4000)}
+                "reason": None if closed is None else self.random.choice(["aged", "aged", "surplus", "ping_failed", "exit"]), "borrowed": i % 17 == 3, "leases": self.random.randrange(1, 4000)}
 
     def marks(self, pools):
         kinds = [("timeout", "no session became free within 1.0 s; 30 of 30 in use, 12 waiting; likely cause: slow work"), ("near_limit", "27 of 30 sessions in use for 5.0 s"),
@@ -155,7 +158,7 @@ class Maker:
             "from": START, "to": START + self.span, "programs": ["shop-worker"], "processes": 12,
             "totals": {**total, "released": total["acquired"] - leaks, "opened": 412, "borrowed": 0, "closed": 390, "kept": 4, "lost_lines": 0},
             "pools": pools, "frames": self.frames, "places": places, "leases": leases, "sessions": sessions,
-            "session_ends": {"recycle": 241, "overflow": 96, "exit": 35, "ping_failed": 18}, "marks": self.marks(pools),
+            "session_ends": {"aged": 241, "surplus": 96, "exit": 35, "ping_failed": 18}, "marks": self.marks(pools),
             "left_out": {"leases": 0, "sessions": 0, "marks": 0, "places": 0},
         }
 
@@ -167,6 +170,11 @@ def shop():
 
 def several():
     return Maker(11, 3600, 600, pools=3, places=24).make()
+
+
+def small():
+    """Of each thing a few, for what looks at every element."""
+    return Maker(5, 600, 60, pools=2, places=6, leases=6, sessions=4, marks=4).make()
 
 
 def large():

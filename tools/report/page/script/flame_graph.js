@@ -28,7 +28,7 @@ const flame = {
     this.foot = el('div.chart-foot', {}, this.known ? splitLegend() : el('p.hint', {}, 'These logs do not tell what held connections did.'), hint);
     this.list = placesTable();
     const node = section('held', 'Where time is held', 'How long connections were held, by the code that took them.', mode,
-      el('div.card', {}, this.path, this.tree, this.none, this.foot), el('div.card', {}, el('h3', {}, 'Places'), this.list.node));
+      el('div.card', {}, this.path, this.tree, this.none, this.foot), data.places.length ? el('div.card', {}, el('h3', {}, 'Places'), this.list.node) : null);
     new ResizeObserver(() => this.label()).observe(this.tree);
     return node;
   },
@@ -62,7 +62,8 @@ const flame = {
 
   describe(node) {
     const whole = this.root[this.measure];
-    const lines = [node.name, `${duration(node[this.measure])} ${MEASURES[this.measure]}, ${percent(node[this.measure], whole)} of all`,
+    const share = node === this.root ? '' : `, ${percent(node[this.measure], whole)} of all`;
+    const lines = [node.name, `${duration(node[this.measure])} ${MEASURES[this.measure]}${share}`,
       `${plural(node.leases, 'lease')}${node.leases ? `, ${duration(node.held / node.leases)} each on average` : ''}`];
     if (node.known) {
       lines.push(SPLIT.map(([name, title]) => `${title.toLowerCase()} ${percent(node[name], node.query + node.transaction + node.idle)}`).join(', '));
@@ -99,6 +100,7 @@ const flame = {
     this.none.hidden = drawn.length > 0;
     this.tree.hidden = !drawn.length;
     this.foot.hidden = !drawn.length;
+    this.path.hidden = !drawn.length;
     this.tree.replaceChildren(...drawn);
     this.tree.style.height = `${(depth + 1) * ROW}px`;
     const at = this.cells.get(focus) ?? this.cells.get(zoomed);

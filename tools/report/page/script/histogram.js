@@ -3,7 +3,7 @@
 // How long connections were held, and how long connects waited: bars on a logarithmic scale of time, as
 // the data count them (1, 2, 5, 10 …), with the percentiles marked.
 
-const PLOT = { width: 560, height: 190, left: 8, right: 8, top: 46, bottom: 26 };
+const PLOT = { height: 190, left: 8, right: 8, top: 46, bottom: 26 };
 
 function lowerBound(buckets, i) {
   if (i > 0) {
@@ -36,10 +36,10 @@ function position(bars, us) {
   return i + Math.max(0, Math.min(1, Math.log(Math.max(us, lower) / lower) / Math.log(upper / lower)));
 }
 
-function histogramPicture(times, noun) {
+function histogramPicture(times, noun, plotWidth) {
   const bars = filled(times.buckets);
   const most = Math.max(...bars.map((bar) => bar.n));
-  const inner = PLOT.width - PLOT.left - PLOT.right;
+  const inner = plotWidth - PLOT.left - PLOT.right;
   const step = inner / bars.length;
   const floor = PLOT.height - PLOT.bottom;
   const tall = floor - PLOT.top;
@@ -59,31 +59,40 @@ function histogramPicture(times, noun) {
   const percentiles = [['p50', times.p50_us], ['p90', times.p90_us], ['p99', times.p99_us]].filter(([, us]) => us !== null).map(([name, us]) => {
     const x = PLOT.left + position(bars, us) * step;
     const text = `${name} ${duration(us)}`;
-    const width = text.length * 6.4;
+    const width = text.length * 7.1;
     row = x - width / 2 < right ? (row + 1) % 3 : 0;
     right = x + width / 2 + 4;
     const y = 10 + row * 13;
     return svg('g', { class: 'percentile' }, svg('line', { x1: x, x2: x, y1: y + 4, y2: floor }),
-      svg('text', { x: Math.max(width / 2, Math.min(PLOT.width - width / 2, x)), y, 'text-anchor': 'middle' }, text));
+      svg('text', { x: Math.max(width / 2, Math.min(plotWidth - width / 2, x)), y, 'text-anchor': 'middle' }, text));
   });
   const said = `${plural(times.count, noun)}: half took no more than ${duration(times.p50_us)}, 90 % no more than ${duration(times.p90_us)}, 99 % no more than ${duration(times.p99_us)}, the longest ${duration(times.max_us)}`;
   return el('figure.histogram', {},
-    svg('svg', { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: 'img', 'aria-label': said },
-      svg('line', { class: 'axis', x1: PLOT.left, x2: PLOT.width - PLOT.right, y1: floor, y2: floor }), shapes, labels, percentiles));
+    svg('svg', { viewBox: `0 0 ${plotWidth} ${PLOT.height}`, role: 'img', 'aria-label': said },
+      svg('line', { class: 'axis', x1: PLOT.left, x2: plotWidth - PLOT.right, y1: floor, y2: floor }), shapes, labels, percentiles));
 }
 
 function timesCard(title, none, noun, pick) {
   const body = el('div');
-  view.on('pool', () => {
+  let drawnFor = 560;
+  const draw = () => {
     const pool = view.data.pools[view.pool];
     const times = pool ? pick(pool) : NO_TIMES;
     if (!times.count || !times.buckets.some(([, n]) => n)) {
       body.replaceChildren(empty(none));
       return;
     }
-    body.replaceChildren(histogramPicture(times, noun), el('dl.figures', {},
+    body.replaceChildren(histogramPicture(times, noun, drawnFor), el('dl.figures', {},
       [['Median', times.p50_us], ['p90', times.p90_us], ['p99', times.p99_us], ['Longest', times.max_us]].map(([name, us]) => el('div', {}, el('dt', {}, name), el('dd', {}, duration(us))))));
-  });
+  };
+  view.on('pool', draw);
+  // Drawn as wide as its room, so that its words have their size.
+  new ResizeObserver(() => {
+    if (body.clientWidth && body.clientWidth !== drawnFor) {
+      drawnFor = body.clientWidth;
+      draw();
+    }
+  }).observe(body);
   return el('div.card', {}, el('h3', {}, title), body);
 }
 

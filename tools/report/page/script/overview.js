@@ -37,14 +37,14 @@ function tiles(data) {
   const longest = pools.reduce((most, pool) => Math.max(most, pool.wait.max_us ?? 0), 0);
   const leaking = data.places.filter((place) => place.leaks).length;
   return el('ul.tiles', { 'aria-label': 'At a glance' },
-    tile('Leases acquired', count(totals.acquired), totals.opened ? `${digits(totals.acquired / totals.opened)} for each session opened` : 'times a connection was taken'),
+    tile('Leases acquired', count(totals.acquired), totals.acquired > totals.opened && totals.opened ? `${digits(totals.acquired / totals.opened)} for each session opened` : 'times a connection was taken'),
     tile('Sessions opened', count(totals.opened), totals.borrowed ? `and ${count(totals.borrowed)} borrowed from other processes` : `${count(totals.closed)} closed`),
     tile('Peak in use', full ? [count(full.peak), full.limit === null ? null : el('small', {}, ` of ${count(full.limit)}`)] : DASH,
       !full ? 'no pool' : full.limit === null ? 'limit not known' : full.peak >= full.limit ? 'the limit was reached' : `${percent(full.peak, full.limit)} of the limit`),
-    tile('Waits', count(totals.waits), totals.waits ? `${percent(totals.waits, totals.acquired)} of leases, ${duration(longest)} at most` : 'every connect found a session'),
+    tile('Waits', count(totals.waits), totals.waits ? `${percent(totals.waits, totals.acquired)} of leases, ${duration(longest)} at most` : 'no connect had to wait'),
     tile('Timeouts', count(totals.timeouts), totals.timeouts ? 'connects that failed' : 'no connect failed', totals.timeouts > 0),
     tile('Leaks', count(totals.leaks), totals.leaks ? (leaking ? `taken at ${plural(leaking, 'place')}` : 'never given back')
-      : totals.kept ? `${count(totals.kept)} kept on purpose` : 'every connection came back', totals.leaks > 0));
+      : totals.kept ? `${count(totals.kept)} kept on purpose` : 'none was forgotten', totals.leaks > 0));
 }
 
 // What the figures do not contain.

@@ -8,6 +8,8 @@ const KEYS = [
   ['← →', 'In use over time: move, with Shift farther'], ['+ −', 'In use over time: zoom'],
   ['↑ ↓ ← →', 'Flame graph: caller, callee, beside'], ['Enter', 'Flame graph: zoom in'],
 ];
+// Where a title would be long in the line of links.
+const NAMES = { time: 'In use', times: 'Times', held: 'Places', leases: 'Leases', sizes: 'Sizes' };
 const TERMS = [
   ['Session', 'one connection with its server process'],
   ['Lease', 'the use of a session by the program, from connect to finish'],
@@ -81,7 +83,7 @@ function poolChoice(data) {
 }
 
 function navigation() {
-  byId('nav').append(...[...document.querySelectorAll('main > section')].map((each) => el('a', { href: `#${each.id}` }, each.querySelector('h2').textContent)));
+  byId('nav').append(...[...document.querySelectorAll('main > section')].map((each) => el('a', { href: `#${each.id}` }, NAMES[each.id] ?? each.querySelector('h2').textContent)));
 }
 
 function start() {
@@ -98,22 +100,34 @@ function start() {
   // The busiest is what one looks for first.
   view.pool = data.pools.reduce((best, pool) => (pool.acquired > data.pools[best].acquired ? pool.index : best), 0);
   theme.start();
-  main.append(heading(data), caveats(data) ?? '', tiles(data), data.pools.length > 1 ? poolsSection(data) : '', timeline.section(data), timesSection(), flame.section(data),
-    leases.section(data), sessions.section(data), whatIfSection(), events.section(data));
+  main.append(heading(data), caveats(data) ?? '', tiles(data));
+  help();
+  if (!data.pools.length && !data.leases.length && !data.sessions.length && !data.marks.length) {
+    main.append(el('section', {}, el('div.card', {}, empty('No connection was taken in these logs. If the program did connect, see that its log was written at level info (PQPOOL_LOG_LEVEL).'))));
+    byId('search').disabled = true;
+  } else {
+    sections(main, data);
+  }
   footer(data);
+  performance.mark('report-ready');
+}
+
+function sections(main, data) {
+  main.append(data.pools.length > 1 ? poolsSection(data) : '', data.pools.length ? timeline.section(data) : '', data.pools.length ? timesSection() : '',
+    flame.section(data), leases.section(data), sessions.section(data), data.pools.length ? whatIfSection() : '', events.section(data));
   navigation();
   poolChoice(data);
   search();
   keys();
-  help();
-  view.on('pool theme', () => timeline.draw());
-  view.on('onlyPool', () => flame.build());
+  if (data.pools.length) {
+    view.on('pool theme', () => timeline.draw());
+  }
+  view.on('onlyPool pool', () => flame.build());
   view.on('search', () => flame.highlight());
   view.on('search', () => flame.listPlaces());
-  view.on('search onlyPool', () => leases.draw());
-  view.on('search onlyPool', () => sessions.draw());
-  view.on('search onlyPool', () => events.draw());
-  performance.mark('report-ready');
+  view.on('search onlyPool pool', () => leases.draw());
+  view.on('search onlyPool pool', () => sessions.draw());
+  view.on('search onlyPool pool', () => events.draw());
 }
 
 start();

@@ -31,7 +31,9 @@ function poolsSection(data) {
     { title: 'Leaks', value: (pool) => pool.leaks, kind: 'number', cell: (pool) => alarming(pool.leaks) },
   ], { caption: 'Pools', sort: [3, 'descending'], page: 12, noun: 'pool', current: (pool) => pool.index === view.pool });
   view.on('pool', () => list.update(data.pools));
-  return section('pools', 'Pools', 'One for each set of connection parameters. The charts below are of the chosen one.', null, el('div.card', {}, list.node));
+  return section('pools', 'Pools', 'One for each set of connection parameters. The charts below are of the chosen one.',
+    choice('Lists below', [[false, 'Lists of all pools'], [true, 'Of the chosen one']], false, (only) => view.change('onlyPool', only)),
+    el('div.card', {}, list.node));
 }
 
 function alarming(n) {

@@ -2,16 +2,51 @@
 //
 // Sessions' lives: from when to when each was open, and why it ended.
 
+// Of each reason that the log knows, what it means (shim/pool/drop_reason.def).
 const REASONS = {
-  recycle: 'Reached its age (PQPOOL_RECYCLE)',
-  ping_failed: 'Found dead when it was checked',
-  reset_failed: 'Could not be reset',
-  descriptor: 'The program closed or changed its socket',
-  login_trigger: 'The database has login triggers',
-  idle: 'Unused for long',
-  overflow: 'Above the size, and not needed',
+  aged: 'Reached the age at which sessions are replaced',
+  invalidated: 'The server had restarted, or its kind of session was no longer wanted',
+  idle_timeout: 'Unused for longer than the pool keeps sessions',
+  surplus: 'Above the pool’s size, and not needed',
   exit: 'The program ended',
+  make_room: 'Closed so that the server had room for another',
+  exchanged: 'Given for the connection that an asynchronous connect had begun',
+  abandoned: 'Finished before it was connected',
+  altered: 'A statement changed what sessions are made of',
+  drained: 'pqpool drain',
+  shared: 'Handed to the keeper, which lends it to any process',
+  broken: 'The connection was broken when it was given back',
+  busy: 'A statement was still running when it was given back',
+  pipeline: 'Given back in pipeline mode',
+  unsent_output: 'Given back with data that were not sent yet',
+  open_transaction: 'Given back in a transaction that could not be ended',
+  descriptor: 'The program had closed or changed its socket',
+  forked: 'It belonged to the parent process',
+  cancel_under_way: 'Given back while a cancel request was on its way',
+  registered: 'The program still waited for its socket',
+  not_pooled: 'Of a kind that is not pooled',
+  event_proc: 'The program had registered event procedures',
+  traced: 'The program traced it',
+  handle_taken: 'The program had taken its TLS handle',
+  program_reset: 'The program had reset it',
+  loaded: 'A library was loaded into it',
+  replication_slot: 'It held a temporary replication slot',
+  seeded: 'Its random numbers were seeded',
+  replication_origin: 'It had a replication origin set',
+  extension_state: 'An extension kept state in it',
+  backup: 'A backup was going on in it',
+  custom_setting: 'A setting of the program’s own could not be undone',
+  connect_notice: 'The server had said something while it connected',
+  connect_unseen: 'How it connected was not seen',
+  login_trigger: 'The database has login triggers',
+  outdated: 'What it was opened with had changed meanwhile',
+  reset_failed: 'Could not be reset',
+  escaping: 'Escapes strings otherwise than a new one would',
+  attributes: 'The server no longer is what was asked for (target_session_attrs)',
+  ping_failed: 'Found dead when it was to be lent again',
 };
+// Those that tell of something that went wrong.
+const FAILURES = ['broken', 'descriptor', 'reset_failed', 'ping_failed'];
 
 const sessions = {
   section(data) {
@@ -22,7 +57,7 @@ const sessions = {
     this.scale = (time) => Math.max(0, Math.min(100, (100 * (time - from)) / length));
     this.list = table([
       { title: 'Session', value: (session) => session.pid * 1e6 + session.session, kind: 'name', cell: (session) => [`${session.pid} / ${session.session}`, session.borrowed ? el('span.badge', { title: 'Opened by another process, and handed over by the keeper' }, 'borrowed') : null] },
-      { title: 'Life', value: (session) => session.opened, kind: 'life', cell: (session) => this.life(session) },
+      { title: 'Life', under: () => this.axis(), value: (session) => session.opened, kind: 'life', cell: (session) => this.life(session) },
       { title: 'Open for', value: (session) => this.age(session), kind: 'number', cell: (session) => duration(this.age(session)) },
       { title: 'Opening took', value: (session) => session.took_us, kind: 'number minor', cell: (session) => duration(session.took_us ?? null) },
       { title: 'Leases', value: (session) => session.leases, kind: 'number', cell: (session) => count(session.leases) },
@@ -54,9 +89,16 @@ const sessions = {
     const [left, right] = [this.scale(session.opened), this.scale(session.closed ?? this.data.to)];
     const text = `opened ${stamp(session.opened)}, ${session.closed === null ? 'still open' : `closed ${stamp(session.closed)}`}`;
     return el('span.life-track', { role: 'img', 'aria-label': text, title: text },
-      el(`span.life-bar.end-${session.closed === null ? 'open' : ['ping_failed', 'reset_failed', 'descriptor'].includes(session.reason) ? 'bad' : 'fine'}`, {
+      el(`span.life-bar.end-${session.closed === null ? 'open' : FAILURES.includes(session.reason) ? 'bad' : 'fine'}`, {
         style: { left: `${left}%`, width: `${Math.max(0, right - left)}%` },
       }));
+  },
+
+  // The times below the head of the column of lives.
+  axis() {
+    const length = Math.max(1, (this.data.to ?? 0) - (this.data.from ?? 0));
+    const { at, text } = timeTicks(this.data.from ?? 0, 0, length, 4);
+    return el('span.life-axis', { 'aria-hidden': 'true' }, at.map((t, i) => el('span', { style: { left: `${(100 * t) / length}%` } }, text[i])));
   },
 
   ends() {

@@ -3,9 +3,10 @@
 // A table that can be sorted by its columns and shows a page of its rows at first. On a narrow screen the
 // rows become blocks (style/table.css).
 //
-// columns: [{title, value(row): what it is sorted by, cell(row): what it shows, kind, first}]
+// columns: [{title, value(row): what it is sorted by, cell(row): what it shows, kind, first, under}]
 //     kind: classes of its cells; "number" is set to the right, "minor" is left out where there is little
-//     room. first: "descending" if the first click has the largest first, which is so for numbers.
+//     room. first: "descending" if the first click has the largest first, which is so for
+//     numbers. under(): what is below the title.
 // options: caption; sort: [column, direction]; page: rows at first; detail(row): what a row opens to;
 //     empty: what is said if there are no rows; noun: what a row is
 
@@ -18,7 +19,7 @@ function table(columns, { caption, sort = null, page = 25, detail = null, empty:
   const foot = el('div.table-foot');
   const sortable = columns.some((column) => column.value);
   const heads = columns.map((column, i) => el('th', { scope: 'col', class: column.kind },
-    !column.value ? column.title : el('button', { type: 'button', onclick: () => sortBy(i) }, column.title, el('span.arrow', { 'aria-hidden': 'true' }))));
+    !column.value ? column.title : el('button', { type: 'button', onclick: () => sortBy(i) }, column.title, el('span.arrow', { 'aria-hidden': 'true' })), column.under ? column.under() : null));
   const whole = el('table', { class: sortable ? 'sortable' : null }, el('caption.hidden', {}, caption),
     el('thead', {}, el('tr', {}, heads, detail ? el('th.opener', {}, el('span.hidden', {}, 'Details')) : null)), body);
   const nothing = empty(none);

@@ -54,6 +54,7 @@ const timeline = {
     return node;
   },
 
+  // Drawn only if there is a pool.
   pool() {
     return this.data.pools[view.pool];
   },
@@ -87,7 +88,7 @@ const timeline = {
     const limit = pool.limit === null ? null : x.map(() => pool.limit);
     const waited = bins.waiting_max.some((n) => n) || bins.timeouts.some((n) => n);
     this.add(240, [x, series(bins.open_max), series(bins.in_use_max), series(bins.in_use_avg), limit ?? x.map(() => null)], [
-      { stroke: colour('faint'), width: 1, paths: uPlot.paths.stepped({ align: 1 }) },
+      { stroke: colour('faint'), width: 1.25, dash: [1.5, 3], paths: uPlot.paths.stepped({ align: 1 }) },
       { stroke: colour('accent'), fill: colour('accent-soft'), width: 1.5, paths: uPlot.paths.stepped({ align: 1 }) },
       { stroke: colour('average'), width: 1.5 },
       { stroke: colour('limit'), width: 1.5, dash: [6, 4] },
@@ -109,13 +110,13 @@ const timeline = {
     this.charts.push(new uPlot({
       width: Math.max(this.plots.clientWidth, 200),
       height: height - (labelled ? 0 : 22),
-      padding: [14, 12, labelled ? 0 : 8, 0],
+      padding: [16, 24, labelled ? 0 : 8, 0],
       legend: { show: false },
       focus: { alpha: 1 },
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 4 }, sync: { key: 'time' } },
       scales: { x: { time: false, range: (chart, min, max) => [min ?? 0, max ?? this.total()] }, y: { range: [0, top * 1.08] } },
       axes: [
-        { ...axis, size: labelled ? 30 : 8, splits: (chart, i, min, max) => this.ticks(min, max).at, values: (chart, at) => (labelled ? at.map((t, i) => this.ticks(...this.seen()).text[i] ?? '') : at.map(() => '')) },
+        { ...axis, size: labelled ? 34 : 8, gap: 8, splits: (chart, i, min, max) => this.ticks(min, max).at, values: (chart, at) => (labelled ? at.map((t, i) => this.ticks(...this.seen()).text[i] ?? '') : at.map(() => '')) },
         { ...axis, size: 44, space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5], values: (chart, at) => at.map(count) },
       ],
       series: [{}, ...lines.map((line) => ({ points: { show: false }, ...line }))],
@@ -250,14 +251,14 @@ const timeline = {
     const at = first * bins.width_us;
     const from = this.data.from ?? 0;
     const step = bins.width_us < SECOND ? Math.max(1, Math.min(1e3, bins.width_us)) : SECOND;
-    const when = this.cursor === null ? `${duration(max - min)} shown` : this.total() < SECOND ? `after ${duration(at)}` : clock(from + at, step);
+    const when = this.cursor === null ? duration(max - min) : this.total() < SECOND ? `after ${duration(at)}` : clock(from + at, step);
     const items = [
-      ['time', this.cursor === null ? 'Stretch' : 'At', when],
+      ['time', this.cursor === null ? 'Shown' : 'At', when],
       ['accent', 'In use, most', count(most(bins.in_use_max))],
-      ['average', 'average', count(sum(bins.in_use_avg) / (last - first + 1))],
-      ['limit', 'Limit', count(pool.limit)],
+      ['average', 'Average', count(sum(bins.in_use_avg) / (last - first + 1))],
+      ...(pool.limit === null ? [] : [['limit', 'Limit', count(pool.limit)]]),
       ['faint', 'Open', count(most(bins.open_max))],
-      ['warn', 'Waiting', count(most(bins.waiting_max))],
+      ['warn', 'Waiting, most', count(most(bins.waiting_max))],
       ['', 'Acquired', count(sum(bins.acquired))],
       ['', 'Timeouts', count(sum(bins.timeouts))],
     ];
