@@ -86,7 +86,7 @@ class Maker:
             busy.append(min(limit * .99, max(.3, wanted)))
         most = [min(limit, int(b * 1.3 + self.random.random() * 2)) for b in busy]
         waiting = [self.random.randrange(1, 14) if m == limit and self.random.random() < .6 else 0 for m in most]
-        timeouts = [1 if w > 11 and self.random.random() < .4 else 0 for w in waiting]
+        timeouts = [1 if w > 9 and self.random.random() < .3 else 0 for w in waiting]
         holds = [self.duration(self.random.choices([m for _, m, _ in SHOP], [s for _, _, s in SHOP])[0]) for _ in range(min(acquired, 4000))]
         waits = [self.duration(24_000) for _ in range(sum(waiting))]
         share = acquired / max(1, sum(busy))

@@ -70,6 +70,13 @@ def test_durations():
     assert json.loads(said) == list(texts.values())
 
 
+def test_reasons_are_explained():
+    """Every word that the log has for why a session was closed."""
+    words = re.findall(r'^REASON\(\w+, "(\w+)"\)', house.read("shim/pool/drop_reason.def"), re.M)
+    known = re.findall(r"^  (\w+): '", house.read("tools/report/page/script/sessions.js"), re.M)
+    assert len(words) > 30 and words[1:] == known
+
+
 # --- text from logs is text ---
 
 
@@ -144,6 +151,7 @@ def test_search(page):
     shown.type("Stock.py update")
     found = count_of(shown, leases)
     assert 0 < found < 25
+    assert re.search(r", %d leases?, " % found, text_of(shown, "#status"))
     assert shown.run("[...document.querySelectorAll('%s')].every((row) => /stock\\.py/.test(row.textContent) && /UPDATE/.test(row.textContent))" % leases)
     shown.press("Escape")
     assert count_of(shown, leases) == 25 and focused(shown, "tagName") == "BODY"
@@ -248,11 +256,19 @@ def test_light_and_dark(page):
 
 
 def test_prints(page):
+    """Light, as wide as the paper, and with no controls."""
     shown = page("shop", dark=True)
+    look = "[document.documentElement.dataset.theme, document.querySelector('.plot canvas').clientWidth]"
+    before = shown.run(look)
+    shown.run("addEventListener('beforeprint', () => { window.printed = %s; })" % look)
     pdf = shown.pdf()
     assert pdf.startswith(b"%PDF-") and len(re.findall(rb"/Type\s*/Page\b", pdf)) in range(3, 12)
+    assert shown.run("window.printed") == ["light", 640]
+    shown.settle()
+    assert shown.run(look) == before and before[0] == "dark"
     shown.call("Emulation.setEmulatedMedia", media="print")
-    assert count_of(shown, "header.bar, .choice, .hint") == 0
+    assert count_of(shown, "header.bar, .choice, .hint, thead button") == 0
+    assert count_of(shown, ".histogram rect.fill") > 10
 
 
 # --- for everybody ---
@@ -268,10 +284,3 @@ def test_axe_finds_nothing(page, axe, width, dark):
     found = shown.run("axe.run(document, {resultTypes: ['violations'], elementRef: false}).then((result) => result.violations.map("
                       "(each) => each.id + ': ' + each.nodes.map((node) => node.html.slice(0, 150)).slice(0, 4).join(' | ')))")
     assert found == [], "\n".join(found)
-
-
-def test_reasons_are_explained():
-    """Every word that the log has for why a session was closed."""
-    words = re.findall(r'^REASON\(\w+, "(\w+)"\)', house.read("shim/pool/drop_reason.def"), re.M)
-    known = re.findall(r"^  (\w+): '", house.read("tools/report/page/script/sessions.js"), re.M)
-    assert len(words) > 30 and words[1:] == known

@@ -47,7 +47,7 @@ function histogramPicture(times, noun, plotWidth) {
     const height = bar.n ? Math.max(2, (tall * bar.n) / most) : 0;
     const range = bar.upper === null ? `over ${duration(bar.lower)}` : `${duration(bar.lower)} – ${duration(bar.upper)}`;
     const lines = [range, plural(bar.n, noun), `${percent(bar.n, times.count)} of all`];
-    return svg('g', { class: 'bar', onmousemove: (event) => tooltip.show(lines, event.clientX, event.clientY), onmouseleave: () => tooltip.hide() },
+    return svg('g', { class: 'column', onmousemove: (event) => tooltip.show(lines, event.clientX, event.clientY), onmouseleave: () => tooltip.hide() },
       svg('rect', { class: 'catch', x: PLOT.left + i * step, y: PLOT.top, width: step, height: tall }),
       svg('rect', { class: 'fill', x: PLOT.left + i * step + 1, y: floor - height, width: Math.max(1, step - 2), height, rx: Math.min(2, step / 4) }));
   });

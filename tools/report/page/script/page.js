@@ -37,6 +37,8 @@ function searchFor(text, where) {
 
 function applySearch() {
   view.change('search', byId('search').value.trim().toLowerCase().replace(/\s+/g, ' '));
+  const found = [[flame.list, 'place'], [leases.list, 'lease'], [sessions.list, 'session'], [events.list, 'event']].map(([list, noun]) => plural(list.length(), noun));
+  say(view.search ? `${found.join(', ')} found` : '');
 }
 
 function search() {

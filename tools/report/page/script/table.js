@@ -18,7 +18,7 @@ function table(columns, { caption, sort = null, page = 25, detail = null, empty:
   const body = el('tbody');
   const foot = el('div.table-foot');
   const sortable = columns.some((column) => column.value);
-  const heads = columns.map((column, i) => el('th', { scope: 'col', class: column.kind },
+  const heads = columns.map((column, i) => el('th', { scope: 'col', class: column.kind, 'data-title': column.title },
     !column.value ? column.title : el('button', { type: 'button', onclick: () => sortBy(i) }, column.title, el('span.arrow', { 'aria-hidden': 'true' })), column.under ? column.under() : null));
   const whole = el('table', { class: sortable ? 'sortable' : null }, el('caption.hidden', {}, caption),
     el('thead', {}, el('tr', {}, heads, detail ? el('th.opener', {}, el('span.hidden', {}, 'Details')) : null)), body);
@@ -105,6 +105,7 @@ function table(columns, { caption, sort = null, page = 25, detail = null, empty:
 
   return {
     node: el('div.table', {}, whole, nothing, foot),
+    length: () => rows.length,
     update(next) {
       rows = next;
       shown = page;

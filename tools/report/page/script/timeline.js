@@ -16,6 +16,8 @@ const MARKS = {
   rotate_failed: ['Failed rotations', 'muted', 'M0-4A4 4 0 1 1 0 4 4 4 0 1 1 0-4Z'],
 };
 
+const PRINT_WIDTH = 640;
+
 function markKind(kind) {
   return known(MARKS, kind) ?? [String(kind).replace(/_/g, ' '), 'muted', MARKS.lost_lines[2]];
 }
@@ -51,6 +53,9 @@ const timeline = {
       el('div.card', {}, this.readout, this.slider, el('div.chart-foot', {}, this.marks, el('p.hint', { id: 'timeline-keys' }, 'Drag to zoom, or focus the chart: arrows move, + and − zoom, Escape shows the whole log.'))));
     node.querySelector('.section-head > div').append(this.name);
     new ResizeObserver(() => this.resize()).observe(this.plots);
+    // A canvas does not give way to the paper's width; A4 has room for this much.
+    window.addEventListener('beforeprint', () => this.resize(PRINT_WIDTH));
+    window.addEventListener('afterprint', () => this.resize());
     return node;
   },
 
@@ -117,7 +122,7 @@ const timeline = {
       scales: { x: { time: false, range: (chart, min, max) => [min ?? 0, max ?? this.total()] }, y: { range: [0, top * 1.08] } },
       axes: [
         { ...axis, size: labelled ? 34 : 8, gap: 8, splits: (chart, i, min, max) => this.ticks(min, max).at, values: (chart, at) => (labelled ? at.map((t, i) => this.ticks(...this.seen()).text[i] ?? '') : at.map(() => '')) },
-        { ...axis, size: 44, space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5], values: (chart, at) => at.map(count) },
+        { ...axis, size: 44, space: marked ? 34 : 22, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5], values: (chart, at) => at.map(count) },
       ],
       series: [{}, ...lines.map((line) => ({ points: { show: false }, ...line }))],
       hooks: {
@@ -137,8 +142,7 @@ const timeline = {
     return timeTicks(this.data.from ?? 0, min, max, Math.max(2, Math.floor(this.plots.clientWidth / 110)));
   },
 
-  resize() {
-    const width = this.plots.clientWidth;
+  resize(width = this.plots.clientWidth) {
     if (width) {
       this.charts.forEach((chart) => chart.width !== width && chart.setSize({ width, height: chart.height }));
     }
