@@ -259,6 +259,13 @@ fetch_pdns() {
 	rm -f "$into"/*.deb
 }
 
+# Services for the recipes' tests, in an overlay. Without it these say why.
+fetch_services() {
+	if [ "$(id -u)" = 0 ] && has_program apt-get; then
+		bash "$(dirname "$0")/machine.sh" make || true
+	fi
+}
+
 install_packages() { # install_packages PREFIX-COMMAND...
 	echo "setup: installing$missing"
 	"$@" apt-get update -qq
@@ -305,6 +312,7 @@ main() {
 	# Last, when there are lists of packages to find it in.
 	if [ "$level" = check ]; then
 		fetch_promtool
+		fetch_services
 	fi
 	case "$level" in
 	check | clients)

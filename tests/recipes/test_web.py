@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Web servers, whose application connects for each request, and answers with its session."""
+import pytest
+
+from recipes.asking import REQUESTS, SEE, SET_UP, ask, seen
+
+PHP = """<?php
+$c = pg_connect('user=app dbname=app');
+echo pg_fetch_result(pg_query($c, 'SELECT pg_backend_pid()'), 0, 0), "\n";
+pg_close($c);
+"""
+NGINX = """server {
+    listen 80;
+    root /srv/shop;
+    location / { include snippets/fastcgi-php.conf; fastcgi_pass unix:/run/php/php-fpm.sock; }
+}
+"""
+PERL = """use strict; use DBI;
+my $database = DBI->connect("dbi:Pg:dbname=app", "app", "", {RaiseError => 1});
+my ($pid) = $database->selectrow_array("SELECT pg_backend_pid()");
+$database->disconnect;
+print "Content-Type: text/plain\\r\\n\\r\\n$pid\\n";
+"""
+PERL_SITE = """Alias /perl /srv/shop/perl
+Alias /cgi /srv/shop/perl
+<Directory /srv/shop>
+    Require all granted
+    Options +ExecCGI
+</Directory>
+<Location /perl>
+    SetHandler perl-script
+    PerlResponseHandler ModPerl::Registry
+    PerlOptions +ParseHeaders
+</Location>
+<Location /cgi>
+    SetHandler cgi-script
+</Location>
+PassEnv LD_PRELOAD
+StartServers 1
+MaxRequestWorkers 1
+Alias /php /srv/shop/php
+"""
+WSGI = """
+import psycopg2
+
+def application(environ, start_response):
+    conn = psycopg2.connect("user=app dbname=app")
+    cursor = conn.cursor()
+    cursor.execute("SELECT pg_backend_pid() FROM pg_sleep(0.02)")
+    pid = cursor.fetchone()[0]
+    conn.close()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d\\n" % pid]
+"""
+GREEN = "import psycogreen.gevent\npsycogreen.gevent.patch_psycopg()\n"
+
+
+@pytest.fixture
+def php(machine, version):
+    """A page of PHP's in nginx."""
+    machine.write("/srv/shop/index.php", PHP)
+    machine.write("/etc/nginx/sites-available/default", NGINX)
+    machine.run("systemctl start nginx php%s-fpm" % version)
+
+
+def test_php_fpm(machine, page, php):
+    pool = page("php-fpm")
+    assert len(ask(machine, "/index.php")) == REQUESTS
+    pool.follow(machine, SET_UP)
+    assert len(ask(machine, "/index.php")) <= 2
+    assert seen(pool.follow(machine, SEE), r"php-fpm[\d.]+") == [(0, 1, 30)] * 2
+
+
+def test_php_fpm_of_which_the_pool_preloads(machine, version, php):
+    """What the page warns of: it is only in getenv()."""
+    machine.write("/etc/php/%s/fpm/pool.d/www.conf" % version,
+                  "env[LD_PRELOAD] = /usr/local/lib/libpqpool.so\n", add=True)
+    machine.run("systemctl restart php%s-fpm" % version)
+    assert len(ask(machine, "/index.php")) == REQUESTS
+
+
+def test_php_fpm_that_shares(machine, page, php):
+    """Fewer sessions than workers, which are all busy."""
+    pool = page("php-fpm")
+    pool.follow(machine, SET_UP)
+    said = pool.follow(machine, "With fewer sessions than workers")
+    assert "kind=keeper" in said and " limit=8 " in said, said
+    limits = "/etc/systemd/system/pqpool-keep@www-data.service.d/limits.conf"
+    machine.write(limits, "[Service]\nEnvironment=PQPOOL_SIZE=1\n", add=True)
+    machine.run("systemctl daemon-reload; systemctl restart pqpool-keep@www-data")
+    assert len(ask(machine, "/index.php", clients=4, requests=20)) == 1
+
+
+@pytest.fixture
+def apache(machine):
+    """With mod_php, mod_perl and mod_cgi."""
+    machine.write("/srv/shop/php/index.php", PHP)
+    machine.write("/srv/shop/perl/index.pl", "#!/usr/bin/perl\n" + PERL, mode=0o755)
+    machine.write("/etc/apache2/conf-enabled/shop.conf", PERL_SITE)
+    machine.run("a2dismod -q mpm_event; a2enmod -q 'php*' perl mpm_prefork cgi; systemctl start apache2")
+    return machine
+
+
+@pytest.mark.parametrize("url", ["/php/index.php", "/perl/index.pl"], ids=["mod_php", "mod_perl"])
+def test_apache(apache, page, url):
+    recipe = page("apache")
+    assert len(ask(apache, url)) == REQUESTS
+    recipe.follow(apache, SET_UP)
+    sessions = ask(apache, "/php/index.php") | ask(apache, "/perl/index.pl")
+    assert len(sessions) == 1, "the languages do not share"
+    assert seen(recipe.follow(apache, SEE), "apache2") == [(0, 1, 30)]
+    apache.run("systemctl reload apache2")
+    sessions |= ask(apache, url)
+    assert len(sessions) == 2, "not pooled after a reload"
+
+
+def test_apache_with_cgi(apache, page):
+    """What the page says of it: it is preloaded, and each connects once."""
+    page("apache").follow(apache, SET_UP)
+    assert len(ask(apache, "/cgi/index.pl")) == REQUESTS
+
+
+@pytest.fixture
+def shop(machine, page):
+    """shop("gunicorn", {"--workers 2": "--workers 2 --threads 8"}, SET_UP): the page's service, with
+    these words exchanged, and its application as it is before and after SET_UP."""
+
+    def start(name, exchanged, *sections, green=False):
+        machine.write("/srv/shop/app.py", (GREEN if green else "") + WSGI)
+        recipe = page(name, exchanged)
+        for section in sections:
+            recipe.follow(machine, section)
+        return recipe
+
+    return start
+
+
+GUNICORN = {"sync": {}, "threads": {"--workers 2": "--workers 2 --threads 8"},
+            "gevent": {"--workers 2": "--workers 2 --worker-class gevent"}}
+
+
+@pytest.mark.parametrize("kind", GUNICORN)
+def test_gunicorn(server, machine, shop, kind):
+    shop("gunicorn", GUNICORN[kind], "", green=kind == "gevent")
+    machine.run("systemctl start shop")
+    assert len(ask(machine, ":8000/")) == REQUESTS
+    recipe = shop("gunicorn", GUNICORN[kind], SET_UP, green=kind == "gevent")
+    marker = server.marker()
+    ask(machine, ":8000/", clients=12, requests=24)
+    assert server.most_at_once(marker) <= (2 if kind == "sync" else 8)
+    rows = seen(recipe.follow(machine, SEE), "python3")
+    assert len(rows) == 2 and {limit for _, _, limit in rows} == {4}
+    assert max(idle for _, idle, _ in rows) > 1 or kind == "sync"
+
+
+def test_gunicorn_with_gevent_alone(machine, shop):
+    """What the page warns of: no greenlet can give back what another one waits for."""
+    exchanged = {**GUNICORN["gevent"], "PQPOOL_SIZE=4": "PQPOOL_SIZE=1"}
+    shop("gunicorn", exchanged, "", SET_UP)
+    assert len(ask(machine, ":8000/", clients=6)) <= 2
+
+
+UWSGI = {"threads": {}, "processes": {"threads = 4\n": ""},
+         "gevent": {"threads = 4": "gevent = 4", "plugin = python3": "plugins = python3,gevent_python3"}}
+
+
+@pytest.mark.parametrize("kind", UWSGI)
+def test_uwsgi(server, machine, shop, kind):
+    shop("uwsgi", {**UWSGI[kind], "LD_PRELOAD=": "NO_PRELOAD="}, SET_UP, green=kind == "gevent")
+    assert len(ask(machine, ":8000/")) == REQUESTS
+    recipe = shop("uwsgi", UWSGI[kind], SET_UP, green=kind == "gevent")
+    marker = server.marker()
+    ask(machine, ":8000/", clients=8, requests=24)
+    assert server.most_at_once(marker) <= (2 if kind == "processes" else 4)
+    rows = seen(recipe.follow(machine, SEE), "uwsgi")
+    assert len(rows) == 2 and {limit for _, _, limit in rows} == {2}
+
+
+def test_uwsgi_with_an_application_that_preloads(machine, shop):
+    """What the page warns of: `env =` is too late."""
+    exchanged = {"LD_PRELOAD=": "NO_PRELOAD=",
+                 "env = PQPOOL_SIZE=2": "env = LD_PRELOAD=/usr/local/lib/libpqpool.so"}
+    shop("uwsgi", exchanged, SET_UP)
+    assert len(ask(machine, ":8000/")) == REQUESTS
