@@ -18,14 +18,13 @@ const flame = {
     this.tree = el('div.flame', { role: 'tree', 'aria-label': 'Held time by stack', 'aria-describedby': 'flame-keys', onkeydown: (event) => this.key(event), onmouseleave: () => tooltip.hide() });
     this.path = el('p.flame-path');
     this.none = empty('No lease with a known duration is in these logs.');
-    this.known = data.places.some((place) => place.query_us !== null);
     const modes = [['held', 'All'], ['query', 'Query'], ['transaction', 'In transaction'], ['idle', 'Idle']];
-    const mode = this.known ? choice('Time to show', modes, 'held', (measure) => {
+    const mode = view.known ? choice('Time to show', modes, 'held', (measure) => {
       this.measure = measure;
       this.build();
     }) : null;
     const hint = el('p.hint', { id: 'flame-keys' }, 'Click or Enter zooms in, Escape out. Arrows move between frames.');
-    this.foot = el('div.chart-foot', {}, this.known ? splitLegend() : el('p.hint', {}, 'These logs do not tell what held connections did.'), hint);
+    this.foot = el('div.chart-foot', {}, view.known ? splitLegend() : el('p.hint', {}, 'These logs do not tell what held connections did.'), hint);
     this.list = placesTable();
     const node = section('held', 'Where time is held', 'How long connections were held, by the code that took them.', mode,
       el('div.card', {}, this.path, this.tree, this.none, this.foot), data.places.length ? el('div.card', {}, el('h3', {}, 'Places'), this.list.node) : null);
@@ -219,13 +218,13 @@ function placesTable() {
   return table([
     { title: 'Place', value: (place) => place.label, kind: 'place', cell: (place) => place.label },
     { title: 'Held in all', value: (place) => place.held_us, kind: 'number', cell: (place) => barred(duration(place.held_us), place.held_us, most) },
-    { title: 'What it did', kind: 'parts', cell: (place) => splitBar(split(place.held_us, place.query_us, place.transaction_us, place.idle_us)) },
+    view.known && { title: 'What it did', kind: 'parts', cell: (place) => splitBar(split(place.held_us, place.query_us, place.transaction_us, place.idle_us)) },
     { title: 'Leases', value: (place) => place.leases, kind: 'number', cell: (place) => count(place.leases) },
     { title: 'Median', value: (place) => place.p50_us, kind: 'number minor', cell: (place) => duration(place.p50_us) },
     { title: 'p99', value: (place) => place.p99_us, kind: 'number', cell: (place) => duration(place.p99_us) },
     { title: 'Longest', value: (place) => place.max_us, kind: 'number minor', cell: (place) => duration(place.max_us) },
     { title: 'Leaks', value: (place) => place.leaks, kind: 'number', cell: (place) => alarming(place.leaks) },
-  ], {
+  ].filter(Boolean), {
     caption: 'Places', sort: [1, 'descending'], page: 10, noun: 'place',
     empty: 'No place matches.',
     detail: (place) => el('div.detail-body', {},

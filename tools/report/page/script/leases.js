@@ -24,12 +24,12 @@ const leases = {
       { title: 'Taken at', value: (lease) => this.place(lease), kind: 'place', cell: (lease) => [this.place(lease), several ? el('small.block', {}, data.pools[lease.pool]?.name ?? '') : null] },
       { title: 'End', value: (lease) => lease.end, cell: (lease) => this.badge(lease.end) },
       { title: 'Held', value: (lease) => lease.hold_us, kind: 'number', cell: (lease) => barred(duration(lease.hold_us), lease.hold_us, most) },
-      { title: 'What it did', kind: 'parts', cell: (lease) => splitBar(this.parts(lease)) },
+      view.known && { title: 'What it did', kind: 'parts', cell: (lease) => splitBar(this.parts(lease)) },
       { title: 'Waited', value: (lease) => lease.wait_us, kind: 'number minor', cell: (lease) => duration(lease.wait_us) },
       { title: 'Acquired', value: (lease) => lease.acquired, kind: 'time', cell: (lease) => (lease.acquired === null ? DASH : clock(lease.acquired, 1e3)) },
       { title: programs ? 'Program' : 'Process', value: (lease) => (programs ? lease.program : lease.pid), kind: 'minor', cell: (lease) => (programs ? `${lease.program ?? DASH} ${lease.pid}` : String(lease.pid)) },
       { title: 'Last statement', value: (lease) => lease.statement, kind: 'statement', cell: (lease) => el('code', {}, lease.statement ?? DASH) },
-    ], { caption: 'Leases', sort: null, page: 25, noun: 'lease', detail: (lease) => this.detail(lease), empty: 'No lease matches.' });
+    ].filter(Boolean), { caption: 'Leases', sort: null, page: 25, noun: 'lease', detail: (lease) => this.detail(lease), empty: 'No lease matches.' });
     const leaked = data.leases.filter((lease) => LEAKS.includes(lease.end)).length;
     const filters = [['all', `All ${count(data.leases.length)}`], ['leaks', `Leaks ${count(leaked)}`], ['open', 'Still open'], ['released', 'Released']];
     const node = section('leases', 'Leaks and long holds', data.leases.length ? 'All leaks first, then the leases held longest.' : null,

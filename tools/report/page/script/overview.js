@@ -37,7 +37,7 @@ function tiles(data) {
   const longest = pools.reduce((most, pool) => Math.max(most, pool.wait.max_us ?? 0), 0);
   const leaking = data.places.filter((place) => place.leaks).length;
   return el('ul.tiles', { 'aria-label': 'At a glance' },
-    tile('Leases acquired', count(totals.acquired), totals.acquired > totals.opened && totals.opened ? `${digits(totals.acquired / totals.opened)} for each session opened` : 'times a connection was taken'),
+    tile('Leases acquired', count(totals.acquired), totals.acquired > totals.opened && totals.opened ? `${count(Number(digits(totals.acquired / totals.opened)))} for each session opened` : 'times a connection was taken'),
     tile('Sessions opened', count(totals.opened), totals.borrowed ? `and ${count(totals.borrowed)} borrowed from other processes` : `${count(totals.closed)} closed`),
     tile('Peak in use', full ? [count(full.peak), full.limit === null ? null : el('small', {}, ` of ${count(full.limit)}`)] : DASH,
       !full ? 'no pool' : full.limit === null ? 'limit not known' : full.peak >= full.limit ? 'the limit was reached' : `${percent(full.peak, full.limit)} of the limit`),

@@ -99,6 +99,7 @@ function start() {
     return;
   }
   view.data = data;
+  view.known = data.places.some((place) => place.query_us !== null);
   // The busiest is what one looks for first.
   view.pool = data.pools.reduce((best, pool) => (pool.acquired > data.pools[best].acquired ? pool.index : best), 0);
   theme.start();

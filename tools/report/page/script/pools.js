@@ -37,7 +37,7 @@ function poolsSection(data) {
 }
 
 function alarming(n) {
-  return n ? el('strong.bad', {}, count(n)) : count(n);
+  return n ? el('strong.bad', {}, count(n)) : el('span.zero', {}, count(n));
 }
 
 function whatIfSection() {

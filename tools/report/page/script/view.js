@@ -7,6 +7,8 @@ const view = {
   pool: 0,
   onlyPool: false,
   search: '',
+  // Whether the logs tell what connections did while they were held.
+  known: false,
   listeners: {},
 
   // on('pool search', draw) draws now, and whenever one of these changes.
