@@ -208,6 +208,12 @@ function placeTexts(place, frames) {
   return [place.label, ...place.stack.map((i) => frames[i])];
 }
 
+// Who called the place, where it is a function: one that opens connections is often called from many.
+function caller(place, frames) {
+  const name = place.script || place.stack.length < 2 ? null : frames[place.stack[place.stack.length - 2]];
+  return name ? el('small.block', {}, `called by ${name}`) : null;
+}
+
 // The innermost last, as the stack was; the place itself stands out.
 function stackList(place, frames) {
   return el('ol.stack', {}, [...place.stack].reverse().map((i) => el(frames[i] && frames[i].includes(place.label) ? 'li.here' : 'li', {}, frames[i] ?? '?')));
@@ -216,7 +222,7 @@ function stackList(place, frames) {
 function placesTable() {
   const most = Math.max(...view.data.places.map((place) => place.held_us), 1);
   return table([
-    { title: 'Place', value: (place) => place.label, kind: 'place', cell: (place) => place.label },
+    { title: 'Place', value: (place) => place.label, kind: 'place', cell: (place) => [place.label, caller(place, view.data.frames)] },
     { title: 'Held in all', value: (place) => place.held_us, kind: 'number', cell: (place) => barred(duration(place.held_us), place.held_us, most) },
     view.known && { title: 'What it did', kind: 'parts', cell: (place) => splitBar(split(place.held_us, place.query_us, place.transaction_us, place.idle_us)) },
     { title: 'Leases', value: (place) => place.leases, kind: 'number', cell: (place) => count(place.leases) },

@@ -21,7 +21,7 @@ const leases = {
     const most = Math.max(...data.leases.map((lease) => lease.hold_us ?? 0), 1);
     const programs = new Set(data.leases.map((lease) => lease.program)).size > 1;
     this.list = table([
-      { title: 'Taken at', value: (lease) => this.place(lease), kind: 'place', cell: (lease) => [this.place(lease), several ? el('small.block', {}, data.pools[lease.pool]?.name ?? '') : null] },
+      { title: 'Taken at', value: (lease) => this.place(lease), kind: 'place', cell: (lease) => [this.place(lease), data.places[lease.place] ? caller(data.places[lease.place], data.frames) : null, several ? el('small.block', {}, data.pools[lease.pool]?.name ?? '') : null] },
       { title: 'End', value: (lease) => lease.end, cell: (lease) => this.badge(lease.end) },
       { title: 'Held', value: (lease) => lease.hold_us, kind: 'number', cell: (lease) => barred(duration(lease.hold_us), lease.hold_us, most) },
       view.known && { title: 'What it did', kind: 'parts', cell: (lease) => splitBar(this.parts(lease)) },

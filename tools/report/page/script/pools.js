@@ -46,7 +46,7 @@ function whatIfSection() {
     { title: 'Limit', value: (row) => row.limit, kind: 'number', cell: (row) => [count(row.limit), is(row, view.data.pools[view.pool]) ? el('span.badge', {}, 'as it was') : null] },
     { title: 'Size + overflow', kind: 'number', cell: (row) => `${count(row.size)} + ${count(row.overflow)}` },
     { title: 'Peak in use', value: (row) => row.peak, kind: 'number', cell: (row) => count(row.peak) },
-    { title: 'Waits', value: (row) => row.waited, kind: 'number', cell: (row) => [count(row.waited), el('small', {}, ` ${percent(row.waited, view.data.pools[view.pool].acquired)}`)] },
+    { title: 'Waits', value: (row) => row.waited, kind: 'number', cell: (row) => [count(row.waited), row.waited ? el('small', {}, ` ${percent(row.waited, view.data.pools[view.pool].acquired)}`) : null] },
     { title: 'Wait, median', value: (row) => row.wait_p50_us, kind: 'number minor', cell: (row) => duration(row.wait_p50_us) },
     { title: 'Wait, p99', value: (row) => row.wait_p99_us, kind: 'number', cell: (row) => duration(row.wait_p99_us) },
     { title: 'Longest wait', value: (row) => row.wait_max_us, kind: 'number', cell: (row) => duration(row.wait_max_us) },

@@ -106,7 +106,7 @@ const sessions = {
     const most = all.length ? all[0][1] : 1;
     const sum = all.reduce((total, [, n]) => total + n, 0);
     if (!all.length) {
-      return el('p.lead', {}, 'No session was closed.');
+      return el('p.lead.apart', {}, 'No session was closed.');
     }
     return el('table.ends', {}, el('caption', {}, 'Why sessions were closed'),
       el('thead', {}, el('tr', {}, ['Reason', 'Sessions', 'Share'].map((title, i) => el('th', { scope: 'col', class: i ? 'number' : null }, title)))),

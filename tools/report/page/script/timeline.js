@@ -90,20 +90,24 @@ const timeline = {
     }
     const { bins } = pool;
     const x = Array.from({ length: bins.count + 1 }, (_, i) => i * bins.width_us);
-    const limit = pool.limit === null ? null : x.map(() => pool.limit);
+    // A limit far above all that happened would press it flat.
+    const highest = bins.open_max.reduce((top, n) => Math.max(top, n ?? 0), Math.max(pool.peak, 1));
+    const far = pool.limit !== null && pool.limit > 4 * highest;
+    const limit = pool.limit === null || far ? null : x.map(() => pool.limit);
     const waited = bins.waiting_max.some((n) => n) || bins.timeouts.some((n) => n);
     this.add(240, [x, series(bins.open_max), series(bins.in_use_max), series(bins.in_use_avg), limit ?? x.map(() => null)], [
       { stroke: colour('faint'), width: 1.25, dash: [1.5, 3], paths: uPlot.paths.stepped({ align: 1 }) },
       { stroke: colour('accent'), fill: colour('accent-soft'), width: 1.5, paths: uPlot.paths.stepped({ align: 1 }) },
       { stroke: colour('average'), width: 1.5 },
       { stroke: colour('limit'), width: 1.5, dash: [6, 4] },
-    ], Math.max(pool.limit ?? 0, pool.peak, 1), true, !waited);
+    ], Math.max(limit ? pool.limit : 0, highest), true, !waited);
     if (waited) {
       const most = bins.waiting_max.reduce((top, n) => Math.max(top, n ?? 0), 1);
       this.add(96, [x, series(bins.waiting_max)], [{ stroke: colour('warn'), fill: colour('warn-soft'), width: 1.5, paths: uPlot.paths.stepped({ align: 1 }) }], most, false, true);
     }
     const kinds = [...new Set(this.marksHere().map((mark) => mark.kind))];
-    this.marks.replaceChildren(...kinds.map((kind) => el('li', {}, markShape(kind), markKind(kind)[0])));
+    this.marks.replaceChildren(...kinds.map((kind) => el('li', {}, markShape(kind), markKind(kind)[0])),
+      ...(far ? [el('li', {}, `The limit of ${count(pool.limit)} is far above what is drawn.`)] : []));
     this.zoom(this.range);
   },
 
