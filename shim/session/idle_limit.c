@@ -9,10 +9,15 @@
 
 #define KNOWN_SINCE 140000
 
-/* A session is in constant use after so many leases, each within that time of the one before.
+/*
+ * A session is in constant use after so many leases, each within that time of the one before. A
+ * slower one, unless it is a break, takes back no more than some quick ones: on a busy machine
+ * there is always one.
  */
 #define CONSTANT_LEASES 64
 #define QUICK_NS        (10 * NS_PER_MS)
+#define SLOW_COUNTS     16
+#define BREAK_NS        NS_PER_SEC
 
 void idle_limit_note(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn)
 {
@@ -34,8 +39,10 @@ bool idle_limit_wanted(struct idle_limit *limit, const struct libpq *libpq, cons
 	if (limit->barred) {
 		return false;
 	}
-	if (since_ns >= QUICK_NS) {
+	if (since_ns >= BREAK_NS) {
 		limit->quick = 0;
+	} else if (since_ns >= QUICK_NS) {
+		limit->quick -= limit->quick < SLOW_COUNTS ? limit->quick : SLOW_COUNTS;
 	} else if (limit->quick < CONSTANT_LEASES) {
 		limit->quick++;
 	}

@@ -32,7 +32,7 @@ struct idle_limit {
 	bool set;       /* it is in force */
 	bool undoing;   /* what puts it back is in flight */
 	unsigned due;   /* check.syncs_due where its answer comes; 0 = it is not in flight */
-	unsigned quick; /* leases in a row, each of which ended soon after the one before */
+	unsigned quick; /* leases that each ended soon after the one before, with allowances */
 };
 
 /* Puts it back. */

@@ -13,6 +13,7 @@
 
 #define LONG    NS_PER_SEC
 #define QUICKLY NS_PER_MS
+#define SLOWLY  (20 * NS_PER_MS)
 #define MANY    1000
 
 static int version;
@@ -112,6 +113,24 @@ static void one_in_constant_use_is_spared_it(void **state)
 	assert_true(wanted(QUICKLY));
 }
 
+static void a_slow_one_among_quick_ones_is_no_break(void **state)
+{
+	unsigned limited = 0;
+
+	(void)state;
+	connected(150000, true);
+	for (unsigned i = 0; i < MANY; i++) {
+		limited += wanted(i % (MANY / 4) == 0 ? SLOWLY : QUICKLY) ? 1 : 0;
+	}
+	assert_in_range(limited, 64, 128);
+	/* But many are. */
+	for (unsigned i = 0; i < MANY; i++) {
+		bool now = wanted(i % 8 == 0 ? SLOWLY : QUICKLY);
+
+		assert_true(now || i < 64);
+	}
+}
+
 static void it_is_set_if_the_server_says_so(void **state)
 {
 	(void)state;
@@ -143,6 +162,7 @@ int main(void)
 		cmocka_unit_test(only_where_server_and_libpq_can),
 		cmocka_unit_test(not_where_a_select_may_wait),
 		cmocka_unit_test(one_in_constant_use_is_spared_it),
+		cmocka_unit_test(a_slow_one_among_quick_ones_is_no_break),
 		cmocka_unit_test(it_is_set_if_the_server_says_so),
 		cmocka_unit_test(the_longest_statement_fits),
 	};
