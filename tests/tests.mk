@@ -40,6 +40,7 @@ RUNNER := PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/run.py
 JOBS   := $(shell nproc 2>/dev/null || echo 2)
 # A make of our own: parallel, and with the tools that setup.sh has just installed.
 REMAKE := $(MAKE) --no-print-directory -j$(JOBS)
+COMMA  := ,
 K ?=
 T ?=
 CELLS ?=
@@ -127,7 +128,7 @@ $(BUILD)/debug/libkeeper.a: $(KEEPER_OBJECTS)
 $(BUILD)/tests/unit/test_keeper_%: $(BUILD)/debug/tests/unit/test_keeper_%.o $(BUILD)/debug/libkeeper.a \
 		$(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka -lpthread -ldl
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LDFLAGS_$(@F)) -o $@ $^ -lcmocka -lpthread -ldl
 
 # What replays logs, for the tests of it: test_replay_x.
 REPLAY_OBJECTS := $(patsubst %,$(BUILD)/debug/tools/common/%.o,replay/simulation replay/pool_trace replay/what_if percentile xalloc)
@@ -149,6 +150,11 @@ LDFLAGS_test_wakeup_socket := -Wl,--wrap=socket,--wrap=send
 LDFLAGS_test_thread_block := -Wl,--wrap=mmap,--wrap=pthread_setspecific
 LDFLAGS_test_pool_schedules := -Wl,--wrap=lock_take,--wrap=bell_ring,--wrap=write
 LDFLAGS_test_scratch := -Wl,--wrap=mmap
+# The allocations of our objects (tests/unit/memory_out.h).
+LDFLAGS_MEMORY_OUT := $(patsubst %,-Wl$(COMMA)--wrap=%,malloc calloc realloc reallocarray strdup strndup asprintf free)
+LDFLAGS_test_memory_out := $(LDFLAGS_MEMORY_OUT)
+LDFLAGS_test_script_memory := -rdynamic $(LDFLAGS_MEMORY_OUT)
+LDFLAGS_test_keeper_memory := $(LDFLAGS_MEMORY_OUT)
 
 $(BUILD)/tests/unit/%: $(BUILD)/debug/tests/unit/%.o $(UNIT_HELPERS) $(BUILD)/debug/libfloors.a
 	@mkdir -p $(@D)

@@ -199,7 +199,8 @@ static enum finding look_into_own(struct file_stamp_list *watches, const struct 
 	const char *named = named_file(ci);
 	char *home = named == NULL ? home_folder_find(ci->libpq) : NULL;
 	char *path = home != NULL ? path_join(home, ".pg_service.conf") : NULL;
-	enum finding finding = ABSENT;
+	/* Where memory is out libpq may find a home that we do not. */
+	enum finding finding = BARRED;
 
 	if (named != NULL || path != NULL) {
 		file_stamp_add(watches, named != NULL ? named : path);

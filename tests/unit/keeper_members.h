@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "common/keeper/message.h"
+#include "common/xalloc.h"
 #include "keep/log.h"
 #include "keep/loop.h"
 #include "keep/pool/member.h"
@@ -73,7 +74,7 @@ static inline int set_up(void **state)
 	for (int i = 0; i < MEMBERS; i++) {
 		int page;
 
-		members[i] = member_make(getpid(), strdup("test"), &page);
+		members[i] = member_make(getpid(), xalloc_copy("test", 4), &page);
 		if (members[i] == NULL) {
 			return -1;
 		}
@@ -120,7 +121,7 @@ static inline void question(struct question *q, struct member *member, unsigned 
 	q->ask.member = member->id;
 	q->ask.word = word;
 	q->ask.pings = pings;
-	q->ask.place = strdup("here");
+	q->ask.place = xalloc_copy("here", 4);
 	q->ask.failed = failed;
 	q->ask.bell = -1;
 	q->ask.refused_ns = clock_monotonic_ns() + settings.timeout_ns;
@@ -165,7 +166,7 @@ static inline int opened(struct member *member, unsigned word)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	put(member, word, KEEPER_WORD_LEASED);
-	assert_true(pool_opened(pool, member, word, pair[0], &record, calloc(1, 1),
+	assert_true(pool_opened(pool, member, word, pair[0], &record, xalloc_new(1, 1),
 	                        clock_monotonic_ns()));
 	return pair[1];
 }

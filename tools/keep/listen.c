@@ -27,6 +27,7 @@ static bool lock_place(const struct keeper_place *place)
 	int fd;
 
 	if (asprintf(&name, "%s.lock", place->name) < 0) {
+		warn("keep: %s.lock", place->path);
 		return false;
 	}
 	fd = openat(place->directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

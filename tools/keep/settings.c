@@ -165,6 +165,8 @@ bool settings_change(const char *pair, config_complain *complain, void *arg)
 				put_pair(&pairs, present.at[k]);
 			}
 			if (asprintf(&variable, PREFIX "%s", pair) < 0) {
+				free_pairs(&pairs);
+				complain_of(pair, strerror(ENOMEM), complain, arg);
 				return false;
 			}
 			for (char *c = variable; *c != '='; c++) {

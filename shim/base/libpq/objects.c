@@ -103,6 +103,7 @@ void *object_own_landmark(const char *name)
 struct names {
 	char *texts[OBJECTS_MAX];
 	size_t count;
+	bool failed; /* out of memory: one is missing */
 };
 
 static int collect_name(struct dl_phdr_info *info, size_t size, void *arg)
@@ -117,6 +118,7 @@ static int collect_name(struct dl_phdr_info *info, size_t size, void *arg)
 		if (name != NULL) {
 			names->texts[names->count++] = name;
 		}
+		names->failed = names->failed || name == NULL;
 	}
 	return 0;
 }
@@ -127,6 +129,7 @@ void *object_only_landmark(void)
 	struct names *names = calloc(1, sizeof(*names));
 	void *found = NULL;
 	size_t libpqs = 0;
+	bool whole;
 
 	if (names == NULL) {
 		return NULL;
@@ -141,8 +144,9 @@ void *object_only_landmark(void)
 		}
 		free(names->texts[i]);
 	}
+	whole = !names->failed;
 	free(names);
-	return libpqs == 1 ? found : NULL;
+	return whole && libpqs == 1 ? found : NULL;
 }
 
 bool object_is_global(const struct link_map *map)
