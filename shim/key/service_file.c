@@ -33,7 +33,17 @@ static bool is_heading_of(const char *line, const char *name)
 {
 	size_t len = strlen(name);
 
-	return strncmp(line + 1, name, len) == 0 && line[len + 1] == ']';
+	return strchr(name, '\n') == NULL && strncmp(line + 1, name, len) == 0 &&
+	       line[len + 1] == ']';
+}
+
+/* What a locale may take for a blank, and libpq leaves out, is one here. */
+static const char *skip_blanks(const char *line)
+{
+	while (*line != '\0' && *line != '\n' && (*line <= ' ' || *line >= 0x7f)) {
+		line++;
+	}
+	return line;
 }
 
 /* Line by line as libpq reads it, up to the end of the service's group. */
@@ -48,7 +58,7 @@ static enum finding find_group(const char *text, const char *name)
 				return FOUND;
 			}
 			inside = is_heading_of(text, name);
-		} else if (inside && strncmp(text, "ldap", 4) == 0) {
+		} else if (inside && strncmp(skip_blanks(text), "ldap", 4) == 0) {
 			return BARRED;
 		}
 		text += strcspn(text, "\n");
@@ -67,9 +77,12 @@ static enum finding look_into(const char *path, const char *name)
 	}
 	text = fd_read_text(path, FILE_MAX);
 	if (text != NULL) {
-		finding = find_group(text, name);
+		size_t len = strlen(text);
+
+		/* libpq reads on behind a NUL. */
+		finding = len == (size_t)st.st_size ? find_group(text, name) : BARRED;
 		/* There may be passwords in it. */
-		explicit_bzero(text, strlen(text));
+		explicit_bzero(text, len);
 		free(text);
 	}
 	return finding;

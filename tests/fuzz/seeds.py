@@ -282,10 +282,111 @@ ELF = {"library": struct.pack("=Q", 0x14) + elf_file(), "cut": struct.pack("=Q",
        "none": bytes(8) + b"#!/bin/sh\n"}
 
 
+SERVICES = {
+    "found": b"\1s" + b"# a\n[t]\nport=1\n[s]\n host=h\r\nport=2\n\n[u]\nldap://x\n",
+    "ldap": b"\1s" + b"[s]\nport=2\n\tldap://x/y?z\n", "without": b"\3abc" + b"[ab]\n[abcd]\nabc\n",
+    "lines": b"\5[a\nb]" + b"[[a\nb]]\n",
+    "odd": b"\2a]" + b"[a]]\n\0\nldap\n[", "long": b"\1s" + b"[s]\n" + b"a" * 300 + b"\n"}
+
+# What elf_file() has, as a module in memory: words, an address, memory.
+
+
+def elf_memory(hashed, table_at=256):
+    names = b"\0first\0second\0"
+    symbols = bytes(24) + b"".join(struct.pack("=IBBHQQ", name, 2, 0, 1, at, 16)
+                                   for name, at in ((1, 0x10), (7, 0x20)))
+    notes = struct.pack("=III", 4, 4, 3) + b"GNU\0" + b"\x0a\x1b\x2c\x3d"
+    hashes = [0, 0]
+    for i, name in enumerate((b"first", b"second")):
+        hashes[i] = 5381
+        for c in name:
+            hashes[i] = (hashes[i] * 33 + c) & 0xffffffff
+    # One bucket, one word of a filter that lets all pass.
+    gnu = struct.pack("=IIIIQIII", 1, 1, 1, 0, (1 << 64) - 1, 1, hashes[0] & ~1, hashes[1] | 1)
+    old = struct.pack("=IIIIII", 1, 3, 1, 0, 2, 0)
+    table = (0x6ffffef5, 640) if hashed else (4, 704)
+    dynamic = b"".join(struct.pack("=QQ", *pair) for pair in (
+        (6, table_at), (5, 384), (10, len(names)), table, (0, 0)))
+    data = bytearray()
+    for at, part in ((128, dynamic), (256, symbols), (384, names), (512, notes), (640, gnu), (704, old)):
+        data += bytes(at - len(data)) + part
+    return bytes([128 // 8, len(dynamic) // 8, 512 // 8, 4, 0]) + number(0x14) + bytes(data)
+
+
+ELF_IMAGES = {"hashed": elf_memory(True), "old": elf_memory(False), "empty": bytes(7),
+              "odd": elf_memory(False, 257), "endless": b"\x10\4" + elf_memory(True)[2:7 + 128 + 32]}
+
+# ---- memory of interpreters; offsets by shim/trace/script/tables/
+
+BASE, OWN, OWN_KEY = 0x10000, 0x5e1f5e1f5e1f5e1f, 0x5e1f5e1e
+
+
+def memory(kind, *parts):
+    """Of (offset, format, values) or (offset, bytes)."""
+    data = bytearray(0xa00)
+    for at, form, *values in parts:
+        part = form if isinstance(form, bytes) else struct.pack("=" + form, *values)
+        data[at:at + len(part)] = part
+    return bytes([kind, 8]) + bytes(data)
+
+
+def python_objects(code, first, file, name, lines):
+    """A code object at 0x300, with its types, texts and lines."""
+    text = b"/srv/app.py"
+    return [(0x308, "Q", BASE + 0x600), (0x300 + first, "I", 7), (0x300 + file, "Q", BASE + 0x700),
+            (0x300 + name, "Q", BASE + 0x780), (0x300 + lines, "Q", BASE + 0x800),
+            (0x618, "Q", BASE + 0x640), (0x640, b"code\0"), (0x698, "Q", BASE + 0x6c0), (0x6c0, b"str\0"),
+            (0x708, "QQ", BASE + 0x680, len(text)), (0x720, "I", 1 << 2 | 1 << 5 | 1 << 6), (0x730, text),
+            (0x788, "QQ", BASE + 0x680, 4), (0x7a0, "I", 1 << 2 | 1 << 5 | 1 << 6), (0x7b0, b"load"),
+            (0x810, "Q", 2), (0x820, code)]
+
+
+PYTHON_FRAME = [(0x260, "Q", BASE + 0x300), (0x278, "QQ", BASE + 0x3b8, 0)]
+LONG_LINES = bytes([0x80 | 13 << 3 | 7, 0])
+PUBLISHED = [(40, b"xdebugpy"), (48, "Q", 0x030d02f0)] + [
+    (40 + at, "Q", value) for at, value in (
+        (184, 72), (192, 152), (240, 32), (232, 48), (248, 56), (264, 69), (312, 72), (280, 112),
+        (296, 128), (304, 136), (344, 184), (560, 48))]
+PHP_TEXT = b"Zend Engine v4.2.0\0"
+RUBY_SEQUENCE = [(0x300, "Q", 0x1a | 7 << 12), (0x310, "Q", BASE + 0x340), (0x344, "IQ", 4, BASE + 0x3c0),
+                 (0x380, "Q", BASE + 0x400), (0x390, "Q", BASE + 0x440),
+                 (0x400, "Q", 5 | 0x2000), (0x410, "QQ", 7, BASE + 0x480), (0x480, b"/srv/a b"),
+                 (0x440, "Q", 5 | 0x2000), (0x450, "QQ", 4, BASE + 0x488), (0x488, b"l(a)")]
+SCRIPTS = {
+    "python-3.13": memory(0, (0, "Q", BASE + 0x900), (16, "I", 0x030d02f0), *PUBLISHED,
+                          (0x948, "Q", BASE + 0x280), (0x998, "Q", OWN), (0x2a0, "Q", BASE + 0x300),
+                          (0x2b8, "Q", BASE + 0x3b8), *python_objects(LONG_LINES, 72, 112, 128, 136)),
+    "python-3.11": memory(1, (0, "Q", BASE + 0x100), (16, "I", 0x030b02f0), (0x138, "Q", BASE + 0x200),
+                          (0x198, "Q", OWN), (0x208, "Q", BASE + 0x240), *PYTHON_FRAME,
+                          *python_objects(LONG_LINES, 72, 112, 128, 136)),
+    "python-3.9": memory(2, (0, "Q", BASE + 0x100), (0x100, b"3.9.2\0"), (0x118, "Q", BASE + 0x240),
+                         (0x1b0, "Q", OWN), (0x260, "Q", BASE + 0x300),
+                         *python_objects(b"\4\1", 40, 104, 112, 120)),
+    "perl": memory(3, (0, "Q", BASE + 0x200), (8, "I", OWN_KEY), (16, b"\x24"), (208, "Q", BASE + 0x100),
+                   (0x120, "II", 195, 12), (0x130, "Q", BASE + 0x180), (0x180, b"/srv/a.pl\0"),
+                   (0x200, "I", 9), (0x210, "Q", BASE + 0x100), (0x248, "Q", BASE + 0x300),
+                   (0x300, "QII", BASE + 0x340, 1, 13), (0x378, "Q", BASE + 0x3c0), (0x39c, "I", 0x8000),
+                   (0x3c4, "I", 4), (0x3c8, b"load")),
+    "php": memory(4, (0, "Q", BASE + 0x40), (0x40, PHP_TEXT), (24, "Q", BASE + 0x60), (0x60, b"cli\0"),
+                  (8 + 488, "Q", BASE + 0x300), (0x300, "Q", BASE + 0x400), (0x318, "Q", BASE + 0x500),
+                  (0x418, "I", 12), (0x500, b"\2"), (0x508, "QQ", BASE + 0x600, BASE + 0x700),
+                  (0x500 + 152, "Q", BASE + 0x640), (0x610, "Q", 4), (0x618, b"load"),
+                  (0x650, "Q", 10), (0x658, b"/srv/a.php"), (0x708, "Q", BASE + 0x600)),
+    "ruby-3.3": memory(5, (0, "Q", BASE + 0x101), (16, "II", 3, 3), (0x121, "Q", BASE + 0x180),
+                       (0x190, "Q", BASE + 0x101), (0x1b0, "Q", BASE + 0x200),
+                       (0x200, "QQQ", BASE + 0x240, 14, BASE + 0x240), (0x230, "Q", BASE + 0x180),
+                       (0x240, "QQQ", BASE + 0x3c8, 0, BASE + 0x300), *RUBY_SEQUENCE),
+    "ruby-3.1": memory(6, (8, "Q", BASE + 0x200), (16, "II", 3, 1),
+                       (0x200, "QQQ", BASE + 0x240, 16, BASE + 0x240),
+                       (0x240, "QQQ", BASE + 0x3c8, 0, BASE + 0x300), *RUBY_SEQUENCE),
+}
+
+
 def main():
     targets = {"fuzz_reply": REPLY, "fuzz_start_record": START_RECORD, "fuzz_ask": ASKED,
                "fuzz_keeper": KEEPER, "fuzz_config": CONFIG, "fuzz_statement": STATEMENT, "fuzz_log": LOG,
-               "fuzz_page": PAGES, "fuzz_suppressions": SUPPRESSIONS, "fuzz_elf": ELF}
+               "fuzz_page": PAGES, "fuzz_suppressions": SUPPRESSIONS, "fuzz_elf": ELF,
+               "fuzz_elf_image": ELF_IMAGES, "fuzz_script": SCRIPTS, "fuzz_service_file": SERVICES}
     for target, seeds in targets.items():
         os.makedirs(os.path.join(sys.argv[1], target), exist_ok=True)
         for name, data in seeds.items():

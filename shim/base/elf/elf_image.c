@@ -34,6 +34,12 @@ static bool holds(const struct elf_image *image, uintptr_t address, size_t n)
 	return false;
 }
 
+/* As a linker makes each table. */
+static bool is_aligned(uintptr_t address)
+{
+	return address % sizeof(ElfW(Addr)) == 0;
+}
+
 void elf_image_build_id(const struct elf_image *image, struct strbuf *out)
 {
 	for (size_t i = 0; i < image->count; i++) {
@@ -60,7 +66,7 @@ static void open_hashes(const struct elf_image *image, uintptr_t at,
 	const uint32_t *head = (const uint32_t *)at;
 	uintptr_t end;
 
-	if (head == NULL || !holds(image, at, 16)) {
+	if (head == NULL || !is_aligned(at) || !holds(image, at, 16)) {
 		return;
 	}
 	table->first = head[1];
@@ -78,6 +84,7 @@ static void open_hashes(const struct elf_image *image, uintptr_t at,
 bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *symbols)
 {
 	const ElfW(Dyn) *dynamic = NULL;
+	size_t count = 0;
 	uintptr_t hashes = 0;
 
 	*symbols = (struct elf_image_symbols){0};
@@ -85,12 +92,13 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 		if (image->headers[i].p_type == PT_DYNAMIC) {
 			uintptr_t at = image->bias + image->headers[i].p_vaddr;
 
-			dynamic = holds(image, at, image->headers[i].p_memsz)
+			dynamic = is_aligned(at) && holds(image, at, image->headers[i].p_memsz)
 			                  ? (const ElfW(Dyn) *)at
 			                  : NULL;
+			count = image->headers[i].p_memsz / sizeof(*dynamic);
 		}
 	}
-	for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++) {
+	for (; dynamic != NULL && count > 0 && dynamic->d_tag != DT_NULL; dynamic++, count--) {
 		switch (dynamic->d_tag) {
 		case DT_SYMTAB:
 			symbols->table = absolute(image, dynamic->d_un.d_ptr);
@@ -112,7 +120,7 @@ bool elf_image_symbols(const struct elf_image *image, struct elf_image_symbols *
 		}
 	}
 	open_hashes(image, hashes, &symbols->by_name);
-	return symbols->table != 0 && symbols->names != 0;
+	return symbols->table != 0 && is_aligned(symbols->table) && symbols->names != 0;
 }
 
 /* False: no symbol has this hash. */
@@ -138,7 +146,10 @@ static size_t count_symbols(const struct elf_image *image,
 	uint32_t last = 0;
 
 	if (table->bucket_count == 0) {
-		return old != NULL && holds(image, symbols->old_hash, 8) ? old[1] : 0;
+		return old != NULL && symbols->old_hash % sizeof(*old) == 0 &&
+		                       holds(image, symbols->old_hash, 8)
+		               ? old[1]
+		               : 0;
 	}
 	for (uint32_t i = 0; i < table->bucket_count; i++) {
 		last = table->buckets[i] > last ? table->buckets[i] : last;
@@ -167,6 +178,7 @@ const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 	const ElfW(Sym) *holder = NULL;
 	struct elf_image_symbols symbols;
 	const ElfW(Sym) * table;
+	const char *name;
 	size_t count;
 
 	if (!elf_image_symbols(image, &symbols)) {
@@ -188,7 +200,8 @@ const char *elf_image_symbol(const struct elf_image *image, uintptr_t offset)
 	if (holder == NULL || holder->st_name >= symbols.names_size) {
 		return NULL;
 	}
-	return (const char *)symbols.names + holder->st_name;
+	name = (const char *)symbols.names + holder->st_name;
+	return memchr(name, '\0', symbols.names_size - holder->st_name) != NULL ? name : NULL;
 }
 
 /* ---- by name ---- */
