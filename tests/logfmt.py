@@ -3,6 +3,7 @@
 
 It is strict: a line that the shim must not write is a ValueError.
 """
+import datetime
 import glob
 import os
 import re
@@ -20,6 +21,12 @@ def _unescape(match):
     if code not in PLAIN:
         raise ValueError("unknown escape %r" % match.group(0))
     return PLAIN[code]
+
+
+def wall_ms(text):
+    """Milliseconds of a time in a log, ours or a server's, rounded down as the server does."""
+    at = datetime.datetime.fromisoformat(text.rstrip("Z") + "+00:00")
+    return int(at.timestamp() * 1000)
 
 
 def parse_line(line):

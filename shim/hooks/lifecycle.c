@@ -154,7 +154,10 @@ static bool load_configuration(void)
 	char *const *settings = program_settings();
 
 	if (settings == NULL) {
-		note(NULL, "pqpool: the PQPOOL_ variables are too long" CONFIG_UNPOOLED);
+		note(NULL,
+		     program_settings_are_cut()
+		             ? "pqpool: the PQPOOL_ variables are too long" CONFIG_UNPOOLED
+		             : "pqpool: out of memory" CONFIG_UNPOOLED);
 	}
 	return settings != NULL && config_load(&config, settings, note, NULL);
 }

@@ -3,12 +3,10 @@
 #include "key/connect_draft.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cold.h"
-#include "base/scratch.h"
 #include "base/text/keybuf.h"
 #include "key/connect_files.h"
 #include "key/effective_options.h"
@@ -26,8 +24,8 @@ static bool describe(struct connect_draft *draft, struct conninfo *ci)
 	return draft->conninfo != NULL && !draft->files.failed;
 }
 
-static struct connect_draft *make(const struct libpq *libpq, const struct connect_call *call,
-                                  const struct keybuf *inputs)
+static void *make(const struct libpq *libpq, const struct connect_call *call,
+                  const struct keybuf *inputs)
 {
 	struct connect_draft *draft = calloc(1, sizeof(*draft) + inputs->len);
 	bool described = false;
@@ -52,22 +50,7 @@ static struct connect_draft *make(const struct libpq *libpq, const struct connec
 COLD struct connect_draft *connect_draft_make(const struct libpq *libpq,
                                               const struct connect_call *call)
 {
-	struct connect_draft *draft = NULL;
-	struct keybuf inputs;
-	char *buf;
-
-	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) ||
-	    (buf = scratch_take()) == NULL) {
-		return NULL;
-	}
-	keybuf_init(&inputs, buf, SCRATCH_BYTES);
-	pool_key_put_call(&inputs, libpq, call);
-	if (!inputs.failed) {
-		draft = make(libpq, call, &inputs);
-	}
-	keybuf_wipe(&inputs);
-	scratch_give(buf);
-	return draft;
+	return pool_key_of_call(libpq, call, make);
 }
 
 /*

@@ -382,25 +382,20 @@ static struct spelling *recall_current(const struct keybuf *inputs)
 	return spelling;
 }
 
-struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+static void *find_or_understand(const struct libpq *libpq, const struct connect_call *call,
+                                const struct keybuf *inputs)
 {
-	struct keybuf inputs;
-	struct spelling *spelling = NULL;
-	char *buf;
+	struct spelling *spelling = recall_current(inputs);
 
-	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) ||
-	    (buf = scratch_take()) == NULL) {
-		return NULL;
-	}
-	keybuf_init(&inputs, buf, SCRATCH_BYTES);
-	pool_key_put_call(&inputs, libpq, call);
-	if (!inputs.failed && (spelling = recall_current(&inputs)) == NULL &&
-	    (spelling = understand(libpq, call, &inputs)) != NULL) {
+	if (spelling == NULL && (spelling = understand(libpq, call, inputs)) != NULL) {
 		remember(spelling);
 	}
-	keybuf_wipe(&inputs);
-	scratch_give(buf);
 	return spelling;
+}
+
+struct spelling *identity_resolve(const struct libpq *libpq, const struct connect_call *call)
+{
+	return pool_key_of_call(libpq, call, find_or_understand);
 }
 
 void spelling_hold(struct spelling *spelling)

@@ -3,11 +3,13 @@
 #include "key/pool_key.h"
 
 #include <langinfo.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/config/program.h"
+#include "base/scratch.h"
 #include "key/process_ids.h"
 
 /* ---- the process ---- */
@@ -150,6 +152,27 @@ void pool_key_put_call(struct keybuf *key, const struct libpq *libpq,
 	/* What client_encoding=auto stands for follows the program's locale. */
 	keybuf_field(key, nl_langinfo(CODESET));
 	put_environment(key);
+}
+
+void *pool_key_of_call(const struct libpq *libpq, const struct connect_call *call,
+                       pool_key_make *make)
+{
+	struct keybuf inputs;
+	void *made = NULL;
+	char *buf;
+
+	if (atomic_load_explicit(&libpq->key_hook, memory_order_relaxed) ||
+	    (buf = scratch_take()) == NULL) {
+		return NULL;
+	}
+	keybuf_init(&inputs, buf, SCRATCH_BYTES);
+	pool_key_put_call(&inputs, libpq, call);
+	if (!inputs.failed) {
+		made = make(libpq, call, &inputs);
+	}
+	keybuf_wipe(&inputs);
+	scratch_give(buf);
+	return made;
 }
 
 /* ---- what it means ---- */

@@ -26,6 +26,16 @@
 void pool_key_put_call(struct keybuf *key, const struct libpq *libpq,
                        const struct connect_call *call);
 
+/*
+ * What `make` gives for one call and its inputs, as put there; they are wiped then. NULL
+ * without asking it: the program has set a hook that answers for a key's password, or no
+ * memory.
+ */
+typedef void *pool_key_make(const struct libpq *libpq, const struct connect_call *call,
+                            const struct keybuf *inputs);
+void *pool_key_of_call(const struct libpq *libpq, const struct connect_call *call,
+                       pool_key_make *make);
+
 /* Adds the effective value of each option. */
 void pool_key_put_options(struct keybuf *key, const struct conninfo *ci);
 

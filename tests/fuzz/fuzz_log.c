@@ -63,6 +63,7 @@ static void take_apart(const struct place *place)
 	struct frames frames;
 
 	frames_parse(&frames, place->frames, place->build_ids);
+	require(frames.count <= FRAMES_MAX);
 	frames_free(&frames);
 	while (frames_next_script(&script, &frame)) {
 		frames_free_script(&frame);

@@ -229,6 +229,7 @@ LOG = {
     "dead": b"\0" + b"".join(line("session_open", session=s, backend=s, pool="p", took_us="5") for s in "12") +
             b"".join(line("session_close", session=s, backend=s, pool="p", reason="ping_failed") for s in "12"),
     "hex": b"\0" + STACK.replace(b"0x12", b"+0x" + b"a" * 300),
+    "deep": b"\0" + STACK.replace(b"?+0xff", b"?+0xff " * 65),
     "value": b'\1a "b"\\ =\n\t\x01\x7f\xff', "empty": b"\1",
 }
 

@@ -4,7 +4,6 @@ wrong answer, no session that is not clean, never more than the limit, no waiter
 
 With PQPOOL_STRESS=full (`make stress`) at full size.
 """
-import datetime
 import os
 import random
 import re
@@ -38,12 +37,6 @@ SERVER_ENDS = re.compile(
 SERVER_LINE = re.compile(
     r"(?m)^(\S+ \S+) \S+ \[(\d+)\] (?:LOG|DEBUG|FATAL):  (connection authorized|disconnection"
     r"|unexpected EOF on client connection|connection to client lost|database system is ready)(.*)")
-
-
-def wall_ms(text):
-    """Milliseconds of a time in a log, rounded down as the server does."""
-    at = datetime.datetime.fromisoformat(text.rstrip("Z") + "+00:00")
-    return int(at.timestamp() * 1000)
 
 
 # ---- programs
@@ -183,8 +176,8 @@ def given_up(keeper, killed_ms, crowd):
     killed, and the keeper knows; it was closed, and the keeper that awaits its end is killed;
     it was closed, and there is no keeper at the time."""
     by_keeper = {e["backend"]: e for e in keeper_events(keeper, "session_close")}
-    times = {e["backend"]: wall_ms(e["time"]) for e in by_keeper.values()}
-    times |= {e["backend"]: wall_ms(e["time"]) for e in crowd.events("session_close")
+    times = {e["backend"]: logfmt.wall_ms(e["time"]) for e in by_keeper.values()}
+    times |= {e["backend"]: logfmt.wall_ms(e["time"]) for e in crowd.events("session_close")
               if e["reason"] != "shared"}
     found = {}
     for backend, ms in times.items():
@@ -204,7 +197,7 @@ def most_at_once(server, keeper, killed_ms, gone_ms):
     begun, ended, cut = {}, {}, set()
     last = 0
     for at, pid, what, rest in SERVER_LINE.findall(server.log_text()):
-        last = wall_ms(at)
+        last = logfmt.wall_ms(at)
         if what == "connection authorized" and "application_name=" + OBSERVER not in rest.split():
             begun[pid] = last
         elif what == "disconnection":

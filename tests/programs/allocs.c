@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <libgen.h>
-#include <poll.h>
 
 #include "plain.h"
 
@@ -50,31 +49,13 @@ void *realloc(void *old, size_t size)
 	return __libc_realloc(old, size);
 }
 
-static PGconn *open_in_steps(void)
-{
-	PGconn *conn = PQconnectStart("");
-	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
-
-	while (wants != PGRES_POLLING_OK) {
-		struct pollfd p = {.fd = PQsocket(conn)};
-
-		p.events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-		poll(&p, 1, -1);
-		wants = PQconnectPoll(conn);
-		if (wants == PGRES_POLLING_FAILED) {
-			die("connect", conn);
-		}
-	}
-	return conn;
-}
-
 static void cycles(int in_steps, int times, const char *statement)
 {
 	for (int i = 0; i < FIRST + times; i++) {
 		PGconn *conn;
 
 		counting = i >= FIRST;
-		conn = in_steps ? open_in_steps() : open_database();
+		conn = in_steps ? open_in_steps("") : open_database();
 		if (statement != NULL) {
 			ask(conn, statement);
 		}

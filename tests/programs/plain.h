@@ -4,6 +4,7 @@
 #define PROGRAMS_PLAIN_H
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,23 @@ static inline PGconn *open_database(void)
 
 	if (PQstatus(conn) != CONNECTION_OK) {
 		die("connect", conn);
+	}
+	return conn;
+}
+
+/* The same without a call that waits, and whatever becomes of it. */
+static inline PGconn *open_in_steps(const char *conninfo)
+{
+	PGconn *conn = PQconnectStart(conninfo);
+	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+
+	while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
+	       wants != PGRES_POLLING_FAILED) {
+		struct pollfd p = {.fd = PQsocket(conn),
+		                   .events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+
+		poll(&p, 1, -1);
+		wants = PQconnectPoll(conn);
 	}
 	return conn;
 }

@@ -15,13 +15,10 @@
  *
  * Exit status 3: a session was not clean, or its answer was another one's.
  */
+#include "plain.h"
+
 #include <fcntl.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,24 +52,8 @@ static void wrong(const char *what, const char *got, const char *expected)
 	exit(3);
 }
 
-static PGconn *connect_in_steps(void)
-{
-	PGconn *conn = PQconnectStart("");
-	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
-
-	while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
-	       wants != PGRES_POLLING_FAILED) {
-		struct pollfd p = {.fd = PQsocket(conn),
-		                   .events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-
-		poll(&p, 1, -1);
-		wants = PQconnectPoll(conn);
-	}
-	return conn;
-}
-
 /* The first row of a statement; NULL: the server has ended the session. */
-static PGresult *run(PGconn *conn, const char *statement)
+static PGresult *result_of(PGconn *conn, const char *statement)
 {
 	PGresult *result = PQexec(conn, statement);
 	ExecStatusType status = PQresultStatus(result);
@@ -117,7 +98,7 @@ static int look(PGconn *conn, const char *secret)
 	         " txid_current_if_assigned() AS transaction,"
 	         " current_setting('work_mem') AS work_mem",
 	         secret);
-	result = run(conn, statement);
+	result = result_of(conn, statement);
 	if (result == NULL) {
 		return 0;
 	}
@@ -147,14 +128,14 @@ static int leave(PGconn *conn, const char *secret, long number)
 	         " FROM secret",
 	         number % 5 == 0 ? "BEGIN; " : "", secret, secret, secret, number,
 	         1025 + number % 999, number % 11 == 0 ? "SET secret.other = '1'; " : "");
-	result = run(conn, statement);
+	result = result_of(conn, statement);
 	if (result == NULL) {
 		return 0;
 	}
 	compare(result, 0, secret);
 	compare(result, 1, secret);
 	PQclear(result);
-	result = run(conn, number % 3 == 0 ? "SELECT pg_sleep(0.002)" : "EXECUTE secret");
+	result = result_of(conn, number % 3 == 0 ? "SELECT pg_sleep(0.002)" : "EXECUTE secret");
 	PQclear(result);
 	return result != NULL;
 }
@@ -168,7 +149,7 @@ static int once(long number)
 
 	snprintf(secret, sizeof(secret), "%d.%ld", (int)getpid(), number);
 	note("begin");
-	conn = in_steps ? connect_in_steps() : PQconnectdb("");
+	conn = in_steps ? open_in_steps("") : PQconnectdb("");
 	if (PQstatus(conn) != CONNECTION_OK) {
 		note("failed %s", PQerrorMessage(conn));
 		PQfinish(conn);

@@ -18,7 +18,6 @@
  */
 #include "plain.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -145,22 +144,6 @@ static int do_all(struct worker *self, PGconn *conn, const char *statements)
 
 /* ---- connecting -------------------------------------------------------------------------- */
 
-static PGconn *connect_in_steps(const char *conninfo)
-{
-	PGconn *conn = PQconnectStart(conninfo);
-	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
-
-	while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK &&
-	       wants != PGRES_POLLING_FAILED) {
-		struct pollfd p = {.fd = PQsocket(conn),
-		                   .events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-
-		poll(&p, 1, -1);
-		wants = PQconnectPoll(conn);
-	}
-	return conn;
-}
-
 /* Whether the server was away, or was just taken away, or has another password. */
 static int is_explained(const char *message)
 {
@@ -198,7 +181,7 @@ static PGconn *take(struct worker *self, unsigned which)
 	snprintf(conninfo, sizeof(conninfo),
 	         "user=%s dbname=%s application_name=%s.%u options='%s'", who->user,
 	         who->database, name, which, who->options);
-	conn = self->in_steps ? connect_in_steps(conninfo) : PQconnectdb(conninfo);
+	conn = self->in_steps ? open_in_steps(conninfo) : PQconnectdb(conninfo);
 	yield();
 	if (PQstatus(conn) == CONNECTION_OK) {
 		return conn;

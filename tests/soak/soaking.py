@@ -7,7 +7,6 @@ most      the most of them at one time, by application_name
 Growth    what memory and descriptors of a process grew by
 """
 import collections
-import datetime
 import os
 import re
 import threading
@@ -21,12 +20,6 @@ LEASE = re.compile(rb"time=(\S+) .*?\bpid=(\d+) .*?event=(acquire|release|leak|k
 LEASE_NUMBER = re.compile(rb"\blease=(\d+)")
 SESSION = re.compile(rb"time=(\S+) .*?event=session_(open|close) (.*)")
 BACKEND = re.compile(rb"\bbackend=(\d+)")
-
-
-def wall_ms(text):
-    """Milliseconds of a time in a log, rounded down as the server does."""
-    at = datetime.datetime.fromisoformat(text.rstrip("Z") + "+00:00")
-    return int(at.timestamp() * 1000)
 
 
 class Record:
@@ -93,7 +86,7 @@ class Record:
             # One that is lent to another process has no end by that.
             if b" reason=shared" not in pairs and (backend := BACKEND.search(pairs)):
                 times = self.opened if what == b"open" else self.closed
-                times[int(backend.group(1))].append(wall_ms(at.decode()))
+                times[int(backend.group(1))].append(logfmt.wall_ms(at.decode()))
 
 
 def sessions(log_text):
@@ -101,7 +94,7 @@ def sessions(log_text):
     here, found = {}, []
     last = 0
     for at, pid, what, rest in SERVER_LINE.findall(log_text):
-        last = wall_ms(at)
+        last = logfmt.wall_ms(at)
         pid = int(pid)
         if what.startswith("database"):  # after a crash, and after a restart
             found += [(*session, last) for session in here.values()]

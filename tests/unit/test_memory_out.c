@@ -72,7 +72,11 @@ static void settings_are_complained_of(void **state)
 
 static bool list_settings(void)
 {
-	return program_settings() != NULL;
+	bool whole = program_settings() != NULL;
+
+	/* What the program is told is the reason, and no other one. */
+	require(!program_settings_are_cut());
+	return whole;
 }
 
 static void settings_of_the_program_are_asked_for_again(void **state)

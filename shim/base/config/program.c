@@ -121,6 +121,11 @@ char *const *program_settings(void)
 	return settings;
 }
 
+bool program_settings_are_cut(void)
+{
+	return settings_cut;
+}
+
 const char *program_setting(const char *name)
 {
 	for (char **list = settings; list != NULL && *list != NULL; list++) {

@@ -29,6 +29,9 @@ char *const *program_environ(void);
  */
 char *const *program_settings(void);
 
+/* Why there are none: there were too many. */
+bool program_settings_are_cut(void);
+
 /* The value of one of them, after program_settings(); NULL: it is not set. */
 const char *program_setting(const char *name);
 

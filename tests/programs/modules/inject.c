@@ -249,40 +249,27 @@ void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offse
 
 #define OPEN_ERRORS EMFILE, ENFILE, EACCES, ENOENT, EINTR, ENOMEM
 
-int open(const char *path, int flags, ...)
-{
-	static _Atomic(void *) known;
-	int error = failure("open", 0, ERRORS(OPEN_ERRORS), CALLER);
-	va_list more;
-	mode_t mode;
-
-	if (error != 0) {
-		errno = error;
-		return -1;
+/* The mode is there, if only by its room. */
+#define OPEN(name, params, args)                                                               \
+	int name params                                                                        \
+	{                                                                                      \
+		static _Atomic(void *) known;                                                  \
+		int error = failure(#name, 0, ERRORS(OPEN_ERRORS), CALLER);                    \
+		va_list more;                                                                  \
+		mode_t mode;                                                                   \
+                                                                                               \
+		if (error != 0) {                                                              \
+			errno = error;                                                         \
+			return -1;                                                             \
+		}                                                                              \
+		va_start(more, flags);                                                         \
+		mode = va_arg(more, mode_t);                                                   \
+		va_end(more);                                                                  \
+		return ((__typeof__(name) *)find(&known, #name))args;                          \
 	}
-	va_start(more, flags);
-	mode = va_arg(more, mode_t);
-	va_end(more);
-	return ((int (*)(const char *, int, mode_t))find(&known, "open"))(path, flags, mode);
-}
 
-int openat(int folder, const char *path, int flags, ...)
-{
-	static _Atomic(void *) known;
-	int error = failure("openat", 0, ERRORS(OPEN_ERRORS), CALLER);
-	va_list more;
-	mode_t mode;
-
-	if (error != 0) {
-		errno = error;
-		return -1;
-	}
-	va_start(more, flags);
-	mode = va_arg(more, mode_t);
-	va_end(more);
-	return ((int (*)(int, const char *, int, mode_t))find(&known, "openat"))(folder, path,
-	                                                                         flags, mode);
-}
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(openat, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
 
 /* The descriptor is gone, whatever it says. */
 int close(int fd)

@@ -80,7 +80,7 @@ static bool parse_frame(struct frame *frame, const char *word, size_t len,
 void frames_parse(struct frames *frames, const char *text, const char *build_ids)
 {
 	*frames = (struct frames){0};
-	while (*text != '\0') {
+	while (*text != '\0' && frames->count < FRAMES_MAX) {
 		size_t len = strcspn(text, " ");
 		struct frame frame;
 

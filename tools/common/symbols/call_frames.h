@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The most that PQPOOL_STACK_DEPTH may ask for. */
+#define FRAMES_MAX 64
+
 struct frame {
 	char *module;   /* path; "?" = none */
 	char *build_id; /* "" = unknown */
@@ -21,7 +24,8 @@ struct frames {
 
 /*
  * Takes "module+0xoffset(symbol) ..." and "module=build id ..." apart. What is not of that
- * form is left out. Owner: the caller, who gives it to frames_free.
+ * form is left out, and what is behind FRAMES_MAX: whoever wrote it, that takes no longer than
+ * its length says. Owner: the caller, who gives it to frames_free.
  */
 void frames_parse(struct frames *frames, const char *text, const char *build_ids);
 void frames_free(struct frames *frames);
