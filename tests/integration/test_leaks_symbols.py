@@ -247,6 +247,25 @@ void other(const char *s) { PQconnectdb(s); __asm__(""); }
                          ("main", str(tmp_path / "a.c"), 3, False)]
 
 
+def test_names_of_cpp_without_debug_information(frames_of):
+    """By the symbols of the file."""
+    found = frames_of("g++", "-g0", "-fno-ipa-sra", "-rdynamic", a_cpp=CPP.replace("inline __attribute__((always_inline))",
+                                                                  "__attribute__((noinline))"))
+    assert [function for function, *_ in found[:3]] == [
+        "shop::Pool::open(char const*)", "shop::Pool::Pool(int)", "main"]
+
+
+def test_names_of_cpp_in_a_log(leaks, tmp_path):
+    """Where the file is gone; what only looks like such a name stays as it is."""
+    names = ["_ZN4shop4Pool4openEPKc", "_Znot", "_Z" + "1a" * 1500, "main"]
+    lines = [*("time=2024-05-01T09:30:0%d.123456Z level=info pid=71 tid=71 program=app event=%s" % pair for pair in [
+        (0, "stack stack=1 frames=\"%s\"" % " ".join("/gone+0x%d(%s)" % pair for pair in enumerate(names, 1))),
+        (1, "acquire lease=1 session=1 backend=9 pool=a wait_us=0 stack=1")])]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    [place] = leaks(tmp_path / "log").places
+    assert [frame["function"] for frame in place["frames"]] == ["shop::Pool::open(char const*)", *names[1:]]
+
+
 CPP = """#include <libpq-fe.h>
 #include <unistd.h>
 namespace shop {

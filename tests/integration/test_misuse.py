@@ -75,7 +75,7 @@ def test_use_after_finish(stale, program):
     assert result.stderr == NOTICE
     assert len(result.events("session_open")) == 1, "the session was not lent again"
     told = result.events("misuse")
-    assert told[0]["msg"] == "PQexec on a finished connection"
+    assert told[0]["msg"] == "PQexec on a finished connection: nothing may be done with it after PQfinish"
     assert told[0]["lease"] == result.events("release")[0]["lease"]
     assert places(result, told[0], program("stale")) == ["use_here", "finish_here"]
     assert [e["msg"].split()[0] for e in told[1:4]] == [
@@ -87,7 +87,7 @@ def test_use_after_finish_is_told_on_stderr(run, program):
     result = run([program("stale"), "use"], env={"PQPOOL_LOG": None})
     assert result.stdout == DEAD + AFTER
     first = [line for line in result.stderr.splitlines() if "event=misuse" in line][0]
-    assert "PQexec on a finished connection" in first
+    assert "PQexec on a finished connection: nothing may be done with it after PQfinish" in first
     assert re.search(r" stack=\d+ finish_stack=\d+$", first)
     assert len(re.findall("event=stack", result.stderr)) >= 2
 
@@ -96,7 +96,7 @@ def test_finish_twice(stale, program):
     result = stale("twice")
     assert result.stdout == "finished\n" * 2 + AFTER
     [told] = result.events("misuse")
-    assert told["msg"] == "PQfinish on a finished connection"
+    assert told["msg"] == "PQfinish on a finished connection: nothing may be done with it after PQfinish"
     assert places(result, told, program("stale")) == ["finish_here", "finish_here"]
     assert told["stack"] != told["finish_stack"]
     assert len(result.events("session_open")) == 1

@@ -150,7 +150,8 @@ def test_top_to_the_number(tool, shown):
     done = tool("top", PID - 1, PID - 2)
     assert [row["PID"] for row in rows(done.stdout)] == [str(PID - 1)]
     assert done.returncode == 1  # the other one has ended
-    assert done.stderr == "pqpool: top: process %d has no pools\n" % (PID - 2)
+    assert done.stderr == "pqpool: top: process %d has no pools; pqpool doctor --live %d tells why\n" % (
+        (PID - 2,) * 2)
 
 
 def test_leaks_to_the_number(leaks, run, folder):

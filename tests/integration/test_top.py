@@ -42,7 +42,8 @@ def test_of_some_processes(script, tool):
     assert row["PID"] == str(other.process.pid)
     done = tool("top", one.process.pid, os.getpid())
     assert done.returncode == 1 and len(rows(done.stdout)) == 1
-    assert done.stderr == "pqpool: top: process %d has no pools\n" % os.getpid()
+    assert done.stderr == "pqpool: top: process %d has no pools; pqpool doctor --live %d tells why\n" % (
+        (os.getpid(),) * 2)
 
 
 def test_not_pooled_and_ended(script, tool):

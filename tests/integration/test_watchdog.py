@@ -31,7 +31,7 @@ def test_a_long_hold_is_named_once_and_its_end_is_told(script):
     assert not s.events("long_hold_ended")
     s.finish("a")
     ended, = s.events("long_hold_ended")
-    assert ended["lease"] == hold["lease"] and ended["msg"] == "the lease has ended"
+    assert ended["lease"] == hold["lease"] and ended["msg"] == "the lease that was held for long was given back"
     assert int(ended["hold_us"]) > int(hold["hold_us"])
     s.lease()
     assert len(s.events("long_hold")) == len(s.events("long_hold_ended")) == 1

@@ -218,7 +218,7 @@ static void counts_in_the_singular(void **state)
 	assert_string_equal(next_line(&at),
 	                    "  1 connection, held 1.0 s, taken at an unknown place");
 	assert_string_equal(next_line(&at), "    lease 1: backend 3333, thread 71, held 1.0 s, "
-	                                    "not pooled: replication");
+	                                    "not pooled but passed through to libpq");
 	assert_string_equal(next_line(&at), NOTHING);
 	assert_string_equal(at, "");
 	contents_of(log_name);

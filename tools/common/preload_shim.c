@@ -81,7 +81,7 @@ char *preload_shim_find(void)
 
 	if (found == NULL) {
 		warnx(LIBRARY " is neither beside this tool nor in " PQPOOL_LIBDIR
-		              " from there");
+		              " from there: install both together");
 		return NULL;
 	}
 	if (strpbrk(found, SEPARATORS) != NULL) {

@@ -127,7 +127,12 @@ _pqpool() {
 		;;
 	replay) _pqpool_files "$word" ;;
 	top) COMPREPLY=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word")) ;;
-	doctor) _pqpool_programs "$word" ;;
+	doctor)
+		case $before in
+		-l | --live) COMPREPLY=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word")) ;;
+		*) _pqpool_programs "$word" ;;
+		esac
+		;;
 	keep) COMPREPLY=($(compgen -W "show set drain pause resume wait" -- "$word")) ;;
 	drain) COMPREPLY=($(compgen -W "all $(_pqpool_pids "$tool")" -- "$word")) ;;
 	esac

@@ -275,7 +275,9 @@ static void judge_modules(struct diagnosis *diagnosis)
 			"the "
 			"modules in folders that it names (%zu files in %zu folders). If it "
 			"loads one from elsewhere (dlopen), or starts other programs that use "
-			"one, their connections are pooled",
+			"one, their connections are pooled: pqpool doctor --live PID tells of "
+		        "a "
+			"process that runs",
 			result.files, result.folders);
 	}
 }

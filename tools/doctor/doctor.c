@@ -23,6 +23,7 @@
 #include "common/terminal_text.h"
 #include "doctor/diagnosis.h"
 #include "doctor/effective_settings.h"
+#include "doctor/live/live.h"
 #include "doctor/program_habits.h"
 
 #define SCRIPT_LINE   256
@@ -31,6 +32,7 @@
 static void print_help(void)
 {
 	puts("Usage: pqpool doctor PROGRAM\n"
+	     "       pqpool doctor --live PID\n"
 	     "\n"
 	     "Tells from its files whether pqpool run would pool PROGRAM, or the interpreter "
 	     "of\n"
@@ -42,11 +44,21 @@ static void print_help(void)
 	     "its\n"
 	     "libraries and its modules name. What it loads from elsewhere is not seen.\n"
 	     "\n"
+	     "  -l, --live  of a process that runs: whether libpqpool.so and a libpq are "
+	     "loaded,\n"
+	     "              in the right order, what is pooled since when, with which "
+	     "settings,\n"
+	     "              and if nothing is, why\n"
+	     "  -h, --help  this text\n"
+	     "\n"
 	     "Lines that begin with ! are reasons why connections are not pooled.\n"
 	     "\n"
 	     "Exit status: 0 if PROGRAM would be pooled, also if that depends on which of the\n"
 	     "modules it loads; 1 if not or only in part, 2 after bad usage, 125 if pqpool\n"
-	     "failed, 126 if PROGRAM cannot be run, 127 if it was not found.");
+	     "failed, 126 if PROGRAM cannot be run, 127 if it was not found. With --live: 0 "
+	     "if\n"
+	     "the process pools, 1 if not, 125 if it may not be looked at, 127 if there is "
+	     "none.");
 }
 
 /* ---- scripts ---- */
@@ -235,25 +247,36 @@ static int cannot_run(const char *name)
 int doctor_main(int argc, char **argv)
 {
 	static const struct option table[] = {{"help", no_argument, NULL, 'h'},
+	                                      {"live", no_argument, NULL, 'l'},
 	                                      {NULL, 0, NULL, 0}};
 	static struct diagnosis diagnosis;
 	char buf[PATH_MAX];
 	const char *path;
 	char *shim;
 	int status;
-	int value = getopt_long(argc, argv, "+h", table, NULL);
+	bool live = false;
+	int value;
 
-	if (value == 'h') {
-		print_help();
-		return 0;
-	}
-	if (value != -1) {
-		fputs("Try 'pqpool doctor --help'.\n", stderr);
-		return EXIT_USAGE;
+	while ((value = getopt_long(argc, argv, "+hl", table, NULL)) != -1) {
+		switch (value) {
+		case 'l':
+			live = true;
+			break;
+		case 'h':
+			print_help();
+			return 0;
+		default:
+			fputs("Try 'pqpool doctor --help'.\n", stderr);
+			return EXIT_USAGE;
+		}
 	}
 	if (argc - optind != 1) {
-		warnx("doctor: name one program; see pqpool doctor --help");
+		warnx("doctor: name one %s; see pqpool doctor --help",
+		      live ? "process" : "program");
 		return EXIT_USAGE;
+	}
+	if (live) {
+		return live_examine(argv[optind]);
 	}
 	path = program_path_find(argv[optind], buf, sizeof(buf));
 	if (path == NULL || access(path, X_OK) != 0) {

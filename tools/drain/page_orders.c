@@ -157,7 +157,9 @@ bool page_orders_pause(enum pages_whose whose, bool paused)
 	page_folders_each(all ? &processes : NULL, mark_folder, &marking);
 	processes_free(&processes);
 	if (paused && !marking.any) {
-		warnx("no directory for status pages can be made");
+		warnx("no directory for status pages can be made: none of XDG_RUNTIME_DIR, "
+		      "/dev/shm and "
+		      "/tmp is in memory (tmpfs) and writable");
 	}
 	return !marking.failed && (marking.any || !paused);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/symbols/demangle.h"
 #include "common/xalloc.h"
 
 enum finding_kind finding_kind(const struct held *held)
@@ -130,6 +131,18 @@ static void look_up(struct findings *findings, struct finding *finding)
 	}
 }
 
+/* Names that the log has, where no file said better. */
+static void demangle_symbols(const struct finding *finding)
+{
+	for (size_t i = 0; i < finding->frames.count; i++) {
+		struct frame *frame = &finding->frames.all[i];
+		char *clear = demangle(frame->symbol);
+
+		free(frame->symbol);
+		frame->symbol = clear;
+	}
+}
+
 void findings_make(struct findings *findings, const struct lease_list *list)
 {
 	size_t count;
@@ -154,4 +167,7 @@ void findings_make(struct findings *findings, const struct lease_list *list)
 	qsort(findings->all, findings->count, sizeof(*findings->all), by_weight);
 	findings->symbols.foreign = list->foreign;
 	source_lookup_resolve(&findings->symbols);
+	for (size_t i = 0; !list->foreign && i < findings->count; i++) {
+		demangle_symbols(&findings->all[i]);
+	}
 }

@@ -97,8 +97,10 @@ static bool read_process(struct lease_list *list, pid_t pid)
 
 	if (!found) {
 		warnx("process %d has no status page: it ended normally, has no pool, or "
-		      "belongs to another user",
-		      (int)pid);
+		      "belongs to another user; of one that runs, pqpool doctor --live %d "
+		      "tells "
+		      "which",
+		      (int)pid, (int)pid);
 	}
 	return found;
 }

@@ -126,7 +126,7 @@ static int run_and_wait(const char *program, char **argv)
 	}
 	if (!called) {
 		warnx("%s: no libpq call was intercepted: it uses no libpq, or one that is "
-		      "linked into it",
+		      "linked into it; pqpool doctor tells which",
 		      argv[0]);
 	}
 	return supervise_end(wait_status);

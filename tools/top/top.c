@@ -147,7 +147,8 @@ static int show_once(const struct request *request)
 	}
 	for (size_t i = 0; i < request->count; i++) {
 		if (!is_shown(&pages, request->pids[i])) {
-			warnx("top: process %d has no pools", (int)request->pids[i]);
+			warnx("top: process %d has no pools; pqpool doctor --live %d tells why",
+			      (int)request->pids[i], (int)request->pids[i]);
 			status = EXIT_NOTHING;
 		}
 	}

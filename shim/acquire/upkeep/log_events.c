@@ -134,10 +134,12 @@ void log_event_check_failed(const struct session *session, enum drop_reason why)
 
 static const char *const explanations[DROP_REASONS] = {
 	[DROP_CUSTOM_SETTING] =
-		"a statement names a customised setting, which no reset makes NULL again",
+		"a statement names a customised setting, which no reset makes NULL again: "
+		"to be pooled, set it in the connection string (options=-c NAME=VALUE)",
 	[DROP_CONNECT_NOTICE] = ("the server sends a notice at each connect, which a pooled "
-                                 "connect would not repeat"),
-	[DROP_LOGIN_TRIGGER] = "the database has login event triggers",
+                                 "connect would not repeat: remove its cause (notice=)"),
+	[DROP_LOGIN_TRIGGER] = ("the database has login event triggers, which each connect has "
+                                "to run: without them its sessions are kept"),
 };
 
 bool log_event_can_explain(enum drop_reason why)
@@ -225,7 +227,7 @@ void log_event_turn_lost(struct lender *lender, const struct log_event_turn *tur
 		record_str(
 			r, "msg",
 			"an asynchronous connect was not polled in time; its turn went to the "
-			"next in line");
+			"next in line: poll it whenever its descriptor is ready");
 		record_stack(r, "stack", turn->stack);
 	}
 }
@@ -237,7 +239,8 @@ void log_event_suspected_deadlock(const struct lender *lender, struct pool_count
 		put_counts(r, lender, counts);
 		record_us(r, "wait_us", waited_ns);
 		record_str(r, "msg",
-		           "all sessions are held by threads that wait for one themselves");
+		           "all sessions are held by threads that wait for one themselves: "
+		           "give one back before taking another, or raise PQPOOL_SIZE");
 	}
 }
 
@@ -257,7 +260,7 @@ void log_event_long_hold_ended(const struct lease *ended, uint64_t now_ns)
 	LOG_EVENT (r, LEVEL_WARNING, "long_hold_ended") {
 		put_lease(r, ended);
 		hold_pairs_put(r, ended, now_ns);
-		record_str(r, "msg", "the lease has ended");
+		record_str(r, "msg", "the lease that was held for long was given back");
 	}
 }
 
@@ -277,7 +280,8 @@ void log_event_misuse(const struct lease *last, const char *function, uint32_t s
 	LOG_EVENT (r, LEVEL_WARNING, "misuse") {
 		strbuf_init(&msg, buf, sizeof(buf));
 		strbuf_str(&msg, function);
-		strbuf_str(&msg, " on a finished connection");
+		strbuf_str(&msg, " on a finished connection: nothing may be done with it after "
+		                 "PQfinish");
 		put_lease(r, last);
 		record_str(r, "msg", buf);
 		record_stack(r, "stack", stack);

@@ -195,8 +195,12 @@ static void show_lease(struct output *out, const struct lease *lease)
 	strbuf_i64(t, lease->tid);
 	strbuf_str(t, ", held ");
 	strbuf_span(t, hold_ns(lease, out->now_ns));
-	strbuf_str(t, lease->pooled ? ", pool " : ", not pooled: ");
-	strbuf_str(t, lease->pool);
+	if (lease->pooled) {
+		strbuf_str(t, ", pool ");
+		strbuf_str(t, lease->pool);
+	} else {
+		strbuf_str(t, ", not pooled but passed through to libpq");
+	}
 	strbuf_str(t, states[lease->transaction]);
 	if (lease->statement[0] != '\0') {
 		strbuf_str(t, ", last statement: ");

@@ -147,7 +147,9 @@ static void log_none(int why)
 	struct record r;
 
 	if (record_begin(&r, LEVEL_DEBUG, "status")) {
-		record_str(&r, "msg", "there will be no status page");
+		record_str(&r, "msg",
+		           "there is no status page: pqpool top, leaks PID and drain do "
+		           "not see this process");
 		record_str(&r, "error", strerrordesc_np(why));
 		record_end(&r);
 	}

@@ -205,6 +205,7 @@ void page_file_read(struct page *page, int fd, const struct status_head *head)
 	page->released = head->released;
 	page->untold = head->untold;
 	page->program = copy_string(head->program, sizeof(head->program));
+	page->config = copy_string(head->config, sizeof(head->config));
 	for (size_t i = 0; i < STATUS_REASONS; i++) {
 		memcpy(page->reasons[i], head->reasons[i], STATUS_REASON_BYTES - 1);
 	}
@@ -242,4 +243,5 @@ void page_file_free(struct page *page)
 	free(page->sessions);
 	free(page->stacks);
 	free(page->program);
+	free(page->config);
 }

@@ -70,6 +70,7 @@ struct page {
 	uint64_t untold; /* leases begun for which the page had no room */
 	size_t torn;     /* rows left out because they were being written */
 	char *program;
+	char *config; /* its effective settings, as pairs of the log */
 	char reasons[STATUS_REASONS][STATUS_REASON_BYTES]; /* "" = not in use */
 
 	struct page_pool *pools;

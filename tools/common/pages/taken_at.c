@@ -10,6 +10,7 @@
 #include "base/elf/symbol.h"
 #include "base/text/hash.h"
 #include "common/symbols/call_frames.h"
+#include "common/symbols/demangle.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
 
@@ -42,14 +43,16 @@ static char *describe_frame(const struct frame *frame, bool foreign)
 	char *shown;
 
 	if (frame->symbol[0] != '\0') {
-		return terminal_text(frame->symbol);
-	}
-	if (!foreign && frame->module[0] == '/' && frame->build_id[0] != '\0' &&
-	    is_same_build(frame)) {
+		snprintf(name, sizeof(name), "%s", frame->symbol);
+	} else if (!foreign && frame->module[0] == '/' && frame->build_id[0] != '\0' &&
+	           is_same_build(frame)) {
 		symbol_nearest(frame->module, (uintptr_t)frame->offset, name, sizeof(name));
 	}
 	if (name[0] != '\0') {
-		return terminal_text(name);
+		text = foreign ? xalloc_copy(name, strlen(name)) : demangle(name);
+		shown = terminal_text(text);
+		free(text);
+		return shown;
 	}
 	if (asprintf(&text, "%s+0x%llx", frame->module, (unsigned long long)frame->offset) <
 	    0) {

@@ -2,7 +2,6 @@
 /* The source lines of addresses in one ELF file, read from its DWARF by elfutils. */
 #include "common/symbols/source_lines.h"
 
-#include <dlfcn.h>
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
@@ -19,32 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/symbols/demangle.h"
 #include "common/xalloc.h"
 
 #define ANSWER_BYTES  (64U << 20) /* more is no answer to a question of ours */
 #define FUNCTIONS_MAX 128         /* inlined into each other */
 
 /* ---- in the child: from an address to its lines ---- */
-
-/* C++ names are demangled by the C++ library, if there is one. Owner: the caller. */
-static char *demangle(const char *name)
-{
-	typedef char *demangler(const char *, char *, size_t *, int *);
-	static demangler *cxa_demangle;
-	char *clear = NULL;
-
-	if (strncmp(name, "_Z", 2) == 0) {
-		if (cxa_demangle == NULL) {
-			void *library = dlopen("libstdc++.so.6", RTLD_NOW);
-
-			cxa_demangle = library != NULL
-			                       ? (demangler *)dlsym(library, "__cxa_demangle")
-			                       : NULL;
-		}
-		clear = cxa_demangle != NULL ? cxa_demangle(name, NULL, NULL, NULL) : NULL;
-	}
-	return clear != NULL ? clear : strdup(name);
-}
 
 /* What one address is asked for, and where the answer goes. */
 struct question {
@@ -73,9 +53,9 @@ static void put_line(const struct question *question, const char *function, cons
 	char *clear = demangle(function != NULL ? function : "");
 	const char *folder = folder_of(question, file);
 
-	fprintf(question->to, "%zu%c%s%c%s%s%s%c%lu%c", question->index, '\0',
-	        clear != NULL ? clear : "", '\0', folder, folder[0] != '\0' ? "/" : "",
-	        file != NULL ? file : "", '\0', line, '\0');
+	fprintf(question->to, "%zu%c%s%c%s%s%s%c%lu%c", question->index, '\0', clear, '\0',
+	        folder, folder[0] != '\0' ? "/" : "", file != NULL ? file : "", '\0', line,
+	        '\0');
 	free(clear);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/elf/build_id.h"
 #include "base/elf/symbol.h"
+#include "common/symbols/demangle.h"
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
 
@@ -117,7 +118,7 @@ static void name_by_symbols(struct spot *spot)
 	symbol_nearest(spot->module->path, (uintptr_t)spot->offset, name, sizeof(name));
 	if (name[0] != '\0') {
 		spot->sources.all = xalloc_new(1, sizeof(*spot->sources.all));
-		spot->sources.all[0].function = xalloc_copy(name, strlen(name));
+		spot->sources.all[0].function = demangle(name);
 		spot->sources.count = 1;
 	}
 }

@@ -167,7 +167,11 @@ static void show_lease(const struct held *held, bool several)
 	}
 	printf("%s thread %" PRId64, connecting ? ":" : "", held->thread);
 	put_span(", held ", held->hold_us);
-	put(held->pooled ? ", pool " : ", not pooled: ", held->pool, "");
+	if (held->pooled) {
+		put(", pool ", held->pool, "");
+	} else {
+		fputs(", not pooled but passed through to libpq", stdout);
+	}
 	fputs(transaction(held->transaction), stdout);
 	if (held->statement != NULL) {
 		put(", last statement: ", held->statement, "");
