@@ -24,6 +24,7 @@
 #include "session/check_return.h"
 #include "session/own_query.h"
 #include "session/reset.h"
+#include "session/socket/idle_number.h"
 #include "share/shared_session.h"
 #include "trace/lease/snapshot.h"
 #include "trace/log/record.h"
@@ -174,6 +175,8 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 	}
 	/* The session, which holds the lender, is not anybody else's yet. */
 	sweep_pool(lender, ended->ended_ns);
+	idle_number_note(session->libpq, session->libpq->PQsocket(session->conn),
+	                 session->socket_ino);
 	shared_give(session, &lend_settings.care, MEMBER_PATIENCE_NS);
 	pool_keep(&lender->pool, &session->slot, ended->ended_ns);
 	/* A statement altered something meanwhile, and this one was not idle to be closed. */

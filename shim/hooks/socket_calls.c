@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
  * connect, send and recv: libpq's own calls of them, in a connect that is recorded or played
- * (share/start_tape.h). close: of a socket that the keeper has, too, whoever closes it. close
- * and socket: libpq's own where it replaces a socket (session/socket/kept_number.h). All others
- * go on to the real function, behind a load or two.
+ * (share/start_tape.h). close: of a socket that the keeper has, too, whoever closes it, and the
+ * program's of an idle session's number (session/socket/idle_number.h). close and socket:
+ * libpq's own where it replaces a socket (session/socket/kept_number.h). All others go on to
+ * the real function, behind a load or two.
  *
  * Any program's calls come through here, from the first constructor on, and in signal handlers.
  * The real functions are found when they are called first, by the linker, which then neither
@@ -16,6 +17,7 @@
 
 #include "hooks/interposed.h"
 #include "session/socket/epoll_registrations.h"
+#include "session/socket/idle_number.h"
 #include "session/socket/kept_number.h"
 #include "share/start_tape.h"
 
@@ -86,6 +88,10 @@ static COLD int long_close(const void *caller, int fd)
 {
 	__typeof__(close) *real = (__typeof__(close) *)find(&known_close, "close");
 
+	if (idle_number_refuses(caller, fd)) {
+		errno = EBADF;
+		return -1;
+	}
 	if (epoll_is_copied(fd)) {
 		epoll_close_copied(fd);
 	}
@@ -97,7 +103,8 @@ ENTRY int close(int fd)
 	__typeof__(close) *real =
 		(__typeof__(close) *)atomic_load_explicit(&known_close, memory_order_relaxed);
 
-	if (__builtin_expect(real != NULL && kept_number.after == 0 && !epoll_is_copied(fd),
+	if (__builtin_expect(real != NULL && kept_number.after == 0 && !epoll_is_copied(fd) &&
+	                             !idle_number_may_be(fd),
 	                     1)) {
 		return real(fd);
 	}

@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/text/strbuf.h"
 #include "session/own_query.h"
+#include "session/socket/idle_number.h"
 #include "session/socket/socket_options.h"
 
 /* A proof of life that PRE_PING_AUTO accepts on a network connection. */
@@ -496,6 +497,7 @@ enum drop_reason reset_check(struct session *session, const struct session_care 
 	enum drop_reason why;
 
 	lock_assert_none();
+	idle_number_forget(session->libpq->PQsocket(session->conn));
 	if (!session_is_ours(session)) {
 		return DROP_DESCRIPTOR;
 	}
@@ -530,6 +532,7 @@ enum check_step reset_check_begin(struct session *session, const struct session_
                                   uint64_t now_ns, enum drop_reason *why)
 {
 	lock_assert_none();
+	idle_number_forget(session->libpq->PQsocket(session->conn));
 	if (!session_is_ours(session)) {
 		*why = DROP_DESCRIPTOR;
 		return CHECK_UNFIT;

@@ -19,6 +19,7 @@
 #include "session/cancel/cancel_scope.h"
 #include "session/opened/connect_notices.h"
 #include "session/socket/epoll_registrations.h"
+#include "session/socket/idle_number.h"
 
 /* Out of the low numbers, which programs expect and select(2) can take. */
 #define END_FD_MIN 200
@@ -178,6 +179,7 @@ void session_finish(struct session *session)
 	int copied = -1;
 
 	lock_assert_none();
+	idle_number_forget(fd);
 	/* A registration with an epoll instance lasts as long as there is a copy. */
 	if (fd >= 0 && is_heard(session) && session_is_ours(session) && epoll_forget(fd)) {
 		session->end_fd = fcntl(fd, F_DUPFD_CLOEXEC, END_FD_MIN);
@@ -200,6 +202,7 @@ void session_close(struct session *session)
 	}
 	/* Without a descriptor, as after an error, there is only memory to free. */
 	if (session->libpq->PQsocket(session->conn) >= 0 && !session_is_ours(session)) {
+		idle_number_forget(session->libpq->PQsocket(session->conn));
 		session->conn = NULL;
 		return;
 	}
@@ -279,6 +282,7 @@ bool session_deaden(struct session *session)
 	if (dead < 0) {
 		return false;
 	}
+	idle_number_forget(fd);
 	dup3(dead, fd, O_CLOEXEC);
 	close(dead);
 	return true;

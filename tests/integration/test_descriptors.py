@@ -91,3 +91,68 @@ def test_changed_descriptor(run, tmp_path, what, says, env):
     closed = [e["reason"] for e in done.events("session_close")]
     assert (closed == ["exit"]) == (what == "nothing")
     assert closed.count("descriptor") == (what != "nothing")
+
+
+# ---- the number of a connection that is finished ------------------------------------------------
+
+CLOSES_AGAIN = r"""
+import ctypes, errno, fcntl, os, sys
+pq = ctypes.CDLL("libpq.so.5")
+pq.PQconnectdb.restype = ctypes.c_void_p
+for name in ("PQfinish", "PQsocket", "PQbackendPID", "PQstatus", "PQuntrace"):
+    getattr(pq, name).argtypes = [ctypes.c_void_p]
+pq.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+pq.PQtrace.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+libc = ctypes.CDLL(None, use_errno=True)
+
+def close(fd):
+    done = libc.close(fd)
+    return "closed" if done == 0 else errno.errorcode[ctypes.get_errno()]
+
+def use(spoil=lambda conn, fd: None):
+    conn = pq.PQconnectdb(b"")
+    assert pq.PQstatus(conn) == 0
+    fd = pq.PQsocket(conn)
+    spoil(conn, fd)
+    pq.PQfinish(conn)
+    return fd
+
+there = fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_DUPFD, 200)
+# As a channel of Tcl's on the same number.
+for _ in range(5):
+    print("finished:", close(use()), close(use()))
+# In a child; the parent goes on.
+fd = use()
+child = os.fork()
+if child == 0:
+    print("in a child:", close(fd), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+# While it is leased it is the program's.
+print("leased:", end=" ")
+use(lambda conn, fd: print(close(fd)))
+# A session that is not kept: the number is anybody's.
+fd = use(lambda conn, fd: pq.PQtrace(conn, None))
+os.dup2(there, fd)
+print("another's:", close(fd), close(fd))
+# And of one whose socket was replaced while it lay idle.
+fd = use()
+os.dup2(there, fd)
+print("replaced:", close(fd), close(fd))
+use()
+os.write(there, b"precious")
+"""
+
+
+def test_closed_again_after_the_finish(run, tmp_path):
+    path = tmp_path / "precious"
+    path.touch()
+    argv = [PYTHON, "-c", CLOSES_AGAIN, str(path)]
+    bare = run(argv, pooled=False)
+    assert path.read_text() == "precious"
+    done = run(argv)
+    assert (done.stdout, done.stderr, done.returncode) == (bare.stdout, "", 0)
+    assert done.stdout.count("finished: EBADF EBADF") == 5
+    reasons = [e["reason"] for e in done.events("session_close")]
+    assert reasons.count("descriptor") == 2, "the leased and the replaced one"
+    assert len(done.events("session_open")) == 4

@@ -134,7 +134,7 @@ def test_closing_all_descriptors_does_not_stop_rotation(run, program, tmp_path):
     for each in precious:
         each.write_text("precious")
     log = tmp_path / "log"
-    done = run([program("closeall"), *map(str, precious)],
+    done = run([program("closeall"), "each", *map(str, precious)],
                env={"PQPOOL_LOG": log, "PQPOOL_LOG_MAX_SIZE": "700B", "PQPOOL_LOG_KEEP": "99"})
     assert done.returncode == 0
     assert [p.read_text() for p in precious] == ["precious"] * 4
