@@ -272,12 +272,9 @@ static void judge_modules(struct diagnosis *diagnosis)
 		diagnosis_trouble(
 			diagnosis,
 			"no libpq is found, neither among the program's libraries nor among "
-			"the "
 			"modules in folders that it names (%zu files in %zu folders). If it "
 			"loads one from elsewhere (dlopen), or starts other programs that use "
-			"one, their connections are pooled: pqpool doctor --live PID tells of "
-		        "a "
-			"process that runs",
+			"one, their connections are pooled; pqpool doctor --live PID tells",
 			result.files, result.folders);
 	}
 }
