@@ -173,8 +173,12 @@ static size_t edit_distance(const char *a, size_t a_len, const char *b, size_t b
 	return d[a_len][b_len];
 }
 
-/* NULL if every variable differs from `name` by more than a third. */
-static const char *nearest_name(const char *name, size_t len)
+/*
+ * NULL if every variable differs from `name` by more than a third.
+ * With a frame of its own: where stacks are protected (-fstack-protector), what is inlined does
+ * not share the room of its arrays with its caller's.
+ */
+static __attribute__((noinline)) const char *nearest_name(const char *name, size_t len)
 {
 	size_t skip = strlen(PREFIX);
 	size_t limit = (len - skip) / 3 + 1;
