@@ -6,12 +6,15 @@
 # make check-matrix   the same against other servers and libpqs, and on Debian 13
 # make bench      set everything up, measure what it costs and saves
 # make install    to prefix (/usr/local), below DESTDIR if that is set; make uninstall
-# make check-share check-static check-clang coverage asan tsan stress soak inject valgrind lint format clean: see tests/tests.mk
+# make dist       a tarball of what is committed, which needs neither git nor npm to be built
+# make deb        Debian packages of it, by tools/debian
+# make check-package check-share check-static check-clang coverage asan tsan stress soak inject valgrind lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
 CC       := gcc
 endif
 BUILD    ?= build
+VERSION  := $(shell sed -n 's/.*define PQPOOL_VERSION "\(.*\)"/\1/p' shim/base/config/version.h 2>/dev/null)
 CFLAGS   ?= -O2 -g
 # Threads of 16 kB are to get along with us (base/scratch.h).
 SHIM_WARNINGS := -Wframe-larger-than=2048
@@ -62,7 +65,7 @@ docdir        = $(datarootdir)/doc/pqpool
 completiondir = $(datarootdir)/bash-completion/completions
 unitdir       = $(prefix)/lib/systemd
 
-.PHONY: all always demo bench check check-clang check-debian check-matrix check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
+.PHONY: all always deb demo dist bench check check-clang check-debian check-matrix check-package check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1 $(BUILD)/report/page.html
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start
@@ -143,6 +146,31 @@ uninstall:
 		$(completiondir)/pqpool $(addprefix $(unitdir)/,$(UNITS)) \
 		$(addprefix $(docdir)/,$(notdir $(DOCUMENTS))))
 	[ ! -d $(DESTDIR)$(docdir) ] || rmdir $(DESTDIR)$(docdir)
+
+NAME := pqpool-$(VERSION)
+DIST := $(BUILD)/$(NAME).tar.xz
+DEB  := $(BUILD)/deb
+
+# All times are the commit's, all owners root: the same commit makes the same tarball. The page of
+# reports is in no commit, and making it takes npm: the tarball has it made.
+dist: $(DIST)
+$(BUILD)/$(NAME).tar.xz: always $(BUILD)/report/page.html
+	@git rev-parse --verify --quiet HEAD >/dev/null || { echo 'make dist needs the git repository;' \
+		'in an unpacked tarball: make deb DIST=$(NAME).tar.xz' >&2; exit 1; }
+	@git diff --quiet HEAD || echo 'make dist: what is not committed is left out' >&2
+	git -c tar.umask=0022 archive --output=$(@:.xz=) --prefix=$(NAME)/tools/report/page/ \
+		--add-file=$(BUILD)/report/page.html --prefix=$(NAME)/ HEAD
+	xz -f -T1 $(@:.xz=)
+
+# The packages are built by a make of their own, which shall know nothing of this one.
+deb: $(DIST)
+	rm -rf $(DEB)
+	mkdir -p $(DEB)
+	cp $(DIST) $(DEB)/pqpool_$(VERSION).orig.tar.xz
+	tar -C $(DEB) -xf $(DEB)/pqpool_$(VERSION).orig.tar.xz
+	cp -r $(DEB)/$(NAME)/tools/debian $(DEB)/$(NAME)/debian
+	cd $(DEB)/$(NAME) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -us -uc
+	@printf '%s\n' $(DEB)/*.deb
 
 clean:
 	rm -rf $(BUILD)

@@ -8,6 +8,8 @@
 #                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
 #   make check-debian     `make check`, whole, in a Debian 13 root (tests/debian.sh); K and T
 #                         as there
+#   make check-package    the Debian packages: built, installed, used and purged in roots of
+#                         Debian 12 and 13; K as above
 #   make check-share      the clients, as ones that share sessions through a keeper; T=PATHS: what
 #                         is run bare and pooled in these tests, too; K as above
 #   make check-static     clang-tidy, gcc -fanalyzer and cppcheck over shim/ and tools/
@@ -228,7 +230,7 @@ setup:
 check:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients fuzzers
-	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),--ignore=tests/analysis tests)
+	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),--ignore=tests/analysis --ignore=tests/package tests)
 
 check-share:
 	@BUILD='$(BUILD)' tests/setup.sh check
@@ -286,6 +288,11 @@ check-matrix:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) -s WERROR=1 all programs
 	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/matrix.py $(CELLS)
+
+check-package:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all
+	@$(RUNNER) $(if $(K),-k '$(K)') tests/package
 
 check-debian:
 	@PQPOOL_BUILD='$(BUILD)' tests/debian.sh --whole K='$(K)' T='$(T)'

@@ -75,3 +75,9 @@ def test_readme_has_every_event_and_folder():
 def test_readme_has_the_versions(title, where, number):
     version, = re.findall("#define " + number, house.read(where))
     assert "### %s: version %s\n" % (title, version) in house.read("tools/README.md")
+
+
+def test_package_has_the_version():
+    version, = re.findall('#define PQPOOL_VERSION "(.*)"', house.read("shim/base/config/version.h"))
+    newest = house.read("tools/debian/changelog").split("\n", 1)[0]
+    assert re.fullmatch(r"pqpool \(%s-\d+\) .*" % re.escape(version), newest), newest
