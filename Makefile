@@ -66,7 +66,7 @@ completiondir = $(datarootdir)/bash-completion/completions
 unitdir       = $(prefix)/lib/systemd
 
 .PHONY: all always deb demo dist bench check check-clang check-debian check-matrix check-package check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
-all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1 $(BUILD)/report/page.html
+all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start
 # (tests/lint/test_start.py): functions are bound when they are called first, and code and
@@ -80,6 +80,10 @@ $(BUILD)/libpqpool.so: $(SHIM_OBJECTS) shim/hooks/exports.map
 
 $(BUILD)/pqpool: $(TOOL_OBJECTS)
 	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS) $(TOOL_LIBRARIES)
+
+# The page of `pqpool report` is assembled in.
+$(BUILD)/tools/report/page_template.tool.o: CFLAGS += -Wa,-I$(BUILD)/report
+$(BUILD)/tools/report/page_template.tool.o: $(BUILD)/report/page.html
 
 $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool
 	$(BUILD)/pqpool run --help | awk -f tools/man/variables.awk - tools/man/pqpool.1 >$@.new

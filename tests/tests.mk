@@ -368,7 +368,7 @@ stress:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all programs
 	@PQPOOL_STRESS=full $(RUNNER) -s tests/integration/test_share_faults.py tests/integration/test_replay.py \
-		tests/page/test_large.py
+		tests/integration/test_report_page.py tests/page/test_large.py
 
 SOAK_SECONDS ?= 1800
 

@@ -15,6 +15,7 @@
 #include "leaks/leaks.h"
 #include "metrics/metrics.h"
 #include "replay/replay.h"
+#include "report/report.h"
 #include "run/run.h"
 #include "top/top.h"
 #include "trace/status/status_format.h"
@@ -31,6 +32,7 @@ static const struct command {
 	{"check", "pqpool check", check_main, "show who uses a server's connections"},
 	{"metrics", "pqpool metrics", metrics_main,
          "write the state of the pools for Prometheus"},
+	{"report", "pqpool report", report_main, "make a page of all that logs tell"},
 	{"replay", "pqpool replay", replay_main,
          "tell from a log how pools of other sizes would do"},
 	{"doctor", "pqpool doctor", doctor_main, "tell whether a program would be pooled"},
@@ -69,8 +71,8 @@ static void print_versions(void)
 		printf("libpqpool.so %s, %s\n",
 		       version != NULL ? version : "of no known version", library);
 	}
-	printf("formats: log %d, JSON %d, status page %d\n", LOG_VERSION, JSON_VERSION,
-	       STATUS_VERSION);
+	printf("formats: log %d, JSON %d, report %d, status page %d\n", LOG_VERSION,
+	       JSON_VERSION, REPORT_VERSION, STATUS_VERSION);
 	free(version);
 	free(library);
 }

@@ -118,9 +118,10 @@ def test_versions(installed):
     done = said_versions(installed)
     assert done.stdout.splitlines() == [
         "pqpool " + version, "libpqpool.so %s, %s" % (version, installed / "lib/libpqpool.so"),
-        "formats: log %s, JSON %s, status page %s" % (
+        "formats: log %s, JSON %s, report %s, status page %s" % (
             defined("LOG_VERSION", "shim/base/config/version.h"),
             defined("JSON_VERSION", "shim/base/config/version.h"),
+            defined("REPORT_VERSION", "shim/base/config/version.h"),
             defined("STATUS_VERSION", "shim/trace/status/status_format.h"))]
     assert (done.stderr, done.returncode) == ("", 0)
     notes = house.output("readelf", "-p", ".note.pqpool", str(installed / "lib/libpqpool.so"))

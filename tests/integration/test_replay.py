@@ -13,9 +13,8 @@ import resource
 
 import pytest
 
-import long_logs
+import made_logs
 
-TIME = "time=2026-01-02T03:04:%02d.%06dZ level=info pid=%d tid=%d program=%s event="
 UNITS = {"us": 1, "ms": 1000, "s": 1000000}
 COLUMNS = ["limit", "size", "overflow", "peak", "waited", "p50", "p99", "max", "timeouts"]
 FULL = os.environ.get("PQPOOL_STRESS") == "full"
@@ -48,33 +47,9 @@ def measured(done):
     return int(done.events("totals")[0]["peak"]), waits[(99 * len(waits) + 99) // 100 - 1]
 
 
-class Log:
-    """A log written by hand: lines at microseconds, of one process unless said otherwise."""
-
-    def __init__(self, path):
-        self.path, self.text = path, ""
-        self.lease = 0
-
-    def say(self, at, event, pid=7, program="shop"):
-        self.text += TIME % (at // 1000000, at % 1000000, pid, pid, program) + event + "\n"
-        self.path.write_text(self.text)
-
-    def config(self, size, overflow, pid=7, share="off", timeout_ms=30000):
-        self.say(0, "config format=1 size=%d max_overflow=%d timeout_ms=%d share=%s" % (
-            size, overflow, timeout_ms, share), pid)
-
-    def hold(self, comes, hold, wait=0, pid=7, session=1, pool="a@b:1/c"):
-        """A lease, whose lines stand together however long it is."""
-        self.lease += 1
-        told = "lease=%d session=%d backend=9 pool=%s " % (self.lease, session, pool)
-        self.say(comes + wait, "acquire %swait_us=%d%s" % (
-            told, wait, " queued_us=%d" % wait if wait else ""), pid)
-        self.say(comes + wait + hold, "release %shold_us=%d kept=yes" % (told, hold), pid)
-
-
 @pytest.fixture
 def log(tmp_path):
-    return Log(tmp_path / "log")
+    return made_logs.Log(tmp_path / "log")
 
 
 # ---- against what really happens ---------------------------------------------------------
@@ -242,7 +217,7 @@ def test_nothing_to_replay(tool, tmp_path):
 def test_long_log(tool, tmp_path):
     """With PQPOOL_STRESS=full a million lines, in 20 s of the processor and 500 MB."""
     leases = 500000 if FULL else 5000
-    lines = long_logs.write(tmp_path / "log", leases)
+    lines = made_logs.write(tmp_path / "log", leases)
     table = replay(tool, tmp_path / "log")
     assert lines > 2 * leases and len(table) == 6
     assert all(row["peak"] == row["limit"] for row in table[:4])

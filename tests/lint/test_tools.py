@@ -70,6 +70,7 @@ def test_readme_has_every_event_and_folder():
 @pytest.mark.parametrize("title, where, number", [
     ("The log", "shim/base/config/version.h", r"LOG_VERSION +(\d+)"),
     ("`pqpool leaks --json`", "shim/base/config/version.h", r"JSON_VERSION +(\d+)"),
+    ("The data of `pqpool report`", "shim/base/config/version.h", r"REPORT_VERSION +(\d+)"),
     ("The status page", "shim/trace/status/status_format.h", r"STATUS_VERSION +(\d+)"),
 ])
 def test_readme_has_the_versions(title, where, number):

@@ -86,6 +86,12 @@ void json_u64(struct json *json, const char *key, uint64_t value)
 	fprintf(json->to, "%" PRIu64, value);
 }
 
+void json_thousandths(struct json *json, const char *key, uint64_t value)
+{
+	begin(json, key);
+	fprintf(json->to, "%" PRIu64 ".%03" PRIu64, value / 1000, value % 1000);
+}
+
 void json_i64(struct json *json, const char *key, int64_t value)
 {
 	begin(json, key);

@@ -31,6 +31,8 @@ void json_open(struct json *json, const char *key, char bracket);
 void json_close(struct json *json, char bracket);
 void json_str(struct json *json, const char *key, const char *value);
 void json_u64(struct json *json, const char *key, uint64_t value);
+/* A number with three decimals. */
+void json_thousandths(struct json *json, const char *key, uint64_t value);
 void json_i64(struct json *json, const char *key, int64_t value);
 void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);

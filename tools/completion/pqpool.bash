@@ -125,7 +125,7 @@ _pqpool() {
 		_pqpool_files "$word"
 		COMPREPLY+=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word"))
 		;;
-	replay) _pqpool_files "$word" ;;
+	replay | report) _pqpool_files "$word" ;;
 	top) COMPREPLY=($(compgen -W "$(_pqpool_pids "$tool")" -- "$word")) ;;
 	doctor)
 		case $before in

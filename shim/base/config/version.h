@@ -12,4 +12,6 @@
 #define LOG_VERSION  1 /* format=N in event=config; a log without it is of 1 */
 #define JSON_VERSION 1 /* "version": N, the first key of each document */
 
+#define REPORT_VERSION 1 /* "format": N, the first key of the data in a report's page */
+
 #endif

@@ -51,8 +51,11 @@ static void settle_ends(struct history *history)
 			struct history_lease *lease =
 				history_lines_find(history, process->number, held->lease);
 
+			if (lease == NULL) {
+				continue;
+			}
 			lease->end = end_of(held);
-			lease->hold_us = held->hold_us;
+			lease->hold_us = held->hold_us < HISTORY_LARGEST ? held->hold_us : 0;
 			lease->place = held->place != NULL ? held->place : lease->place;
 		}
 	}

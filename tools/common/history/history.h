@@ -22,6 +22,9 @@
 
 #define HISTORY_UNKNOWN UINT64_MAX /* of a time or a duration */
 
+/* All numbers are less: what a double holds exactly, as readers of JSON have it. */
+#define HISTORY_LARGEST (UINT64_C(1) << 53)
+
 /* The rest share one: whoever writes logs chooses how many there are. */
 #define HISTORY_POOLS 200
 
@@ -62,6 +65,7 @@ struct history_lease {
 	uint64_t session;
 	int64_t thread;
 	const struct place *place; /* NULL = unknown */
+	const char *script;        /* the line of a script's that took it; NULL = none did */
 	uint64_t acquired_us;
 	uint64_t wait_us;        /* from the program's call on; HISTORY_UNKNOWN */
 	uint64_t queued_us;      /* of that, in line for a turn */

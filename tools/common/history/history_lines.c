@@ -11,6 +11,7 @@
 
 /* It has sessions, and no leases: those are in the logs of the programs. */
 #define KEEPER       "pqpool-keep"
+#define LATE_US      1000000
 #define SIZE_MOST    10000 /* of PQPOOL_SIZE and PQPOOL_MAX_OVERFLOW */
 #define OTHER_POOLS  "(other pools)"
 #define UNKNOWN_POOL "(unknown)"
@@ -60,7 +61,8 @@ static uint64_t value_of(const struct told *told, const char *key, uint64_t othe
 {
 	uint64_t value;
 
-	return log_line_u64(told->line, key, &value) ? value : otherwise;
+	return log_line_u64(told->line, key, &value) && value < HISTORY_LARGEST ? value
+	                                                                        : otherwise;
 }
 
 /* ---- what is open -------------------------------------------------------------------- */
@@ -284,8 +286,7 @@ struct history_lease *history_lines_find(struct history *history, size_t process
 	const struct history_open *open =
 		find_open(history, (struct open_key){process, lease, 0});
 
-	return open != NULL ? &history->leases[open->index]
-	                    : add_lease(history, process, lease);
+	return open != NULL ? &history->leases[open->index] : NULL;
 }
 
 /* What any line with a lease on it may tell. */
@@ -317,7 +318,23 @@ static void take_details(struct history *history, struct history_lease *lease,
 	/* A release names where it was given back. */
 	if (lease->place == NULL && stack != 0 && !is_event(told, "release") &&
 	    !is_event(told, "misuse")) {
+		const char *script = log_line_get(told->line, "script");
+
 		lease->place = lease_list_place_of(told->of, stack);
+		lease->script = script != NULL ? lease_list_word(&history->held, script) : NULL;
+	}
+}
+
+/*
+ * A line is written a moment after what it tells of: the lease began at the latest when the
+ * line of its end has it. Much more than a moment is a clock that was set.
+ */
+static void correct_beginning(struct history_lease *lease, uint64_t now_us)
+{
+	uint64_t began_us = now_us > lease->hold_us ? now_us - lease->hold_us : 0;
+
+	if (began_us < lease->acquired_us && lease->acquired_us - began_us < LATE_US) {
+		lease->acquired_us = began_us;
 	}
 }
 
@@ -355,6 +372,9 @@ static void take_lease(struct history *history, const struct told *told, uint64_
 		return;
 	}
 	found = history_lines_find(history, told->process, lease);
+	if (found == NULL) {
+		found = add_lease(history, told->process, lease);
+	}
 	take_details(history, found, told);
 	if (is_event(told, "given_away")) {
 		found->end = HISTORY_GIVEN_AWAY;
@@ -365,6 +385,7 @@ static void take_lease(struct history *history, const struct told *told, uint64_
 	} else if (is_event(told, "release")) {
 		history->released++;
 		found->end = HISTORY_RELEASED;
+		correct_beginning(found, told->now_us);
 		found->dropped = has_word(told, "kept", "no");
 		if (!has_word(told, "at_exit", "yes")) {
 			set_over(history, key);

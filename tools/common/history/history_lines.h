@@ -9,7 +9,7 @@
 /* Takes over what a line of the log `family` says. False: it is no line of ours. */
 bool history_lines_take(struct history *history, unsigned family, const struct log_line *line);
 
-/* The lease's record, which is made if no line told of it; before all is read only. */
+/* The record of a lease that is held; NULL: no line told of it. */
 struct history_lease *history_lines_find(struct history *history, size_t process,
                                          uint64_t lease);
 

@@ -164,9 +164,14 @@ static const char *take_number(const char *s, size_t digits, uint64_t *value)
 bool log_line_u64(const struct log_line *line, const char *key, uint64_t *value)
 {
 	const char *s = log_line_get(line, key);
+	uint64_t number;
 
-	s = s != NULL ? take_number(s, SIZE_MAX, value) : NULL;
-	return s != NULL && *s == '\0';
+	s = s != NULL ? take_number(s, SIZE_MAX, &number) : NULL;
+	if (s == NULL || *s != '\0') {
+		return false;
+	}
+	*value = number;
+	return true;
 }
 
 bool log_line_i64(const struct log_line *line, const char *key, int64_t *value)

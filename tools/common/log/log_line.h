@@ -29,7 +29,8 @@ bool log_line_parse(struct log_line *line, char *text);
 /* The value of `key`, NULL if there is none. */
 const char *log_line_get(const struct log_line *line, const char *key);
 
-/* The value as a whole number; false if there is none or it is something else. */
+/* The value as a whole number; false, and no change, if there is none or it is something else.
+ */
 bool log_line_u64(const struct log_line *line, const char *key, uint64_t *value);
 bool log_line_i64(const struct log_line *line, const char *key, int64_t *value);
 

@@ -41,7 +41,7 @@ function alarming(n) {
 }
 
 function whatIfSection() {
-  const is = (row, pool) => row.size === pool.size && row.limit === pool.limit;
+  const is = (row, pool) => row.size === pool.size && row.limit === (pool.limit_each ?? pool.limit);
   const list = table([
     { title: 'Limit', value: (row) => row.limit, kind: 'number', cell: (row) => [count(row.limit), is(row, view.data.pools[view.pool]) ? el('span.badge', {}, 'as it was') : null] },
     { title: 'Size + overflow', kind: 'number', cell: (row) => `${count(row.size)} + ${count(row.overflow)}` },

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Logs of any length, as programs with many threads write them, made by chance without running any."""
+"""Logs made without running a program: by hand, and of any length by chance, as programs with many threads
+write them."""
 import datetime
 import heapq
 import random
@@ -10,7 +11,31 @@ BUILD_ID = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = ("event=config format=1 profile=none size=%d max_overflow=%d timeout_ms=30000 recycle_ms=3600000 "
           "share=off log_level=info")
 PLACES = 40  # stacks of a process
-ACQUIRE, RELEASE = range(2)
+TIME = "time=2026-01-02T03:04:%02d.%06dZ level=info pid=%d tid=%d program=%s event="
+
+
+class Log:
+    """A log written by hand: lines at microseconds, of one process unless said otherwise."""
+
+    def __init__(self, path):
+        self.path, self.text = path, ""
+        self.lease = 0
+
+    def say(self, at, event, pid=7, program="shop"):
+        self.text += TIME % (at // 1000000, at % 1000000, pid, pid, program) + event + "\n"
+        self.path.write_text(self.text)
+
+    def config(self, size, overflow, pid=7, share="off", timeout_ms=30000):
+        self.say(0, "config format=1 size=%d max_overflow=%d timeout_ms=%d share=%s" % (
+            size, overflow, timeout_ms, share), pid)
+
+    def hold(self, comes, hold, wait=0, pid=7, session=1, pool="a@b:1/c"):
+        """A lease, whose lines stand together however long it is."""
+        self.lease += 1
+        told = "lease=%d session=%d backend=9 pool=%s " % (self.lease, session, pool)
+        self.say(comes + wait, "acquire %swait_us=%d%s" % (
+            told, wait, " queued_us=%d" % wait if wait else ""), pid)
+        self.say(comes + wait + hold, "release %shold_us=%d kept=yes" % (told, hold), pid)
 
 
 def _stack(number):
