@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import made_logs
 from conftest import built
 from reports import check_seven
 
@@ -362,3 +363,17 @@ def test_pipe(leaks, tmp_path):
     done = subprocess.run(["bash", "-c", '"$0" leaks --json <(cat "$1")', built("pqpool"),
                            str(log)], capture_output=True, check=False)
     assert done.returncode == 1 and json.loads(done.stdout)["leaked"] == 2
+
+
+@pytest.mark.parametrize("line, kind", [(4, "never_released"), (9, "kept")])
+def test_place_of_a_killed_script_is_its_line(leaks, tmp_path, line, kind):
+    """Whoever called that line: one of it was given back, so that the other is a leak."""
+    log = made_logs.Log(tmp_path / "log")
+    for stack, own, caller in ((1, 4, 5), (2, line, 7)):
+        log.say(stack, 'stack stack=%d frames="/bin/python3+0x1" build_ids="/bin/python3=0a" '
+                'script_frames="/lib/db.py:2(connect) /srv/app.py:%d(load) /srv/app.py:%d(<module>)"' % (stack, own, caller))
+        log.say(10 * stack, "acquire lease=%d session=1 backend=9 pool=p wait_us=1 stack=%d script=/srv/app.py:%d" % (
+            stack, stack, own))
+        if stack == 1:
+            log.say(15, "release lease=1 session=1 backend=9 pool=p hold_us=5 kept=yes")
+    assert [place["kind"] for place in leaks(log.path).places] == [kind]

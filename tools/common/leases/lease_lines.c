@@ -108,6 +108,10 @@ static struct process *take_acquire(struct lease_list *list, struct process *pro
 	}
 	take_details(list, held, line);
 	take_origin(held, line);
+	if (held->script != NULL) {
+		lease_list_note_script(process, held->stack,
+		                       lease_list_word(list, held->script));
+	}
 	process->acquired++;
 	return process;
 }

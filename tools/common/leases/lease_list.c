@@ -152,6 +152,13 @@ const struct place *lease_list_place_of(const struct process *process, uint64_t 
 	return numbered != NULL ? numbered->place : NULL;
 }
 
+void lease_list_note_script(struct process *process, uint64_t stack, const char *script)
+{
+	if (stack != 0) {
+		number(process, stack)->script = script;
+	}
+}
+
 void lease_list_note_given_back(struct process *process, uint64_t stack)
 {
 	if (stack != 0) {

@@ -47,8 +47,9 @@ struct owner {
 struct numbered {
 	uint64_t stack;
 	const struct place *place; /* NULL = not spelled out */
-	bool given_back;           /* a lease that it took, while the process went on */
-	UT_hash_handle hh;         /* lease_list.c's */
+	const char *script; /* the script's own line in it; NULL = no script, or unknown */
+	bool given_back;    /* a lease that it took, while the process went on */
+	UT_hash_handle hh;  /* lease_list.c's */
 };
 
 /* One process; a pid that comes again is another one. */
@@ -143,6 +144,9 @@ bool lease_list_number(struct process *process, uint64_t stack, const struct pla
 
 /* What the number `stack` stands for in this process; NULL: nothing as yet. */
 const struct place *lease_list_place_of(const struct process *process, uint64_t stack);
+
+/* `script`, a word of the list's, is the script's own line in this stack. */
+void lease_list_note_script(struct process *process, uint64_t stack, const char *script);
 
 /* The process gave back a lease that the stack with this number took, and went on. */
 void lease_list_note_given_back(struct process *process, uint64_t stack);
