@@ -14,7 +14,8 @@ POOLS_AT = 4096
 SESSIONS_AT = POOLS_AT + 1024 * 1024
 STACKS_AT = SESSIONS_AT + 8192 * 256
 HEAD = struct.Struct("<8sIiQQIIII3Q64s1536s")
-POOL = struct.Struct("<8I8Q48Q520s3Q")
+POOL = struct.Struct("<8I8Q48Q328s24Q3Q")
+LABEL_AT = struct.calcsize("<8I8Q48Q")
 SESSION = struct.Struct("<IIQIiQQQQiIII168sQI4x")
 STACK = struct.Struct("<II")
 GIVEN_BACK = 1 << 31  # in the number of a stack
@@ -50,7 +51,7 @@ def read_page(path):
         data = f.read()
     (magic, version, pid, _, _, pools, sessions, stack_bytes, _,
      acquired, released, _, program, config) = HEAD.unpack_from(data)
-    assert magic == b"pqpool\x1a\n" and version == 3
+    assert magic == b"pqpool\x1a\n" and version == 4
     pools = [p for p in (read_pool(data, i) for i in range(pools)) if p]
     return Page(path, pid, text(program), pairs(text(config)),
                 acquired + sum(p["acquired"] for p in pools),
@@ -69,10 +70,11 @@ def read_pool(data, row):
          data, POOLS_AT + row * POOL.size)
     assert generation % 2 == 0
     return state and {
-        "label": text(rest[-4]), "limit": limit, "size": size, "in_use": in_use, "idle": idle,
+        "label": text(rest[48]), "limit": limit, "size": size, "in_use": in_use, "idle": idle,
         "waiting": waiting, "peak": peak, "acquired": acquired, "released": released,
         "held_us": held_us, "waits": waits, "wait_us": wait_us, "wait_max_us": wait_max_us,
-        "timeouts": timeouts, "opened": opened, "closed": sum(rest[:-4]),
+        "timeouts": timeouts, "opened": opened, "closed": sum(rest[:48]),
+        "holds": rest[49:61], "waited": rest[61:73],
         "drain": rest[-3], "drained": rest[-2]}
 
 
@@ -99,10 +101,18 @@ def read_stacks(data, length):
 
 def made_pool(label, generation=2, state=1, limit=0, size=0, in_use=0, idle=0, waiting=0, peak=0,
               acquired=0, released=0, held_us=0, waits=0, wait_us=0, wait_max_us=0, timeouts=0,
-              opened=0, closed=(), drain=0, drained=0, drained_ns=0):
+              opened=0, closed=(), holds=(), waited=(), drain=0, drained=0, drained_ns=0):
     return POOL.pack(generation, state, limit, size, in_use, idle, waiting, peak, acquired, released,
                      held_us, waits, wait_us, wait_max_us, timeouts, opened,
-                     *closed, *[0] * (48 - len(closed)), label.encode(), drain, drained, drained_ns)
+                     *closed, *[0] * (48 - len(closed)), label.encode(),
+                     *holds, *[0] * (12 - len(holds)), *waited, *[0] * (12 - len(waited)),
+                     drain, drained, drained_ns)
+
+
+def made_old_pool(label, **numbers):
+    """As before version 4, which had a longer label, and nothing behind it."""
+    row = made_pool("", **numbers)
+    return row[:LABEL_AT] + label.encode().ljust(520, b"\0")[:520] + row[LABEL_AT + 520:]
 
 
 def made_session(held=0, generation=2, state=LEASED, number=1, pool=0, backend=0, lease=1, tid=0,
@@ -121,7 +131,7 @@ def made_stack(number, pairs, length=None, given_back=False):
 
 
 def made_page(pid, pools=(), sessions=(), stacks=(), program="made", acquired=0, released=0,
-              untold=0, created_us=0, reasons=(), version=3):
+              untold=0, created_us=0, reasons=(), version=4):
     """The bytes of a page with such rows."""
     stacks = b"".join(stacks)
     head = HEAD.pack(b"pqpool\x1a\n", version, pid, created_us, 0, len(pools), len(sessions),

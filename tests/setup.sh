@@ -128,6 +128,7 @@ need_check() {
 	need openssl has_program openssl
 	need strace has_program strace
 	need iproute2 has_system_program ip
+	need python3-prometheus-client has_module prometheus_client
 	need nftables has_system_program nft
 	need e2fsprogs has_system_program mkfs.ext4
 	need systemd has_program systemd-analyze
@@ -192,22 +193,24 @@ need_coroutines() {
 	need libboost-dev has_header boost/coroutine2/all.hpp
 }
 
-# The package prometheus would start a server on this machine, so it is only unpacked, for
-# the sake of one program in it, which newer Debians have in a package of its own. Without it
-# the test that wants it says so.
-fetch_promtool() {
-	local into=${BUILD:-build}/tests/prometheus
-	if has_program promtool || [ -x "$into/promtool" ] || ! has_program apt-get; then
-		return 0
-	fi
-	mkdir -p "$into"
-	(
-		cd "$into"
-		apt-get download -qq promtool || apt-get download -qq prometheus
-		dpkg-deb --fsys-tarfile prom*_*.deb | tar -xO ./usr/bin/promtool >promtool
-		chmod +x promtool
-	) >"$into/log" 2>&1 || rm -f "$into/promtool"
-	rm -f "$into"/prom*_*.deb
+# The package prometheus would start a server on this machine, so it is only unpacked, for the sake
+# of two programs, one of which newer Debians have in a package of its own. Without them the tests
+# that want them say so.
+fetch_prometheus() {
+	local into=${BUILD:-build}/tests/prometheus name
+	for name in promtool prometheus; do
+		if has_program "$name" || [ -x "$into/$name" ] || ! has_program apt-get; then
+			continue
+		fi
+		mkdir -p "$into"
+		(
+			cd "$into"
+			apt-get download -qq "$name" || apt-get download -qq prometheus
+			dpkg-deb --fsys-tarfile prom*_*.deb | tar -xO "./usr/bin/$name" >"$name"
+			chmod +x "$name"
+		) >"$into/log" 2>&1 || rm -f "$into/$name"
+		rm -f "$into"/prom*_*.deb
+	done
 }
 
 # The package php-fpm would start a service, so it is only unpacked: the program, and the pool
@@ -311,7 +314,7 @@ main() {
 	install_missing "$level"
 	# Last, when there are lists of packages to find it in.
 	if [ "$level" = check ]; then
-		fetch_promtool
+		fetch_prometheus
 		fetch_services
 	fi
 	case "$level" in

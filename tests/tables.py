@@ -7,15 +7,15 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\[\\"n])*)"')
 
 
 def samples(text, pool=None):
-    """pid -> {(name, value of `reason` or None): value}, of one pool where that is named."""
+    """pid -> {(name, value of `reason` or `le`, or None): value}, of one pool where that is named."""
     found = {}
     for line in text.splitlines():
         if not line.startswith("#"):
             name, labels, value = SAMPLE.fullmatch(line).groups()
             labels = dict(LABEL.findall(labels))
-            assert labels.keys() - {"reason"} == {"program", "pid", "pool"}
+            assert labels.keys() - {"reason", "le"} == {"program", "pid", "pool"}
             if pool in (None, labels["pool"]):
-                found.setdefault(labels["pid"], {})[name, labels.get("reason")] = float(value)
+                found.setdefault(labels["pid"], {})[name, labels.get("reason", labels.get("le"))] = float(value)
     return found
 
 

@@ -191,7 +191,7 @@ FUZZERS      := $(FUZZ_NAMES:%=$(BUILD)/fuzz/%)
 FUZZED       := $(KEEPER_SOURCES) $(patsubst %,shim/share/%.c,ask member packet start_record start_tape) \
 	$(wildcard shim/base/config/*.c shim/base/elf/*.c shim/sql/*.c) shim/base/text/glob.c shim/base/text/logfmt.c \
 	shim/trace/stack/frame_names.c $(addprefix shim/trace/script/,perl.c php.c python.c python_lines.c ruby.c script.c) \
-	$(patsubst %,tools/%.c,common/history/history common/history/marks common/leases/kept_rule common/leases/lease_ends common/leases/lease_lines common/leases/process_alive common/percentile common/replay/pool_trace common/replay/simulation common/replay/what_if common/log/log_line common/log/log_lines common/log/log_files common/pages/page_file common/pages/page_folders common/pages/processes common/pages/status_pages common/symbols/call_frames)
+	$(patsubst %,tools/%.c,common/history/history common/history/marks common/leases/kept_rule common/leases/lease_ends common/leases/lease_lines common/leases/process_alive common/percentile common/replay/pool_trace common/replay/simulation common/replay/what_if common/log/log_line common/log/log_lines common/log/log_files common/pages/page_file common/pages/page_folders common/pages/processes common/pages/status_pages common/symbols/call_frames metrics/http_request)
 FUZZ_OBJECTS := $(FUZZED:%.c=$(BUILD)/fuzz/%.o)
 FUZZ_CHECKS  := address,undefined -fno-sanitize-recover=all
 # How long each target runs.

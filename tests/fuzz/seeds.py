@@ -382,12 +382,23 @@ SCRIPTS = {
                        (0x240, "QQQ", BASE + 0x3c8, 0, BASE + 0x300), *RUBY_SEQUENCE),
 }
 
+SCRAPE = (b"GET /metrics HTTP/1.1\r\nHost: localhost:9719\r\nUser-Agent: Prometheus/2.42.0\r\n"
+          b"Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n"
+          b"Accept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n")
+REQUESTS = {
+    name: number(20) + text for name, text in {
+        "scrape": SCRAPE, "head": b"HEAD http://a/metrics?b=c HTTP/1.0\r\n\r\n", "other": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "body": b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "part": SCRAPE[:90],
+        "folded": b"GET /metrics HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "newline": SCRAPE.replace(b"\r", b""),
+        "long": SCRAPE[:-2] + b"a: b\r\n" * 2000, "later": SCRAPE.replace(b"HTTP/1.1", b"HTTP/2.0")}.items()}
+
 
 def main():
     targets = {"fuzz_reply": REPLY, "fuzz_start_record": START_RECORD, "fuzz_ask": ASKED,
                "fuzz_keeper": KEEPER, "fuzz_config": CONFIG, "fuzz_statement": STATEMENT, "fuzz_log": LOG,
                "fuzz_page": PAGES, "fuzz_suppressions": SUPPRESSIONS, "fuzz_elf": ELF,
-               "fuzz_elf_image": ELF_IMAGES, "fuzz_script": SCRIPTS, "fuzz_service_file": SERVICES}
+               "fuzz_elf_image": ELF_IMAGES, "fuzz_script": SCRIPTS, "fuzz_service_file": SERVICES,
+               "fuzz_http_request": REQUESTS}
     for target, seeds in targets.items():
         os.makedirs(os.path.join(sys.argv[1], target), exist_ok=True)
         for name, data in seeds.items():

@@ -12,7 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNS = {"fuzz_reply": 30000, "fuzz_start_record": 30000, "fuzz_ask": 20000, "fuzz_keeper": 500,
         "fuzz_config": 20000, "fuzz_statement": 20000, "fuzz_log": 10000, "fuzz_page": 5000,
         "fuzz_suppressions": 20000, "fuzz_elf": 20000, "fuzz_elf_image": 20000,
-        "fuzz_script": 20000, "fuzz_service_file": 20000}
+        "fuzz_script": 20000, "fuzz_service_file": 20000,
+        "fuzz_http_request": 20000}
 
 
 def test_each_target_has_its_number_of_runs():

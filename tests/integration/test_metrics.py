@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import pages
 from conftest import BUILD
 from server import wait_until
 from tables import samples
@@ -46,6 +47,7 @@ def test_numbers(script, tool):
     assert wait_until(waiting)
     program.finish("b")
     program.join("c")
+    program.exec("c", "SELECT pg_sleep(0.01)")  # the second hold within a millisecond is told later
     program.finish("c")
     done = tool("metrics")
     checked(done.stdout)
@@ -58,10 +60,50 @@ def test_numbers(script, tool):
     assert found["pqpool_wait_seconds_total", None] == found["pqpool_wait_longest_seconds", None]
     assert 0 < found["pqpool_oldest_lease_seconds", None] < 60
     assert 0 < found["pqpool_lease_seconds_total", None] < 60
+    for name, old in (("wait", "wait"), ("hold", "lease")):
+        name = "pqpool_%s_duration_seconds" % name
+        assert found[name + "_sum", None] == found["pqpool_%s_seconds_total" % old, None]
+        assert found[name + "_count", None] == found[name + "_bucket", "+Inf"]
+    assert found["pqpool_wait_duration_seconds_count", None] == 1
+    assert found["pqpool_hold_duration_seconds_count", None] == 2
     opened = found["pqpool_sessions_opened_total", None]
     closed = sum(v for (name, _), v in found.items() if name == "pqpool_sessions_closed_total")
     assert opened - closed == found["pqpool_sessions_in_use", None] + found[
         "pqpool_sessions_idle", None]
+
+
+def test_histograms_count_by_how_long_it_took(script, tool):
+    program = script(env={"PQPOOL_SIZE": 2, "PQPOOL_MAX_OVERFLOW": 0})
+    for name in "ab":
+        program.connect(name)
+        program.exec(name, "SELECT pg_sleep(0.3)")  # more than 256 ms
+    program.do("begin", "c")
+    wait_until(lambda: program.events("wait"))
+    program.exec("a", "SELECT pg_sleep(0.3)")
+    program.finish("a")
+    program.join("c")
+    program.exec("c", "SELECT pg_sleep(0.3)")
+    program.finish("b", "c")
+    found = samples(tool("metrics").stdout)[str(program.process.pid)]
+    for name, count in (("wait", 1), ("hold", 3)):
+        name = "pqpool_%s_duration_seconds" % name
+        assert found[name + "_bucket", "+Inf"] == found[name + "_count", None] == count
+    assert found["pqpool_wait_duration_seconds_bucket", "0.256"] == 0
+    assert found["pqpool_hold_duration_seconds_bucket", "0.256"] == 0
+
+
+def test_pages_of_earlier_versions_have_no_histograms(run, tool):
+    """What lies there is the end of a long label."""
+    label = "u@h:1/" + "d" * 500
+    folder = os.path.join(run.folder, "pqpool")
+    os.makedirs(folder, mode=0o700)
+    path = os.path.join(folder, "%d-1.page" % os.getpid())
+    with open(path, "wb") as f:
+        f.write(pages.made_page(os.getpid(), [pages.made_old_pool(label)], version=3))
+    with pages.living(path):
+        done = tool("metrics")
+    checked(done.stdout)
+    assert label in done.stdout and "_bucket" not in done.stdout
 
 
 def test_odd_names(script, program, tool, tmp_path):

@@ -71,12 +71,19 @@ REASONS = ["none", "aged", "longer_than_a_word_may_be"[:24], "never"]  # the thi
 PID = 2**31 - 10  # nobody has it
 
 
+BUCKETS = {"hold": range(1, 13), "wait": range(13, 25)}
+
+
+def buckets_of(times):
+    return {"holds": [times * n for n in BUCKETS["hold"]], "waited": [times * n for n in BUCKETS["wait"]]}
+
+
 @pytest.fixture
 def shown(folder):
     """Pages of two processes that live and one that ended, no two figures alike."""
-    pools = [pages.made_pool(SHOP, limit=30, closed=(13, 0, 14), **FIRST),
+    pools = [pages.made_pool(SHOP, limit=30, closed=(13, 0, 14), **FIRST, **buckets_of(1)),
              pages.made_pool(OTHER, limit=pages.NO_LIMIT, in_use=7),
-             pages.made_pool(SHOP, limit=50, closed=(1000, 2000), **SECOND),
+             pages.made_pool(SHOP, limit=50, closed=(1000, 2000), **SECOND, **buckets_of(2)),
              pages.made_pool(SHOP, state=0, in_use=50000, limit=9),  # free
              pages.made_pool(MIXED, limit=pages.NO_LIMIT), pages.made_pool(MIXED, limit=5)]
     stacks = [pages.made_stack(5, 'frames="/m+0x1(five)"'),
@@ -110,6 +117,13 @@ def test_metrics_to_the_number(tool, shown):
     text = tool("metrics").stdout
     assert {str(PID), str(PID - 1)} <= set(samples(text)) and str(PID - 2) not in samples(text)
     found = samples(text, SHOP)[str(PID)]
+    for name, sum_, count in (("hold", 0.007007, 3 * 78), ("wait", 0.009009, 3 * 222)):
+        buckets = [found.pop(key) for key in list(found)
+                   if key[0] == "pqpool_%s_duration_seconds_bucket" % name]
+        # Those of both pools, and all that are shorter.
+        assert buckets == [3 * sum(BUCKETS[name][:i + 1]) for i in range(12)]
+        assert found.pop(("pqpool_%s_duration_seconds_count" % name, None)) == count == buckets[-1]
+        assert found.pop(("pqpool_%s_duration_seconds_sum" % name, None)) == sum_
     assert near(found.pop(("pqpool_oldest_lease_seconds", None)), 3000)
     assert {(name.removeprefix("pqpool_"), reason): value
             for (name, reason), value in found.items()} == {

@@ -138,4 +138,7 @@ static inline struct status_lease lease_of(uint64_t id)
 	return (struct status_lease){.id = id, .began_us = id, .began_ns = id, .tid = 5};
 }
 
+/* Of sessions of no pool, which tell none. */
+static struct status_holds holds;
+
 #endif

@@ -77,7 +77,7 @@ static void tell_a_life(void)
 	status_closed(pool, 1);
 	status_waited(pool, 3000, true);
 	status_waited(pool, 2000, false);
-	status_lease_ended(row, 9 * NS_PER_US);
+	status_lease_ended(row, &holds, 9 * NS_PER_US, 1);
 	MUST(session_at(fd, row).state == STATUS_SESSION_IDLE);
 	status_session_opened(row, 77);
 	status_session_shared(row);
@@ -102,7 +102,7 @@ static void tell_a_life(void)
 	MUST(head.created_us >= before_us && head.created_us <= clock_wall_us());
 	MUST(strncmp(head.config, "profile=none size=7 ", 20) == 0);
 	MUST(strcmp(head.reasons[1], "aged") == 0 && strcmp(head.program, "test") == 0);
-	status_free_session(row);
+	status_free_session(row, &holds);
 	MUST(session_at(fd, row).state == STATUS_SESSION_FREE);
 }
 
@@ -122,12 +122,12 @@ static void take_pool_again(void)
 	int fd = open_page();
 
 	status_lease_begun(session, &lease);
-	status_lease_ended(session, 0);
+	status_lease_ended(session, &holds, 0, 1);
 	status_lease_begun(session, &lease);
 	MUST(page_dir_holds_leases(fd) && head_of(fd).acquired == 0);
-	status_lease_ended(session, 0);
+	status_lease_ended(session, &holds, 0, 1);
 	MUST(!page_dir_holds_leases(fd));
-	status_free_session(session);
+	status_free_session(session, &holds);
 
 	status_pool(row, 3, 2, 1);
 	status_opened(row);
@@ -144,12 +144,64 @@ static void take_pool_again(void)
 	MUST(told.in_use + told.idle + told.waiting + told.peak == 0);
 	MUST(told.waits + told.wait_us + told.wait_max_us + told.timeouts == 0);
 	MUST(told.opened + told.closed[1] + told.acquired + told.released == 0);
+	MUST(told.holds[0] + told.waited[0] == 0);
 }
 
 static void a_row_of_a_pool_begins_anew(void **state)
 {
 	(void)state;
 	in_child(take_pool_again);
+}
+
+static uint64_t sum_of(const uint64_t buckets[STATUS_BUCKETS])
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < STATUS_BUCKETS; i++) {
+		sum += buckets[i];
+	}
+	return sum;
+}
+
+static void hold_and_wait(void)
+{
+	uint32_t pool = status_take_pool("app@db:5432/shop", 30, 10);
+	uint32_t row = status_take_session(3, 4711, pool);
+	struct status_holds own = {0};
+	struct status_pool told;
+	uint64_t now_ns = 100 * NS_PER_MS;
+	int fd = open_page();
+
+	/* The first is told, and what comes soon after it is not yet. */
+	status_lease_ended(row, &own, 0, now_ns);
+	MUST(pool_at(fd, pool).holds[0] == 1);
+	for (unsigned i = 0; i < STATUS_BUCKETS - 1; i++) {
+		status_lease_ended(row, &own, status_bucket_ns(i), now_ns + 1);
+		status_lease_ended(row, &own, status_bucket_ns(i) + 1, now_ns + 1);
+	}
+	MUST(sum_of(pool_at(fd, pool).holds) == 1);
+	status_lease_ended(row, &own, UINT64_MAX, now_ns + NS_PER_MS);
+	told = pool_at(fd, pool);
+	MUST(sum_of(told.holds) == 2 * STATUS_BUCKETS);
+	for (unsigned i = 0; i < STATUS_BUCKETS; i++) {
+		MUST(told.holds[i] == 2);
+	}
+	/* With its session's end at the latest. */
+	status_lease_ended(row, &own, 1, now_ns + NS_PER_MS);
+	MUST(pool_at(fd, pool).holds[0] == 2);
+	status_free_session(row, &own);
+	MUST(pool_at(fd, pool).holds[0] == 3);
+
+	status_waited(pool, status_bucket_ns(3), true);
+	status_waited(pool, status_bucket_ns(3) + 1, false);
+	told = pool_at(fd, pool);
+	MUST(told.waited[3] == 1 && told.waited[4] == 1 && sum_of(told.waited) == told.waits);
+}
+
+static void counts_in_histograms(void **state)
+{
+	(void)state;
+	in_child(hold_and_wait);
 }
 
 static void speak(void)
@@ -165,7 +217,7 @@ static void speak(void)
 	MUST(session_at(fd, row).spoken == 0);
 	status_statement(row, &said, secret);
 	MUST(strcmp(session_at(fd, row).statement, "ALTER ROLE app PASSWORD ...") == 0);
-	status_lease_ended(row, 1);
+	status_lease_ended(row, &holds, 1, 1);
 	status_lease_begun(row, &lease);
 	MUST(session_at(fd, row).spoken == 0);
 	status_statement(row, &said, secret); /* the same, told in another way */
@@ -198,8 +250,8 @@ static void take_all(void)
 	MUST(n == STATUS_SESSIONS_MAX);
 	status_lease_begun(0, &lease); /* without a row it is counted all the same */
 	MUST(head_of(fd).acquired == 1 && head_of(fd).untold == 1 && head_of(fd).sessions == n);
-	status_free_session(77);
-	status_free_session(777);
+	status_free_session(77, &holds);
+	status_free_session(777, &holds);
 	MUST(status_take_session(1, 0, 0) == 77);
 	MUST(status_take_session(1, 0, 0) == 777);
 }
@@ -223,8 +275,8 @@ static void *churn(void *arg)
 
 		MUST(row != 0);
 		status_lease_begun(row, &lease);
-		status_lease_ended(row, 1);
-		status_free_session(row);
+		status_lease_ended(row, &holds, 1, 1);
+		status_free_session(row, &holds);
 	}
 	return NULL;
 }
@@ -255,7 +307,7 @@ static void churn_in_threads(void)
 	pthread_t watcher;
 	atomic_bool over = false;
 
-	status_free_session(status_take_session(1, 0, 0));
+	status_free_session(status_take_session(1, 0, 0), &holds);
 	MUST(pthread_create(&watcher, NULL, watch, &over) == 0);
 	for (uintptr_t i = 0; i < THREADS; i++) {
 		MUST(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)) == 0);
@@ -327,6 +379,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_a_life),
 		cmocka_unit_test(a_row_of_a_pool_begins_anew),
+		cmocka_unit_test(counts_in_histograms),
 		cmocka_unit_test(shows_first_words_only),
 		cmocka_unit_test(has_an_end),
 		cmocka_unit_test(is_read_while_it_is_written),

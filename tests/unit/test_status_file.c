@@ -82,7 +82,7 @@ static void fork_once(void)
 	if (child == 0) {
 		pid_renew();
 		status_fork_child(true);
-		status_lease_ended(row, 1); /* nothing happens */
+		status_lease_ended(row, &holds, 1, 1); /* nothing happens */
 		MUST(files(".page", path) == 1 && session_at(fd, row).lease == 1);
 		MUST(status_take_session(2, 2, 0) != 0);
 		MUST(files(".page", path) == 2);

@@ -76,17 +76,16 @@ static void remove_locked(struct lease_shard *shard, struct lease *lease)
 {
 	lease_shard_remove(shard, lease);
 	note_change(shard);
-	status_free_session(lease->row);
+	status_free_session(lease->row, &lease->holds);
 	lease->row = 0;
 }
 
 /* An open lease of this process ends: counts and shows it. */
-static void note_end_locked(struct lease_shard *shard, const struct lease *lease,
-                            uint64_t now_ns)
+static void note_end_locked(struct lease_shard *shard, struct lease *lease, uint64_t now_ns)
 {
 	if (lease->open && lease->pid == pid_self()) {
 		shard->sums.ended++;
-		status_lease_ended(lease->row, now_ns - lease->began_ns);
+		status_lease_ended(lease->row, &lease->holds, now_ns - lease->began_ns, now_ns);
 	}
 }
 

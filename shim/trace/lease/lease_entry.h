@@ -14,15 +14,17 @@
 
 #include "base/text/hash.h"
 #include "trace/lease/activity.h"
+#include "trace/status/status.h"
 
 struct lease {
 	/* Set by the owner before lease_register, constant afterwards. */
-	const void *conn; /* the PGconn; never dereferenced */
-	const char *pool; /* "user@host:port/db", or why it is not pooled; owner's */
-	bool pool_plain;  /* `pool` needs no quotes in the log */
-	bool pooled;      /* false = passed through, tracked for the report only */
-	uint64_t session; /* number of the session in this process */
-	uint32_t row;     /* on the status page, 0 = none; freed by lease_forget */
+	const void *conn;          /* the PGconn; never dereferenced */
+	const char *pool;          /* "user@host:port/db", or why it is not pooled; owner's */
+	bool pool_plain;           /* `pool` needs no quotes in the log */
+	bool pooled;               /* false = passed through, tracked for the report only */
+	uint64_t session;          /* number of the session in this process */
+	uint32_t row;              /* on the status page, 0 = none; freed by lease_forget */
+	struct status_holds holds; /* status.c's */
 	struct lease_activity *activity; /* the owner's; NULL = not noted */
 
 	/* Guarded by LOCK_LEASE; meaningful while open, or pending as far as known. */

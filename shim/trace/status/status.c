@@ -46,6 +46,18 @@ static struct status_session *session_at(uint32_t row)
 	return session_in(status_page(), row);
 }
 
+/* A session's holds are told this often. */
+#define TELL_NS NS_PER_MS
+
+static unsigned bucket_of(uint64_t ns)
+{
+	uint64_t steps = ns > 0 ? (ns - 1) / status_bucket_ns(0) : 0;
+	unsigned bits = steps > 0 ? 64 - (unsigned)__builtin_clzll(steps) : 0;
+	unsigned bucket = (bits + 1) / 2;
+
+	return bucket < STATUS_BUCKETS ? bucket : STATUS_BUCKETS - 1;
+}
+
 static void count(uint64_t *counter, uint64_t n)
 {
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
@@ -135,6 +147,7 @@ void status_waited(uint32_t row, uint64_t ns, bool served)
 	count(&pool->waits, 1);
 	count(&pool->wait_us, us);
 	count(&pool->timeouts, served ? 0 : 1);
+	count(&pool->waited[bucket_of(ns)], 1);
 	longest = __atomic_load_n(&pool->wait_max_us, __ATOMIC_RELAXED);
 	while (longest < us &&
 	       !__atomic_compare_exchange_n(&pool->wait_max_us, &longest, us, true,
@@ -169,10 +182,25 @@ static void set_state(struct status_session *shown, enum status_session_state st
 	status_row_end(&shown->generation);
 }
 
-void status_free_session(uint32_t row)
+static void tell_holds(struct status_pool *pool, struct status_holds *holds)
 {
-	struct status_session *shown = session_at(row);
+	for (unsigned i = 0; i < STATUS_BUCKETS; i++) {
+		if (holds->untold[i] > 0) {
+			count(&pool->holds[i], holds->untold[i]);
+			holds->untold[i] = 0;
+		}
+	}
+}
 
+void status_free_session(uint32_t row, struct status_holds *holds)
+{
+	char *base = status_page();
+	struct status_session *shown = session_in(base, row);
+	struct status_pool *pool = pool_in(base, row >> POOL_SHIFT);
+
+	if (pool != NULL) {
+		tell_holds(pool, holds);
+	}
 	if (shown != NULL) {
 		set_state(shown, STATUS_SESSION_FREE);
 		status_page_give(STATUS_AREA_SESSIONS, row & ROW_MASK);
@@ -208,7 +236,8 @@ void status_lease_begun(uint32_t row, const struct status_lease *lease)
 	status_row_end(&shown->generation);
 }
 
-void status_lease_ended(uint32_t row, uint64_t held_ns)
+void status_lease_ended(uint32_t row, struct status_holds *holds, uint64_t held_ns,
+                        uint64_t now_ns)
 {
 	char *base = status_page();
 	struct status_session *shown = session_in(base, row);
@@ -224,6 +253,11 @@ void status_lease_ended(uint32_t row, uint64_t held_ns)
 	}
 	if (pool != NULL) {
 		count(&pool->held_us, held_ns / NS_PER_US);
+		holds->untold[bucket_of(held_ns)]++;
+		if (now_ns - holds->told_ns >= TELL_NS) {
+			holds->told_ns = now_ns;
+			tell_holds(pool, holds);
+		}
 	}
 }
 

@@ -42,9 +42,19 @@ void status_waited(uint32_t row, uint64_t ns, bool served);
 
 /* ---- sessions, each with the lease on it: under LOCK_LEASE ---- */
 
+/*
+ * Leases of one session that the pool's histogram does not have yet. Threads of a pool share
+ * its histogram's line of the cache, so each tells it at most once a millisecond. The
+ * caller's, as long as it has the session's row; all zero at first.
+ */
+struct status_holds {
+	uint64_t told_ns;
+	uint32_t untold[STATUS_BUCKETS];
+};
+
 /* A row for a session; no lock may be held that ranks above LOCK_STATUS. */
 uint32_t status_take_session(uint64_t session, int backend_pid, uint32_t pool);
-void status_free_session(uint32_t row);
+void status_free_session(uint32_t row, struct status_holds *holds);
 
 /* What a row shows of a lease; see struct status_session. */
 struct status_lease {
@@ -57,9 +67,12 @@ struct status_lease {
 	uint32_t stack;
 };
 
-/* A lease has begun on the row's session; or ended, held for so long. Counted without a row. */
+/* A lease has begun on the row's session. Counted without a row. */
 void status_lease_begun(uint32_t row, const struct status_lease *lease);
-void status_lease_ended(uint32_t row, uint64_t held_ns);
+
+/* It has ended, at `now_ns`, held for so long. Counted without a row. */
+void status_lease_ended(uint32_t row, struct status_holds *holds, uint64_t held_ns,
+                        uint64_t now_ns);
 void status_backend(uint32_t row, int backend_pid);
 
 /* When the session's connect began; and that it is the keeper's, too. */

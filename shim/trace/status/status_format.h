@@ -39,11 +39,12 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #define STATUS_MAGIC   "pqpool\x1a\n" /* 8 bytes */
-#define STATUS_VERSION 3              /* any other layout has another number */
+#define STATUS_VERSION 4              /* any other layout has another number */
 
 #define STATUS_POOLS_MAX    1024
 #define STATUS_SESSIONS_MAX 8192
@@ -87,6 +88,17 @@ struct status_head {
 	uint64_t drain;
 };
 
+/*
+ * Histograms, since version 4: how many took at most status_bucket_ns of their place, and more
+ * than that of the place before.
+ */
+#define STATUS_BUCKETS 12
+
+static inline uint64_t status_bucket_ns(unsigned bucket)
+{
+	return bucket < STATUS_BUCKETS - 1 ? UINT64_C(62500) << 2 * bucket : UINT64_MAX;
+}
+
 enum status_pool_state { STATUS_POOL_FREE, STATUS_POOL_USED };
 
 struct status_pool {
@@ -109,7 +121,15 @@ struct status_pool {
 	uint64_t timeouts;    /* that got no session */
 	uint64_t opened;      /* sessions */
 	uint64_t closed[STATUS_REASONS];
-	char label[520]; /* user@host:port/db */
+	char label[328]; /* user@host:port/db */
+
+	/*
+	 * Since version 4: in the place of the label's end. Holds of the leases that were
+	 * released, as they are told: what a session had in a millisecond may come with its
+	 * next lease, or its end. Waits, of those that `waits` counts.
+	 */
+	uint64_t holds[STATUS_BUCKETS];
+	uint64_t waited[STATUS_BUCKETS];
 
 	/* Since version 3: in the place of the label's end. */
 	uint64_t drain;      /* a tool's */
@@ -176,6 +196,12 @@ struct status_stack {
 static_assert(sizeof(struct status_head) <= STATUS_POOLS_AT, "the head fits");
 static_assert(sizeof(struct status_pool) == 1024, "the same for every compiler");
 static_assert(sizeof(struct status_session) == 256, "the same for every compiler");
+
+/* The bytes of a pool's label in a page of this version. */
+static inline size_t status_label_bytes(uint32_t version)
+{
+	return version < 4 ? 520 : sizeof(((struct status_pool *)0)->label);
+}
 
 /* True if it is the head of a page of this version, or of one before. */
 static inline bool status_is_page(const struct status_head *head)

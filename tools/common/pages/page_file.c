@@ -8,6 +8,7 @@
 #include "common/pages/page_file.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,7 +61,9 @@ static void read_pools(struct page *page, int fd, uint32_t rows, uint32_t *of_ro
 		of_row[i] = NONE;
 		if (pool->row.state == STATUS_POOL_USED) {
 			pool->number = i;
-			pool->label = copy_string(pool->row.label, sizeof(pool->row.label));
+			pool->label = copy_string((const char *)&pool->row +
+			                                  offsetof(struct status_pool, label),
+			                          status_label_bytes(page->version));
 			of_row[i] = (uint32_t)page->pool_count++;
 		}
 	}

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* The pools as Prometheus and OpenMetrics have it in text. */
-#include "metrics/prometheus_text.h"
+/* The pools as families of samples. */
+#include "metrics/pool_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/terminal_text.h"
 #include "common/xalloc.h"
 
 /* What a sample is made of: the pools of one name in one process. */
@@ -23,13 +22,8 @@ struct all_series {
 	size_t count;
 };
 
-enum unit { PLAIN, MICROSECONDS, NANOSECONDS };
-
 struct family {
-	const char *name;
-	const char *type;
-	const char *help;
-	enum unit unit; /* of what `value` gives; what is written is in seconds */
+	struct exposition_family head;
 	/* False: this series has no such sample. */
 	bool (*value)(const struct series *series, uint64_t *value);
 };
@@ -68,66 +62,74 @@ static bool take_oldest(const struct series *series, uint64_t *value)
 }
 
 static const struct family families[] = {
-	{"pqpool_sessions_in_use", "gauge", "Sessions in use by the program.", PLAIN,
+	{{"pqpool_sessions_in_use", EXPOSITION_GAUGE, EXPOSITION_PLAIN,
+          "Sessions in use by the program."},
          take_in_use},
-	{"pqpool_sessions_idle", "gauge", "Sessions that are idle in the pool.", PLAIN,
+	{{"pqpool_sessions_idle", EXPOSITION_GAUGE, EXPOSITION_PLAIN,
+          "Sessions that are idle in the pool."},
          take_idle},
-	{"pqpool_sessions_limit", "gauge", "The limit of sessions.", PLAIN, take_limit},
-	{"pqpool_sessions_in_use_peak", "gauge", "The most sessions in use at once so far.",
-         PLAIN, take_peak},
-	{"pqpool_waiting", "gauge", "Connects that wait for a session.", PLAIN, take_waiting},
-	{"pqpool_oldest_lease_seconds", "gauge",
-         "Age of the oldest open lease; 0 if there is none.", NANOSECONDS, take_oldest},
-	{"pqpool_leases_total", "counter", "Leases acquired.", PLAIN, take_acquired},
-	{"pqpool_leases_ended_total", "counter", "Leases released.", PLAIN, take_released},
-	{"pqpool_lease_seconds_total", "counter", "Total time that released leases were held.",
-         MICROSECONDS, take_held_us},
-	{"pqpool_waits_total", "counter",
-         "Connects that waited for a session and no longer do.", PLAIN, take_waits},
-	{"pqpool_wait_seconds_total", "counter", "Total time that connects waited.",
-         MICROSECONDS, take_wait_us},
-	{"pqpool_wait_longest_seconds", "gauge", "The longest wait so far.", MICROSECONDS,
+	{{"pqpool_sessions_limit", EXPOSITION_GAUGE, EXPOSITION_PLAIN,
+          "The limit of sessions."},
+         take_limit},
+	{{"pqpool_sessions_in_use_peak", EXPOSITION_GAUGE, EXPOSITION_PLAIN,
+          "The most sessions in use at once so far."},
+         take_peak},
+	{{"pqpool_waiting", EXPOSITION_GAUGE, EXPOSITION_PLAIN,
+          "Connects that wait for a session."},
+         take_waiting},
+	{{"pqpool_oldest_lease_seconds", EXPOSITION_GAUGE, EXPOSITION_NANOSECONDS,
+          "Age of the oldest open lease; 0 if there is none."},
+         take_oldest},
+	{{"pqpool_leases", EXPOSITION_COUNTER, EXPOSITION_PLAIN, "Leases acquired."},
+         take_acquired},
+	{{"pqpool_leases_ended", EXPOSITION_COUNTER, EXPOSITION_PLAIN, "Leases released."},
+         take_released},
+	{{"pqpool_lease_seconds", EXPOSITION_COUNTER, EXPOSITION_MICROSECONDS,
+          "Total time that released leases were held."},
+         take_held_us},
+	{{"pqpool_waits", EXPOSITION_COUNTER, EXPOSITION_PLAIN,
+          "Connects that waited for a session and no longer do."},
+         take_waits},
+	{{"pqpool_wait_seconds", EXPOSITION_COUNTER, EXPOSITION_MICROSECONDS,
+          "Total time that connects waited."},
+         take_wait_us},
+	{{"pqpool_wait_longest_seconds", EXPOSITION_GAUGE, EXPOSITION_MICROSECONDS,
+          "The longest wait so far."},
          take_wait_max_us},
-	{"pqpool_timeouts_total", "counter",
-         "Connects that failed because no session became free in time.", PLAIN, take_timeouts},
-	{"pqpool_sessions_opened_total", "counter", "Sessions opened on the server.", PLAIN,
+	{{"pqpool_timeouts", EXPOSITION_COUNTER, EXPOSITION_PLAIN,
+          "Connects that failed because no session became free in time."},
+         take_timeouts},
+	{{"pqpool_sessions_opened", EXPOSITION_COUNTER, EXPOSITION_PLAIN,
+          "Sessions opened on the server."},
          take_opened},
 };
 
+static const struct exposition_family closed = {"pqpool_sessions_closed", EXPOSITION_COUNTER,
+                                                EXPOSITION_PLAIN,
+                                                "Sessions closed, by reason."};
+
+/* Not pqpool_wait_seconds: a counter of OpenMetrics has that name already. */
+static const struct exposition_family waits = {
+	"pqpool_wait_duration_seconds", EXPOSITION_HISTOGRAM, EXPOSITION_MICROSECONDS,
+	"How long connects waited that had to, in vain or not."};
+static const struct exposition_family holds = {"pqpool_hold_duration_seconds",
+                                               EXPOSITION_HISTOGRAM, EXPOSITION_MICROSECONDS,
+                                               "How long released leases were held."};
+
 /* ---- series ---- */
-
-void prometheus_text_label(FILE *to, const char *name, const char *value)
-{
-	char *shown = terminal_text(value);
-
-	fprintf(to, "%s=\"", name);
-	for (const char *s = shown; *s != '\0'; s++) {
-		if (*s == '\\' || *s == '"') {
-			fputc('\\', to);
-		}
-		fputc(*s, to);
-	}
-	fputc('"', to);
-	free(shown);
-}
 
 static char *make_labels(const struct page *page, const char *pool)
 {
-	char *labels = NULL;
-	size_t n = 0;
-	FILE *to = open_memstream(&labels, &n);
 	char pid[24];
+	char *program = exposition_with_label("", "program", page->program);
+	char *process;
+	char *labels;
 
-	if (to == NULL) {
-		return xalloc_copy("", 0);
-	}
 	snprintf(pid, sizeof(pid), "%d", (int)page->pid);
-	prometheus_text_label(to, "program", page->program);
-	fputc(',', to);
-	prometheus_text_label(to, "pid", pid);
-	fputc(',', to);
-	prometheus_text_label(to, "pool", pool);
-	fclose(to);
+	process = exposition_with_label(program, "pid", pid);
+	labels = exposition_with_label(process, "pool", pool);
+	free(program);
+	free(process);
 	return labels;
 }
 
@@ -150,6 +152,10 @@ static void add_up(struct status_pool *sum, const struct status_pool *row)
 	}
 	for (size_t i = 0; i < STATUS_REASONS; i++) {
 		sum->closed[i] += row->closed[i];
+	}
+	for (size_t i = 0; i < STATUS_BUCKETS; i++) {
+		sum->holds[i] += row->holds[i];
+		sum->waited[i] += row->waited[i];
 	}
 }
 
@@ -196,35 +202,15 @@ static void add_pool(struct all_series *series, size_t first, const struct page 
 
 /* ---- samples ---- */
 
-static void put_value(FILE *to, enum unit unit, uint64_t value)
+static void put_family(const struct exposition *out, const struct family *family,
+                       const struct all_series *series)
 {
-	switch (unit) {
-	case PLAIN:
-		fprintf(to, " %" PRIu64 "\n", value);
-		break;
-	case NANOSECONDS:
-		value /= 1000;
-		/* fallthrough */
-	case MICROSECONDS:
-		fprintf(to, " %" PRIu64 ".%06" PRIu64 "\n", value / 1000000, value % 1000000);
-		break;
-	}
-}
-
-static void put_head(FILE *to, const char *name, const char *type, const char *help)
-{
-	fprintf(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_family(FILE *to, const struct family *family, const struct all_series *series)
-{
-	put_head(to, family->name, family->type, family->help);
+	exposition_begin(out, &family->head);
 	for (size_t i = 0; i < series->count; i++) {
 		uint64_t value;
 
 		if (family->value(&series->all[i], &value)) {
-			fprintf(to, "%s{%s}", family->name, series->all[i].labels);
-			put_value(to, family->unit, value);
+			exposition_sample(out, &family->head, series->all[i].labels, value);
 		}
 	}
 }
@@ -248,29 +234,50 @@ static uint64_t closed_for(const struct series *one, size_t reason)
 
 /* One sample for each reason that there was: a sample that comes twice is none to Prometheus.
  */
-static void put_closed(FILE *to, const struct all_series *series)
+static void put_closed(const struct exposition *out, const struct all_series *series)
 {
-	static const char name[] = "pqpool_sessions_closed_total";
-
-	put_head(to, name, "counter", "Sessions closed, by reason.");
+	exposition_begin(out, &closed);
 	for (size_t i = 0; i < series->count; i++) {
 		const struct series *one = &series->all[i];
 
 		for (size_t reason = 0; reason < STATUS_REASONS; reason++) {
 			const char *word = one->page->reasons[reason];
 			uint64_t count = closed_for(one, reason);
+			char *labels;
 
 			if (count == 0 || word[0] == '\0') {
 				continue;
 			}
-			fprintf(to, "%s{%s,", name, one->labels);
-			prometheus_text_label(to, "reason", word);
-			fprintf(to, "} %" PRIu64 "\n", count);
+			labels = exposition_with_label(one->labels, "reason", word);
+			exposition_sample(out, &closed, labels, count);
+			free(labels);
 		}
 	}
 }
 
-void prometheus_text_write(FILE *to, const struct pages *pages)
+/* Pages before version 4 have none. */
+static void put_histogram(const struct exposition *out, const struct exposition_family *family,
+                          const struct all_series *series)
+{
+	exposition_begin(out, family);
+	for (size_t i = 0; i < series->count; i++) {
+		const struct series *one = &series->all[i];
+		const struct status_pool *sum = &one->sum;
+
+		if (one->page->version >= 4) {
+			exposition_sample_histogram(
+				out, family, one->labels,
+				family == &holds
+					? &(struct exposition_histogram){sum->holds,
+			                                                 status_bucket_ns,
+			                                                 sum->held_us}
+					: &(struct exposition_histogram){
+						  sum->waited, status_bucket_ns, sum->wait_us});
+		}
+	}
+}
+
+void pool_text_write(const struct exposition *out, const struct pages *pages)
 {
 	struct all_series series = {0};
 
@@ -283,9 +290,11 @@ void prometheus_text_write(FILE *to, const struct pages *pages)
 		}
 	}
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-		put_family(to, &families[i], &series);
+		put_family(out, &families[i], &series);
 	}
-	put_closed(to, &series);
+	put_closed(out, &series);
+	put_histogram(out, &waits, &series);
+	put_histogram(out, &holds, &series);
 	for (size_t i = 0; i < series.count; i++) {
 		free(series.all[i].labels);
 	}
