@@ -132,6 +132,7 @@ need_check() {
 	need nftables has_system_program nft
 	need e2fsprogs has_system_program mkfs.ext4
 	need systemd has_program systemd-analyze
+	need pgbouncer has_system_program pgbouncer
 	need libjemalloc2 has_library libjemalloc.so.2
 	need libdebuginfod1 has_library libdebuginfod.so.1
 	need debootstrap has_system_program debootstrap

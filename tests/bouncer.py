@@ -17,7 +17,7 @@ unix_socket_dir = {folder}
 auth_type = {auth}
 auth_file = {folder}/users
 pool_mode = {mode}
-default_pool_size = 30
+default_pool_size = {size}
 max_client_conn = 1000
 max_prepared_statements = 0
 log_connections = 0
@@ -37,10 +37,11 @@ server_tls_sslmode = require
 
 
 class Bouncer:
-    """One PgBouncer for one way in: unix, tcp or tls. A context manager."""
+    """One PgBouncer for one way in: unix, tcp or tls; size: of its server sessions. A context
+    manager."""
 
-    def __init__(self, server, way, mode):
-        self.server, self.way, self.mode = server, way, mode
+    def __init__(self, server, way, mode, size=30):
+        self.server, self.way, self.mode, self.size = server, way, mode, size
         self.folder = None
         self.process = None
 
@@ -48,23 +49,34 @@ class Bouncer:
         self.folder = tempfile.mkdtemp(prefix="pqpool-bouncer-", dir="/tmp")
         try:
             self._configure()
-            self.process = subprocess.Popen(
-                [shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q",
-                 os.path.join(self.folder, "ini")],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                **self.server.account.popen)
-            socket = os.path.join(self.folder, ".s.PGSQL.%d" % self.port)
-            if not wait_until(lambda: os.path.exists(socket), 10):
-                raise ServerError("PgBouncer does not start: " + self._log())
+            self._start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
+    def _start(self):
+        self.process = subprocess.Popen(
+            [shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q",
+             os.path.join(self.folder, "ini")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            **self.server.account.popen)
+        socket = os.path.join(self.folder, ".s.PGSQL.%d" % self.port)
+        if not wait_until(lambda: os.path.exists(socket), 10):
+            raise ServerError("PgBouncer does not start: " + self._log())
+
+    def _stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+    def restart(self):
+        """Ends all sessions of its clients, and comes back in the same place."""
+        self._stop()
+        self._start()
+
     def __exit__(self, *_):
         if self.process:
-            self.process.terminate()
-            self.process.wait(10)
+            self._stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self):
@@ -72,7 +84,7 @@ class Bouncer:
         # max_prepared_statements came with 1.21; older ones refuse to know it.
         text = CONFIG.replace("max_prepared_statements = 0\n", "").format(
             server_host=self.server.folder.path if self.way == "unix" else "127.0.0.1",
-            server_port=self.server.port, port=self.port, folder=self.folder, mode=self.mode,
+            server_port=self.server.port, port=self.port, folder=self.folder, mode=self.mode, size=self.size,
             server_password="" if self.way == "unix" else " password=" + self.server.password,
             auth="any" if self.way == "unix" else "scram-sha-256",
             tls=TLS.format(folder=self.folder) if self.way == "tls" else "")

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: PostgreSQL
+"""PQPOOL_ROUTE through a real PgBouncer, in session and in transaction mode."""
+import pytest
+
+from bouncer import Bouncer
+from running import PYTHON
+
+MODES = ["session", "transaction"]
+HEAD = """
+import psycopg2
+def connect(**more):
+    conn = psycopg2.connect("", **more)
+    conn.autocommit = True
+    return conn
+def ask(conn, statement):
+    cursor = conn.cursor()
+    cursor.execute(statement)
+    return cursor.fetchone()[0] if cursor.description else None
+def lease(*statements, **more):
+    conn = connect(**more)
+    try:
+        return [ask(conn, each) for each in statements][-1]
+    finally:
+        conn.close()
+"""
+
+
+@pytest.fixture
+def routed(run, server):
+    """routed(mode, program, size, **variables): through PgBouncer, pooled, and as it is bare."""
+
+    def start(mode, program, size=30, pooled=True, **variables):
+        with Bouncer(server, "unix", mode, size) as bouncer:
+            env = bouncer.env(server.env())
+            if pooled:
+                variables["PQPOOL_ROUTE"] = "%s:%s" % (env["PGHOST"], env["PGPORT"])
+                env = {"PGHOST": "/nowhere", "PGPORT": "1"}
+            done = run([PYTHON, "-c", HEAD + program], env={**env, **variables}, pooled=pooled)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done
+
+    return start
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_connection_to_it(routed, mode):
+    done = routed(mode, "print({lease('SELECT pg_backend_pid()') for _ in range(20)})")
+    assert "," not in done.stdout
+    assert len(done.events("acquire")) == 20 and len(done.events("session_open")) == 1
+
+
+@pytest.mark.parametrize("setting", ["TimeZone = 'Asia/Tokyo'", "work_mem = '7MB'",
+                                     "application_name = 'other'"])
+@pytest.mark.parametrize("mode", MODES)
+def test_no_setting_crosses(routed, mode, setting):
+    """By DISCARD ALL, also of those that PgBouncer remembers for its client, and sets again on
+    whichever session the client gets."""
+    name = setting.split()[0]
+    program = "a = lease('SHOW %s'); lease(%r); print(a == lease('SHOW %s'))" % (
+        name, "SET " + setting, name)
+    assert routed(mode, program).stdout == "True\n"
+
+
+def test_without_a_reset_one_crosses(routed):
+    """Why the reset is not to be left out in transaction mode, where PgBouncer has none itself."""
+    program = "lease(\"SET TimeZone = 'Asia/Tokyo'\"); print(lease('SHOW TimeZone'))"
+    assert routed("transaction", program, PQPOOL_RESET="rollback").stdout == "Asia/Tokyo\n"
+
+
+@pytest.mark.parametrize("what", ["PREPARE p AS SELECT 1", "CREATE TEMP TABLE t (a int)", "LISTEN c"])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_lease_leaves_is_gone(routed, mode, what):
+    program = "for _ in range(3): lease(%r)" % what
+    done = routed(mode, program)
+    assert len(done.events("session_open")) == 1
+
+
+def test_a_transaction_that_is_left_open(routed):
+    program = """
+conn = psycopg2.connect("")
+conn.cursor().execute("SELECT pg_advisory_xact_lock(7)")
+conn.close()
+print(lease("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+"""
+    for mode in MODES:
+        assert routed(mode, program).stdout == "0\n"
+
+
+def test_more_programs_than_sessions(routed, server):
+    """In transaction mode an idle session of the pool takes no place on the server: two of them,
+    of which one is leased, live on one."""
+    program = """
+a, b = connect(), connect(application_name="another pool")
+print(ask(a, "SELECT pg_backend_pid()") == ask(b, "SELECT pg_backend_pid()"))
+"""
+    marker = server.marker()
+    assert routed("transaction", program, size=1).stdout == "True\n"
+    assert server.most_at_once(marker) == 1
+
+
+def test_in_session_mode_an_idle_one_has_its_place(routed, server):
+    """What the README warns of: each session of the pool has one of the server's, also idle."""
+    program = """
+lease("SELECT 1", application_name="first pool")
+lease("SELECT 1", application_name="second pool")
+"""
+    marker = server.marker()
+    routed("session", program)
+    assert server.most_at_once(marker) == 2
+    marker = server.marker()
+    routed("session", program, pooled=False)
+    assert server.most_at_once(marker) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_it_refuses(routed, mode):
+    """A startup parameter that it does not know: its own text, as bare."""
+    program = """
+try:
+    connect(options="-c work_mem=8MB")
+except psycopg2.OperationalError as error:
+    print(str(error).split("FATAL:")[1])
+"""
+    done = routed(mode, program)
+    assert done.stdout == routed(mode, program, pooled=False).stdout
+    assert "unsupported startup parameter: options" in done.stdout
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_restarted(script, server, mode):
+    """Idle sessions end with it, and nobody notices. (Its pids may be negative: they are keys.)"""
+    with Bouncer(server, "unix", mode) as bouncer:
+        where = bouncer.env(server.env())
+        s = script(env={"PQPOOL_ROUTE": "%s:%s" % (where["PGHOST"], where["PGPORT"])})
+        for _ in range(2):
+            s.do("connect")
+            assert s.exec("-", "SELECT 42") == "42"
+            s.finish("-")
+            bouncer.restart()
+        assert len(s.events("session_open")) == 2
+
+
+def test_a_cancel_reaches_its_statement(routed):
+    program = """
+import threading
+conn = connect()
+ask(conn, "SELECT 1")
+def cancel():
+    while True:
+        try:
+            conn.cancel()
+        except psycopg2.Error:
+            return
+        if ended.wait(0.05):
+            return
+ended = threading.Event()
+thread = threading.Thread(target=cancel)
+thread.start()
+try:
+    ask(conn, "SELECT pg_sleep(60)")
+except psycopg2.errors.QueryCanceled:
+    print("cancelled")
+ended.set()
+thread.join()
+"""
+    for mode in MODES:
+        assert routed(mode, program).stdout == "cancelled\n"
