@@ -8,7 +8,7 @@
 # make install    to prefix (/usr/local), below DESTDIR if that is set; make uninstall
 # make dist       a tarball of what is committed, which needs neither git nor npm to be built
 # make deb        Debian packages of it, by tools/debian
-# make check-package check-share check-static check-clang coverage asan tsan stress soak inject valgrind lint format clean: see tests/tests.mk
+# make check-package check-share check-static check-clang coverage asan tsan stress soak inject valgrind recovery mutate lint format clean: see tests/tests.mk
 
 ifeq ($(origin CC),default)
 CC       := gcc
@@ -65,7 +65,7 @@ docdir        = $(datarootdir)/doc/pqpool
 completiondir = $(datarootdir)/bash-completion/completions
 unitdir       = $(prefix)/lib/systemd
 
-.PHONY: all always deb demo dist bench check check-clang check-debian check-matrix check-package check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind clean setup install uninstall
+.PHONY: all always deb demo dist bench check check-clang check-debian check-matrix check-package check-share check-static coverage fuzz inject lint format asan tsan stress soak valgrind recovery mutate clean setup install uninstall
 all: $(BUILD)/libpqpool.so $(BUILD)/pqpool $(BUILD)/pqpool.1
 
 # Every program that is preloaded pays for what the dynamic linker does with us at its start

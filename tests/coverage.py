@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: PostgreSQL
-"""Which lines of the shim the tests ran, by folder: reads what a build with --coverage left.
+"""Which lines of the shim the tests ran, by folder and by file, and which not: reads what a build
+with --coverage left.
 
     tests/coverage.py BUILD
 """
@@ -30,11 +31,24 @@ def lines_of(folder):
     return lines
 
 
+def ranges(numbers):
+    """ "3-5 9" of 3, 4, 5 and 9."""
+    found = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return " ".join("%d" % a if a == b else "%d-%d" % (a, b) for a, b in found)
+
+
 def main():
     (build,) = sys.argv[1:]
     folders = collections.defaultdict(lambda: [0, 0])
+    files = {}
     for source, lines in lines_of(build).items():
         if source.startswith("shim/"):
+            files[source] = lines
             for name in (os.path.dirname(source), "shim, whole"):
                 folders[name][0] += sum(1 for times in lines.values() if times)
                 folders[name][1] += len(lines)
@@ -44,6 +58,12 @@ def main():
     for name in sorted(folders):
         run, lines = folders[name]
         print("%-24s %8d %8d %6.1f" % (name, lines, run, 100 * run / lines))
+    print("\n%-40s %6s %6s  %s" % ("file", "lines", "%", "not run"))
+    for name, lines in sorted(files.items()):
+        missed = [number for number, times in lines.items() if not times]
+        if missed:
+            print("%-40s %6d %6.1f  %s" % (name, len(lines), 100 - 100 * len(missed) / len(lines),
+                                           ranges(missed)))
 
 
 if __name__ == "__main__":

@@ -24,10 +24,14 @@ table inet fault {
 	chain in { type filter hook input priority 0; tcp dport @forgotten counter name dropped drop; }
 	set cut { type inet_service; }
 	set refused { type inet_service; }
+	set rejected { type inet_service; }
+	set unreachable { type inet_service; }
 	chain broken {
 		type filter hook output priority 1;
 		tcp sport @cut counter name dropped reject with tcp reset
 		tcp dport @refused tcp flags & (syn | ack) == syn counter name dropped reject with tcp reset
+		tcp sport @rejected counter name dropped reject with icmp type admin-prohibited
+		tcp dport @unreachable tcp flags & (syn | ack) == syn counter name dropped reject with icmp type admin-prohibited
 	}
 }
 """
@@ -122,21 +126,21 @@ class Network:
         return ports
 
     def cut(self, pid, port, how):
-        """What the process sends on its connections there is "dropped", or answered by a
-        "reset"."""
+        """What the process sends on its connections there is "dropped", answered by a "reset", or
+        "rejected" as a firewall does that says so (ICMP)."""
         ports = flows(pid, port)
         assert ports, "nothing is connected"
         self._inside("nft", "add", "element", "inet", "fault",
-                     {"dropped": "forgotten", "reset": "cut"}[how],
+                     {"dropped": "forgotten", "reset": "cut", "rejected": "rejected"}[how],
                      "{ %s }" % ", ".join(map(str, ports)))
 
-    def refuse(self, port):
-        """New connections there are refused from now on."""
-        self._inside("nft", "add", "element", "inet", "fault", "refused", "{ %d }" % port)
+    def refuse(self, port, how="refused"):
+        """New connections there are refused from now on; or "unreachable", by ICMP."""
+        self._inside("nft", "add", "element", "inet", "fault", how, "{ %d }" % port)
 
     def mend(self):
         """All passes again."""
-        for name in ("forgotten", "cut", "refused"):
+        for name in ("forgotten", "cut", "refused", "rejected", "unreachable"):
             self._inside("nft", "flush", "set", "inet", "fault", name)
 
     def dropped(self):

@@ -7,7 +7,6 @@
 #   tests/setup.sh check      what `make check` needs
 #   tests/setup.sh clients    what the tests of the real clients need (tests/debian.sh)
 #   tests/setup.sh sanitize   what `make asan` and `make tsan` need
-#   tests/setup.sh valgrind   what `make valgrind` needs
 #   tests/setup.sh bench      what `make bench` needs
 #
 # A thing is looked for by what is used of it (a program, a header, a module), so
@@ -304,9 +303,9 @@ install_missing() { # install_missing LEVEL
 main() {
 	local level=${1:-check}
 	case $level in
-	demo | check | clients | sanitize | valgrind | bench) ;;
+	demo | check | clients | sanitize | bench) ;;
 	*)
-		echo "usage: $0 [demo|check|clients|sanitize|valgrind|bench]" >&2
+		echo "usage: $0 [demo|check|clients|sanitize|bench]" >&2
 		exit 2
 		;;
 	esac

@@ -27,7 +27,10 @@
 #   make soak         programs of all kinds while faults arrive at random, SOAK_SECONDS=1800;
 #                     SOAK_SEED, SOAK_KEEPER=on, SOAK_TLS=on, SOAK_LIBPQ=13, PQPOOL_RESET=auto
 #   make inject           each call of the shim's and of libpq's fails once, in many programs; K as above
-#   make valgrind         one ordinary program, preloaded, under valgrind
+#   make valgrind         ordinary programs, preloaded, under valgrind's memcheck; K as above
+#   make recovery         how long it takes after a fault until a program works again, bare and pooled
+#   make mutate           one mechanism after another is taken out of the shim, and a test fails each
+#                         time; K as above
 #   make demo             what it is good for, in under a minute
 #   make bench            what it costs and saves; see tests/bench/README.md. T=TABLES chooses,
 #                         AGAINST=REVISION compares with that one's build
@@ -230,7 +233,7 @@ setup:
 check:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients fuzzers
-	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),--ignore=tests/analysis --ignore=tests/package tests)
+	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),$(addprefix --ignore=tests/,analysis package recovery valgrind) tests)
 
 check-share:
 	@BUILD='$(BUILD)' tests/setup.sh check
@@ -377,15 +380,17 @@ soak:
 	@$(REMAKE) -s WERROR=1 all programs
 	@SOAK_SECONDS='$(SOAK_SECONDS)' $(RUNNER) -s tests/soak
 
-# The program to run under valgrind; it gets the private server by PG*.
-VALGRIND_PROGRAM ?= cycle
-VALGRIND_FLAGS   := --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
-	--errors-for-leak-kinds=definite --trace-children=yes \
-	$(addprefix --suppressions=,$(wildcard tests/valgrind.supp))
-
 valgrind:
-	@tests/setup.sh valgrind
-	@$(REMAKE) all $(BUILD)/tests/programs/$(VALGRIND_PROGRAM)
-	$(SERVER) --run valgrind $(VALGRIND_FLAGS) \
-		env LD_PRELOAD='$(abspath $(BUILD))/libpqpool.so' \
-		$(BUILD)/tests/programs/$(VALGRIND_PROGRAM)
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all programs
+	@$(RUNNER) $(if $(K),-k '$(K)') tests/valgrind
+
+recovery:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(REMAKE) -s WERROR=1 all programs
+	@$(RUNNER) -q -s $(if $(K),-k '$(K)') tests/recovery
+
+# The tests are shown to fail where the shim is broken; K='ping room' chooses.
+mutate:
+	@BUILD='$(BUILD)' tests/setup.sh check
+	@$(PYTHON) tests/mutations.py '$(BUILD)' $(K)

@@ -24,3 +24,15 @@ def test_connect(stepwise):
         assert s.do("pid", "b") != before
         s.finish("a", "b")
     assert seen[0] == seen[1]
+
+
+def test_a_full_pool(stepwise):
+    """The room of a connect that failed is free for the next one."""
+    s = stepwise(env={"PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0", "PQPOOL_TIMEOUT": "0"})
+    s.do("spare", "0")
+    assert "Too many open files" in s.do("connect", "a"), "the fault did not happen"
+    s.finish("a")
+    s.do("spare", "100")
+    s.connect("a")
+    assert "pqpool" in s.do("connect", "b")
+    s.finish("a", "b")

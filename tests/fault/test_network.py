@@ -15,7 +15,7 @@ def pair(script, network, server, **env):
             for pooled in (False, True)]
 
 
-@pytest.mark.parametrize("how", ["reset", "dropped"])
+@pytest.mark.parametrize("how", ["reset", "dropped", "rejected"])
 def test_under_a_statement(script, network, far_server, how):
     """The lease sees what a bare connection sees; the next one is well."""
     programs = pair(script, network, far_server)
@@ -37,12 +37,14 @@ def test_under_a_statement(script, network, far_server, how):
     assert wait_until(lambda: far_server.terminate() == 0)
 
 
-def test_while_it_is_idle(script, network, far_server):
-    """The first packet of the check is answered with a reset."""
+@pytest.mark.parametrize("how", ["reset", "rejected"])
+def test_while_it_is_idle(script, network, far_server, how):
+    """The first packet of the check is answered with a reset; or rejected, which TCP does not take
+    for an end: it is silence then."""
     _, s = pair(script, network, far_server)
     before = s.lease()
     since = network.dropped()
-    network.cut(s.process.pid, far_server.port, "reset")
+    network.cut(s.process.pid, far_server.port, how)
     after = s.connect("a")
     network.await_drop(since)
     assert after != before and s.exec("a", PID) == after
@@ -65,15 +67,17 @@ def test_half_open(script, network, far_server):
     assert s.lease() == after and s.end().stderr == ""
 
 
-def test_a_new_connection_is_refused(script, network, far_server):
+@pytest.mark.parametrize("how, says", [("refused", "Connection refused"),
+                                       ("unreachable", "No route to host")])
+def test_a_new_connection_is_refused(script, network, far_server, how, says):
     """By a firewall: with the same words, and as soon."""
     programs = pair(script, network, far_server)
     held = [s.connect("held") for s in programs]
     since = network.dropped()
-    network.refuse(far_server.port)
+    network.refuse(far_server.port, how)
     reasons = [s.refused("new") for s in programs]
     network.await_drop(since)
-    assert "Connection refused" in reasons[0] and reasons[0] == reasons[1]
+    assert says in reasons[0] and reasons[0] == reasons[1]
     network.mend()
     for s, pid in zip(programs, held):
         assert s.exec("held", PID) == pid

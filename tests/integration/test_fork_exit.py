@@ -340,3 +340,12 @@ def test_child_of_a_full_pool(run):
     done = run([PYTHON, "-c", FULL], env={
         "PQPOOL_SIZE": "1", "PQPOOL_MAX_OVERFLOW": "0", "PQPOOL_TIMEOUT": "1s"})
     assert done.stdout == "child 0\n" and done.stderr == "", done
+
+
+@pytest.mark.parametrize("mode", ["copied", "shared", "beside"])
+def test_children_made_by_clone(run, program, mode):
+    """Past fork and its handlers; with a copy of the memory, or with the parent's own."""
+    bare = run([program("clones"), mode], pooled=False)
+    assert bare.stdout == "child: exit 0\nheld: same\n1\n1\n1\n"
+    done = run([program("clones"), mode], check_leases=False)
+    assert (done.stdout, done.stderr, done.returncode) == (bare.stdout, bare.stderr, 0)
