@@ -82,7 +82,7 @@ $(BUILD)/pqpool: $(TOOL_OBJECTS)
 	$(CC) -o $@ $(TOOL_OBJECTS) $(CFLAGS) $(LDFLAGS) $(TOOL_LIBRARIES)
 
 # The page of `pqpool report` is assembled in.
-$(BUILD)/tools/report/page_template.tool.o: CFLAGS += -Wa,-I$(BUILD)/report
+$(BUILD)/tools/report/page_template.tool.o: override CFLAGS += -Wa,-I$(BUILD)/report
 $(BUILD)/tools/report/page_template.tool.o: $(BUILD)/report/page.html
 
 $(BUILD)/pqpool.1: tools/man/pqpool.1 tools/man/variables.awk $(BUILD)/pqpool

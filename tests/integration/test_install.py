@@ -49,7 +49,7 @@ def build_copy(tmp_path):
     copy = tmp_path / "build"
     copy.mkdir()
     for name in os.listdir(house.BUILD):
-        if name in ("shim", "tools"):
+        if name in ("shim", "tools", "report"):
             shutil.copytree(os.path.join(house.BUILD, name), copy / name, copy_function=shutil.copy2)
         elif os.path.isfile(os.path.join(house.BUILD, name)):
             shutil.copy2(os.path.join(house.BUILD, name), copy)
