@@ -79,7 +79,7 @@ def test_page_has_every_event():
 
 def test_no_line_of_the_page_is_lost():
     """A line that began with a dot or an apostrophe would be a request."""
-    known = {"SH", "SS", "TP", "PP", "B", "BR", "I", "IR", "RI", "RB", "SY", "YS", "TH", "RS", "RE",
+    known = {"SH", "SS", "TP", "PP", "B", "BR", "I", "IR", "RI", "RB", "SY", "YS", "TH", "RS", "RE", "IP",
              "EX", "EE", "br", "UR", "UE", '\\"'}
     requests = set(re.findall(r"^[.'](\S*)", page(), re.M))
     assert requests <= known, requests - known
