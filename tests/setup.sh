@@ -326,6 +326,7 @@ main() {
 	bench)
 		fetch_fpm
 		fetch_nginx
+		fetch_services
 		;;
 	esac
 }

@@ -28,7 +28,9 @@ import parts  # noqa: E402
 import plot  # noqa: E402
 import prefork  # noqa: E402
 import ratios  # noqa: E402
+import routed  # noqa: E402
 import sampled  # noqa: E402
+import services  # noqa: E402
 import share  # noqa: E402
 import surplus  # noqa: E402
 import whole  # noqa: E402
@@ -40,6 +42,8 @@ TABLES = {
     "once": once.once,             # a program that connects once, from its start to its end
     "share": share.share,          # such programs that share sessions through a keeper
     "prefork": prefork.prefork,    # a web server's workers, which connect for each request
+    "recipes": services.recipes,   # web servers as tools/recipes set them up
+    "routed": routed.routed,       # through PgBouncer, by PQPOOL_ROUTE
     "record": growth.record,       # what the log and the stacks cost
     "cycles": cycles.cycles,       # connect, ask, finish in N threads; other languages' pools
     "growth": growth.growth,       # against sessions, pools, waiters, environment

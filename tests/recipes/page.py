@@ -11,9 +11,7 @@ language sh that is none is commands for root; others are for the reader alone.
 import os
 import re
 
-from conftest import ROOT
-
-FOLDER = os.path.join(ROOT, "tools/recipes")
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/recipes")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"(?:#|;|//) (new file|add to) (/\S+)\n")
 

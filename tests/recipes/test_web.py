@@ -2,65 +2,17 @@
 """Web servers, whose application connects for each request, and answers with its session."""
 import pytest
 
+from recipes.applications import GREEN, WSGI, put_apache, put_php
 from recipes.asking import REQUESTS, SEE, SET_UP, ask, seen
 
-PHP = """<?php
-$c = pg_connect('user=app dbname=app');
-echo pg_fetch_result(pg_query($c, 'SELECT pg_backend_pid()'), 0, 0), "\n";
-pg_close($c);
-"""
-NGINX = """server {
-    listen 80;
-    root /srv/shop;
-    location / { include snippets/fastcgi-php.conf; fastcgi_pass unix:/run/php/php-fpm.sock; }
-}
-"""
-PERL = """use strict; use DBI;
-my $database = DBI->connect("dbi:Pg:dbname=app", "app", "", {RaiseError => 1});
-my ($pid) = $database->selectrow_array("SELECT pg_backend_pid()");
-$database->disconnect;
-print "Content-Type: text/plain\\r\\n\\r\\n$pid\\n";
-"""
-PERL_SITE = """Alias /perl /srv/shop/perl
-Alias /cgi /srv/shop/perl
-<Directory /srv/shop>
-    Require all granted
-    Options +ExecCGI
-</Directory>
-<Location /perl>
-    SetHandler perl-script
-    PerlResponseHandler ModPerl::Registry
-    PerlOptions +ParseHeaders
-</Location>
-<Location /cgi>
-    SetHandler cgi-script
-</Location>
-PassEnv LD_PRELOAD
-StartServers 1
-MaxRequestWorkers 1
-Alias /php /srv/shop/php
-"""
-WSGI = """
-import psycopg2
-
-def application(environ, start_response):
-    conn = psycopg2.connect("user=app dbname=app")
-    cursor = conn.cursor()
-    cursor.execute("SELECT pg_backend_pid() FROM pg_sleep(0.02)")
-    pid = cursor.fetchone()[0]
-    conn.close()
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"%d\\n" % pid]
-"""
-GREEN = "import psycogreen.gevent\npsycogreen.gevent.patch_psycopg()\n"
+ONE_PROCESS = "StartServers 1\nMaxRequestWorkers 1\n"
 
 
 @pytest.fixture
 def php(machine, version):
     """A page of PHP's in nginx."""
-    machine.write("/srv/shop/index.php", PHP)
-    machine.write("/etc/nginx/sites-available/default", NGINX)
-    machine.run("systemctl start nginx php%s-fpm" % version)
+    put_php(machine)
+    machine.run("systemctl start php%s-fpm" % version)
 
 
 def test_php_fpm(machine, page, php):
@@ -94,10 +46,9 @@ def test_php_fpm_that_shares(machine, page, php):
 @pytest.fixture
 def apache(machine):
     """With mod_php, mod_perl and mod_cgi."""
-    machine.write("/srv/shop/php/index.php", PHP)
-    machine.write("/srv/shop/perl/index.pl", "#!/usr/bin/perl\n" + PERL, mode=0o755)
-    machine.write("/etc/apache2/conf-enabled/shop.conf", PERL_SITE)
-    machine.run("a2dismod -q mpm_event; a2enmod -q 'php*' perl mpm_prefork cgi; systemctl start apache2")
+    machine.write("/etc/apache2/conf-enabled/one.conf", ONE_PROCESS)
+    put_apache(machine)
+    machine.run("systemctl start apache2")
     return machine
 
 
