@@ -187,6 +187,26 @@ def test_idle_ones_on_the_second_host(two, listed):
     assert {lease(s) for _ in range(4)} == {first.port}
 
 
+def test_the_first_refuses(new_server, listed):
+    """That is an answer: libpq asks no other host."""
+    first, second = new_server(), new_server()
+    s = listed(first, second)
+    bare = listed(first, second, pooled=False)
+    assert lease(s) == lease(bare) == first.port
+    first.terminate()
+    first.sql("ALTER ROLE app NOLOGIN")
+    assert s.refused("-") == bare.refused("-")
+    for each in (s, bare):
+        each.finish("-")
+
+
+def test_load_balancing_is_left_to_libpq(two, listed, libpq_of):
+    first, second = two
+    s = listed(first, second, LD_LIBRARY_PATH=libpq_of("18"), PGLOADBALANCEHOSTS="random")
+    assert {lease(s) for _ in range(60)} == {first.port, second.port}
+    assert len(s.events("acquire", pooled="no")) == 60
+
+
 def test_one_host_is_no_matter(script, server):
     s = script()
     pids = set()
