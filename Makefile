@@ -61,6 +61,7 @@ libdir        = $(exec_prefix)/lib
 datarootdir   = $(prefix)/share
 mandir        = $(datarootdir)/man
 man1dir       = $(mandir)/man1
+man7dir       = $(mandir)/man7
 docdir        = $(datarootdir)/doc/pqpool
 completiondir = $(datarootdir)/bash-completion/completions
 unitdir       = $(prefix)/lib/systemd
@@ -132,11 +133,12 @@ DOCUMENTS       := README.md LICENSE tools/CHANGELOG.md
 
 # Files are replaced, not overwritten: programs that run go on with the library that they have.
 install: all
-	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(libdir) $(man1dir) $(completiondir) $(docdir) \
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(libdir) $(man1dir) $(man7dir) $(completiondir) $(docdir) \
 		$(unitdir)/user $(unitdir)/system)
 	$(INSTALL_PROGRAM) $(BUILD)/pqpool $(DESTDIR)$(bindir)/pqpool
 	$(INSTALL_PROGRAM) $(BUILD)/libpqpool.so $(DESTDIR)$(libdir)/libpqpool.so
 	$(INSTALL_DATA) $(BUILD)/pqpool.1 $(DESTDIR)$(man1dir)/pqpool.1
+	$(INSTALL_DATA) tools/man/pqpool.7 $(DESTDIR)$(man7dir)/pqpool.7
 	$(INSTALL_DATA) tools/completion/pqpool.bash $(DESTDIR)$(completiondir)/pqpool
 	$(INSTALL_DATA) $(DOCUMENTS) $(DESTDIR)$(docdir)/
 	for unit in $(UNITS); do \
@@ -146,7 +148,7 @@ install: all
 
 # Of the folders only the one that is nobody else's.
 uninstall:
-	rm -f $(addprefix $(DESTDIR),$(bindir)/pqpool $(libdir)/libpqpool.so $(man1dir)/pqpool.1 \
+	rm -f $(addprefix $(DESTDIR),$(bindir)/pqpool $(libdir)/libpqpool.so $(man1dir)/pqpool.1 $(man7dir)/pqpool.7 \
 		$(completiondir)/pqpool $(addprefix $(unitdir)/,$(UNITS)) \
 		$(addprefix $(docdir)/,$(notdir $(DOCUMENTS))))
 	[ ! -d $(DESTDIR)$(docdir) ] || rmdir $(DESTDIR)$(docdir)

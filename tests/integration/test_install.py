@@ -10,7 +10,7 @@ import pytest
 import house
 from server import bare_environ, bindir
 
-FILES = {"bin/pqpool", "lib/libpqpool.so", "share/man/man1/pqpool.1",
+FILES = {"bin/pqpool", "lib/libpqpool.so", "share/man/man1/pqpool.1", "share/man/man7/pqpool.7",
          "share/bash-completion/completions/pqpool", "lib/systemd/user/pqpool-keep.socket",
          "lib/systemd/user/pqpool-keep.service", "lib/systemd/system/pqpool-keep@.service",
          "share/doc/pqpool/README.md", "share/doc/pqpool/LICENSE", "share/doc/pqpool/CHANGELOG.md"}
@@ -79,7 +79,7 @@ def test_every_directory_can_be_another(build_copy, server, tmp_path):
     make("install", *given, build=build_copy)
     root = tmp_path / "root" / "opt"
     assert files(root) == {
-        "it/programs/pqpool", "it/lib/of-a-machine/libpqpool.so", "pages/man1/pqpool.1", "words/pqpool",
+        "it/programs/pqpool", "it/lib/of-a-machine/libpqpool.so", "pages/man1/pqpool.1", "pages/man7/pqpool.7", "words/pqpool",
         "texts/it/README.md", "texts/it/LICENSE", "texts/it/CHANGELOG.md", "units/user/pqpool-keep.socket",
         "units/user/pqpool-keep.service", "units/system/pqpool-keep@.service"}
     assert runs(str(root / "it/programs/pqpool"), server, tmp_path)

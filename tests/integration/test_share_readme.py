@@ -11,7 +11,7 @@ import house
 from conftest import built
 from server import bare_environ, wait_until
 
-SECTION = re.search(r"### Sharing sessions between programs\n(.*?)\n##", house.read("README.md"),
+SECTION = re.search(r"## Share sessions between programs\n(.*?)\n##", house.read("README.md"),
                     re.S)[1]
 EXAMPLES = re.findall(r"^    (.+)$", SECTION, re.M)
 

@@ -7,7 +7,7 @@ import pytest
 
 import house
 
-DOCUMENTS = house.sources(r"README\.md|(shim|tests|tools)/README\.md|tools/recipes/[\w-]+\.md|\.github/\w+\.md")
+DOCUMENTS = house.sources(r"README\.md|(shim|tests|tools|tests/clients|tools/recipes)/README\.md|tools/recipes/[\w-]+\.md|\.github/\w+\.md")
 KIND = r"\.(?:c|h|def|map|py|sh|mk|md)"
 # A file or a folder; short names without a folder are examples.
 FILE = re.compile(r"(?:[\w.-]+/)+[\w-]+%s|[\w-]{3,}%s|(?:[\w-]+/)+" % (KIND, KIND))

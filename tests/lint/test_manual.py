@@ -31,9 +31,10 @@ def options(command):
     return re.findall(r"^ *(?:-\w, *)?(--[a-z][a-z-]*)", shown, re.M), shown
 
 
+@pytest.mark.parametrize("path", [PAGE, house.path("tools/man/pqpool.7")])
 @pytest.mark.parametrize("device", ["ascii", "utf8"])
-def test_page_is_well_formed(device):
-    done = subprocess.run(["groff", "-ww", "-man", "-T" + device, "-z", PAGE], text=True,
+def test_page_is_well_formed(device, path):
+    done = subprocess.run(["groff", "-ww", "-man", "-T" + device, "-z", path], text=True,
                           capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -103,12 +103,13 @@ def test_top_level():
         "shim", "tools", "tests", "Makefile", "README.md"}
 
 
-def test_readme_names_every_variable():
+def test_readme_names_variables_that_are_there():
+    """A choice of them; the manual page has all (test_manual.py)."""
     table = set(re.findall(r'^VARIABLE\(\w+, "(PQPOOL_\w+)"', house.read("shim/base/config/config.def"),
                            re.M))
     assert table, "no VARIABLE rows found"
-    rows = re.findall(r"^\|([^|]*)\|", house.read("README.md"), re.M)
-    assert set(re.findall(r"PQPOOL_[A-Z_]+", " ".join(rows))) == table
+    named = set(re.findall(r"PQPOOL_[A-Z_]+", house.read("README.md")))
+    assert len(named) > 10 and named <= table, named - table
 
 
 @pytest.mark.limit(400)
