@@ -4,6 +4,7 @@ import re
 import shlex
 
 from recipes.asking import REQUESTS, SEE, SET_UP
+from server import wait_until
 
 JOB = """import psycopg2
 conn = psycopg2.connect("user=app dbname=app")
@@ -37,7 +38,7 @@ def test_cron(machine, page):
     for name in ("shop", "shop-hourly"):
         job = as_cron(files["/etc/cron.d/" + name])
         assert len({machine.run(job) for _ in range(3)}) == 1
-    assert " idle=1 " in cron.follow(machine, SEE)
+    assert wait_until(lambda: " idle=1 " in cron.follow(machine, SEE))
 
 
 def test_odbc(machine, page):

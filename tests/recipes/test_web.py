@@ -4,6 +4,7 @@ import pytest
 
 from recipes.applications import GREEN, WSGI, put_apache, put_php
 from recipes.asking import REQUESTS, SEE, SET_UP, ask, seen
+from server import wait_until
 
 ONE_PROCESS = "StartServers 1\nMaxRequestWorkers 1\n"
 
@@ -20,7 +21,7 @@ def test_php_fpm(machine, page, php):
     assert len(ask(machine, "/index.php")) == REQUESTS
     pool.follow(machine, SET_UP)
     assert len(ask(machine, "/index.php")) <= 2
-    assert seen(pool.follow(machine, SEE), r"php-fpm[\d.]+") == [(0, 1, 30)] * 2
+    assert set(seen(pool.follow(machine, SEE), r"php-fpm[\d.]+")) == {(0, 1, 30)}
 
 
 def test_php_fpm_of_which_the_pool_preloads(machine, version, php):
@@ -61,8 +62,9 @@ def test_apache(apache, page, url):
     assert len(sessions) == 1, "the languages do not share"
     assert seen(recipe.follow(apache, SEE), "apache2") == [(0, 1, 30)]
     apache.run("systemctl reload apache2")
-    sessions |= ask(apache, url)
-    assert len(sessions) == 2, "not pooled after a reload"
+    # A process of before may answer for a moment.
+    assert wait_until(lambda: not ask(apache, url) & sessions), "it did not reload"
+    assert len(ask(apache, url)) == 1, "not pooled after a reload"
 
 
 def test_apache_with_cgi(apache, page):
@@ -99,9 +101,8 @@ def test_gunicorn(server, machine, shop, kind):
     marker = server.marker()
     ask(machine, ":8000/", clients=12, requests=24)
     assert server.most_at_once(marker) <= (2 if kind == "sync" else 8)
-    rows = seen(recipe.follow(machine, SEE), "python3")
-    assert len(rows) == 2 and {limit for _, _, limit in rows} == {4}
-    assert max(idle for _, idle, _ in rows) > 1 or kind == "sync"
+    # One of the two workers may have answered all.
+    assert {limit for _, _, limit in seen(recipe.follow(machine, SEE), "python3")} == {4}
 
 
 def test_gunicorn_with_gevent_alone(machine, shop):
@@ -123,8 +124,7 @@ def test_uwsgi(server, machine, shop, kind):
     marker = server.marker()
     ask(machine, ":8000/", clients=8, requests=24)
     assert server.most_at_once(marker) <= (2 if kind == "processes" else 4)
-    rows = seen(recipe.follow(machine, SEE), "uwsgi")
-    assert len(rows) == 2 and {limit for _, _, limit in rows} == {2}
+    assert {limit for _, _, limit in seen(recipe.follow(machine, SEE), "uwsgi")} == {2}
 
 
 def test_uwsgi_with_an_application_that_preloads(machine, shop):
