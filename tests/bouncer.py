@@ -2,6 +2,7 @@
 """A private PgBouncer in front of a private server, tuned as its manual says."""
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -61,9 +62,13 @@ class Bouncer:
              os.path.join(self.folder, "ini")],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             **self.server.account.popen)
-        socket = os.path.join(self.folder, ".s.PGSQL.%d" % self.port)
-        if not wait_until(lambda: os.path.exists(socket), 10):
+        if not wait_until(self._is_listening, 10):
             raise ServerError("PgBouncer does not start: " + self._log())
+
+    def _is_listening(self):
+        """The socket's file may be that of the one before."""
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(os.path.join(self.folder, ".s.PGSQL.%d" % self.port)) == 0
 
     def _stop(self):
         self.process.terminate()
