@@ -28,7 +28,7 @@ def run_job(machine, program="/usr/bin/python3", more=""):
     machine.write("/srv/shop/job.py", JOB % REQUESTS)
     machine.write("/etc/systemd/system/shop.service", "[Service]\nType=oneshot\nStandardOutput="
                   "file:/run/shop\nExecStart=%s /srv/shop/job.py\n%s" % (program, more))
-    machine.run("systemctl daemon-reload; systemctl restart shop.service")
+    machine.run("rm -f /run/shop; systemctl daemon-reload; systemctl restart shop.service")
     pids = machine.run("cat /run/shop").split()
     assert len(pids) == REQUESTS
     return set(pids)

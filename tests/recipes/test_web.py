@@ -41,6 +41,8 @@ def test_php_fpm_that_shares(machine, page, php):
     limits = "/etc/systemd/system/pqpool-keep@www-data.service.d/limits.conf"
     machine.write(limits, "[Service]\nEnvironment=PQPOOL_SIZE=1\n", add=True)
     machine.run("systemctl daemon-reload; systemctl restart pqpool-keep@www-data")
+    show = "runuser -u www-data -- pqpool keep --socket /run/pqpool-www-data/keeper.socket show"
+    assert wait_until(lambda: " limit=1 " in machine.attempt(show)[1])
     assert len(ask(machine, "/index.php", clients=4, requests=20)) == 1
 
 
