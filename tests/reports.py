@@ -16,7 +16,7 @@ GROUP = re.compile(r"  (\d+) connections?, (?:oldest )?held (.+), taken at(?: (.
 FRAME = re.compile(r"    #(\d+) (?:.+\+0x[0-9a-f]+|(.+:\d+|/.+?))(?: in (.+))?")
 LEFT_OUT = "    ..."  # frames of a script's libraries
 LEASE = re.compile(r"    (?:lease|connect) (\d+): (?:backend (\d+), )?thread (\d+), held (.+?), "
-                   r"(pool|not pooled:) (.+?)(?:, (idle|active|idle in transaction|"
+                   r"(pool|not pooled) (.+?)(?:, (idle|active|idle in transaction|"
                    r"idle in transaction \(aborted\)))?(?:, last statement: (.+))?")
 TOTALS = re.compile(r"pqpool: in all (\d+) sessions? opened, (\d+) closed(?: \((.+)\))?; "
                     r"(?:at most (\d+)(?: of (\d+))? in use at once; )?"

@@ -16,7 +16,7 @@ import house
 pytestmark = pytest.mark.limit(1800)  # the first waits for all of them
 FLAGS = house.flags() + ["-I" + house.path("tools")]
 SOURCES = house.sources(r"(shim|tools)/.*\.c")
-GCC = ["gcc", "-O1", "-fanalyzer", "-c", "-o", os.devnull,
+GCC = ["gcc", "-O1", "-fanalyzer", "-S", "-o", os.devnull,
        # It loses track of what a function found in a list or table, and takes that for NULL or
        # unset, or for lost where a list owns it. clang's analyser asks the same, with better eyes.
        "-Wno-analyzer-null-dereference", "-Wno-analyzer-use-of-uninitialized-value",

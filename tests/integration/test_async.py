@@ -785,7 +785,7 @@ def test_not_pooled_and_never_finished(unpooled, state):
     result = s.end()
     check_unfinished(result)
     report = read_report(result.stderr)
-    assert report.head[1:] == (0, 0) and report.leases[0]["pooled"] == "not pooled:"
+    assert report.head[1:] == (0, 0) and report.leases[0]["pooled"] == "not pooled"
     assert not result.events("session_open") and not result.events("session_close")
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from bench.bouncer import Bouncer
+from bouncer import Bouncer
 from running import session_pids, stopped
 from server import Server, wait_until
 

@@ -83,7 +83,7 @@ def test_threads(run, program):
 def test_unpooled_connection(run, program):
     done = run([program("leaks"), "unpooled"], env={"PGUSER": "postgres"})
     report = read_report(done.stderr)
-    assert report.leaked == {LEAKED: 1} and report.leases[0]["pooled"] == "not pooled:"
+    assert report.leaked == {LEAKED: 1} and report.leases[0]["pooled"] == "not pooled"
     assert report.totals["peak"] is None and report.totals["opened"] == "2"
     assert report.backends == {backend for backend, _ in printed(done.stdout)}
 

@@ -3,6 +3,7 @@
 #include "report/page_template.h"
 
 #include <err.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "common/exit_status.h"
@@ -12,18 +13,19 @@
 
 /* The assembler finds it in $(BUILD)/report. */
 __asm__(".pushsection .rodata\n"
-        ".globl page_template_begin, page_template_end\n"
-        ".hidden page_template_begin, page_template_end\n"
-        "page_template_begin: .incbin \"page.html\"\n"
+        ".globl page_template, page_template_bytes\n"
+        ".hidden page_template, page_template_bytes\n"
+        "page_template: .incbin \"page.html\"\n"
         "page_template_end:\n"
+        ".balign 8\n"
+        "page_template_bytes: .quad page_template_end - page_template\n"
         ".popsection\n");
-extern const char page_template_begin[] __attribute__((visibility("hidden")));
-extern const char page_template_end[] __attribute__((visibility("hidden")));
+extern const char page_template[] __attribute__((visibility("hidden")));
+extern const uint64_t page_template_bytes __attribute__((visibility("hidden")));
 
 static const char *find_data(void)
 {
-	size_t n = (size_t)(page_template_end - page_template_begin);
-	const char *at = memmem(page_template_begin, n, DATA, strlen(DATA));
+	const char *at = memmem(page_template, page_template_bytes, DATA, strlen(DATA));
 
 	if (at == NULL) {
 		errx(EXIT_FAILED, "the page was built without a place for the data");
@@ -33,14 +35,14 @@ static const char *find_data(void)
 
 const char *page_template_before(size_t *n)
 {
-	*n = (size_t)(find_data() - page_template_begin);
-	return page_template_begin;
+	*n = (size_t)(find_data() - page_template);
+	return page_template;
 }
 
 const char *page_template_behind(size_t *n)
 {
 	const char *behind = find_data() + strlen(DATA);
 
-	*n = (size_t)(page_template_end - behind);
+	*n = page_template_bytes - (size_t)(behind - page_template);
 	return behind;
 }

@@ -134,8 +134,8 @@ void log_event_check_failed(const struct session *session, enum drop_reason why)
 
 static const char *const explanations[DROP_REASONS] = {
 	[DROP_CUSTOM_SETTING] =
-		"a statement names a customised setting, which no reset makes NULL again: "
-		"to be pooled, set it in the connection string (options=-c NAME=VALUE)",
+		("a statement names a customised setting, which no reset makes NULL again: "
+                 "to be pooled, set it in the connection string (options=-c NAME=VALUE)"),
 	[DROP_CONNECT_NOTICE] = ("the server sends a notice at each connect, which a pooled "
                                  "connect would not repeat: remove its cause (notice=)"),
 	[DROP_LOGIN_TRIGGER] = ("the database has login event triggers, which each connect has "

@@ -369,7 +369,7 @@ static int examine(struct live *live)
 	}
 	for (size_t i = 0; i < pages.count && live->page == NULL; i++) {
 		if (pages.all[i].live && pages.all[i].pid == live->view.pid) {
-			live->page = &pages.all[i];
+			live->page = pages.all + i;
 		}
 	}
 	examine_process(live);

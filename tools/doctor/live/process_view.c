@@ -235,11 +235,12 @@ void process_view_free(struct process_view *view)
 
 const char *process_view_next(const struct process_view *view, const char *string)
 {
-	const char *end = view->environment + view->environment_bytes;
+	const char *end;
 
 	if (view->environment == NULL) {
 		return NULL;
 	}
+	end = view->environment + view->environment_bytes;
 	string = string != NULL ? string + strlen(string) + 1 : view->environment;
 	return string < end ? string : NULL;
 }
