@@ -40,6 +40,9 @@ enter() {
 	mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
 	cd "$1/root"
 	mount -t proc proc proc
+	# What systemd would set there is the whole host's; it leaves alone what is read-only.
+	mount --bind proc/sys proc/sys
+	mount -o remount,bind,ro proc/sys
 	mount -t tmpfs -o mode=755 tmpfs run
 	mount -t tmpfs -o mode=1777 tmpfs tmp
 	mount -t tmpfs -o mode=755 tmpfs dev

@@ -96,7 +96,7 @@ WORKERS = """
                 for (int j = 0; j < i; j++)
                     close(go[j][1]);
                 read(go[i][0], &c, 1);
-                PGconn *conn = PQconnectdb("user=few");
+                PGconn *conn = PQconnectdb("user=sleepers");
                 int n = PQstatus(conn) == CONNECTION_OK
                     ? snprintf(line, sizeof(line), "%s", PQgetvalue(
                           PQexec(conn, "SELECT current_user || ' ' || 2 + 2"), 0, 0))
@@ -121,18 +121,18 @@ WORKERS = """
 
 def test_workers_that_sleep_hold_no_session(compiled, run, keep, server):
     """The role may have two; in a pool of its own each of the six would keep one."""
-    server.sql("DROP ROLE IF EXISTS few")
-    server.sql("CREATE ROLE few LOGIN CONNECTION LIMIT 2")
+    server.sql("DROP ROLE IF EXISTS sleepers")
+    server.sql("CREATE ROLE sleepers LOGIN CONNECTION LIMIT 2")
     program = compiled(WORKERS, *FLAGS)
     bare = run([program], pooled=False)
-    assert bare.stdout == "few 4\n" * 6
+    assert bare.stdout == "sleepers 4\n" * 6
     alone = run([program], check_leases=False)
     assert "too many connections for role" in alone.stdout
     keeper = keep(SIZE=2, MAX_OVERFLOW=0)
     mark = server.marker()
     shared = run([program], env={"PQPOOL_SHARE": keeper.path}, check_leases=False)
     assert (shared.returncode, shared.stdout) == (bare.returncode, bare.stdout), shared
-    assert server.log_text(mark).count("connection authorized: user=few") <= 2
+    assert server.log_text(mark).count("connection authorized: user=sleepers") <= 2
 
 
 @pytest.mark.parametrize("what", ["connect", "asks", "exec", "exit", "leaves"])

@@ -8,7 +8,7 @@
 
 #include "base/thread/pid.h"
 
-_Atomic(ino_t) idle_numbers[IDLE_NUMBER_MAX] SPARSE;
+struct idle_number idle_numbers[IDLE_NUMBER_MAX] SPARSE;
 
 /* The code of all libpqs that have noted one, from the lowest to the highest address. */
 static atomic_uintptr_t from = UINTPTR_MAX;
@@ -41,7 +41,7 @@ void idle_number_note(const struct libpq *libpq, int fd, ino_t socket)
 	if (atomic_load_explicit(&noted_by, memory_order_relaxed) != pid_self()) {
 		atomic_store(&noted_by, pid_self());
 	}
-	atomic_store_explicit(&idle_numbers[fd], socket, memory_order_release);
+	atomic_store_explicit(&idle_numbers[fd].socket, socket, memory_order_release);
 }
 
 bool idle_number_refuses(const void *caller, int fd)
@@ -57,7 +57,7 @@ bool idle_number_refuses(const void *caller, int fd)
 		return false;
 	}
 	there = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	        st.st_ino == atomic_load(&idle_numbers[fd]);
+	        st.st_ino == atomic_load(&idle_numbers[fd].socket);
 	errno = saved_errno;
 	return there;
 }

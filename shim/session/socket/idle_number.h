@@ -30,8 +30,12 @@
 /* Higher numbers are not noted. */
 #define IDLE_NUMBER_MAX 4096
 
-/* The inode of the idle session's socket; 0 = there is none at that number. */
-extern _Atomic(ino_t) idle_numbers[IDLE_NUMBER_MAX];
+/* A line of the processor's cache each: sessions of two threads write none in common. */
+struct idle_number {
+	_Alignas(64) _Atomic(ino_t) socket; /* its inode; 0 = no idle session at that number */
+};
+
+extern struct idle_number idle_numbers[IDLE_NUMBER_MAX];
 
 /* The session with this socket lies idle from now on. */
 void idle_number_note(const struct libpq *libpq, int fd, ino_t socket);
@@ -40,7 +44,7 @@ void idle_number_note(const struct libpq *libpq, int fd, ino_t socket);
 static inline void idle_number_forget(int fd)
 {
 	if (fd >= 0 && fd < IDLE_NUMBER_MAX) {
-		atomic_store_explicit(&idle_numbers[fd], 0, memory_order_relaxed);
+		atomic_store_explicit(&idle_numbers[fd].socket, 0, memory_order_relaxed);
 	}
 }
 
@@ -48,7 +52,7 @@ static inline void idle_number_forget(int fd)
 static inline bool idle_number_may_be(int fd)
 {
 	return fd >= 0 && fd < IDLE_NUMBER_MAX &&
-	       atomic_load_explicit(&idle_numbers[fd], memory_order_relaxed) != 0;
+	       atomic_load_explicit(&idle_numbers[fd].socket, memory_order_relaxed) != 0;
 }
 
 /* Whether close(fd), called by `caller`, is to fail with EBADF. errno is kept. */
