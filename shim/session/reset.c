@@ -5,6 +5,8 @@
  * Tried and dropped: pinging with PQconsumeInput alone (it succeeds on a session that the
  * server has ended), and waiting for the answer at release (a wake-up of the client that
  * the next acquire can have for nothing).
+ *
+ * Over 500 lines: what is sent at release decides what is read at the check, step by step.
  */
 #include "session/reset.h"
 
