@@ -403,10 +403,52 @@ static void use_connection(struct worker *worker)
 	}
 }
 
+/*
+ * The allocator of gcc 12's AddressSanitizer does not take its locks before a fork: a child
+ * that was forked while another thread allocated waits for ever at its first allocation. So
+ * there a fork waits until nobody is in a call; ThreadSanitizer's build forks at any time.
+ */
+#ifdef __SANITIZE_ADDRESS__
+static pthread_rwlock_t at_work = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+static pid_t fork_now(void)
+{
+	pid_t child;
+
+	pthread_rwlock_wrlock(&at_work);
+	child = fork();
+	pthread_rwlock_unlock(&at_work);
+	return child;
+}
+
+static void begin_work(void)
+{
+	pthread_rwlock_rdlock(&at_work);
+}
+
+static void end_work(void)
+{
+	pthread_rwlock_unlock(&at_work);
+}
+#else
+static pid_t fork_now(void)
+{
+	return fork();
+}
+
+static void begin_work(void)
+{
+}
+
+static void end_work(void)
+{
+}
+#endif
+
 static void fork_child(void)
 {
 	int status = -1;
-	pid_t child = fork();
+	pid_t child = fork_now();
 
 	if (child == 0) {
 		PGconn *conn;
@@ -430,8 +472,10 @@ static void *work(void *arg)
 	struct worker *worker = arg;
 
 	for (unsigned i = 0; !atomic_load(&stop); i++) {
+		begin_work();
 		use_connection(worker);
 		exchange(worker, NULL, 0);
+		end_work();
 		if (worker == &workers[0] && i % 20 == 0) {
 			fork_child();
 		}
