@@ -7,6 +7,7 @@ most      the most of them at one time, by application_name
 Growth    what memory and descriptors of a process grew by
 """
 import collections
+import glob
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ SERVER_LINE = re.compile(
     r"(?m)^(\S+ \S+) \S+ \[(\d+)\] (?:LOG|FATAL):  (connection authorized|disconnection"
     r"|database system is ready)(.*)")
 LEASE = re.compile(rb"time=(\S+) .*?\bpid=(\d+) .*?event=(acquire|release|leak|kept|given_away) (.*)")
+LOST = re.compile(rb" lost=(\d+)")
 LEASE_NUMBER = re.compile(rb"\blease=(\d+)")
 SESSION = re.compile(rb"time=(\S+) .*?event=session_(open|close) (.*)")
 BACKEND = re.compile(rb"\bbackend=(\d+)")
@@ -27,7 +29,7 @@ class Record:
 
     def __init__(self, path):
         self.path = path
-        self.acquired = self.released = 0
+        self.acquired = self.released = self.lost = 0
         self.without_end = set()        # (pid, lease)
         self.opened = collections.defaultdict(list)  # by backend, times in ms
         self.closed = collections.defaultdict(list)
@@ -44,25 +46,25 @@ class Record:
         self.thread.join()
 
     def _follow(self):
+        """A file is known by its inode, as its name changes, and left once it has no name: what
+        is not found may have been renamed between two looks."""
         last = False
         while not last:
             last = self.ending.wait(0.1)
-            found = {}
-            for path in logfmt.parts(self.path):
+            for path in glob.glob(glob.escape(self.path) + "*"):
                 try:
                     file = open(path, "rb")
                 except FileNotFoundError:
                     continue
                 about = os.fstat(file.fileno())
-                found[about.st_dev, about.st_ino] = file
-            for key, file in found.items():
-                if key in self.files:
+                if (about.st_dev, about.st_ino) in self.files:
                     file.close()
                 else:
-                    self.files[key] = [file, b""]
+                    self.files[about.st_dev, about.st_ino] = [file, b""]
             for key, entry in list(self.files.items()):
+                nameless = os.fstat(entry[0].fileno()).st_nlink == 0
                 self._read(entry)
-                if key not in found:  # rotated away
+                if nameless:
                     self.files.pop(key)[0].close()
 
     def _read(self, entry):
@@ -74,6 +76,8 @@ class Record:
         entry[1] = rest
 
     def note(self, line):
+        if match := LOST.search(line):
+            self.lost += int(match.group(1))
         if match := LEASE.match(line):
             _, pid, what, pairs = match.groups()
             number = LEASE_NUMBER.search(pairs)
