@@ -3,6 +3,7 @@
 
 network      a network between the program and its server (network.py)
 far_server   a server at the other end of it, for the module
+account      the module's server `own`, with a role tester and its database of that name
 script, ...  as in the integration tests
 """
 import os
@@ -32,3 +33,14 @@ def network():
 def far_server():
     with Server(settings=SETTINGS, hba=ADMITTING) as server:
         yield server
+
+
+@pytest.fixture
+def account(own):
+    """A role and its database, which the test may take away."""
+    own.sql("CREATE ROLE tester LOGIN PASSWORD 'first'")
+    own.sql("CREATE DATABASE tester OWNER tester")
+    yield own
+    own.terminate("usename = 'tester'")
+    own.sql("DROP DATABASE IF EXISTS tester WITH (FORCE)")
+    own.sql("DROP ROLE IF EXISTS tester")

@@ -14,17 +14,6 @@ def _own():
         yield made
 
 
-@pytest.fixture
-def account(own):
-    """A role and its database, which the test may take away."""
-    own.sql("CREATE ROLE tester LOGIN PASSWORD 'first'")
-    own.sql("CREATE DATABASE tester OWNER tester")
-    yield own
-    own.terminate("usename = 'tester'")
-    own.sql("DROP DATABASE IF EXISTS tester WITH (FORCE)")
-    own.sql("DROP ROLE IF EXISTS tester")
-
-
 def both(script, server, **env):
     where = {**server.env("tester", tcp=True), "PGPASSWORD": "first", **env}
     return [script(server=server, pooled=pooled, env=where) for pooled in (False, True)]

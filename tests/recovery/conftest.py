@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: PostgreSQL
-"""script, network, far_server   as for the tests of faults"""
-from fault.conftest import far_server, libpq, network, script  # noqa: F401
+"""script, network, ...   as for the tests of faults"""
+from fault.conftest import (  # noqa: F401
+    account, far_server, libpq, network, script, stepwise, tls_server)
