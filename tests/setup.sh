@@ -39,7 +39,10 @@ has_node_headers() {
 }
 has_chromium() { has_program chromium || has_program chromium-browser || has_program google-chrome; }
 has_package() { has_program apt-cache && [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
-has_fuzzer() { has_program clang && ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a; } >/dev/null 2>&1
+has_fuzzer() {  # its runtime has another folder in each release of clang
+	echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return !d || !n; }' |
+		clang -fsanitize=fuzzer -x c -o /dev/null -
+} >/dev/null 2>&1
 has_odbc_driver() { ls /usr/lib/*/odbc/psqlodbcw.so; } >/dev/null 2>&1
 has_pgxs() {
 	local dir pgxs
