@@ -24,6 +24,15 @@
 /* Out of the low numbers, which programs expect and select(2) can take. */
 #define END_FD_MIN 200
 
+/*
+ * A program that has closed one of its standard streams may write to its number all the same,
+ * and opens what is to have it next: a session must not lie there.
+ */
+static bool is_stream(int fd)
+{
+	return fd <= STDERR_FILENO;
+}
+
 static struct session *make(const struct libpq *libpq)
 {
 	static atomic_uint_fast64_t last_id;
@@ -60,6 +69,7 @@ void session_note_connection(struct session *session)
 	login_state_note(&session->login, session->libpq, session->conn);
 	idle_limit_note(&session->limit, session->libpq, session->conn);
 	unfit = target_attrs_note(&session->attrs, session->libpq, session->conn);
+	unfit = is_stream(fd) ? DROP_DESCRIPTOR : unfit;
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
 	getsockname(fd, &address, &len);
 	session->local = address.sa_family == AF_UNIX;

@@ -156,3 +156,53 @@ def test_closed_again_after_the_finish(run, tmp_path):
     reasons = [e["reason"] for e in done.events("session_close")]
     assert reasons.count("descriptor") == 2, "the leased and the replaced one"
     assert len(done.events("session_open")) == 4
+
+
+# ---- the numbers of the standard streams --------------------------------------------------------
+
+CLOSED_STREAM = r"""
+import ctypes, errno, os, sys
+pq = ctypes.CDLL("libpq.so.5")
+libc = ctypes.CDLL(None, use_errno=True)
+for name in ("PQconnectdb", "PQconnectStart"):
+    getattr(pq, name).restype = ctypes.c_void_p
+for name in ("PQfinish", "PQsocket", "PQstatus", "PQconnectPoll"):
+    getattr(pq, name).argtypes = [ctypes.c_void_p]
+out = os.dup(1)
+
+def done(result):
+    return "done" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+
+def connect(steps):
+    conn = pq.PQconnectStart(b"") if steps else pq.PQconnectdb(b"")
+    while steps and pq.PQconnectPoll(conn) != 3:
+        pass
+    assert pq.PQstatus(conn) == 0
+    return conn
+
+for stream in range(3):
+    os.close(stream)
+    for steps in (False, True):
+        conn = connect(steps)
+        at = pq.PQsocket(conn)
+        pq.PQfinish(conn)
+        said = done(libc.write(stream, b"to nobody", 9)), done(libc.close(stream))
+        os.write(out, b"%d %s %s\n" % (at, *map(str.encode, said)))
+    # As daemons do.
+    again = os.open("/dev/null", os.O_RDWR)
+    os.write(out, b"again %d\n" % again)
+"""
+
+
+@pytest.mark.parametrize("env", [{}, {"PQPOOL_PREWARM": "2"}], ids=["plain", "prewarm"])
+def test_closed_standard_stream(run, env):
+    """What the program still writes to it, or opens in its place, goes where it goes without us."""
+    argv = [PYTHON, "-c", CLOSED_STREAM]
+    bare = run(argv, pooled=False)
+    assert bare.stdout.startswith("0 EBADF EBADF\n0 EBADF EBADF\nagain 0\n1 ")
+    done = run(argv, env=env)
+    assert (done.stderr, done.returncode) == ("", 0)
+    said = [line.split(" ", 1)[1] for line in done.stdout.splitlines()]
+    assert said == [line.split(" ", 1)[1] for line in bare.stdout.splitlines()]
+    if not env:
+        assert done.stdout == bare.stdout
