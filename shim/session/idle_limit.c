@@ -19,18 +19,20 @@
 #define SLOW_COUNTS     16
 #define BREAK_NS        NS_PER_SEC
 
-void idle_limit_note(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn)
-{
-	*limit = (struct idle_limit){
-		.barred = !libpq->can_pipeline || libpq->PQserverVersion(conn) < KNOWN_SINCE,
-	};
-}
-
 static bool is_read_only(const struct libpq *libpq, const PGconn *conn)
 {
 	const char *value = libpq->PQparameterStatus(conn, "default_transaction_read_only");
 
 	return value == NULL || strcmp(value, "off") != 0;
+}
+
+void idle_limit_note(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn)
+{
+	*limit = (struct idle_limit){
+		/* A lease may change the default, and the reset bring it back. */
+		.barred = !libpq->can_pipeline || libpq->PQserverVersion(conn) < KNOWN_SINCE ||
+	                  is_read_only(libpq, conn),
+	};
 }
 
 bool idle_limit_wanted(struct idle_limit *limit, const struct libpq *libpq, const PGconn *conn,

@@ -13,7 +13,8 @@
  * one was chosen by somebody), and only if its process is the one that the connection began
  * with: a proxy that pools transactions would set it for the sessions of others. Only with a
  * libpq that has pipelines. It is a SELECT, which may wait for long where transactions are
- * serializable, read-only and deferrable by default, so there is none where they are read-only.
+ * serializable, read-only and deferrable by default, so there is none where they are read-only,
+ * or were when the session was opened, as they are again behind a reset.
  *
  * A session in constant use is spared it: what it costs a lease, 15 to 30 us of the server's
  * time, would be seen only there.

@@ -41,7 +41,11 @@ def _own():
     with Server(settings={"idle_session_timeout": "0", "log_statement": "all"}) as server:
         server.sql("CREATE ROLE limited LOGIN; ALTER ROLE limited SET idle_session_timeout = '2h';"
                    "CREATE ROLE unlimited LOGIN; ALTER ROLE unlimited SET idle_session_timeout = 0;"
-                   "GRANT pg_read_all_settings TO app, limited, unlimited")
+                   "GRANT pg_read_all_settings TO app, limited, unlimited;"
+                   "CREATE ROLE careful LOGIN;"
+                   "ALTER ROLE careful SET default_transaction_isolation = serializable;"
+                   "ALTER ROLE careful SET default_transaction_read_only = on;"
+                   "ALTER ROLE careful SET default_transaction_deferrable = on")
         server.sql("CREATE DATABASE other")
         server.sql("ALTER DATABASE other SET idle_session_timeout = '3h'")
         yield server
@@ -165,6 +169,25 @@ def test_a_server_that_refuses(script, new_server):
         s.finish("a")
     assert server.log_text().count("permission denied for function set_config") == 1
     assert s.end().stderr == ""
+
+
+def test_no_connect_waits_for_a_safe_snapshot(script, own):
+    """Which such a statement would wait for where transactions are serializable, read-only and
+    deferrable once the reset has undone what the lease has set."""
+    other = script(server=own, pooled=False)
+    other.connect("other")
+    other.exec("other", "BEGIN ISOLATION LEVEL SERIALIZABLE", "CREATE TABLE written (v int)")
+    s = script(server=own, env={**LONG, "PGUSER": "careful"})
+    first = s.connect("a")
+    s.exec("a", "SET default_transaction_read_only = off")
+    s.finish("a")
+    assert s.connect("a") == first
+    s.finish("a")
+    assert not s.events("ping_failed")
+    other.exec("other", "ROLLBACK")
+    other.finish("other")
+    for one in (s, other):
+        assert one.end().stderr == ""
 
 
 def test_behind_a_pooler_of_transactions(script, new_server):
