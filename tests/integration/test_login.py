@@ -174,6 +174,27 @@ def test_triggers_that_the_program_makes(script, triggers):
     s.end()
 
 
+def test_the_question_waits_for_no_safe_snapshot(script, triggers):
+    """As it would where transactions are serializable, read-only and deferrable by default."""
+    server = triggers.server
+    other = script(server=server, user="postgres", database="triggered", pooled=False)
+    other.connect("other")
+    other.exec("other", "BEGIN ISOLATION LEVEL SERIALIZABLE", "CREATE TABLE written (v int)")
+    s = script(server=server, user="postgres", database="triggered", env={
+        "PGOPTIONS": "-c default_transaction_isolation=serializable "
+                     "-c default_transaction_read_only=on -c default_transaction_deferrable=on "
+                     "-c log_statement=all"})
+    marker = server.marker()
+    assert len({s.lease() for _ in range(3)}) == 1
+    assert "dathasloginevt" in server.log_text(marker)
+    assert s.connect("a") and s.exec("a", "SHOW transaction_isolation") == "serializable"
+    s.finish("a")
+    other.exec("other", "ROLLBACK")
+    other.finish("other")
+    for one in (s, other):
+        assert one.end().stderr == ""
+
+
 def test_no_triggers_cost_one_question(script, triggers):
     s = script(server=triggers.server, user="postgres", database="triggered",
                env={"PGOPTIONS": "-c log_statement=all"})

@@ -16,9 +16,11 @@ static const int keeping[] = {120022, 130018, 140015, 150010, 160006, 170002};
 
 /* By names that no object in the search path can shadow. */
 #define ASK_ROLE "RESET ROLE; SHOW role"
+/* Serializable, it could wait for a safe snapshot (DEFERRABLE), and fails on a standby. */
 #define ASK_TRIGGERS                                                                           \
+	"BEGIN ISOLATION LEVEL READ COMMITTED; "                                               \
 	"SELECT dathasloginevt FROM pg_catalog.pg_database"                                    \
-	" WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+	" WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database(); COMMIT"
 
 _Static_assert(sizeof(ASK_ROLE "; " ASK_TRIGGERS) <= LOGIN_STATE_TEXT, "as promised");
 

@@ -13,10 +13,11 @@
  * Triggers. From version 17 on a login runs the event triggers ON login of its database. What
  * they set is gone after DISCARD ALL, and they may log, warn and refuse. So there a session is
  * asked before it is lent whether its database has any, and is not lent if it has. One may be
- * created at any time: the question is put again after a second, unless PRE_PING_OFF.
+ * created at any time: the question is put again after a second, unless PRE_PING_OFF. It is
+ * asked in a transaction of its own kind, whatever the login's default is.
  *
- * Both questions are one statement, which proves as much as an empty ping. The version is the
- * server's own report, which a proxy may pass on from elsewhere.
+ * Both questions go together, as a simple query, which proves as much as an empty ping. The
+ * version is the server's own report, which a proxy may pass on from elsewhere.
  *
  * Not here: settings of the role, the database and the connection string, which DISCARD ALL
  * puts back.
@@ -42,7 +43,7 @@ struct login_state {
 void login_state_note(struct login_state *login, const struct libpq *libpq, const PGconn *conn);
 
 /* The longest statement below, with its NUL. */
-#define LOGIN_STATE_TEXT 160
+#define LOGIN_STATE_TEXT 208
 
 /* DISCARD ALL was sent. */
 static inline void login_state_was_reset(struct login_state *login)
