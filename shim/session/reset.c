@@ -148,10 +148,26 @@ static bool send_pipeline(struct session *session, const char *const statements[
 	return own_query_send_all(session, statements, count);
 }
 
+/*
+ * DISCARD ALL takes a snapshot. Where transactions are serializable, read-only and deferrable
+ * by default, it would wait for a safe one, as long as others write. The server reports only
+ * one of the three; DISCARD ALL puts this one back.
+ */
+#define NOT_DEFERRABLE "SET default_transaction_deferrable = off"
+
+static bool may_defer(const struct session *session)
+{
+	const struct libpq *pq = session->libpq;
+	const char *read_only =
+		pq->PQparameterStatus(session->conn, "default_transaction_read_only");
+
+	return pq->can_pipeline && read_only != NULL && strcmp(read_only, "on") == 0;
+}
+
 /* What is planned. A limit goes in a pipeline also if it is alone: more may follow it. */
 static bool send_planned(struct session *session, const struct session_care *care)
 {
-	const char *statements[3];
+	const char *statements[4];
 	char limit[IDLE_LIMIT_TEXT];
 	unsigned count = 0;
 
@@ -160,6 +176,9 @@ static bool send_planned(struct session *session, const struct session_care *car
 	}
 	if (session->check.discards) {
 		before_discard(session);
+		if (may_defer(session)) {
+			statements[count++] = NOT_DEFERRABLE;
+		}
 		statements[count++] = "DISCARD ALL";
 	}
 	if (session->check.limits) {
@@ -353,12 +372,6 @@ uint64_t reset_silence_ns(const struct session *session, const struct session_ca
 	return session->local ? patience_ns : lesser(patience_ns, RESET_SILENCE_NS);
 }
 
-static bool send_postponed(struct session *session)
-{
-	before_discard(session);
-	return own_query_send(session, "DISCARD ALL");
-}
-
 /* The limit may be set by what is in flight; the answers come together. */
 static bool undo_at_once(struct session *session)
 {
@@ -391,7 +404,7 @@ static bool begin_check(struct session *session, const struct session_care *care
 	session->check.arrived = false;
 	session->check.proven = false;
 	session->check.silent = false;
-	if (due && !send_postponed(session)) {
+	if (due && !send_planned(session, care)) {
 		return false;
 	}
 	if (session->flight != FLIGHT_NONE && session->libpq->PQisBusy(session->conn)) {

@@ -7,8 +7,9 @@
  * behind `ROLLBACK` if a transaction is open, is sent and not waited for; the next acquire
  * collects the answer. DISCARD ALL cannot run inside a transaction block, so the two travel in
  * a pipeline; without pipelines (libpq before 14) a session with an open transaction is
- * dropped. In the same flight the server is given a limit on how long the session lies idle
- * (idle_limit.h), if a ping is due before the next lease anyway.
+ * dropped. What keeps DISCARD ALL from waiting where transactions are serializable, read-only
+ * and deferrable by default goes with it. In the same flight the server is given a limit on how
+ * long the session lies idle (idle_limit.h), if a ping is due before the next lease anyway.
  *
  * While a session is ours it is non-blocking and has a silent receiver that counts notices:
  * libpq would hand a FATAL that comes in idle state to the notice processor, by default the

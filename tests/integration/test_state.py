@@ -363,6 +363,35 @@ def test_a_reset_that_is_cancelled_from_outside(script, server):
 # -- cancelling --------------------------------------------------------------------------
 
 
+DEFERRED = {"PGOPTIONS": "-c default_transaction_isolation=serializable "
+                         "-c default_transaction_read_only=on -c default_transaction_deferrable=on"}
+
+
+@pytest.mark.server(since=14)
+@pytest.mark.libpq(14)
+@pytest.mark.parametrize("statements", [["SELECT 1"], ["SET work_mem = '123kB'"], ["BEGIN"]],
+                         ids=lambda statements: statements[0].split()[0])
+def test_a_reset_waits_for_no_safe_snapshot(script, statements):
+    """Which transactions that are serializable, read-only and deferrable do, DISCARD ALL too."""
+    s = script(env=DEFERRED)
+    other = script(pooled=False)
+    other.connect("other")
+    # What is sent after the first lease of all may be sent later.
+    for _ in range(2):
+        first = s.connect("a")
+        s.exec("a", *statements)
+        other.exec("other", "BEGIN ISOLATION LEVEL SERIALIZABLE", "CREATE TABLE written (v int)")
+        s.finish("a")
+        assert s.connect("a") == first
+        assert s.exec("a", "SHOW default_transaction_deferrable") == "on"
+        s.finish("a")
+        other.exec("other", "ROLLBACK")
+    assert not s.events("session_close")
+    other.finish("other")
+    for one in (s, other):
+        assert one.end().stderr == ""
+
+
 def is_sleeping(server, pid):
     return server.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
                       " AND pid = " + pid) == [["1"]]
