@@ -2,10 +2,6 @@
 /*
  * Resetting a returned session, and checking it before it is lent.
  *
- * Tried and dropped: pinging with PQconsumeInput alone (it succeeds on a session that the
- * server has ended), and waiting for the answer at release (a wake-up of the client that
- * the next acquire can have for nothing).
- *
  * Over 500 lines: what is sent at release decides what is read at the check, step by step.
  */
 #include "session/reset.h"
@@ -284,11 +280,11 @@ static void note_answer(struct session *session, const struct session_care *care
 	session->check.asking = false;
 }
 
-/* That of login_state.h, or a ping; either also puts the limit on idle sessions back. */
+/* One of the questions, or a ping; either also puts the limit on idle sessions back. */
 static bool send_question(struct session *session, const struct session_care *care,
                           const char *question)
 {
-	char both[LOGIN_STATE_TEXT + sizeof("; " IDLE_LIMIT_UNDO)];
+	char both[START_SETTINGS_TEXT + sizeof("; " IDLE_LIMIT_UNDO)];
 	struct strbuf t;
 
 	if (!session->limit.set) {
@@ -305,13 +301,14 @@ static bool send_question(struct session *session, const struct session_care *ca
 }
 
 /*
- * Nothing is in flight any more: decides, or sends a ping, or a question of login_state.h,
- * where one is needed. CHECK_PENDING: it is in flight.
+ * Nothing is in flight any more: decides, or sends a ping, a question of login_state.h, or what
+ * start_settings.h brings back, where one is needed. CHECK_PENDING: it is in flight.
  */
 static enum check_step settle_step(struct session *session, const struct session_care *care,
                                    uint64_t now_ns, enum drop_reason *why)
 {
-	const char *question = NULL;
+	const char *question;
+	bool restoring;
 
 	if (*why == DROP_NONE) {
 		*why = drain(session);
@@ -329,7 +326,9 @@ static enum check_step settle_step(struct session *session, const struct session
 		session->limit.undoing = false;
 		session->limit.set = false;
 	}
-	if (!session->check.asked) {
+	question = session_lost_settings(session);
+	restoring = question != NULL;
+	if (!restoring && !session->check.asked) {
 		session->check.asked = true;
 		question = login_state_question(&session->login, now_ns,
 		                                care->pre_ping != PRE_PING_OFF);
@@ -342,8 +341,9 @@ static enum check_step settle_step(struct session *session, const struct session
 		*why = DROP_ATTRIBUTES;
 		return CHECK_UNFIT;
 	}
-	session->check.asking = question != NULL;
-	session->check.pinging = question == NULL;
+	session->check.asking = question != NULL && !restoring;
+	/* What restores proves as much as an empty ping. */
+	session->check.pinging = restoring ? care->ping_query[0] == '\0' : question == NULL;
 	if (!send_question(session, care, question)) {
 		*why = DROP_PING_FAILED;
 		return CHECK_UNFIT;
@@ -400,6 +400,7 @@ static bool begin_check(struct session *session, const struct session_care *care
 	session->ping_sent = false;
 	session->check.asking = false;
 	session->check.asked = false;
+	session->check.restored = false;
 	session->check.mode_is_ours = true;
 	session->check.arrived = false;
 	session->check.proven = false;

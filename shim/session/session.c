@@ -68,6 +68,7 @@ void session_note_connection(struct session *session)
 	session->opened = escaping_settings(session->libpq, session->conn);
 	login_state_note(&session->login, session->libpq, session->conn);
 	idle_limit_note(&session->limit, session->libpq, session->conn);
+	start_settings_note(&session->settings, session->libpq, session->conn);
 	unfit = target_attrs_note(&session->attrs, session->libpq, session->conn);
 	unfit = is_stream(fd) ? DROP_DESCRIPTOR : unfit;
 	session->taint = session->taint != DROP_NONE ? session->taint : unfit;
@@ -273,10 +274,20 @@ bool session_cancel_scope(const PGconn *conn, struct cancel_scope **scope)
 	return *scope != NULL;
 }
 
+const char *session_lost_settings(struct session *session)
+{
+	bool due = !session->check.restored && session->check.discards;
+
+	session->check.restored = true;
+	return due ? start_settings_question(&session->settings, session->libpq, session->conn)
+	           : NULL;
+}
+
 void session_free(struct session *session)
 {
 	forget_end(session);
 	cancel_scope_close(&session->cancels);
+	start_settings_drop(&session->settings);
 	free(session->refusal);
 	free(session->options);
 	free(session->spare);

@@ -28,6 +28,7 @@
 #include "session/opened/connect_notices.h"
 #include "session/opened/escaping.h"
 #include "session/opened/login_state.h"
+#include "session/opened/start_settings.h"
 #include "session/opened/target_attrs.h"
 #include "session/socket/keepalive.h"
 #include "session/socket/socket_options.h"
@@ -65,6 +66,7 @@ struct session_check {
 	bool pinging;
 	bool asking;          /* login_state.h's question is in flight */
 	bool asked;           /* it has been sent, or there was none */
+	bool restored;        /* likewise what start_settings.h wants to be sent */
 	bool silence_limited; /* TCP_USER_TIMEOUT is ours while it lasts, and was: */
 	unsigned silence_before_ms;
 	bool rolls_back;   /* the reset to come sends ROLLBACK */
@@ -119,6 +121,7 @@ struct session {
 	struct target_attrs attrs;
 	struct login_state login;
 	struct idle_limit limit;
+	struct start_settings settings;
 	struct notices_seen seen; /* while it was opened, or failed to be */
 	struct escaping opened;   /* how it escaped when it was opened; no print */
 	struct escaping escaping; /* and when it was learnt last */
@@ -168,6 +171,12 @@ bool session_is_ours(const struct session *session);
 
 /* Notes socket and backend of a connection that was made, or reset under its lease. */
 void session_note_connection(struct session *session);
+
+/*
+ * During a check, once for each reset of its own: the statement that brings back the settings
+ * that the reset lost (opened/start_settings.h), or NULL.
+ */
+const char *session_lost_settings(struct session *session);
 
 /* Notes the options of its socket, if there is memory. */
 COLD void session_note_options(struct session *session);

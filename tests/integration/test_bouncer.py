@@ -3,6 +3,8 @@
 import pytest
 
 from bouncer import Bouncer
+from conftest import built
+from keeper import Keeper
 from running import PYTHON
 
 MODES = ["session", "transaction"]
@@ -165,3 +167,47 @@ thread.join()
 """
     for mode in MODES:
         assert routed(mode, program).stdout == "cancelled\n"
+
+
+TELL = """
+def told(conn):
+    names = "TimeZone", "application_name", "DateStyle", "client_encoding"
+    return [ask(conn, "SHOW " + name) for name in names] + [
+        conn.info.parameter_status(name) for name in names]
+for setting in ("TimeZone = 'Asia/Kabul'", "DateStyle = 'German'", "application_name = ''"):
+    conn = connect()
+    print(told(conn))
+    ask(conn, "SET " + setting)
+    conn.close()
+"""
+STARTED = {"PGTZ": "Asia/Tokyo", "PGAPPNAME": "it's a job", "PGDATESTYLE": "SQL, DMY",
+           "PGCLIENTENCODING": "LATIN1"}
+
+
+@pytest.mark.parametrize("ping", ["on", "auto", "off"])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_program_connects_with_is_there_after_a_reset(routed, mode, ping):
+    """It is PgBouncer's to set, and DISCARD ALL loses it."""
+    bare = routed(mode, TELL, pooled=False, **STARTED)
+    assert bare.stdout.count("'Asia/Tokyo', \"it's a job\", 'ISO, DMY', 'LATIN1'") == 6
+    done = routed(mode, TELL, PQPOOL_PRE_PING=ping, **STARTED)
+    assert done.stdout == bare.stdout
+    assert len(done.events("session_open")) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_and_where_programs_share(run, server, tmp_path, mode):
+    """The keeper sees in the reset's answer that it is lost, and closes the session."""
+    argv = [PYTHON, "-c", HEAD + TELL]
+    with Bouncer(server, "unix", mode, 30) as bouncer, \
+            Keeper(built("pqpool"), tmp_path) as keeper:
+        env = {**bouncer.env(server.env()), **STARTED}
+        bare = run(argv, env=env, pooled=False)
+        for _ in range(3):
+            done = run(argv, env={**env, "PQPOOL_SHARE": keeper.path})
+            assert (done.stdout, done.stderr) == (bare.stdout, "")
+        # Without a setting of its own a session is shared.
+        plain = {name: None for name in STARTED}
+        pids = {run([PYTHON, "-c", HEAD + "print(lease('SELECT pg_backend_pid()'))"],
+                    env={**env, **plain, "PQPOOL_SHARE": keeper.path}).stdout for _ in range(3)}
+    assert len(pids) == 1

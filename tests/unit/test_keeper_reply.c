@@ -199,6 +199,9 @@ static void test_parameter_of_the_start(void **state)
 {
 	(void)state;
 	begin(OF(START_BEGIN START_A TIMEZONE START_END));
+	assert_false(reply_start_differs(start, length, "a", "b"));
+	assert_true(reply_start_differs(start, length, "a", ""));
+	assert_false(reply_start_differs(start, length, "n", "b"));
 	assert_true(reply_start_set(start, &length, sizeof(start), "a", "longer"));
 	assert_start(OF(START_BEGIN "S\0\0\0\x0d"
 	                            "a\0longer\0" TIMEZONE START_END));

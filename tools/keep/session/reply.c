@@ -146,6 +146,18 @@ static bool find(const uint8_t *start, uint32_t n, const char *wanted, size_t *a
 	return found;
 }
 
+bool reply_start_differs(const uint8_t *start, uint32_t n, const char *name, const char *value)
+{
+	const char *told_name;
+	const char *told;
+	size_t at;
+	size_t length;
+
+	return find(start, n, name, &at, &length) && length > 0 &&
+	       take_parameter(start + at, length, &told_name, &told) &&
+	       strcmp(told, value) != 0;
+}
+
 bool reply_start_set(uint8_t *start, uint32_t *n, size_t size, const char *name,
                      const char *value)
 {

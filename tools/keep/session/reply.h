@@ -52,6 +52,9 @@ typedef bool reply_parameter(void *arg, const char *name, const char *value);
 enum reply_outcome reply_read(struct reply *reply, const uint8_t *bytes, size_t n, size_t *used,
                               reply_parameter *parameter, void *arg);
 
+/* Whether the start of a session tells another value of this parameter. */
+bool reply_start_differs(const uint8_t *start, uint32_t n, const char *name, const char *value);
+
 /*
  * Puts a parameter into the start of a session, a row of messages of `*n` bytes in a buffer of
  * `size`: in the place of its old value, else before the first message that is none. False, and

@@ -39,6 +39,11 @@ static bool set_parameter(void *arg, const char *name, const char *value)
 	struct keeper_record *record = &session->record;
 	size_t before = record->address_len + record->startup_len;
 
+	/* Behind a pooler: what the program connected with is lost (start_settings.h). */
+	if (session->reply.resets > 0 &&
+	    reply_start_differs(session->bytes + before, record->reply_len, name, value)) {
+		return false;
+	}
 	session->bytes = xalloc_resize(session->bytes, KEEPER_RECORD_MAX, 1);
 	return reply_start_set(session->bytes + before, &record->reply_len,
 	                       KEEPER_RECORD_MAX - before, name, value);
