@@ -46,6 +46,9 @@ RELEASES = {
     "13.23": ("13.23.0-beta.16",
               "0ipxynPYHBsr6aM8BS4yKdLNdYwWD08Xpu05JrvMkcLezmCr0hd0hA9Bq4mR+Cdm"
               "Y0flRKEtgkPbZhvhvDR4+w=="),
+    "14.23": ("14.23.0-beta.17",
+              "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4"
+              "Ep8LL8UsBP9/Ho2mpoea1w=="),
     "15.8": ("15.8.0-beta.14",
              "ptzi0iVoCzd3YUjAZFx0+jPbs0vyD3BF1DcKII4lEDYuibHEhutFCOLvCv3FYkGt"
              "TiLxKnWh7JXSIa31yjRZ4w=="),

@@ -6,7 +6,7 @@
  *
  * It is set behind the reset, in the same flight, and put back by the ping before the next
  * lease, so a lease has what a login gave it: RESET brings back value and source (pg_settings
- * whole, seen with servers 15 to 18). Nobody is lent a session before the server has answered
+ * whole, seen with servers 14 to 18). Nobody is lent a session before the server has answered
  * to that, so the limit cannot end a lease.
  *
  * The server is asked to set it only if it has none (a smaller one is as good, and a greater

@@ -112,6 +112,28 @@ def test_a_lease_sees_its_own(script, own, env):
     bare.finish("a")
 
 
+@pytest.mark.parametrize("version", ["14", "16", "17", "18"])
+def test_the_servers_that_have_it(script, server_at, version):
+    """What the limit rests on: they all end what is idle, and RESET brings back the whole row."""
+    server = server_at(version)
+    bare = script(server=server, pooled=False)
+    bare.connect("a")
+    row = bare.exec("a", ROW)
+    long = script(server=server, env=LONG)
+    first = leave(long, ["SELECT 1"])
+    assert long.connect("a") == first
+    assert long.exec("a", ROW) == row
+    begin = server.marker()
+    short = script(server=server, env=SHORT)
+    gone = leave(short, ["SELECT 1"])
+    assert wait_until(lambda: gone not in session_pids(server))
+    assert SAID in server.log_text(begin)
+    assert short.connect("a") != gone
+    for s in (bare, long, short):
+        s.finish("a")
+        assert s.end().stderr == ""
+
+
 @pytest.mark.parametrize("name", ["script", "stepwise"])
 def test_it_runs_out_as_the_session_is_to_be_lent(script, server, name):
     """The lease has it after the server has put the limit back, or has another one."""
