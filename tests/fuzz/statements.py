@@ -21,7 +21,8 @@ KEPT = ["setseed(0.5)", "set_config('app.x', '1', false)", "set_config('seed', '
         "dblink_connect('c', 'here')", "isn_weak(true)",
         "pg_replication_origin_session_setup('o')", "set_config('app' || '.x', '', true)"]
 SCALARS = ["1", "'1'", "0.5", "a", "t1.a", "$$1$$", "NULL", "1e0", "-1", "ARRAY[1]", "(1)", "B'1'",
-           "f", "t1", "f.a", "true", "ROW(1)", "N'1'", "'s1'::regclass", "date '2026-01-01'"]
+           "f", "t1", "f.a", "true", "ROW(1)", "N'1'", "'s1'::regclass", "date '2026-01-01'",
+           "1_0", "0x1", "SYSTEM_USER", "CURRENT_TIMESTAMP AT LOCAL", "old.c", "merge_action()"]
 # What follows a name makes it a call, a type or a column.
 SETTINGS = ["work_mem", "app.x", '"app"."x"', '"app.x"', "seed", "TIME ZONE", "search_path", "my.a.b",
             "Application_Name", 'U&"app\\002ex"', 'U&"app".x', "session_replication_role", "app .x",
@@ -43,7 +44,18 @@ OTHER = [
     "CREATE RULE r AS ON INSERT TO t2 DO ALSO SELECT setseed(0.5)", "RESET ALL", "RESET app.x", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "SET TIME ZONE 'UTC'", "SET XML OPTION DOCUMENT", "SET NAMES 'UTF8'", "SET SCHEMA 's'", "FETCH ALL FROM c", "CLOSE ALL",
     "CREATE TABLE IF NOT EXISTS s.t (a int DEFAULT setseed(0.5))", "MERGE INTO t1 USING t2 ON t1.a = t2.a WHEN NOT MATCHED THEN INSERT DEFAULT VALUES",
+    # Of servers 14 to 18.
+    "CREATE FUNCTION s.k() RETURNS int BEGIN ATOMIC SELECT setseed(0.5); SELECT 1; END",
+    "EXPLAIN (ANALYZE, SERIALIZE) SELECT setseed(0.5)", "EXPLAIN (ANALYZE, MEMORY) UPDATE t1 SET c = DEFAULT",
+    "MERGE INTO t1 USING t2 ON t1.a = t2.a WHEN NOT MATCHED BY SOURCE THEN UPDATE SET c = DEFAULT RETURNING merge_action(), t1.*",
+    "COPY t1 FROM PROGRAM 'echo x' (ON_ERROR ignore)", "SET transaction_timeout = '1h'", "SET LOCAL transaction_timeout = '1h'",
+    "WITH m AS (MERGE INTO t1 USING t2 ON false WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a = setseed(0.5)::text::int RETURNING 1) SELECT 1",
 ]
+# Functions of SQL/JSON, which servers 16 and 17 know, with the tokens before a value and behind it.
+JSON = [("JSON_ARRAY (", ")"), ("JSON_OBJECT ( 'a' :", ")"), ("JSON_SCALAR (", ")"), ("JSON (", ")"),
+        ("JSON_VALUE ( '{}' , '$.a' PASSING", "AS x )"), ("JSON_VALUE ( '{}' , '$.a' DEFAULT", "ON EMPTY )"),
+        ("JSON_QUERY (", ", '$' RETURNING text )"), ("JSON_EXISTS (", ", '$' )"), ("ANY_VALUE (", ")"),
+        ("(", ") IS JSON OBJECT"), ("JSON_ARRAYAGG (", "ABSENT ON NULL )"), ("JSON_SERIALIZE (", ")")]
 HEADS = ["SELECT", "SELECT", "SELECT", "select", "VALUES", "TABLE", "WITH", "UPDATE", "DELETE", "SHOW", "BEGIN"]
 BLANKS = [" ", " ", " ", " ", " ", "\n", "/**/", "\t ", "/* ' */", "-- \"\n", "/* /* */ */", "\f"]
 
@@ -86,7 +98,7 @@ class Grammar:
         return [name, bracket + rest]
 
     def value(self, depth=0):
-        way = self.chance.randrange(14 if depth < 3 else 3)
+        way = self.chance.randrange(15 if depth < 3 else 3)
         if way < 3:
             return [self.one(SCALARS)]
         if way == 3:
@@ -105,6 +117,9 @@ class Grammar:
             return ["(", *self.value(depth + 1), ")", ".", self.one(self.words["CALLED"], self.words["NEVER"])]
         if way == 12:
             return ["f", ".", self.one(self.words["CALLED"], self.words["NEVER"], self.words["TYPE"])]
+        if way == 13:
+            before, behind = self.one(JSON)
+            return [*before.split(" "), *self.value(depth + 1), *behind.split(" ")]
         return [*self.value(depth + 1), self.one(["+", "||", "=", "AND", "<", "LIKE", "IN", "IS"]), *self.value(depth + 1)]
 
     def several(self, depth):
@@ -114,7 +129,7 @@ class Grammar:
         return tokens
 
     def source(self, depth):
-        way = self.chance.randrange(6)
+        way = self.chance.randrange(7)
         if way == 0:
             return ["generate_series", "(", "1", ",", "1", ")", "f"]
         if way == 1:
@@ -123,6 +138,9 @@ class Grammar:
             return ["LATERAL", *self.spelled(self.one(UNDONE, KEPT)), "f"]
         if way == 3:
             return ["unnest", "(", "ARRAY", "[", self.one(["'s1'::regclass", "1", "0.5::float8", "'x'::text"]), "]", ")", "f"]
+        if way == 4:
+            return ["JSON_TABLE", "(", *self.value(depth + 2), ",", "'$[*]'", "COLUMNS", "(", "a", "int", "PATH", "'$'",
+                    *(["DEFAULT", *self.value(depth + 2), "ON EMPTY"] if self.often(0.3) else []), ")", ")", "f"]
         return [self.one(["t1", "t1 f", "pg_settings", "s.v", "t1 AS f", '"t1" f'])]
 
     def query(self, depth=0):
@@ -140,14 +158,19 @@ class Grammar:
         return tokens
 
     def changing(self, depth=1):
-        way = self.chance.randrange(4)
+        way = self.chance.randrange(5)
+        returning = ["RETURNING", *(["WITH", "(", "OLD", "AS", "f", ")"] if self.often(0.2) else [])]
         if way == 0:
             return ["UPDATE", self.one(["t1", "t1 f", "s.v", "pg_settings"]), "SET", self.one(["a", "b", "c", "(a)"]), "=",
-                    *(["DEFAULT"] if self.often(0.2) else self.value(depth)), "RETURNING", *self.value(depth)]
+                    *(["DEFAULT"] if self.often(0.2) else self.value(depth)), *returning, *self.value(depth)]
         if way == 1:
             return ["DELETE FROM", "t1 f", "WHERE", *self.value(depth)]
         if way == 2:
-            return ["INSERT INTO", "t1", "(", self.one(["a", "b"]), ")", *self.query(depth), "RETURNING", "c"]
+            return ["INSERT INTO", "t1", "(", self.one(["a", "b"]), ")", *self.query(depth), *returning, "c"]
+        if way == 3:
+            return ["MERGE INTO", "t1", "USING", *self.source(depth), "ON", *self.value(depth), "WHEN",
+                    self.one(["MATCHED", "NOT MATCHED BY SOURCE"]), "THEN", "UPDATE SET", "b", "=",
+                    *self.value(depth), *returning, *self.value(depth)]
         return self.query(depth)
 
     def setting(self):
