@@ -129,6 +129,7 @@ need_check() {
 	need locales test -e /usr/share/i18n/locales/de_DE
 	need openssl has_program openssl
 	need strace has_program strace
+	need gdb has_program gcore
 	need iproute2 has_system_program ip
 	need python3-prometheus-client has_module prometheus_client
 	need nftables has_system_program nft

@@ -4,6 +4,7 @@ program does and however it ends; nor in memory that is the library's alone."""
 import contextlib
 import os
 import stat
+import struct
 import subprocess
 import tempfile
 
@@ -110,10 +111,9 @@ WAYS = ["conninfo", "PGPASSWORD", "passfile", "service", "uri", "uri's options",
         "nowhere", "as a database"]
 
 
-def own_memory(pid):
-    """What of the process's memory is the library's alone: its variables, and the status page."""
-    with open("/proc/%d/maps" % pid, encoding="ascii") as maps, \
-            open("/proc/%d/mem" % pid, "rb", buffering=0) as mem:
+def own_ranges(pid):
+    """Where the process's memory is the library's alone: its variables, and the status page."""
+    with open("/proc/%d/maps" % pid, encoding="ascii") as maps:
         behind = 0  # the end of what is the library's file
         for line in maps:
             begin, end = (int(n, 16) for n in line.split()[0].split("-"))
@@ -121,8 +121,14 @@ def own_memory(pid):
             if of_file or (begin == behind and len(line.split()) == 5):
                 behind = end
                 if "w" in line.split()[1]:
-                    mem.seek(begin)
-                    yield mem.read(end - begin)
+                    yield begin, end
+
+
+def own_memory(pid):
+    with open("/proc/%d/mem" % pid, "rb", buffering=0) as mem:
+        for begin, end in own_ranges(pid):
+            mem.seek(begin)
+            yield mem.read(end - begin)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -142,6 +148,49 @@ def test_password(script, told, password, server, tmp_path, way):
     said = s.end()
     told.holds_none(said.stderr.encode())
     assert not good or told.holds(b"app@127.0.0.1")
+
+
+def core_of(pid, folder):
+    """A core with all memory, also what a kernel leaves out by default: the status page."""
+    with open("/proc/%d/coredump_filter" % pid, "w", encoding="ascii") as which:
+        which.write("0x7f")
+    subprocess.run(["gcore", "-o", folder / "core", str(pid)], capture_output=True, check=True)
+    return (folder / ("core.%d" % pid)).read_bytes()
+
+
+def core_pieces(core, ranges):
+    """What a core has of ranges of memory."""
+    at, = struct.unpack_from("<Q", core, 32)
+    size, count = struct.unpack_from("<HH", core, 54)
+    for i in range(count):
+        kind, _, offset, address, _, length = struct.unpack_from("<IIQQQQ", core, at + i * size)
+        for begin, end in ranges:
+            low, high = max(begin, address), min(end, address + length)
+            if kind == 1 and low < high:  # PT_LOAD
+                yield core[offset + low - address:offset + high - address]
+
+
+@pytest.mark.parametrize("way", ["conninfo", "PGPASSWORD", "passfile", "uri"])
+def test_core(script, password, server, tmp_path, way):
+    """Of the library's own there is nothing in it. In the heap, libpq has both, and so has pqpool: the
+    parameters of the pool, and the beginning of the last statement, in the session and for its row."""
+    env, conninfo = ways(server, tmp_path)[way]
+    statement = "SELECT '%s'" % SECRET
+    cores = {}
+    for pooled in (False, True):
+        s = script(tcp=True, pooled=pooled, env={"PGPASSWORD": None, **(LOUD if pooled else {}), **env})
+        s.connect("a", conninfo)
+        s.exec("a", statement)
+        cores[pooled] = core_of(s.process.pid, tmp_path)
+        ranges = list(own_ranges(s.process.pid))
+        s.finish("a")
+        s.end()
+    own = list(core_pieces(cores[True], ranges))
+    assert sum(map(len, own)) == sum(end - begin for begin, end in ranges)
+    assert any(b"SELECT ..." in piece for piece in own)  # the page's row
+    assert not any(SECRET.encode() in piece for piece in own)
+    there = {pooled: core.count(statement.encode()) for pooled, core in cores.items()}
+    assert 0 < there[False] and there[True] <= there[False] + 2
 
 
 @pytest.mark.parametrize("end", ["kill", "abort"])
@@ -255,8 +304,8 @@ def test_parameters_and_copied_data(run, told, server, end):
     told.holds_none(said)
 
 
-def test_literals_and_the_keeper(script, told, keep):
-    """What a program that shares says of itself to all."""
+def test_literals_and_the_keeper(script, told, keep, tmp_path):
+    """What a program that shares says of itself to all, and what a core of the keeper would tell."""
     keeper = keep(SIZE=1, MAX_OVERFLOW=0)
     s = script(env={**LOUD, "PQPOOL_SHARE": keeper.path})
     s.connect("a")
@@ -266,8 +315,9 @@ def test_literals_and_the_keeper(script, told, keep):
         told.texts["keep " + words[0]] = keeper.say(*words).stdout.encode()
     with open(keeper.log, "rb") as f:
         told.texts["keeper's log"] = f.read()
+    told.texts["keeper's core"] = core_of(keeper.process.pid, tmp_path)
     told.look(s.process.pid)
-    assert told.holds(b"kind=session")
+    assert told.holds(b"kind=session") and b"app@" in told.texts["keeper's core"]
     told.holds_none(s.end().stderr.encode())
 
 
