@@ -32,7 +32,7 @@ DEBIAN = "debian-13"
 # What the protocol, the server's version or libpq's decides.
 FILES = ["tests/integration/test_%s.py" % name for name in (
     "identity", "state", "client_state", "statements", "liveness", "programs", "async",
-    "report")]
+    "report")] + ["tests/fuzz/test_statements.py"]
 LAST_LINE = re.compile(r"(\d+) passed, (\d+) failed")
 CELL_SECONDS = 1200
 

@@ -4,7 +4,7 @@
 #
 #   make check            every test; K=EXPR chooses by name as pytest's -k does,
 #                         T=PATHS by file or folder (T=tests/unit)
-#   make check-matrix     the integration tests against other servers and libpqs, and the
+#   make check-matrix     integration tests and statements against other servers and libpqs, and the
 #                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
 #   make check-debian     `make check`, whole, in a Debian 13 root (tests/debian.sh); K and T
 #                         as there
@@ -289,7 +289,7 @@ coverage:
 
 check-matrix:
 	@BUILD='$(BUILD)' tests/setup.sh check
-	@$(REMAKE) -s WERROR=1 all programs
+	@$(REMAKE) -s WERROR=1 all programs '$(BUILD)/tests/shim/judge'
 	@PQPOOL_BUILD='$(BUILD)' $(PYTHON) tests/matrix.py $(CELLS)
 
 check-package:
