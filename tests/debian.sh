@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: PostgreSQL
 #
 #   tests/debian.sh [OPTION]...                         the clients' part of the tests
-#   tests/debian.sh [OPTION]... --whole [VARIABLE=...]  make check, whole, with these variables (K, T)
+#   tests/debian.sh [OPTION]... --make ARGUMENT...      make with these arguments: `check K=recycle`
 #   tests/debian.sh [OPTION]... COMMAND...              the command
 #
 #   --release N   of Debian: 12 or 13 (the default)
@@ -146,7 +146,7 @@ main() {
 	flock 9
 	[ -d "$into" ] || make_root
 	flock -u 9
-	if [ $# -gt 0 ] && [ "$1" != --whole ]; then
+	if [ $# -gt 0 ] && [ "$1" != --make ]; then
 		enter "$into" "$@"
 	fi
 	# shellcheck disable=SC2016
@@ -157,8 +157,8 @@ main() {
 			apt-get install -y -qq --no-install-recommends make gcc libc6-dev ca-certificates \
 				python3 >/dev/null
 		}
-		if [ "$1" = --whole ]; then
-			exec make --no-print-directory check "${@:2}"
+		if [ "$1" = --make ]; then
+			exec make --no-print-directory "${@:2}"
 		fi
 		tests/setup.sh clients
 		make --no-print-directory -s -j"$(nproc)" WERROR=1 BUILD="$BUILD" all programs clients

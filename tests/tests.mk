@@ -7,7 +7,7 @@
 #   make check-matrix     integration tests and statements against other servers and libpqs, and the
 #                         clients on Debian 13; CELLS='13/15.8 18/18' chooses
 #   make check-debian     `make check`, whole, in a Debian 13 root (tests/debian.sh); K and T
-#                         as there
+#                         as there; TARGETS='asan tsan valgrind': these instead
 #   make check-package    the Debian packages: built, installed, used and purged in roots of
 #                         Debian 12 and 13; K as above
 #   make check-share      the clients, as ones that share sessions through a keeper; T=PATHS: what
@@ -298,7 +298,7 @@ check-package:
 	@$(RUNNER) $(if $(K),-k '$(K)') tests/package
 
 check-debian:
-	@PQPOOL_BUILD='$(BUILD)' tests/debian.sh --whole K='$(K)' T='$(T)'
+	@PQPOOL_BUILD='$(BUILD)' tests/debian.sh --make $(or $(TARGETS),check) K='$(K)' T='$(T)'
 
 lint:
 	@BUILD='$(BUILD)' tests/setup.sh check
