@@ -449,8 +449,10 @@ static size_t search(enum lie lie, uint64_t sequences, bool shown)
 			size_t count = shrink(lie, config, steps, at + 1);
 
 			if (shown) {
+				const char *why = run(lie, config, steps, count, &at);
+
 				print_steps(config, steps, count,
-				            run(lie, config, steps, count, &at));
+				            why != NULL ? why : "not again");
 			}
 			return count;
 		}
