@@ -105,10 +105,13 @@ int main(int argc, char **argv)
 {
 	int status = dispatch(argc, argv);
 
-	/* Help that went to a full disk or a closed pipe is no success. */
-	if (fflush(stdout) != 0 && status == 0) {
+	/* Output that went to a full disk or a closed pipe is no success. */
+	if (fflush(stdout) != 0) {
 		warn("standard output");
-		status = EXIT_FAILED;
+	} else if (ferror(stdout)) {
+		warnx("standard output: a part could not be written");
+	} else {
+		return status;
 	}
-	return status;
+	return status == 0 ? EXIT_FAILED : status;
 }

@@ -337,6 +337,14 @@ def test_directory_must_be_private(memory, how):
     assert done.returncode == 125 and "closed to others" in done.stderr
 
 
+def test_unknown_command_is_bad_usage():
+    """Whether a keeper runs or not: none is asked."""
+    done = subprocess.run([built("pqpool"), "keep", "start"], text=True, capture_output=True, timeout=20,
+                          check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2, "", 'pqpool: keep: "start": allowed is show, set, drain, pause, resume or wait\n')
+
+
 GARBAGE = [
     b"", b"\0", b"x" * 11, b"x" * 65536,
     k.HEAD.pack(2, k.HELLO, 16) + struct.pack("=I", 0),         # a later version

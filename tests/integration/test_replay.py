@@ -191,11 +191,11 @@ def test_name_of_a_pool_is_made_safe(log, tool):
 
 @pytest.mark.parametrize("arguments, said", [
     ([], "no log given"),
-    (["x", "--size", "5,,6"], '--size "5,,6": allowed are'),
-    (["x", "--size", "-1"], '--size "-1": allowed are'),
-    (["x", "--max-overflow", "-2"], '--max-overflow "-2": allowed are'),
-    (["x", "--wait", "soon"], '--wait "soon": allowed are'),
-    (["x", "--timeout", "-5"], '--timeout "-5": allowed are'),
+    (["x", "--size", "5,,6"], '--size "5,,6": allowed:'),
+    (["x", "--size", "-1"], '--size "-1": allowed:'),
+    (["x", "--max-overflow", "-2"], '--max-overflow "-2": allowed:'),
+    (["x", "--wait", "soon"], '--wait "soon": allowed:'),
+    (["x", "--timeout", "-5"], '--timeout "-5": allowed:'),
     (["x", "--large"], "unrecognized option"),
 ])
 def test_bad_usage(tool, arguments, said):

@@ -12,6 +12,7 @@ import made_logs
 
 FULL = os.environ.get("PQPOOL_STRESS") == "full"
 PYTHON = "/usr/bin/python3"
+FULL_DISK = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
 SCRIPT = """
 import psycopg2, sys
 def load():
@@ -280,8 +281,26 @@ def test_what_is_not_replaced(log, tool, tmp_path):
         assert done.returncode == 125 and why in done.stderr and done.stderr.count("\n") == 1
     assert (tmp_path / "precious").read_text() == "precious" and (tmp_path / "link").is_symlink()
     assert len(os.listdir(tmp_path)) == 4
-    full = tool("report", "--json", log.path, before=["sh", "-c", 'exec "$@" >/dev/full', "sh"])
-    assert full.returncode == 125
+    assert tool("report", "--json", log.path, before=FULL_DISK).returncode == 125
+
+
+@pytest.mark.parametrize("output", ["log", "log.1", "hard"])
+def test_a_log_is_not_replaced(log, tool, tmp_path, output):
+    log.hold(1000, 10)
+    (tmp_path / "log.1").write_text(log.text)
+    (tmp_path / "hard").hardlink_to(log.path)
+    done = tool("report", log.path, "-o", tmp_path / output)
+    assert done.returncode == 125 and done.stderr == (
+        "pqpool: %s: not replaced, as it is a log that was named\n" % (tmp_path / output))
+    assert (tmp_path / output).read_text() == log.text and len(os.listdir(tmp_path)) == 3
+
+
+def test_lost_output_is_said(tool):
+    """Whatever the verdict is."""
+    shown = tool("doctor", "/bin/true")
+    lost = tool("doctor", "/bin/true", before=FULL_DISK)
+    assert shown.returncode == lost.returncode == 1
+    assert lost.stderr.endswith("pqpool: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("arguments, said", [

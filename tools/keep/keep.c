@@ -18,6 +18,7 @@
 #include "common/keeper/place.h"
 #include "keep/client.h"
 #include "keep/listen.h"
+#include "keep/server/command.h"
 #include "keep/server/keeper.h"
 #include "keep/settings.h"
 
@@ -192,6 +193,11 @@ int keep_main(int argc, char **argv)
 			fputs("Try 'pqpool keep --help'.\n", stderr);
 			return EXIT_USAGE;
 		}
+	}
+	if (optind < argc && !command_exists(argv[optind])) {
+		warnx("keep: \"%s\": allowed is show, set, drain, pause, resume or wait",
+		      argv[optind]);
+		return EXIT_USAGE;
 	}
 	if (optind < argc) {
 		return client_words(path, argc - optind, (const char *const *)argv + optind);

@@ -146,7 +146,7 @@ static int replay(const struct request *request, char *const *names, size_t coun
 
 static bool bad_value(const char *option, const char *value, const char *allowed)
 {
-	warnx("replay: %s \"%s\": allowed are %s", option, value, allowed);
+	warnx("replay: %s \"%s\": allowed: %s", option, value, allowed);
 	return false;
 }
 

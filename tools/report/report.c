@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "common/exit_status.h"
 #include "report/document.h"
@@ -34,8 +35,9 @@ static void print_help(void)
 	     "files\n"
 	     "and databases, as the log does. Only its owner may read it.\n"
 	     "\n"
-	     "  -o, --output FILE  where it goes; a file that is there is replaced, a link is "
-	     "not\n"
+	     "  -o, --output FILE  where it goes; a file that is there is replaced, a link "
+	     "and\n"
+	     "                     a log of these are not\n"
 	     "  --json             the data alone, as one JSON document\n"
 	     "  -h, --help         this text\n"
 	     "\n"
@@ -75,6 +77,22 @@ static bool write_report(const struct history *history, const struct log_files *
 	return output_file_finish(&file);
 }
 
+/* Whether the page would take the place of a log that it is made of. */
+static bool is_log(const struct log_files *files, const char *output)
+{
+	struct stat there;
+	struct stat log;
+
+	for (size_t i = 0; i < files->count && stat(output, &there) == 0; i++) {
+		if (stat(files->all[i].name, &log) == 0 && log.st_dev == there.st_dev &&
+		    log.st_ino == there.st_ino) {
+			warnx("%s: not replaced, as it is a log that was named", output);
+			return true;
+		}
+	}
+	return false;
+}
+
 int report_main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
@@ -110,6 +128,7 @@ int report_main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	done = history_read(&history, &files, argv + optind, (size_t)(argc - optind)) &&
+	       !(output != NULL && is_log(&files, output)) &&
 	       write_report(&history, &files, output, json);
 	log_files_free(&files);
 	return done ? 0 : EXIT_FAILED;

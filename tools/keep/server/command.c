@@ -123,6 +123,16 @@ static const struct {
 	{"pause", run_pause}, {"resume", run_resume}, {"wait", run_wait},
 };
 
+bool command_exists(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(commands[i].name, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- on the connection ---- */
 
 bool command_run(struct command *command, int socket, const char *text)

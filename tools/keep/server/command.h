@@ -24,6 +24,9 @@ struct command {
 	size_t written;
 };
 
+/* Whether a command has this name. */
+bool command_exists(const char *name);
+
 /* Executes it. False: its connection is over. */
 bool command_run(struct command *command, int socket, const char *text);
 
