@@ -102,7 +102,10 @@ static int most_held_first(const void *left, const void *right)
 
 static void choose(struct places *places)
 {
-	qsort(places->all, places->count, sizeof(struct lease_place *), most_held_first);
+	if (places->count > 0) { /* else there is no array, and qsort must have one */
+		qsort(places->all, places->count, sizeof(struct lease_place *),
+		      most_held_first);
+	}
 	for (size_t i = 0; i < places->count; i++) {
 		places->all[i]->number = i < PLACES_MOST ? i : PLACES_NONE;
 	}
