@@ -44,6 +44,18 @@ def test_fits_a_telephone(page, name):
                      " && e.getBoundingClientRect().right > 391).map((e) => e.outerHTML.slice(0, 100))") == []
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_titles_of_charts_are_one_line(page, width):
+    """What is left of the plots is cut off; on two lines the second would cover the axis."""
+    shown = page("shop", width=width)
+    assert shown.run("[...document.querySelectorAll('.plot-title')].map((title) => {"
+                     " const range = document.createRange(); range.selectNodeContents(title);"
+                     " const text = range.getBoundingClientRect();"
+                     " return [title.textContent, range.getClientRects().length,"
+                     " text.left >= title.closest('.plots').getBoundingClientRect().left]; })") == [
+                         ["in use", 1, True], ["waiting", 1, True]]
+
+
 def test_figures(page):
     shown = page("shop")
     data = report_data.shop()
