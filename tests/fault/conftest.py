@@ -16,17 +16,21 @@ from network import ADMITTING, SETTINGS, Network, Unavailable
 from server import Server
 
 
-@pytest.fixture
-def network():
-    made = Network()
+def made_or_skipped(made, what):
+    """Yields it, set up; where the machine cannot, skips the test, but not in CI."""
     try:
         made.__enter__()
     except (Unavailable, OSError) as why:
         if os.environ.get("CI") == "true":
             raise
-        pytest.skip("this machine makes no network: %s" % why)
+        pytest.skip("this machine makes no %s: %s" % (what, why))
     yield made
     made.__exit__()
+
+
+@pytest.fixture
+def network():
+    yield from made_or_skipped(Network(), "network")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """A NAT between a program and its server that forgets the flows in which nothing passes."""
-import os
 
 import pytest
 
-from network import Nat, Unavailable, flows
+from fault.conftest import made_or_skipped
+from network import Nat, flows
 from server import wait_until
 
 SECONDS = 3  # until it forgets; twice the keepalive's, and what the machine takes beside
@@ -14,15 +14,7 @@ ATTEMPTS = 6  # for a machine that has other things to do
 
 @pytest.fixture(name="nat")
 def _nat():
-    made = Nat(SECONDS)
-    try:
-        made.__enter__()
-    except (Unavailable, OSError) as why:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip("this machine makes no NAT: %s" % why)
-    yield made
-    made.__exit__()
+    yield from made_or_skipped(Nat(SECONDS), "NAT")
 
 
 def behind(script, nat, far_server, pooled=True, **env):
