@@ -63,6 +63,7 @@ mandir        = $(datarootdir)/man
 man1dir       = $(mandir)/man1
 man7dir       = $(mandir)/man7
 docdir        = $(datarootdir)/doc/pqpool
+pkgdatadir    = $(datarootdir)/pqpool
 completiondir = $(datarootdir)/bash-completion/completions
 unitdir       = $(prefix)/lib/systemd
 
@@ -134,24 +135,25 @@ DOCUMENTS       := README.md LICENSE tools/CHANGELOG.md
 # Files are replaced, not overwritten: programs that run go on with the library that they have.
 install: all
 	$(INSTALL) -d $(addprefix $(DESTDIR),$(bindir) $(libdir) $(man1dir) $(man7dir) $(completiondir) $(docdir) \
-		$(unitdir)/user $(unitdir)/system)
+		$(pkgdatadir) $(unitdir)/user $(unitdir)/system)
 	$(INSTALL_PROGRAM) $(BUILD)/pqpool $(DESTDIR)$(bindir)/pqpool
 	$(INSTALL_PROGRAM) $(BUILD)/libpqpool.so $(DESTDIR)$(libdir)/libpqpool.so
 	$(INSTALL_DATA) $(BUILD)/pqpool.1 $(DESTDIR)$(man1dir)/pqpool.1
 	$(INSTALL_DATA) tools/man/pqpool.7 $(DESTDIR)$(man7dir)/pqpool.7
 	$(INSTALL_DATA) tools/completion/pqpool.bash $(DESTDIR)$(completiondir)/pqpool
 	$(INSTALL_DATA) $(DOCUMENTS) $(DESTDIR)$(docdir)/
+	$(INSTALL_DATA) tools/metrics/grafana.json $(DESTDIR)$(pkgdatadir)/grafana.json
 	for unit in $(UNITS); do \
 		sed 's|@BINDIR@|$(bindir)|' "tools/systemd/$${unit#*/}" | \
 			$(INSTALL_DATA) /dev/stdin "$(DESTDIR)$(unitdir)/$$unit" || exit; \
 	done
 
-# Of the folders only the one that is nobody else's.
+# Of the folders only those that are nobody else's.
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(bindir)/pqpool $(libdir)/libpqpool.so $(man1dir)/pqpool.1 $(man7dir)/pqpool.7 \
-		$(completiondir)/pqpool $(addprefix $(unitdir)/,$(UNITS)) \
+		$(completiondir)/pqpool $(pkgdatadir)/grafana.json $(addprefix $(unitdir)/,$(UNITS)) \
 		$(addprefix $(docdir)/,$(notdir $(DOCUMENTS))))
-	[ ! -d $(DESTDIR)$(docdir) ] || rmdir $(DESTDIR)$(docdir)
+	for folder in $(addprefix $(DESTDIR),$(docdir) $(pkgdatadir)); do [ ! -d "$$folder" ] || rmdir "$$folder" || exit; done
 
 NAME := pqpool-$(VERSION)
 DIST := $(BUILD)/$(NAME).tar.xz

@@ -13,10 +13,11 @@ from server import bare_environ, bindir
 FILES = {"bin/pqpool", "lib/libpqpool.so", "share/man/man1/pqpool.1", "share/man/man7/pqpool.7",
          "share/bash-completion/completions/pqpool", "lib/systemd/user/pqpool-keep.socket",
          "lib/systemd/user/pqpool-keep.service", "lib/systemd/system/pqpool-keep@.service",
-         "share/doc/pqpool/README.md", "share/doc/pqpool/LICENSE", "share/doc/pqpool/CHANGELOG.md"}
+         "share/doc/pqpool/README.md", "share/doc/pqpool/LICENSE", "share/doc/pqpool/CHANGELOG.md",
+         "share/pqpool/grafana.json"}
 # Each somewhere else than by default; the library two folders beside the tool.
 FOLDERS = {"bindir": "/opt/it/programs", "libdir": "/opt/it/lib/of-a-machine", "mandir": "/opt/pages",
-           "docdir": "/opt/texts/it", "completiondir": "/opt/words", "unitdir": "/opt/units"}
+           "docdir": "/opt/texts/it", "pkgdatadir": "/opt/data", "completiondir": "/opt/words", "unitdir": "/opt/units"}
 COMPLETE = """
 source "$1"; shift
 COMP_WORDS=("$@")
@@ -71,7 +72,8 @@ def test_install_and_uninstall(installed, tmp_path):
     assert files(installed) == FILES
     assert b"@VARIABLES@" not in (installed / "share/man/man1/pqpool.1").read_bytes()
     make("uninstall", "DESTDIR=%s" % tmp_path, "PREFIX=/opt/it")
-    assert files(tmp_path) == set() and not (installed / "share/doc/pqpool").exists()
+    assert files(tmp_path) == set() and not any(
+        (installed / folder).exists() for folder in ("share/doc/pqpool", "share/pqpool"))
 
 
 def test_every_directory_can_be_another(build_copy, server, tmp_path):
@@ -80,7 +82,7 @@ def test_every_directory_can_be_another(build_copy, server, tmp_path):
     root = tmp_path / "root" / "opt"
     assert files(root) == {
         "it/programs/pqpool", "it/lib/of-a-machine/libpqpool.so", "pages/man1/pqpool.1", "pages/man7/pqpool.7", "words/pqpool",
-        "texts/it/README.md", "texts/it/LICENSE", "texts/it/CHANGELOG.md", "units/user/pqpool-keep.socket",
+        "data/grafana.json", "texts/it/README.md", "texts/it/LICENSE", "texts/it/CHANGELOG.md", "units/user/pqpool-keep.socket",
         "units/user/pqpool-keep.service", "units/system/pqpool-keep@.service"}
     assert runs(str(root / "it/programs/pqpool"), server, tmp_path)
     for kind in ("user/pqpool-keep.service", "system/pqpool-keep@.service"):

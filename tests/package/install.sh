@@ -36,6 +36,7 @@ snapshot >/tmp/before
 apt-get install -y -qq --no-install-recommends "${debs[@]}" >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
 snapshot >/tmp/used
 pqpool --version
+cmp /usr/share/pqpool/grafana.json tools/metrics/grafana.json
 runuser -u postgres -- tools/debian/tests/pgbench
 snapshot | diff /tmp/used - || { echo "use leaves this"; exit 1; }
 apt-get purge -y -qq pqpool libpqpool >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
