@@ -49,3 +49,13 @@ def test_systemd_with_a_program_of_capabilities(machine, page):
     user = "User=www-data\n"
     assert len(run_job(machine, "/usr/local/bin/able", user)) == REQUESTS
     assert len(run_job(machine, more=user + "AmbientCapabilities=CAP_NET_RAW\n")) == 1
+
+
+def test_the_keeper_is_started_once_programs_can_connect(machine):
+    """Its unit is waited for: a program right after it finds the keeper."""
+    show = "runuser -u www-data -- pqpool keep --socket /run/pqpool-www-data/keeper.socket show"
+    said = machine.run("systemctl start pqpool-keep@www-data; %s; systemctl show "
+                       "--property=Type,ActiveState pqpool-keep@www-data" % show)
+    assert "kind=keeper" in said and "Type=notify\nActiveState=active\n" in said
+    machine.run("systemctl reload pqpool-keep@www-data; systemctl stop pqpool-keep@www-data")
+    assert machine.run("systemctl show --property=Result pqpool-keep@www-data") == "Result=success\n"

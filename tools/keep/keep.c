@@ -18,6 +18,7 @@
 #include "common/keeper/place.h"
 #include "keep/client.h"
 #include "keep/listen.h"
+#include "keep/notify.h"
 #include "keep/server/command.h"
 #include "keep/server/keeper.h"
 #include "keep/settings.h"
@@ -132,6 +133,9 @@ static int serve(const char *path, bool daemon, const struct keeper_options *opt
 	} else {
 		int listener = listen_at(&place);
 
+		if (!daemon) {
+			notify_begin();
+		}
 		wipe_environment();
 		if (listener >= 0 && (!daemon || go_into_background())) {
 			status = keeper_serve(&place, listener, options);

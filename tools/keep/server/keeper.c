@@ -14,6 +14,7 @@
 #include "keep/listen.h"
 #include "keep/log.h"
 #include "keep/loop.h"
+#include "keep/notify.h"
 #include "keep/pool/member.h"
 #include "keep/pool/pool.h"
 #include "keep/pool/upkeep.h"
@@ -163,7 +164,9 @@ int keeper_serve(const struct keeper_place *at, int listener,
 		return EXIT_FAILED;
 	}
 	watch_name();
+	notify_ready();
 	loop_run(due);
+	notify_stopping();
 	listen_end(place);
 	upkeep_end();
 	connections_end();
