@@ -134,6 +134,7 @@ need_check() {
 	need python3-prometheus-client has_module prometheus_client
 	need nftables has_system_program nft
 	need e2fsprogs has_system_program mkfs.ext4
+	need musl-tools has_program musl-gcc
 	need systemd has_program systemd-analyze
 	need pgbouncer has_system_program pgbouncer
 	need libjemalloc2 has_library libjemalloc.so.2

@@ -96,6 +96,18 @@ static void tell_replaced(const struct mapped_file *file)
 	}
 }
 
+static bool runs_with_musl(const struct process_view *view)
+{
+	/* What Debian's ld-musl is a link to. glibc's libc.so is no library, but a linker's
+	 * script. */
+	const char *name = "libc.so";
+	const struct mapped_file *libc = process_view_find(view, name);
+
+	return process_view_find(view, "ld-musl") != NULL ||
+	       (libc != NULL &&
+	        strcmp(libc->path + strlen(libc->path) - strlen(name), name) == 0);
+}
+
 /* Why nothing was preloaded. */
 static void explain_absence(struct live *live)
 {
@@ -106,7 +118,7 @@ static void explain_absence(struct live *live)
 		oppose(live, "it was started with raised privileges (setuid, setgid or "
 		             "capabilities), so the linker ignored LD_PRELOAD; start it by a "
 		             "program that has them already");
-	} else if (process_view_find(view, "ld-musl") != NULL) {
+	} else if (runs_with_musl(view)) {
 		oppose(live, "it runs with musl, and %s needs glibc", SHIM);
 	} else if (process_view_find(view, "libc.so") == NULL &&
 	           process_view_find(view, "libc-2") == NULL) {
