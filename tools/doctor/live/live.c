@@ -98,8 +98,7 @@ static void tell_replaced(const struct mapped_file *file)
 
 static bool runs_with_musl(const struct process_view *view)
 {
-	/* What Debian's ld-musl is a link to. glibc's libc.so is no library, but a linker's
-	 * script. */
+	/* What Debian's ld-musl is a link to. glibc's libc.so is text. */
 	const char *name = "libc.so";
 	const struct mapped_file *libc = process_view_find(view, name);
 
