@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "common/exit_status.h"
 #include "common/keeper/place.h"
+#include "common/terminal_text.h"
 #include "keep/client.h"
 #include "keep/listen.h"
 #include "keep/notify.h"
@@ -200,7 +201,7 @@ int keep_main(int argc, char **argv)
 	}
 	if (optind < argc && !command_exists(argv[optind])) {
 		warnx("keep: \"%s\": allowed is show, set, drain, pause, resume or wait",
-		      argv[optind]);
+		      terminal_text(argv[optind]));
 		return EXIT_USAGE;
 	}
 	if (optind < argc) {
