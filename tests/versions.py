@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Real servers and real libpqs of other versions than the machine's.
 
-    server_of("15.8")   the folder of initdb and postgres, for Server(bindir=...)
+    server_of("15.8")   the folder of initdb and postgres, for Server(programs=...)
     libpq_of("18")      a folder with that libpq, what it needs of its package (OpenSSL 1.1)
                         and nothing else, for LD_LIBRARY_PATH
 
