@@ -18,7 +18,7 @@ UNDONE = ["nextval('s1')", "set_config('work_mem', '1MB', false)", "pg_advisory_
           "txid_current()", "pg_advisory_unlock_all()", "pg_notify('c', 'x')"]
 KEPT = ["setseed(0.5)", "set_config('app.x', '1', false)", "set_config('seed', '0.5', false)",
         "pg_create_physical_replication_slot('slot', true, true)", "pg_backup_start('b', true)",
-        "dblink_connect('c', 'here')", "isn_weak(true)",
+        "pg_start_backup('b', true, false)", "dblink_connect('c', 'here')", "isn_weak(true)",
         "pg_replication_origin_session_setup('o')", "set_config('app' || '.x', '', true)"]
 SCALARS = ["1", "'1'", "0.5", "a", "t1.a", "$$1$$", "NULL", "1e0", "-1", "ARRAY[1]", "(1)", "B'1'",
            "f", "t1", "f.a", "true", "ROW(1)", "N'1'", "'s1'::regclass", "date '2026-01-01'",

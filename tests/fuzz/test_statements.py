@@ -50,7 +50,8 @@ SELECT ARRAY(SELECT concat_ws(' ', name, setting, source) FROM pg_catalog.pg_set
        current_user, session_user, pg_catalog.pg_replication_origin_session_is_setup(),
        public.dblink_get_connections(), public.isn_weak()
 """
-PROBES = ["SELECT pg_catalog.lastval()", "SELECT pg_catalog.currval('public.s1')", "SELECT 1 FROM pg_catalog.pg_backup_stop(false)"]
+PROBES = ["SELECT pg_catalog.lastval()", "SELECT pg_catalog.currval('public.s1')", "SELECT 1 FROM pg_catalog.pg_backup_stop(false)",
+          "SELECT 1 FROM pg_catalog.pg_stop_backup(false)"]  # before version 15
 
 
 class Session:
