@@ -317,7 +317,7 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 		result = 1;
 	} else if (BEGIN(NULL)) {
 		if (work.entered) {
-			query_call_forget_unnamed(&work, conn);
+			query_call_enter_pipeline(&work, conn);
 		}
 		if (work.libpq->PQenterPipelineMode != NULL) {
 			result = work.libpq->PQenterPipelineMode(conn);
@@ -327,9 +327,46 @@ ENTRY int PQenterPipelineMode(PGconn *conn)
 	return result;
 }
 
+ENTRY int PQexitPipelineMode(PGconn *conn)
+{
+	struct query_call work;
+	bool unsynced;
+	int result = 0;
+
+	if (async_set_pipeline(conn, false)) {
+		result = 1;
+	} else if (BEGIN(NULL)) {
+		unsynced = work.entered && query_call_is_unsynced(&work, conn);
+		if (work.libpq->PQexitPipelineMode != NULL) {
+			result = work.libpq->PQexitPipelineMode(conn);
+		}
+		if (unsynced && result == 1) {
+			query_call_note_unsynced_end(&work);
+		}
+		end(&work);
+	}
+	return result;
+}
+
+/* The body of a function that sends a Sync. */
+#define PASS_SYNC(name)                                                                        \
+	struct query_call work;                                                                \
+	int result = 0;                                                                        \
+                                                                                               \
+	if (BEGIN(NULL)) {                                                                     \
+		if (work.libpq->name != NULL) {                                                \
+			result = work.libpq->name(conn);                                       \
+		}                                                                              \
+		if (result == 1) {                                                             \
+			query_call_note_sync(&work);                                           \
+		}                                                                              \
+		end(&work);                                                                    \
+	}                                                                                      \
+	return result
+
 ENTRY int PQpipelineSync(PGconn *conn)
 {
-	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQpipelineSync, (conn));
+	PASS_SYNC(PQpipelineSync);
 }
 
 ENTRY int PQsendFlushRequest(PGconn *conn)
@@ -366,7 +403,7 @@ ENTRY int PQsendClosePortal(PGconn *conn, const char *portal)
 
 ENTRY int PQsendPipelineSync(PGconn *conn)
 {
-	PASS_OPTIONAL(int, 0, BEGIN(NULL), PQsendPipelineSync, (conn));
+	PASS_SYNC(PQsendPipelineSync);
 }
 
 /* libpq makes the statement, of which only the kind matters here. */

@@ -101,14 +101,6 @@ ENTRY PGpipelineStatus PQpipelineStatus(const PGconn *conn)
 	ASK_OPTIONAL(PQpipelineStatus, (conn), PQ_PIPELINE_OFF);
 }
 
-ENTRY int PQexitPipelineMode(PGconn *conn)
-{
-	if (async_set_pipeline(conn, false)) {
-		return 1;
-	}
-	ASK_OPTIONAL(PQexitPipelineMode, (conn), 0);
-}
-
 /* It lasts for one query, and no session is kept before that is over. */
 ENTRY int PQsetSingleRowMode(PGconn *conn)
 {

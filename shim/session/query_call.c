@@ -61,6 +61,7 @@ static void note_running(struct session *session)
 {
 	uint64_t now_ns = clock_monotonic_ns();
 
+	session->unsynced = true;
 	lease_note_use(&session->activity, now_ns);
 	note_transaction(session, LEASE_TRANSACTION_ACTIVE, now_ns);
 }
@@ -81,7 +82,11 @@ void query_call_by_name(struct query_call *work, const char *name, const char *t
 	struct strbuf t;
 	uint64_t folded;
 
-	if (session == NULL || name == NULL) {
+	if (session == NULL) {
+		return;
+	}
+	session->unsynced = true;
+	if (name == NULL) {
 		return;
 	}
 	folded = fold(name);
@@ -261,14 +266,44 @@ void query_call_note_unnamed(const struct query_call *work)
 	}
 }
 
+static bool is_in_pipeline(const struct libpq *pq, const PGconn *conn)
+{
+	return pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF;
+}
+
+void query_call_enter_pipeline(const struct query_call *work, PGconn *conn)
+{
+	query_call_forget_unnamed(work, conn);
+	if (work->session != NULL && !is_in_pipeline(work->libpq, conn)) {
+		work->session->unsynced = false;
+	}
+}
+
+void query_call_note_sync(const struct query_call *work)
+{
+	if (work->entered && work->session != NULL) {
+		work->session->unsynced = false;
+	}
+}
+
+bool query_call_is_unsynced(const struct query_call *work, const PGconn *conn)
+{
+	return work->session != NULL && work->session->unsynced &&
+	       is_in_pipeline(work->libpq, conn);
+}
+
+void query_call_note_unsynced_end(const struct query_call *work)
+{
+	work->session->taint = DROP_PIPELINE;
+}
+
 void query_call_forget_unnamed(const struct query_call *work, PGconn *conn)
 {
 	const struct libpq *pq = work->libpq;
 	PGresult *result;
 
 	if (work->session == NULL || work->session->unnamed != UNNAMED_LEFT ||
-	    pq->PQtransactionStatus(conn) == PQTRANS_ACTIVE ||
-	    (pq->can_pipeline && pq->PQpipelineStatus(conn) != PQ_PIPELINE_OFF)) {
+	    pq->PQtransactionStatus(conn) == PQTRANS_ACTIVE || is_in_pipeline(pq, conn)) {
 		return;
 	}
 	work->session->unnamed = UNNAMED_NONE;

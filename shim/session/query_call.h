@@ -88,10 +88,24 @@ void query_call_note_waiting(struct query_call *work);
 void query_call_note_unnamed(const struct query_call *work);
 
 /*
- * Before the program uses the unnamed prepared statement, or enters a pipeline: makes the
+ * Before the program uses the unnamed prepared statement: makes the
  * server forget one that a lease before has left, by a round trip.
  */
 void query_call_forget_unnamed(const struct query_call *work, PGconn *conn);
+
+/* Before the program enters a pipeline, and after it has sent a Sync. */
+void query_call_enter_pipeline(const struct query_call *work, PGconn *conn);
+void query_call_note_sync(const struct query_call *work);
+
+/*
+ * Before the program leaves a pipeline: whether statements were sent that no Sync followed.
+ * libpq (14 to 18) lets it leave once it has all results, also if the server was only asked to
+ * flush them. These statements are then in a transaction of which PQtransactionStatus says
+ * nothing, which the end of the session undoes, and which the next simple statement, as a ping,
+ * would commit. After it has left the session must not be kept.
+ */
+bool query_call_is_unsynced(const struct query_call *work, const PGconn *conn);
+void query_call_note_unsynced_end(const struct query_call *work);
 
 /*
  * What the call waited for, or NULL: there was nothing to wait for. After an error that is not

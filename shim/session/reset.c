@@ -121,6 +121,7 @@ static void forget_sent(struct session *session)
 {
 	session->sent = false;
 	session->leaves = false;
+	session->unsynced = false;
 	if (session->unnamed == UNNAMED_OWN) {
 		session->unnamed = UNNAMED_LEFT;
 	}

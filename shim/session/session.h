@@ -99,8 +99,10 @@ struct session {
 	ino_t options_ino;
 
 	/* What the lease has sent so far; query_call.c sets it, and reset.c clears it. */
-	bool sent;      /* anything at all */
-	bool leaves;    /* what may leave something behind */
+	bool sent;     /* anything at all */
+	bool leaves;   /* what may leave something behind */
+	bool unsynced; /* a statement, and no Sync of a pipeline's since: its end is not certain
+	                */
 	bool reset_due; /* idle: its reset is not sent yet */
 	bool ping_sent; /* the flight is a ping, which the connect sent that is to have it */
 	enum session_unnamed unnamed;
