@@ -138,6 +138,31 @@ def test_socket_that_lingers_does_not_stop_the_keeper(keep, server):
             assert wait_until(lambda: keeper.show("keeper")[0]["members"] == "0")
 
 
+def test_answer_that_nobody_reads_costs_no_time(keep):
+    """Who has closed its writing end may still read: the keeper waits for it, and does not spin."""
+    keeper = keep(SIZE=200, MAX_OVERFLOW=0)
+    member = Member(keeper.path)
+    for word in range(200):
+        label = "u@" + "host," * 1000 + ":1/%d" % word
+        assert member.ask(word, b"%d" % word, label=label).answer().type == k.ROOM_
+
+    def processor_ticks():
+        with open("/proc/%d/stat" % keeper.process.pid, encoding="ascii") as stat:
+            return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13]))
+
+    asks = Connection(keeper.path)
+    asks.send(k.COMMAND, struct.pack("=I", 4) + b"show")
+    asks.socket.shutdown(socket.SHUT_WR)
+    first = asks.receive()
+    assert len(keeper.show("keeper")) == 1
+    before = processor_ticks()
+    assert not wait_until(lambda: processor_ticks() > before + 4, 2)
+    answers = [first, *iter(asks.receive, None)]
+    assert sum(len(answer.body) for answer in answers) > 1 << 19  # no socket holds that
+    assert [answer.body[0] for answer in answers] == [1] * (len(answers) - 1) + [0]
+    asks.close()
+
+
 # ---- a place that is lost
 
 def test_full_memory_refuses_members(memory):

@@ -36,7 +36,9 @@ void loop_unwatch(struct watch *watch)
 
 void loop_watch_output(struct watch *watch)
 {
-	struct epoll_event event = {.events = EPOLLOUT | EPOLLRDHUP, .data.ptr = watch};
+	/* Not EPOLLRDHUP: it would be true all the time once the other end's writing is closed.
+	 */
+	struct epoll_event event = {.events = EPOLLOUT, .data.ptr = watch};
 
 	epoll_ctl(epoll, EPOLL_CTL_MOD, watch->fd, &event);
 }
