@@ -320,7 +320,7 @@ demo:
 
 # --- benchmarks ------------------------------------------------------------------
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls once floor.so empty.so hikari/Hikari.class)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/tests/bench/,cycles growth calls handover once floor.so empty.so hikari/Hikari.class)
 
 $(BUILD)/tests/bench/%.so: tests/bench/programs/%.c
 	@mkdir -p $(@D)

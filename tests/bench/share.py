@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: PostgreSQL
 """Programs that are started to do one thing and share sessions through a keeper, next to those that
-do not; and queries on a session that was handed over."""
+do not, and to the least that sharing could cost; and queries on a session that was handed over."""
 import contextlib
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 
@@ -50,6 +51,21 @@ def _keeper(bench):
             yield keeper
 
 
+@contextlib.contextmanager
+def _floor(bench, way):
+    """(argv, environment) of a program that is lent a session by programs/handover.c."""
+    with tempfile.TemporaryDirectory(prefix="pqpool-bench-", dir="/dev/shm") as folder:
+        handover, path, env = bench.program("handover"), os.path.join(folder, "socket"), bench.env(way)
+        with subprocess.Popen([handover, "keep", path], env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True) as keeping:
+            try:
+                if keeping.stdout.readline() != "ready\n":
+                    fail("the floor has no sessions")
+                yield [handover, "take", path], {**env, "LD_PRELOAD": bench.program("empty.so")}
+            finally:
+                keeping.kill()
+
+
 def _log_connections(server, value):
     """Whether the server does so, for connections from now on."""
     server.sql("ALTER SYSTEM SET log_connections = " + value)
@@ -72,18 +88,19 @@ def _count_sessions(bench, way):
     return opened
 
 
-def _programs(bench, way, keeper, bouncer):
+def _programs(bench, way, keeper, bouncer, floor):
     """name -> (argv, environment)."""
     once, bare = [bench.program("once")], bench.env(way)
     return {IDLE: ([*once, "none"], bare),
             "bare": (once, bare),
             "pqpool": (once, bench.env(way, {})),
             "keeper": (once, bench.env(way, {"PQPOOL_SHARE": keeper.path})),
+            "floor": floor,
             "PgBouncer, session": (once, bouncer.env(bare))}
 
 
-def _measure_programs(bench, way, keeper, bouncer, times, ratios):
-    programs = _programs(bench, way, keeper, bouncer)
+def _measure_programs(bench, way, keeper, bouncer, floor, times, ratios):
+    programs = _programs(bench, way, keeper, bouncer, floor)
     services = {"server": bench.server.process.pid, "keeper": keeper.process.pid,
                 "PgBouncer": bouncer.process.pid}
     functions = {(name, order): lambda program=program, run=run: run(*program)
@@ -129,7 +146,8 @@ def share(bench):
                     reference="bare")
     for way in ("unix", "tcp"):
         with _keeper(bench) as keeper, Bouncer(bench.server, way, "session") as bouncer:
-            _measure_programs(bench, way, keeper, bouncer, times, ratios)
+            with _floor(bench, way) as floor:
+                _measure_programs(bench, way, keeper, bouncer, floor, times, ratios)
             _measure_queries(bench, way, keeper, bouncer, queries)
         sessions.add("keeper", WAYS[way], [_count_sessions(bench, way)])
     return [times, ratios, sessions, queries]
