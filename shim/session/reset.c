@@ -327,7 +327,10 @@ static enum check_step settle_step(struct session *session, const struct session
 		session->limit.undoing = false;
 		session->limit.set = false;
 	}
-	question = session_lost_settings(session);
+	if (!session_lost_settings(session, &question)) {
+		*why = DROP_RESET_FAILED;
+		return CHECK_UNFIT;
+	}
 	restoring = question != NULL;
 	if (!restoring && !session->check.asked) {
 		session->check.asked = true;

@@ -274,13 +274,14 @@ bool session_cancel_scope(const PGconn *conn, struct cancel_scope **scope)
 	return *scope != NULL;
 }
 
-const char *session_lost_settings(struct session *session)
+bool session_lost_settings(struct session *session, const char **question)
 {
 	bool due = !session->check.restored && session->check.discards;
 
 	session->check.restored = true;
-	return due ? start_settings_question(&session->settings, session->libpq, session->conn)
-	           : NULL;
+	*question = NULL;
+	return !due || start_settings_question(&session->settings, session->libpq,
+	                                       session->conn, question);
 }
 
 void session_free(struct session *session)

@@ -176,9 +176,9 @@ void session_note_connection(struct session *session);
 
 /*
  * During a check, once for each reset of its own: the statement that brings back the settings
- * that the reset lost (opened/start_settings.h), or NULL.
+ * that the reset lost (opened/start_settings.h), or NULL. False: no statement can.
  */
-const char *session_lost_settings(struct session *session);
+bool session_lost_settings(struct session *session, const char **question);
 
 /* Notes the options of its socket, if there is memory. */
 COLD void session_note_options(struct session *session);

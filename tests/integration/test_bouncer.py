@@ -196,6 +196,24 @@ def test_what_a_program_connects_with_is_there_after_a_reset(routed, mode, ping)
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_what_cannot_be_set_again(routed, mode):
+    """A session without what the program connected with is not lent."""
+    started = {**STARTED, "PGAPPNAME": "back\\slash"}
+    bare = routed(mode, TELL, pooled=False, **started)
+    done = routed(mode, TELL, **started)
+    assert done.stdout == bare.stdout
+    assert len(done.events("session_open")) == 3
+
+
+def test_without_a_pooler_it_need_not_be_set_again(run, server):
+    """DISCARD ALL brings back what the start of the session had."""
+    done = run([PYTHON, "-c", HEAD + TELL],
+               env={**server.env(), **STARTED, "PGAPPNAME": "back\\slash"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.events("session_open")) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_and_where_programs_share(run, server, tmp_path, mode):
     """The keeper sees in the reset's answer that it is lost, and closes the session."""
     argv = [PYTHON, "-c", HEAD + TELL]

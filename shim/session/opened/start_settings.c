@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text/hash.h"
 #include "base/text/strbuf.h"
 
 /* Those that a pooler keeps for its client. */
@@ -63,6 +64,21 @@ static bool write(char text[START_SETTINGS_TEXT], const struct libpq *libpq, con
 	return between[0] == ',' && !t.cut;
 }
 
+/* Of what they are now. */
+static uint64_t fingerprint(const struct libpq *libpq, const PGconn *conn)
+{
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = libpq->PQparameterStatus(conn, names[i]);
+
+		/* With its NUL: one that is not reported is not an empty one. */
+		hash = hash_bytes(hash + i, value != NULL ? value : "",
+		                  value != NULL ? strlen(value) + 1 : 0);
+	}
+	return hash;
+}
+
 void start_settings_note(struct start_settings *settings, const struct libpq *libpq,
                          const PGconn *conn)
 {
@@ -70,21 +86,22 @@ void start_settings_note(struct start_settings *settings, const struct libpq *li
 
 	start_settings_drop(settings);
 	settings->text = write(text, libpq, conn) ? strdup(text) : NULL;
+	settings->fingerprint = fingerprint(libpq, conn);
+	settings->state = START_SETTINGS_UNKNOWN;
 }
 
-const char *start_settings_question(struct start_settings *settings, const struct libpq *libpq,
-                                    const PGconn *conn)
+bool start_settings_question(struct start_settings *settings, const struct libpq *libpq,
+                             const PGconn *conn, const char **question)
 {
-	char text[START_SETTINGS_TEXT];
-
-	if (settings->text != NULL && settings->state == START_SETTINGS_UNKNOWN) {
-		if (write(text, libpq, conn) && strcmp(text, settings->text) == 0) {
+	if (settings->state == START_SETTINGS_UNKNOWN) {
+		if (fingerprint(libpq, conn) == settings->fingerprint) {
 			start_settings_drop(settings);
 		} else {
 			settings->state = START_SETTINGS_LOST;
 		}
 	}
-	return settings->text;
+	*question = settings->text;
+	return settings->state != START_SETTINGS_LOST || settings->text != NULL;
 }
 
 void start_settings_drop(struct start_settings *settings)
