@@ -100,7 +100,7 @@ void conn_use_note_reset(PGconn *conn)
 	log_event_session_close(session, DROP_PROGRAM_RESET);
 	session_note_connection(session);
 	lease_set_backend(lease, session->backend_pid);
-	lease_note_statement(&session->activity, "");
+	lease_forget_statement(&session->activity);
 	lease_note_transaction(&session->activity, LEASE_TRANSACTION_IDLE,
 	                       clock_monotonic_ns());
 	status_transaction(lease->row, STATUS_TRANSACTION_IDLE);

@@ -145,6 +145,7 @@ static void end_lease(struct session *session, struct lease *ended, uint32_t sta
 
 	orders_look();
 	note_lateness(session, ended, caller);
+	lease_forget_statement(&session->activity);
 	if (session->altered) {
 		sweep_invalidate_all();
 	}

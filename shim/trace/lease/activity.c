@@ -59,9 +59,20 @@ void lease_read_statement(const struct lease_activity *activity,
 	}
 }
 
+void lease_forget_statement(struct lease_activity *activity)
+{
+	uint_fast32_t turn = atomic_load_explicit(&activity->turn, memory_order_relaxed) | 1;
+
+	atomic_store_explicit(&activity->turn, turn, memory_order_relaxed);
+	for (size_t i = 0; i < LEASE_NOTED_BYTES / sizeof(uint64_t); i++) {
+		atomic_store_explicit(&activity->noted[i], 0, memory_order_release);
+	}
+	atomic_store_explicit(&activity->turn, turn + 1, memory_order_release);
+}
+
 void lease_clear_activity(struct lease_activity *activity)
 {
-	lease_note_statement(activity, "");
+	lease_forget_statement(activity);
 	atomic_store_explicit(&activity->transaction, LEASE_TRANSACTION_IDLE,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&activity->query_ns, 0, memory_order_relaxed);

@@ -48,8 +48,11 @@ struct lease_activity {
 	_Atomic(uint64_t) noted[LEASE_NOTED_BYTES / sizeof(uint64_t)];
 };
 
-/* Notes the statement that is sent, "" for none. By the using thread; about 20 ns. */
+/* Notes the statement that is sent. By the using thread; about 20 ns. */
 void lease_note_statement(struct lease_activity *activity, const char *text);
+
+/* Nothing of it is left in memory. Likewise. */
+void lease_forget_statement(struct lease_activity *activity);
 
 /* activity.h's own: what is timed begins, goes on, or ends. */
 static inline void lease_time(_Atomic(int64_t) *time_ns, bool lasts, uint64_t now_ns)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text/hash.h"
 #include "sql/redact_statement.h"
 #include "trace/status/status_page.h"
 
@@ -265,21 +266,22 @@ void status_statement(uint32_t row, struct status_said *said, const char *text)
 {
 	struct status_session *shown = session_at(row);
 	char beginning[STATUS_SAID_BYTES + 1];
-	char *known;
+	uint64_t hash;
 	size_t n;
 
 	if (shown == NULL) {
 		return;
 	}
-	known = said->text;
 	n = strnlen(text, STATUS_SAID_BYTES);
-	if (memcmp(known, text, n) == 0 && (n == STATUS_SAID_BYTES || known[n] == '\0')) {
+	/* From 1 on, so that an empty one has another than none. */
+	hash = hash_bytes(n + 1, text, n);
+	if (hash == said->hash) {
 		__atomic_store_n(&shown->spoken, 1, __ATOMIC_RELAXED);
 		return;
 	}
+	said->hash = hash;
 	memcpy(beginning, text, n);
-	memset(beginning + n, '\0', sizeof(beginning) - n);
-	memcpy(known, beginning, STATUS_SAID_BYTES);
+	beginning[n] = '\0';
 	status_row_begin(&shown->generation);
 	redact_statement(beginning, n == STATUS_SAID_BYTES, shown->statement,
 	                 sizeof(shown->statement));

@@ -80,13 +80,13 @@ void status_session_opened(uint32_t row, uint64_t opened_ns);
 void status_session_shared(uint32_t row);
 
 /*
- * The beginning of the statement that a row shows, as it was sent: the same one again, which is
- * common, is not redacted again. The caller's, for as long as it has the row; all zero at
- * first.
+ * The beginning of the statement that a row shows, as a hash: the same one again, which is
+ * common, is not redacted again, and no literal is kept. The caller's, for as long as it has
+ * the row; zero at first.
  */
 #define STATUS_SAID_BYTES 48
 struct status_said {
-	char text[STATUS_SAID_BYTES];
+	uint64_t hash;
 };
 
 /*
