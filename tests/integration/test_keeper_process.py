@@ -254,6 +254,21 @@ def test_two_never_serve_one_path(keep):
     assert keeper.serves()
 
 
+def test_bad_setting_is_bad_usage(keep):
+    keeper = keep()
+    done = subprocess.run([keeper.tool, "keep", "--socket", keeper.path],
+                          env={**keeper.env, "PQPOOL_SIZE": "x"}, text=True, capture_output=True,
+                          timeout=20, check=False)
+    assert done.returncode == 2 and 'PQPOOL_SIZE="x"' in done.stderr
+
+
+def test_options_may_follow_the_command(keep):
+    keeper = keep()
+    done = subprocess.run([keeper.tool, "keep", "show", "--socket", keeper.path], env=keeper.env,
+                          text=True, capture_output=True, timeout=20, check=False)
+    assert done.returncode == 0 and "pid=%d " % keeper.process.pid in done.stdout
+
+
 def test_ends_when_it_is_quiet(keep):
     keeper = keep(args=["--quiet-exit", "0.5"])
     member = Member(keeper.path)

@@ -64,7 +64,9 @@ static void print_help(void)
 	     "all\n"
 	     "                          are idle\n"
 	     "\n"
-	     "Exit status: 0; 2 after bad usage; 125 if something failed.");
+	     "Exit status: 0; 2 after bad usage, or if a value or FILE was bad; 125 if "
+	     "something\n"
+	     "failed.");
 }
 
 static void complain(void *arg, const char *line)
@@ -127,7 +129,7 @@ static int serve(const char *path, bool daemon, const struct keeper_options *opt
 		close_range(STDERR_FILENO + 1, UINT_MAX, 0);
 	}
 	if (!settings_load(options->settings_file, complain, NULL)) {
-		return EXIT_FAILED;
+		return EXIT_USAGE;
 	}
 	if (!place_open(&place, path, true)) {
 		place_complain(&place);
@@ -173,7 +175,7 @@ int keep_main(int argc, char **argv)
 	bool daemon = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "+s:c:dq:h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:c:dq:h", long_options, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			path = optarg;
