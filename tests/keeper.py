@@ -30,11 +30,12 @@ from server import bare_environ, wait_until
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HELLO, WELCOME, OPENED, NUDGE, ASK, WAIT, LEND, ROOM_, REFUSE, COMMAND, ANSWER, BELL = range(1, 13)
 FREE, ROOM, OFFERED, LEASED, IDLE, CLAIMED, GONE = range(7)
-PROTOCOL = 1
+PROTOCOL = 2
 WORDS = 256
 HEAD = struct.Struct("=III")
 RECORD = struct.Struct("=QiBBBB40sIII4x")
 ATTENTION, WORD0 = 8, 76
+PLACES, PLACE_BYTES, PLACE0 = 7, 256, WORD0 + 8 * WORDS
 SECONDS = 20
 
 
@@ -206,6 +207,11 @@ class Member:
     def change(self, i, state, answers=0):
         word = (((self.word(i) >> 8) + 1) << 8 | answers << 4 | state) & 0xffffffff
         struct.pack_into("=I", self.page, WORD0 + 4 * i, word)
+
+    def tell_place(self, i, text):
+        """In the page, of a word for which it asked with place=""."""
+        at = PLACE0 + PLACE_BYTES * i
+        self.page[at:at + len(text)] = text
 
     @property
     def attention(self):

@@ -46,8 +46,9 @@ static COLD PGconn *track(const struct acquisition *a, PGconn *conn)
 }
 
 /* Not to be pooled: the program's own connect. */
-static COLD PGconn *connect_plain(const struct acquisition *a, const struct connect_call *call)
+static COLD PGconn *connect_plain(struct acquisition *a, const struct connect_call *call)
 {
+	acquisition_locate(a);
 	errno = a->error;
 	return track(a, conninfo_connect(a->libpq, call));
 }
@@ -181,9 +182,12 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 	struct borrow borrow;
 	PGconn *conn;
 	char *holders;
+	enum keeper_turn turn;
 
 	blocked_call_hold_rooms(&a->ticket, a->lender, 1);
-	switch (keeper_turn_take(a, &borrow, &session, &holders)) {
+	turn = keeper_turn_take(a, &borrow, &session, &holders);
+	acquisition_locate(a);
+	switch (turn) {
 	case KEEPER_TURN_ALONE:
 		return open_really(a, true, NULL);
 	case KEEPER_TURN_LOST:
@@ -209,7 +213,6 @@ static COLD PGconn *open_in_room(struct acquisition *a)
 struct first_connect {
 	struct acquisition *a;
 	const struct connect_call *call;
-	const void *caller;
 	bool room; /* its pool has reserved one */
 };
 
@@ -241,14 +244,13 @@ static COLD void locate_waiting(void *arg)
 	const struct first_connect *first = arg;
 
 	cancellation_forbid();
-	acquisition_locate(first->a, first->caller);
+	acquisition_locate(first->a);
 	make_page(first->a);
 }
 
-static COLD PGconn *connect_first(struct acquisition *a, const struct connect_call *call,
-                                  const void *caller)
+static COLD PGconn *connect_first(struct acquisition *a, const struct connect_call *call)
 {
-	struct first_connect first = {.a = a, .call = call, .caller = caller};
+	struct first_connect first = {.a = a, .call = call};
 	const struct notices_meanwhile meanwhile = {
 		.begun = resolve_begun, .waiting = locate_waiting, .arg = &first};
 	PGconn **noted = blocked_call_conn(&a->ticket, a->libpq);
@@ -265,7 +267,7 @@ static COLD PGconn *connect_first(struct acquisition *a, const struct connect_ca
 	}
 	blocked_call_hold_nothing(&a->ticket);
 	reserve_room(&first, session != NULL ? session->conn : NULL);
-	acquisition_locate(a, caller);
+	acquisition_locate(a);
 	if (first.room) {
 		return settle(a, session, took_ns, NULL, NULL);
 	}
@@ -432,6 +434,9 @@ static PGconn *connect_pooled(struct acquisition *a, const struct connect_call *
 		prewarm_pool(a);
 	}
 	grant = ask_pool(a, &hold);
+	if (grant != POOL_OPEN) {
+		acquisition_locate(a);
+	}
 	long_hold_look_at(a->lender, a->began_ns);
 	if (grant == POOL_FULL && abandoned_call_others(&a->ticket) && !wait_yields()) {
 		grant = pool_leave(pool, waiter);
@@ -475,13 +480,13 @@ PGconn *acquire_connection(const struct libpq *libpq, const struct connect_call 
 
 	abandoned_call_tend();
 	errno = error;
-	first = acquisition_begin_first(&a, libpq, call);
+	first = acquisition_begin_first(&a, libpq, call, caller);
 	if (!first) {
 		acquisition_begin(&a, libpq, call, caller);
 	}
 	/* A first one is opened even if there is no memory for its record. */
 	if ((first || a.lender != NULL) && (blocked_call_begin(&a.ticket) || first)) {
-		conn = first ? connect_first(&a, call, caller) : connect_pooled(&a, call);
+		conn = first ? connect_first(&a, call) : connect_pooled(&a, call);
 		error = errno;
 		blocked_call_end(&a.ticket);
 		errno = error;

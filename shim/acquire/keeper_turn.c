@@ -150,6 +150,7 @@ enum keeper_turn keeper_turn_take(struct acquisition *a, struct borrow *borrow,
 			return KEEPER_TURN_ALONE;
 		}
 		/* While the keeper works this thread has time for what is to be done anyway. */
+		borrow_locate(borrow, a);
 		status_make();
 		switch (await_answer(a, ask, &reply)) {
 		case ASK_NOTHING_YET:

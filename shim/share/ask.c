@@ -12,10 +12,30 @@
 #include "share/packet.h"
 #include "share/start_record.h"
 
-bool ask_begin(struct ask *ask, struct member *member, const struct ask_question *question)
+bool ask_take(struct ask *ask, struct member *member)
 {
+	int word = member_take_word(member);
+
+	ask->member = NULL;
+	if (word < 0) {
+		return false;
+	}
+	ask->word = (unsigned)word;
+	ask->fd = -1;
+	ask->member = member;
+	if (ask_may_note_place(ask)) {
+		/* Of the last question for this word. */
+		member->page->places[word][0] = '\0';
+	}
+	return true;
+}
+
+bool ask_send(struct ask *ask, const struct ask_question *question)
+{
+	const struct member *member = ask->member;
 	struct keeper_ask message = {
 		.member = member->number,
+		.word = ask->word,
 		.timeout_ms = (uint32_t)(question->timeout_ns / NS_PER_MS),
 		.ping = question->ping,
 		.label_len = (uint32_t)strlen(question->label),
@@ -24,17 +44,9 @@ bool ask_begin(struct ask *ask, struct member *member, const struct ask_question
 	const struct packet_part parts[] = {{&message, sizeof(message)},
 	                                    {question->label, message.label_len},
 	                                    {question->place, message.place_len}};
-	int word = member_take_word(member);
 
-	ask->member = NULL;
-	if (word < 0) {
-		return false;
-	}
-	message.word = (uint32_t)word;
 	memcpy(message.digest, question->digest, sizeof(message.digest));
-	ask->word = (unsigned)word;
 	ask->fd = keeper_connect(&member->address);
-	ask->member = member;
 	/* If its keeper has just ended, ask_read finds that. */
 	if (ask->fd < 0 || (!packet_send(ask->fd, KEEPER_ASK, parts, 3, -1, 0) &&
 	                    errno != EPIPE && errno != ECONNRESET)) {
@@ -42,6 +54,24 @@ bool ask_begin(struct ask *ask, struct member *member, const struct ask_question
 		return false;
 	}
 	return true;
+}
+
+/* The first byte last: who reads it before finds it empty, as it was. */
+void ask_note_place(const struct ask *ask, const char *place)
+{
+	size_t len = strnlen(place, KEEPER_PLACE_BYTES - 1);
+	char *at;
+
+	if (ask->member == NULL || !member_is_mine(ask->member) || !ask_may_note_place(ask)) {
+		return;
+	}
+	at = ask->member->page->places[ask->word];
+	if (len > 0) {
+		memcpy(at + 1, place + 1, len - 1);
+		at[len] = '\0';
+		atomic_thread_fence(memory_order_release);
+		*(volatile char *)at = place[0];
+	}
 }
 
 static void close_copy(struct ask *ask)

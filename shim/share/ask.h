@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * One question to the keeper, for a session or for room to open one.
+ * One question to the keeper, for a session or for room to open one. ask_take() takes a word
+ * for it, then:
  *
- *   ask_begin ──► asked ── ask_read ──► lent ───── shared_lent ────► a session's word
+ *   ask_send ───► asked ── ask_read ──► lent ───── shared_lent ────► a session's word
  *                   │  ▲ waiting        ├► room ── shared_opened ──┘
  *                   │  └──────┘         ├► refused
  *                   │                   ├► ended: ask the next keeper
@@ -25,7 +26,7 @@
 struct ask {
 	struct member *member; /* NULL: it has nothing */
 	unsigned word;
-	int fd; /* -1: answered */
+	int fd; /* -1: not asked yet, or answered */
 };
 
 struct ask_question {
@@ -33,7 +34,7 @@ struct ask_question {
 	uint64_t timeout_ns; /* how long to wait in line */
 	bool ping;           /* the session must prove that it lives */
 	const char *label;
-	const char *place;
+	const char *place; /* "": ask_note_place() will tell */
 };
 
 enum ask_answer {
@@ -52,9 +53,22 @@ struct ask_reply {
 	char *text;                   /* REFUSED: a line for each holder, malloc'ed */
 };
 
-/* False: it could not be asked, and has nothing. */
-COLD bool ask_begin(struct ask *ask, struct member *member,
-                    const struct ask_question *question);
+/* Takes a word to ask for. False: there is none, and it has nothing. */
+COLD bool ask_take(struct ask *ask, struct member *member);
+
+/* False: it could not be asked, and has nothing any more. */
+COLD bool ask_send(struct ask *ask, const struct ask_question *question);
+
+/*
+ * Whether the place may be told after the question, and before its answer is read: by
+ * ask_note_place(), without a system call. Does nothing for one that has nothing, or is of
+ * another process.
+ */
+static inline bool ask_may_note_place(const struct ask *ask)
+{
+	return ask->word < KEEPER_PLACES;
+}
+COLD void ask_note_place(const struct ask *ask, const char *place);
 
 /*
  * What has come. LENT and ROOM leave the word with the ask, until it becomes a session's; the

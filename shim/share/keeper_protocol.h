@@ -38,7 +38,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define KEEPER_PROTOCOL UINT32_C(1)
+#define KEEPER_PROTOCOL UINT32_C(2)
 
 #define KEEPER_SOCKET "keeper.socket"
 
@@ -50,6 +50,11 @@
 #define KEEPER_SECRET_LEN 32
 /* Of one process; it keeps what is beyond to itself, unshared. */
 #define KEEPER_WORDS      256
+
+/* The words that have a place in the page, as many as its memory has room for beside the rest.
+ */
+#define KEEPER_PLACES      7
+#define KEEPER_PLACE_BYTES 256
 
 enum keeper_type {
 	KEEPER_HELLO = 1,
@@ -121,8 +126,8 @@ struct keeper_ask {
 	uint8_t ping;       /* prove life by a round trip that begins after this question */
 	uint8_t reserved[3];
 	uint32_t label_len; /* "user@host:port/dbname" */
-	uint32_t place_len; /* where the program connects: "file.py:12 function", or an address
-	                     */
+	uint32_t place_len; /* where the program connects: "file.py:12 function", or an address;
+	                       0: it is, or will be, in the page */
 			    /* label, place */
 };
 
@@ -203,6 +208,15 @@ struct keeper_page {
 	atomic_uint words[KEEPER_WORDS];
 	uint32_t labels[KEEPER_WORDS]; /* hash_bytes(0, ...) of the session's label; written by
 	                                  the keeper, or by who hands it over */
+	/*
+	 * Where the program connects, of a word for which it asked and did not say that: the
+	 * process empties it before it asks, and writes it before it makes the word LEASED. A
+	 * text with a NUL behind it; the keeper reads it when it is to show it, and takes what
+	 * is there as something that anybody may have written, or is writing.
+	 */
+	char places[KEEPER_PLACES][KEEPER_PLACE_BYTES];
 };
+
+_Static_assert(sizeof(struct keeper_page) <= 4096, "it takes one page of memory");
 
 #endif

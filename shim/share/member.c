@@ -129,14 +129,23 @@ static enum packet_outcome hear(struct member *member)
 	return outcome;
 }
 
-static bool hear_welcome(struct member *member, uint64_t patience_ns)
+/* Has something done meanwhile if it is not there yet. */
+static bool hear_welcome(struct member *member, uint64_t patience_ns,
+                         void (*meanwhile)(void *arg), void *arg)
 {
-	if (is_there(member) &&
-	    !fd_wait(member->fd, POLLIN, clock_monotonic_ns() + patience_ns)) {
-		member_note_silence();
-		return false;
+	uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
+	enum packet_outcome outcome;
+
+	while ((outcome = hear(member)) == PACKET_EMPTY) {
+		if (meanwhile != NULL) {
+			meanwhile(arg);
+			meanwhile = NULL;
+		} else if (!fd_wait(member->fd, POLLIN, deadline_ns)) {
+			member_note_silence();
+			return false;
+		}
 	}
-	return hear(member) == PACKET_HERE;
+	return outcome == PACKET_HERE;
 }
 
 /* One that has said HELLO; NULL: there is no keeper. */
@@ -182,7 +191,8 @@ static void discard(struct member *member)
 	free(member);
 }
 
-static struct member *become_member(uint64_t patience_ns)
+static struct member *become_member(uint64_t patience_ns, void (*meanwhile)(void *arg),
+                                    void *arg)
 {
 	struct member *member = atomic_exchange(&hailed, NULL);
 
@@ -194,7 +204,7 @@ static struct member *become_member(uint64_t patience_ns)
 		if (member == NULL) {
 			return NULL;
 		}
-		if (hear_welcome(member, patience_ns)) {
+		if (hear_welcome(member, patience_ns, meanwhile, arg)) {
 			return member;
 		}
 		discard(member);
@@ -321,7 +331,8 @@ static struct member *replace(struct member *last, struct member *member, bool *
 	return member;
 }
 
-struct member *member_join(uint64_t patience_ns, bool *fresh)
+struct member *member_join(uint64_t patience_ns, bool *fresh, void (*meanwhile)(void *arg),
+                           void *arg)
 {
 	struct member *member = member_now();
 
@@ -339,7 +350,7 @@ struct member *member_join(uint64_t patience_ns, bool *fresh)
 		struct member *last = atomic_load(&current);
 
 		disconnect(last);
-		member = replace(last, become_member(patience_ns), fresh);
+		member = replace(last, become_member(patience_ns, meanwhile, arg), fresh);
 	}
 	atomic_store(&joining_since_ns, 0);
 	return member;

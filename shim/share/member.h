@@ -65,9 +65,11 @@ COLD void member_hail(void);
 /*
  * The member that this process is; becomes one if it is none, or if its keeper has ended
  * (`*fresh`). NULL: there is no keeper, or it does not answer within member_patience(). Asks no
- * silent keeper again for a second.
+ * silent keeper again for a second. Where it has to wait for WELCOME it calls `meanwhile`
+ * first, unless that is NULL.
  */
-COLD struct member *member_join(uint64_t patience_ns, bool *fresh);
+COLD struct member *member_join(uint64_t patience_ns, bool *fresh, void (*meanwhile)(void *arg),
+                                void *arg);
 
 /*
  * The same by steps that do not wait. JOINING: call it again when there is something to read on

@@ -197,9 +197,11 @@ static void ask(const struct client *client, const struct client *member, struct
 	asked.word = take_word(b);
 	asked.timeout_ms = patience_ms[take_byte(b) % 4];
 	asked.ping = take_byte(b) % 2;
-	asked.label_len = take_byte(b) % 16;
+	asked.label_len = take_byte(b) % 32;
+	asked.place_len -= asked.label_len / 16; /* it is in the page */
+	asked.label_len %= 16;
 	asked.digest[0] = take_byte(b) % 3;
-	texts = take_bytes(b, asked.label_len + 1);
+	texts = take_bytes(b, asked.label_len + asked.place_len);
 	say(client, KEEPER_ASK, &asked, sizeof(asked), &texts, -1);
 }
 
@@ -243,6 +245,17 @@ static void change(const struct client *client, struct bytes *b)
 	}
 }
 
+static void tell_place(const struct client *client, struct bytes *b)
+{
+	unsigned word = take_byte(b) % KEEPER_PLACES;
+	unsigned at = take_byte(b);
+	struct bytes said = take_bytes(b, take_byte(b) % (KEEPER_PLACE_BYTES - at));
+
+	if (client->page != NULL && said.left > 0) {
+		memcpy(client->page->places[word] + at, said.at, said.left);
+	}
+}
+
 static void serve(struct bytes *b)
 {
 	unsigned i = take_byte(b) % sizeof(servers);
@@ -281,7 +294,7 @@ static void operate(struct bytes *b)
 	const struct client *other = &clients[take_byte(b) % CONNECTIONS];
 	const struct keeper_hello hello = {.program_len = 0};
 	const struct bytes none = {NULL, 0};
-	uint8_t what = take_byte(b) % 14;
+	uint8_t what = take_byte(b) % 15;
 	struct bytes said;
 
 	if (client->socket < 0) {
@@ -329,6 +342,9 @@ static void operate(struct bytes *b)
 		break;
 	case 12:
 		say(client, KEEPER_BELL, NULL, 0, &none, client->socket);
+		break;
+	case 13:
+		tell_place(client, b);
 		break;
 	default:
 		said = take_bytes(b, take_byte(b));

@@ -128,7 +128,8 @@ ASKED = {
 }
 
 # fuzz_keeper.c: client, other, what; then what that takes.
-COME, GO, SAY, BE_MEMBER, QUESTION, TELL_OPENED, CHANGE, NUDGES, SERVE, COMMANDS, HEAR, PASS, RAW = range(13)
+COME, GO, SAY, BE_MEMBER, QUESTION, TELL_OPENED, CHANGE, NUDGES, SERVE, COMMANDS, HEAR, PASS, BELLS, TELL_PLACE, RAW = \
+    range(15)
 
 
 def do(client, what, *more, other=None):
@@ -170,6 +171,8 @@ KEEPER = {
     "no-such-word": LEASE + opened(0, 250) + question(3, 1, 251),
     "not-taken": GIVEN + question(3, 1, 0) + do(3, GO),
     "commands": GIVEN + b"".join(do(3, COMMANDS, i, 0) + do(3, HEAR) + do(3, COME) for i in range(9)),
+    "place-in-page": MEMBERS + do(2, QUESTION, 0, 3, 0, 20, 1, b"u@h1", other=0) +
+                     do(0, TELL_PLACE, 0, 0, 7, b"a.py:1\0") + do(3, COMMANDS, 0, 0),
     "paused": LEASE + do(3, COMMANDS, 2, 0) + question(4, 1, 0) + do(5, COMMANDS, 3, 0),
     "garbage": do(0, RAW, 20, b"x" * 20) + do(1, SAY, number(4), b"\0\0\0\4", OPENED, 1),
     "opened-unasked": MEMBERS + do(0, CHANGE, 2, WORD_IDLE, 0) + opened(0, 2) + question(3, 1, 0),

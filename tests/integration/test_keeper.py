@@ -79,6 +79,25 @@ def test_refusal_names_the_holders(two, server):
     session.close()
 
 
+def test_place_that_is_told_after_the_question(two, server):
+    keeper, first, second = two
+    session = first.lease(server, 0, place="")
+    ask = second.ask(0, place="")
+    assert ask.receive().type == k.WAIT
+    assert "place" not in keeper.show("session")[0] and "place" not in keeper.show("waiting")[0]
+    first.tell_place(0, b"job.py:12 main\0")
+    second.tell_place(0, b"page.php:7\0")
+    assert keeper.show("waiting")[0]["place"] == "page.php:7"
+    assert keeper.show("session")[0]["place"] == "job.py:12 main"
+    assert 'place="job.py:12 main"' in second.ask(1, timeout=0).answer().text
+    ask.close()
+    # A later lease of the process was taken at another place.
+    first.change(0, k.IDLE)
+    first.change(0, k.LEASED)
+    assert "place" not in keeper.show("session")[0]
+    session.close()
+
+
 def test_long_names_are_shortened_where_they_are_shown(keep):
     keeper = keep(SIZE=40, MAX_OVERFLOW=0)
     member = Member(keeper.path, "p" * 255)

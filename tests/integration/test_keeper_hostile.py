@@ -49,6 +49,22 @@ def test_pages_that_are_cut_short(keep):
     assert other.ask(1).answer().type == k.ROOM_
 
 
+@pytest.mark.parametrize("said, shown", [
+    (b"x" * k.PLACE_BYTES * k.PLACES, "x" * (k.PLACE_BYTES - 1)),  # no end
+    (b"a.py:1\nkind=session pool=made.up\0", "a.py:1"),
+    (b"\x1b[2Ja.py:1\0", None),
+    (b"a\xff\xfe\xc3.py:1 \xc3\xa9\0", "a???.py:1 \u00e9"),
+])
+def test_place_in_a_page_is_one_line(keep, said, shown):
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0)
+    member, other = Member(keeper.path), Member(keeper.path)
+    assert member.ask(0, place="").answer().type == k.ROOM_
+    member.tell_place(0, said)
+    session, = keeper.show("session")
+    assert session.get("place") == shown
+    assert len(other.ask(0, timeout=0).answer().text.splitlines()) == 1
+
+
 def test_nonsense_in_a_page_harms_nobody_else(keep, server):
     keeper = keep(SIZE=2, MAX_OVERFLOW=0, TIMEOUT=20)
     first, second, evil = (Member(keeper.path) for _ in range(3))

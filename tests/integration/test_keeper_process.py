@@ -360,15 +360,19 @@ def test_unknown_command_is_bad_usage():
         2, "", 'pqpool: keep: "start": allowed is show, set, drain, pause, resume or wait\n')
 
 
+def head(kind, length, protocol=k.PROTOCOL):
+    return k.HEAD.pack(protocol, kind, length)
+
+
 GARBAGE = [
     b"", b"\0", b"x" * 11, b"x" * 65536,
-    k.HEAD.pack(2, k.HELLO, 16) + struct.pack("=I", 0),         # a later version
-    k.HEAD.pack(1, k.HELLO, 17) + struct.pack("=I", 0),         # another length
-    k.HEAD.pack(1, k.HELLO, 16) + struct.pack("=I", 1 << 31),   # a text that is not there
-    k.HEAD.pack(1, 99, 12), k.HEAD.pack(1, k.WELCOME, 12),
-    k.HEAD.pack(1, k.NUDGE, 12),                                # of no member
-    k.HEAD.pack(1, k.ASK, 76) + bytes(64),                      # of no member
-    k.HEAD.pack(1, k.COMMAND, 20) + struct.pack("=I", 4) + b"\0\0\0\0",
+    head(k.HELLO, 16, k.PROTOCOL + 1) + struct.pack("=I", 0),  # a later version
+    head(k.HELLO, 17) + struct.pack("=I", 0),                 # another length
+    head(k.HELLO, 16) + struct.pack("=I", 1 << 31),           # a text that is not there
+    head(99, 12), head(k.WELCOME, 12),
+    head(k.NUDGE, 12),                                        # of no member
+    head(k.ASK, 76) + bytes(64),                              # of no member
+    head(k.COMMAND, 20) + struct.pack("=I", 4) + b"\0\0\0\0",
 ]
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from keeper import PLACES
 from running import assert_same, stopped
 from server import wait_until
 
@@ -273,6 +274,21 @@ def test_an_idle_session_is_taken_from_a_living_program(script, share, keeper):
     holder.end()
 
 
+def test_the_keeper_knows_where_each_session_was_taken(script, share, keeper):
+    """Of those, too, of whom its page has no room for that."""
+    share(SESSION)
+    holder = script(env={"PQPOOL_SHARE": keeper.path})
+    names = [str(i) for i in range(PLACES + 2)]
+    for name in names:
+        holder.connect(name)
+    places = [s.get("place", "") for s in keeper.show("session")]
+    assert len(places) == len(names) and len(set(places)) == 1
+    assert places[0].startswith("script+0x")
+    for name in names:
+        holder.do("finish", name)
+    holder.end()
+
+
 def test_the_limit_holds_over_programs(keep, script, run, program):
     keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT=20)
     env = {"PQPOOL_SHARE": keeper.path}
@@ -281,6 +297,7 @@ def test_the_limit_holds_over_programs(keep, script, run, program):
     waiter = script(env=env)
     waiter.tell("connect", "b")
     assert wait_until(lambda: keeper.show("pool")[0]["waiting"] == "1")
+    assert wait_until(lambda: "place" in keeper.show("waiting")[0])
     holder.do("finish", "a")
     assert waiter.answer() == backend
     refused = run([program("cycle"), "1", SESSION], env={**env, "PQPOOL_TIMEOUT": "100ms"})

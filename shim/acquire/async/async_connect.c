@@ -270,6 +270,7 @@ PGconn *async_start(const struct libpq *libpq, const struct connect_call *call,
 
 	abandoned_call_tend();
 	acquisition_begin(&a, libpq, call, caller);
+	acquisition_locate(&a);
 	acquisition_keep(&a);
 	if (a.lender == NULL) {
 		conn = async_unpooled_start(&a, call);

@@ -19,10 +19,12 @@
 static atomic_bool closing;
 static atomic_bool any_begun; /* in this process, or before it was forked */
 
-static void set_out(struct acquisition *a, const struct libpq *libpq)
+static void set_out(struct acquisition *a, const struct libpq *libpq, const void *caller)
 {
-	*a = (struct acquisition){
-		.libpq = libpq, .error = errno, .began_ns = clock_monotonic_ns()};
+	*a = (struct acquisition){.libpq = libpq,
+	                          .caller = caller,
+	                          .error = errno,
+	                          .began_ns = clock_monotonic_ns()};
 }
 
 static void ask(struct acquisition *a, const struct connect_call *call)
@@ -33,11 +35,11 @@ static void ask(struct acquisition *a, const struct connect_call *call)
 	}
 }
 
-void acquisition_locate(struct acquisition *a, const void *caller)
+void acquisition_locate(struct acquisition *a)
 {
-	if (a->stack == 0) {
-		a->stack = stack_capture(caller, lend_settings.stack_depth);
-		a->at_exit = program_end_now(caller);
+	if (!acquisition_is_located(a)) {
+		a->stack = stack_capture(a->caller, lend_settings.stack_depth);
+		a->at_exit = program_end_now(a->caller);
 	}
 }
 
@@ -47,11 +49,12 @@ void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
 	if (!atomic_load_explicit(&any_begun, memory_order_relaxed)) {
 		atomic_store(&any_begun, true);
 	}
-	set_out(a, libpq);
+	set_out(a, libpq, caller);
 	if (member_is_on()) {
 		member_hail();
+	} else {
+		acquisition_locate(a);
 	}
-	acquisition_locate(a, caller);
 	ask(a, call);
 	long_hold_look(a->began_ns);
 }
@@ -67,12 +70,12 @@ static COLD bool may_be_drafted(void)
 }
 
 bool acquisition_begin_first(struct acquisition *a, const struct libpq *libpq,
-                             const struct connect_call *call)
+                             const struct connect_call *call, const void *caller)
 {
 	if (atomic_load_explicit(&any_begun, memory_order_relaxed) || !may_be_drafted()) {
 		return false;
 	}
-	set_out(a, libpq);
+	set_out(a, libpq, caller);
 	a->draft = connect_draft_make(libpq, call);
 	a->unresolved = a->draft != NULL;
 	errno = a->error;

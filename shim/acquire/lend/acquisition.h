@@ -25,7 +25,8 @@ struct acquisition {
 	unsigned turn; /* thread_cache_turn() then */
 	int error;     /* errno as the program has it: libpq's calls begin with it */
 	uint64_t began_ns;
-	uint32_t stack;              /* where the program asked */
+	const void *caller;          /* the return address into the program */
+	uint32_t stack;              /* where the program asked; 0: see acquisition_locate */
 	bool at_exit;                /* and whether it was on its way out */
 	struct connect_draft *draft; /* of one that is begun before what it asks for is known */
 	bool unresolved;             /* it still is not */
@@ -36,6 +37,7 @@ struct acquisition {
 /*
  * Begins one; end it with acquisition_end(). Without a lender it is not to be pooled. What it
  * points to lasts until the thread's next connect, and after acquisition_keep() until its end.
+ * Where a keeper may be asked acquisition_locate() is left to the caller.
  */
 void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
                        const struct connect_call *call, const void *caller);
@@ -48,13 +50,22 @@ void acquisition_begin(struct acquisition *a, const struct libpq *libpq,
  * Until it ends, both of these are called, each once at least, within the same call of the
  * program's. acquisition_resolve() finds out what it asks for; `conn` is what libpq has begun
  * for it, or NULL. Then it is kept; it has no lender if it is not to be pooled, or what it asks
- * for may have changed since. acquisition_locate() notes where the program asked.
+ * for may have changed since.
  */
 bool acquisition_begin_first(struct acquisition *a, const struct libpq *libpq,
-                             const struct connect_call *call);
+                             const struct connect_call *call, const void *caller);
 void acquisition_resolve(struct acquisition *a, const struct connect_call *call,
                          const PGconn *conn);
-void acquisition_locate(struct acquisition *a, const void *caller);
+
+/*
+ * Notes where the program asked, if that was not done yet: within the call that began it, and
+ * before a lease begins.
+ */
+void acquisition_locate(struct acquisition *a);
+static inline bool acquisition_is_located(const struct acquisition *a)
+{
+	return a->stack != 0;
+}
 
 void acquisition_keep(struct acquisition *a);
 void acquisition_end(struct acquisition *a);

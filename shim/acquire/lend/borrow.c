@@ -17,8 +17,6 @@
 #include "share/start_record.h"
 #include "trace/stack/stack.h"
 
-#define PLACE_MAX 256
-
 /* Keepers that a connect in steps asks, as each ends, before it goes on by itself. */
 #define ATTEMPTS_MAX 8
 
@@ -88,8 +86,8 @@ void borrow_come_over(bool waits)
 	bool fresh = false;
 
 	if (member_now() == NULL &&
-	    (waits ? member_join(MEMBER_PATIENCE_NS, &fresh) : member_join_at_once(&fresh)) !=
-	            NULL &&
+	    (waits ? member_join(MEMBER_PATIENCE_NS, &fresh, NULL, NULL)
+	           : member_join_at_once(&fresh)) != NULL &&
 	    fresh) {
 		hand_over_idle(waits ? MEMBER_PATIENCE_NS : 0);
 	}
@@ -100,21 +98,25 @@ bool borrow_is_possible(const struct acquisition *a)
 	return member_is_on() && !atomic_load(&a->lender->unshared);
 }
 
-/* Asks as this member. */
-static bool begin(struct borrow *borrow, const struct acquisition *a, struct member *member,
-                  bool proven)
+/* Will ask as this member. */
+static bool prepare(struct borrow *borrow, const struct acquisition *a, struct member *member)
 {
-	struct ask_question question = {.label = a->lender->identity->label};
-	uint64_t now_ns = clock_monotonic_ns();
-	uint64_t waited_ns = now_ns - a->began_ns;
-	char place[PLACE_MAX];
-	struct strbuf t;
-
 	if (!identity_digest(a->lender->identity, &lend_settings.care, member->secret,
 	                     borrow->digest)) {
 		atomic_store(&a->lender->unshared, true);
 		return false;
 	}
+	return ask_take(borrow->ask, member);
+}
+
+static bool ask_keeper(struct borrow *borrow, const struct acquisition *a, bool proven)
+{
+	struct ask_question question = {.label = a->lender->identity->label};
+	uint64_t now_ns = clock_monotonic_ns();
+	uint64_t waited_ns = now_ns - a->began_ns;
+	char place[KEEPER_PLACE_BYTES];
+	struct strbuf t;
+
 	strbuf_init(&t, place, sizeof(place));
 	put_place(&t, a->stack);
 	question.place = place;
@@ -126,23 +128,49 @@ static bool begin(struct borrow *borrow, const struct acquisition *a, struct mem
 	question.timeout_ns =
 		waited_ns < lend_settings.timeout_ns ? lend_settings.timeout_ns - waited_ns : 0;
 	memcpy(question.digest, borrow->digest, sizeof(question.digest));
-	return ask_begin(borrow->ask, member, &question);
+	return ask_send(borrow->ask, &question);
 }
 
-bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
-                  bool proven, uint64_t patience_ns)
+static void locate(void *a)
+{
+	acquisition_locate(a);
+}
+
+bool borrow_begin(struct borrow *borrow, struct acquisition *a, struct ask *ask, bool proven,
+                  uint64_t patience_ns)
 {
 	struct member *member;
 	bool fresh;
 
 	borrow->ask = ask;
-	if (!borrow_is_possible(a) || (member = member_join(patience_ns, &fresh)) == NULL) {
+	if (!borrow_is_possible(a) ||
+	    (member = member_join(patience_ns, &fresh, locate, a)) == NULL) {
 		return false;
 	}
 	if (fresh) {
 		hand_over_idle(MEMBER_PATIENCE_NS);
 	}
-	return begin(borrow, a, member, proven);
+	if (!prepare(borrow, a, member)) {
+		return false;
+	}
+	if (!ask_may_note_place(ask)) {
+		acquisition_locate(a);
+	}
+	return ask_keeper(borrow, a, proven);
+}
+
+void borrow_locate(const struct borrow *borrow, struct acquisition *a)
+{
+	char place[KEEPER_PLACE_BYTES];
+	struct strbuf t;
+
+	if (acquisition_is_located(a)) {
+		return;
+	}
+	acquisition_locate(a);
+	strbuf_init(&t, place, sizeof(place));
+	put_place(&t, a->stack);
+	ask_note_place(borrow->ask, place);
 }
 
 /* ---- by steps ---- */
@@ -188,8 +216,10 @@ static enum ask_answer step_to_ask(struct borrow *borrow, const struct acquisiti
 	}
 	borrow->attempts++;
 	note_begun(borrow);
-	return step == MEMBER_JOINED && begin(borrow, a, member, false) ? ASK_ENDED
-	                                                                : ASK_UNANSWERED;
+	return step == MEMBER_JOINED && prepare(borrow, a, member) &&
+	                       ask_keeper(borrow, a, false)
+	               ? ASK_ENDED
+	               : ASK_UNANSWERED;
 }
 
 static enum ask_answer look(struct borrow *borrow, const struct acquisition *a,

@@ -45,8 +45,12 @@ COLD bool borrow_is_possible(const struct acquisition *a);
  * Becomes a member first, for which it may wait that long. False: there is no keeper, or its
  * sessions cannot be shared: the process goes on by itself.
  */
-COLD bool borrow_begin(struct borrow *borrow, const struct acquisition *a, struct ask *ask,
+COLD bool borrow_begin(struct borrow *borrow, struct acquisition *a, struct ask *ask,
                        bool proven, uint64_t patience_ns);
+
+/* Notes where the program asked, if that was not done yet, and tells the keeper, which answers
+ * meanwhile. */
+COLD void borrow_locate(const struct borrow *borrow, struct acquisition *a);
 
 /*
  * The same, and what has come, by steps that do not wait; asks the next keeper if one has

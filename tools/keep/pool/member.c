@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/terminal_text.h"
 #include "common/xalloc.h"
 
 #define PAGE_END   ".member"
@@ -347,6 +348,33 @@ void members_end(void)
 uint32_t member_word(const struct member *member, unsigned word)
 {
 	return atomic_load(&member->page->words[word]);
+}
+
+const char *member_place(const struct member *member, unsigned word,
+                         char buf[KEEPER_PLACE_BYTES])
+{
+	size_t n = 0;
+
+	if (word < KEEPER_PLACES) {
+		const volatile char *said = member->page->places[word];
+		char c;
+
+		/* Each byte is looked at once: it may change meanwhile. */
+		while (n < KEEPER_PLACE_BYTES - 1 && (unsigned char)(c = said[n]) >= ' ') {
+			buf[n++] = c;
+		}
+	}
+	buf[n] = '\0';
+	for (size_t at = 0; at < n;) {
+		unsigned code;
+		size_t length = terminal_text_utf8(buf + at, &code);
+
+		if (length == 0) {
+			buf[at++] = '?';
+		}
+		at += length;
+	}
+	return buf;
 }
 
 bool member_change(struct member *member, unsigned word, uint32_t seen,

@@ -98,6 +98,14 @@ bool member_is_over(const struct member *member);
 uint32_t member_word(const struct member *member, unsigned word);
 
 /*
+ * Where the process says that it connects, of a word for which it asked without (keeper_page):
+ * a line of UTF-8 of at most KEEPER_PLACE_BYTES - 1 bytes, in `buf`; "" if it has not said that
+ * yet, or cannot.
+ */
+const char *member_place(const struct member *member, unsigned word,
+                         char buf[KEEPER_PLACE_BYTES]);
+
+/*
  * Changes a word from what was seen to another state; `*now`, unless it is NULL, gets the new
  * one. False: it is something else by now.
  */

@@ -38,6 +38,19 @@ static bool is_first_lease(const struct session *session, uint32_t word)
 	return session->granted_ns != 0 && word >> 8 == (session->granted >> 8) + 1;
 }
 
+/* What was said with the question, or after it. */
+static void put_place(struct strbuf *t, const char *said, const struct member *member,
+                      unsigned word)
+{
+	char buf[KEEPER_PLACE_BYTES];
+	const char *place =
+		said[0] != '\0' || member == NULL ? said : member_place(member, word, buf);
+
+	if (place[0] != '\0') {
+		pair_str(t, "place", place);
+	}
+}
+
 static void put_holder(FILE *to, const struct session *session, const char *kind,
                        uint64_t now_ns)
 {
@@ -64,8 +77,8 @@ static void put_holder(FILE *to, const struct session *session, const char *kind
 	if (session->drained) {
 		pair_str(&t, "drained", "yes");
 	}
-	if (first && session->place != NULL && session->place[0] != '\0') {
-		pair_str(&t, "place", session->place);
+	if (first && session->place != NULL) {
+		put_place(&t, session->place, session->member, session->word);
 	}
 	fprintf(to, "%s\n", buf);
 }
@@ -148,9 +161,7 @@ static void put_waiting(FILE *to, const struct ask *ask, uint64_t now_ns)
 		pair_str(&t, "program", member->program);
 	}
 	log_u64(&t, "since_ms", (now_ns - ask->asked_ns) / NS_PER_MS);
-	if (ask->place[0] != '\0') {
-		pair_str(&t, "place", ask->place);
-	}
+	put_place(&t, ask->place, member, ask->word);
 	fprintf(to, "%s\n", buf);
 }
 

@@ -43,13 +43,13 @@ struct session {
 	/* With a member; else NULL. */
 	struct member *member;
 	unsigned word;
-	uint32_t granted;         /* the word as the keeper set it */
-	char *place;              /* of the connect that it was granted to */
-	uint64_t granted_ns;      /* 0: unknown */
-	uint32_t seen;            /* the word when it was looked at last, */
-	uint64_t seen_ns;         /* and since when it has been that */
-	bool attended;            /* the member knows that somebody waits */
-	bool doubted;             /* abandoned, and whether a child uses it is not clear */
+	uint32_t granted;    /* the word as the keeper set it */
+	char *place;         /* of the connect that it was granted to; "": see member_place */
+	uint64_t granted_ns; /* 0: unknown */
+	uint32_t seen;       /* the word when it was looked at last, */
+	uint64_t seen_ns;    /* and since when it has been that */
+	bool attended;       /* the member knows that somebody waits */
+	bool doubted;        /* abandoned, and whether a child uses it is not clear */
 	struct copies_look *look; /* what is being done about that */
 	bool failed;              /* a room in which no session could be opened */
 
