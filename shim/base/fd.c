@@ -67,16 +67,21 @@ bool fd_wait(int fd, short events, uint64_t deadline_ns)
 	return ready > 0;
 }
 
+static int below(int limit)
+{
+	return limit - limit / 64 - 1;
+}
+
 int fd_move_up(int fd)
 {
 	struct rlimit limit;
 	int at = HIGHEST_FD;
-	int high = -1;
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, below(at));
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < HIGHEST_FD) {
+	if (high < 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < HIGHEST_FD) {
 		at = (int)limit.rlim_cur;
 	}
-	for (at -= at / 64 + 1; at > STDERR_FILENO && high < 0; at /= 2) {
+	for (at = below(at); at > STDERR_FILENO && high < 0; at /= 2) {
 		high = fcntl(fd, F_DUPFD_CLOEXEC, at);
 	}
 	if (high < 0 && fd > STDERR_FILENO) {
