@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "share/find_keeper.h"
 #include "share/packet.h"
 #include "share/start_record.h"
@@ -93,6 +94,8 @@ static void hang_up(struct ask *ask)
 
 static bool take_lend(struct ask *ask, struct packet *packet, struct ask_reply *reply)
 {
+	/* Its number is low: the program's next socket is to have it, as it has bare. */
+	packet->fd = packet->fd >= 0 ? fd_move_up(packet->fd) : -1;
 	if (packet->fd < 0 || !start_record_is_whole(packet->body, packet->len) ||
 	    (reply->record = malloc(packet->len)) == NULL) {
 		return false;

@@ -89,9 +89,7 @@ static enum packet_outcome take(int from, struct packet *packet, size_t size)
 	const struct keeper_head *head = packet->memory;
 	ssize_t n = recvmsg(from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	/* Its number is low: the program's next socket is to have it, as it has bare. */
 	packet->fd = n >= 0 ? attached(&message) : -1;
-	packet->fd = packet->fd >= 0 ? fd_move_up(packet->fd) : -1;
 	if (n != (ssize_t)size || !is_whole(head, size)) {
 		packet_end(packet);
 		return PACKET_BROKEN;

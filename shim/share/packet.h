@@ -32,7 +32,7 @@ struct packet {
 	uint32_t type;
 	const uint8_t *body; /* behind the head */
 	size_t len;          /* of that */
-	int fd;              /* that came with it; -1 */
+	int fd;              /* that came with it, with a low number; -1 */
 	void *memory;
 };
 
