@@ -296,6 +296,35 @@ static void take_message(struct connection *connection, struct message *m)
 	free(text);
 }
 
+/* What was read of one that is watched. */
+static void heard(struct connection *connection, enum message_outcome outcome,
+                  struct message *m)
+{
+	switch (outcome) {
+	case MESSAGE_NONE:
+		return;
+	case MESSAGE_CAME:
+		if (connection->asks && m->type == KEEPER_BELL && m->left == 0 && m->fd >= 0) {
+			pool_bell(&connection->ask, m->fd);
+			return;
+		}
+		if (m->fd >= 0) {
+			close(m->fd);
+		}
+		if (!connection->asks && m->fd < 0 && !connection->command.waits) {
+			take_message(connection, m);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	if (connection->asks) {
+		pool_withdraw(&connection->ask, clock_monotonic_ns());
+	}
+	close_connection(connection);
+}
+
 static void connection_ready(struct watch *watch)
 {
 	struct connection *connection = owner(watch, offsetof(struct connection, watch));
@@ -307,29 +336,25 @@ static void connection_ready(struct watch *watch)
 		}
 		return;
 	}
-	switch (message_receive(connection->socket, &m)) {
-	case MESSAGE_NONE:
-		return;
-	case MESSAGE_CAME:
-		if (connection->asks && m.type == KEEPER_BELL && m.left == 0 && m.fd >= 0) {
-			pool_bell(&connection->ask, m.fd);
-			return;
-		}
-		if (m.fd >= 0) {
+	heard(connection, message_receive(connection->socket, &m), &m);
+}
+
+/* Mostly it has said something by now. A member's is watched as that. */
+static void take_in(struct connection *connection)
+{
+	struct message m = {.fd = -1};
+	enum message_outcome outcome = message_receive(connection->socket, &m);
+
+	if (outcome == MESSAGE_CAME && m.type == KEEPER_HELLO && m.fd < 0) {
+		take_hello(connection, &m);
+	} else if (loop_watch(&connection->watch, connection->socket, connection_ready)) {
+		heard(connection, outcome, &m);
+	} else {
+		if (outcome == MESSAGE_CAME && m.fd >= 0) {
 			close(m.fd);
 		}
-		if (!connection->asks && m.fd < 0 && !connection->command.waits) {
-			take_message(connection, &m);
-			return;
-		}
-		break;
-	default:
-		break;
+		close_connection(connection);
 	}
-	if (connection->asks) {
-		pool_withdraw(&connection->ask, clock_monotonic_ns());
-	}
-	close_connection(connection);
 }
 
 static bool is_ours(int socket, pid_t *pid)
@@ -369,9 +394,7 @@ static void accept_one(struct watch *watch)
 	connection->watch.fd = -1;
 	connection->ask.bell = -1;
 	DL_APPEND(connections, connection);
-	if (!loop_watch(&connection->watch, socket, connection_ready)) {
-		close_connection(connection);
-	}
+	take_in(connection);
 }
 
 bool connections_begin(int socket)
