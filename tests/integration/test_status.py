@@ -206,6 +206,7 @@ def test_outlives_a_kill(lives, folder):
     assert [str(lease["backend"]) for lease in page.leases] == backends
     assert all("/lives+0x" in page.stacks[lease["stack"]] for lease in page.leases)
     other = lives()
+    pages.nobody_has_looked(folder)
     other.do("take", "-", 1)
     dead = [p for p in pages.in_folder(folder) if p.endswith(".dead")]
     assert [pages.read_page(p).pid for p in dead] == [victim.process.pid]
@@ -218,6 +219,7 @@ def test_nothing_open_nothing_kept(lives, folder):
     victim.kill()
     assert only_page(folder).pid == victim.process.pid
     other = lives()
+    pages.nobody_has_looked(folder)
     other.do("take", "-", 1)
     assert only_page(folder).pid == other.process.pid
 
@@ -228,6 +230,7 @@ def test_only_so_many_dead_are_kept(lives, folder):
         victim.do("take", "-", 1)
         victim.kill()
     last = lives()
+    pages.nobody_has_looked(folder)
     last.do("take", "-", 1)
     assert sum(p.endswith(".dead") for p in pages.in_folder(folder)) == 16
 
@@ -271,6 +274,7 @@ def test_exec_leaves_a_page_that_is_nobodys(lives, folder, tool):
     program.do("take", "-", 1)
     program.do("give", "-", 1)
     before = only_page(folder).path
+    pages.nobody_has_looked(folder)
     program.do("execute")
     program.do("take", "-", 1)
     assert only_page(folder).path != before

@@ -197,9 +197,52 @@ static void no_more_than_it_may_look_at(void **state)
 	assert_int_equal(left, 2);
 }
 
+static bool was_tidied_now(size_t max)
+{
+	char unused[PAGE_DIR_PATH_BYTES];
+	struct stat st;
+	int handle = page_dir_find(PAGE_DIR_XDG, true, unused, &st);
+
+	assert_true(handle >= 0);
+	close(handle);
+	return page_dir_was_tidied(&st, max);
+}
+
+static bool was_tidied(time_t read_ago, size_t max)
+{
+	struct timespec times[2] = {{.tv_nsec = 0}, {.tv_nsec = UTIME_OMIT}};
+
+	times[0].tv_sec = time(NULL) - read_ago;
+	assert_int_equal(futimens(dir, times), 0);
+	return was_tidied_now(max);
+}
+
+static void not_everybody_looks(void **state)
+{
+	char name[PAGE_DIR_NAME_BYTES];
+
+	(void)state;
+	put_file("one.page", 0);
+	/* Of a clock that was put back nothing is known. */
+	assert_false(was_tidied(-MINUTE, 3));
+	assert_false(was_tidied(MINUTE, 3));
+	page_dir_tidy(dir, SIZE_MAX, holds_leases);
+	assert_false(take_away("one.page"));
+	/* A slow machine may take longer than the second. */
+	assert_true(was_tidied_now(3));
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%d.page", i);
+		put_file(name, 0);
+	}
+	assert_false(was_tidied_now(3));
+	assert_true(was_tidied_now(4));
+	page_dir_tidy(dir, SIZE_MAX, holds_leases);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(not_everybody_looks),
 		cmocka_unit_test(is_where_the_variable_says),
 		cmocka_unit_test(somebody_elses_is_not_trusted),
 		cmocka_unit_test(by_age_and_life),

@@ -21,6 +21,9 @@
 
 #define NEW_SECONDS  60 /* how long the making of a page may take */
 #define DEAD_SECONDS (PAGE_DIR_DEAD_HOURS * 3600)
+#define LOOK_US      1000000 /* how long nobody needs to look again */
+#define ENTRY_BYTES  20      /* in a directory's size, on tmpfs */
+#define NO_FILES     2       /* so many entries does an empty one have */
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -122,13 +125,12 @@ static bool make_in_memory(char *path)
 	return made;
 }
 
-int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES])
+int page_dir_find(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES],
+                  struct stat *st)
 {
 	struct strbuf t;
-	struct stat st;
 	bool made;
 	int handle;
-	int dir = -1;
 
 	strbuf_init(&t, path, PAGE_DIR_PATH_BYTES);
 	if (!name_place(place, &t)) {
@@ -143,14 +145,32 @@ int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_
 		return -1;
 	}
 	errno = EACCES;
-	if (fstat(handle, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+	if (fstat(handle, st) == 0 && st->st_uid == geteuid() && (st->st_mode & 077) == 0 &&
 	    (!make || page_dir_is_memory(handle))) {
-		if (made && (st.st_mode & 0700) != 0700) {
+		if (made && (st->st_mode & 0700) != 0700) {
 			open_to_owner(handle);
 		}
-		dir = openat(handle, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		return handle;
 	}
 	close(handle);
+	return -1;
+}
+
+int page_dir_read(int handle)
+{
+	return openat(handle, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES])
+{
+	struct stat st;
+	int handle = page_dir_find(place, make, path, &st);
+	int dir = -1;
+
+	if (handle >= 0) {
+		dir = page_dir_read(handle);
+		close(handle);
+	}
 	return dir;
 }
 
@@ -256,6 +276,15 @@ static void tidy_file(struct graveyard *yard, const char *name, page_dir_holds *
 		}
 	}
 	close(fd);
+}
+
+bool page_dir_was_tidied(const struct stat *dir, size_t max)
+{
+	int64_t read_us = (int64_t)dir->st_atim.tv_sec * 1000000 + dir->st_atim.tv_nsec / 1000;
+	int64_t age_us = (int64_t)clock_wall_us() - read_us;
+
+	return age_us >= 0 && age_us < LOOK_US &&
+	       (uint64_t)dir->st_size / ENTRY_BYTES <= max + NO_FILES;
 }
 
 /* By the system call: readdir(3) would take 32 kB from malloc. Not inlined, for its frame. */

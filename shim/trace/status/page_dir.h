@@ -9,9 +9,9 @@
  * and a store would wait for a file system that stands still (frozen, or a server's that does
  * not answer).
  *
- *   RANDOM.new    being made, not locked yet
- *   RANDOM.page   of a process that lives, or whose end was not noticed yet
- *   RANDOM.dead   of a process that ended with leases open: kept for a post-mortem
+ *   NUMBER.new    being made, not locked yet
+ *   NUMBER.page   of a process that lives, or whose end was not noticed yet
+ *   NUMBER.dead   of a process that ended with leases open: kept for a post-mortem
  *   paused        empty: new connects wait (`pqpool pause`), of processes that begin later, too
  *
  * Who lives: the process holds a lock (F_OFD_SETLK) on its page, from before the page is called
@@ -22,7 +22,8 @@
  * Who removes: the process itself at a clean exit. What is left behind is removed by the tools
  * and by the next process that makes a page (page_dir_tidy): at once if no lease was open; else
  * it becomes .dead, its mtime being that moment, and goes after 24 hours, or earlier if there
- * are more than PAGE_DIR_DEAD_KEPT.
+ * are more than PAGE_DIR_DEAD_KEPT. Where programs follow each other quickly not each of them
+ * looks, but one in a second (page_dir_was_tidied).
  *
  * Locks: none. Nothing here blocks. errno is the caller's concern.
  */
@@ -31,6 +32,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #define PAGE_DIR_DEAD_KEPT  16
@@ -58,6 +60,14 @@ enum page_dir_place {
  */
 int page_dir_open(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES]);
 
+/*
+ * The same, but by what it returns only names can be looked up (O_PATH), which is cheaper;
+ * `st` gets the directory's state. page_dir_read opens it to be read, or returns -1.
+ */
+int page_dir_find(enum page_dir_place place, bool make, char path[PAGE_DIR_PATH_BYTES],
+                  struct stat *st);
+int page_dir_read(int handle);
+
 /* True if this directory is in memory. */
 bool page_dir_is_memory(int dir);
 
@@ -80,5 +90,13 @@ page_dir_holds page_dir_holds_leases;
  * and leaves its offset anywhere.
  */
 void page_dir_tidy(int dir, size_t max, page_dir_holds *holds_leases);
+
+/*
+ * True if a process that makes a page need not tidy: the directory was read less than a second
+ * ago, as whoever tidies does, and has `max` files at most. More of them, and each process
+ * looks, so that programs that are killed as quickly as they start leave no more behind. Where
+ * the kernel does not note that a directory is read, nothing counts as tidied.
+ */
+bool page_dir_was_tidied(const struct stat *dir, size_t max);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,18 +27,16 @@ static struct {
 	char *base; /* NULL: none */
 	int fd;     /* for page_file_grow; -1, or lost to the program */
 	struct fd_id id;
+	int dir;          /* while it is being made: the folder's handle; else -1 */
+	struct stat seen; /* the folder before that */
 	char folder[PAGE_DIR_PATH_BYTES];
 	char path[PAGE_DIR_PATH_BYTES + PAGE_DIR_NAME_BYTES]; /* "": no file */
-} page = {.fd = -1};
+} page = {.fd = -1, .dir = -1};
 
-static uint64_t random_number(void)
+/* That no other process has: two of the same moment differ by their pid, of 22 bits at most. */
+static uint64_t own_number(void)
 {
-	uint64_t number;
-
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
-		number = (clock_monotonic_ns() << 20) ^ (uint64_t)pid_self();
-	}
-	return number;
+	return (clock_monotonic_ns() << 22) ^ (uint64_t)pid_self();
 }
 
 /* The path of a file in the page's folder, in page.path. */
@@ -60,44 +57,81 @@ static const char *file_name(void)
 }
 
 /* Makes an empty file, of mode 0600 whatever the umask, and locks it. */
-static bool make_file(int dir)
+static bool make_file(void)
 {
 	struct stat st;
 	int fd;
 
-	name_file(random_number(), PAGE_DIR_NEW);
-	fd = openat(dir, file_name(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	name_file(own_number(), PAGE_DIR_NEW);
+	fd = openat(page.dir, file_name(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	            0600);
 	if (fd < 0) {
 		page.path[0] = '\0';
 		return false;
 	}
 	page.fd = fd_move_up(fd);
-	if (page.fd < 0 || fchmod(page.fd, 0600) != 0 || !page_dir_lock(page.fd)) {
+	if (page.fd < 0 || !page_dir_lock(page.fd)) {
 		return false;
 	}
 	fd_identify(page.fd, &page.id, &st);
-	return page.id.known;
+	return page.id.known && ((st.st_mode & 0777) == 0600 || fchmod(page.fd, 0600) == 0);
 }
 
 static bool make_in(enum page_dir_place place)
 {
-	int dir = page_dir_open(place, true, page.folder);
-	bool made = dir >= 0 && make_file(dir);
-	int saved_errno = errno;
-
-	if (dir >= 0) {
-		close(dir);
+	page.dir = page_dir_find(place, true, page.folder, &page.seen);
+	if (page.dir < 0) {
+		return false;
 	}
-	if (!made) {
+	if (!make_file()) {
 		page_file_undo();
+		return false;
 	}
-	errno = saved_errno;
-	return made;
+	return true;
 }
 
-char *page_file_make(int *why)
+/* A file above the limit on file sizes would end the program by SIGXFSZ. */
+static bool is_within_limit(size_t end)
 {
-	void *base;
+	struct rlimit limit;
+
+	errno = EFBIG;
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+	       (limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur);
+}
+
+static bool allocate(size_t offset, size_t bytes)
+{
+	int error = EINTR;
+
+	for (int i = 0; i < GROW_TRIES && error == EINTR; i++) {
+		error = posix_fallocate(page.fd, (off_t)offset, (off_t)bytes);
+	}
+	errno = error;
+	return error == 0;
+}
+
+static bool allocate_first(const struct page_blocks *blocks, size_t n)
+{
+	/* The last ones reach farthest. */
+	bool done = is_within_limit(blocks[n - 1].offset + blocks[n - 1].bytes);
+
+	for (size_t i = 0; i < n && done; i++) {
+		done = allocate(blocks[i].offset, blocks[i].bytes);
+	}
+	return done;
+}
+
+static bool map(void)
+{
+	void *base = mmap(NULL, STATUS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, page.fd, 0);
+
+	page.base = base != MAP_FAILED ? base : NULL;
+	return page.base != NULL;
+}
+
+char *page_file_make(const struct page_blocks *blocks, size_t n, int *why)
+{
 	int place = 0;
 
 	while (place < PAGE_DIR_MAKERS && !make_in((enum page_dir_place)place)) {
@@ -107,13 +141,10 @@ char *page_file_make(int *why)
 		*why = errno;
 		return NULL;
 	}
-	base = mmap(NULL, STATUS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, page.fd, 0);
-	if (base == MAP_FAILED) {
+	if (!allocate_first(blocks, n) || !map()) {
 		*why = errno;
 		page_file_undo();
-		return NULL;
 	}
-	page.base = base;
 	return page.base;
 }
 
@@ -136,28 +167,9 @@ static bool is_open(void)
 	return page.fd >= 0;
 }
 
-/* A file above the limit on file sizes would end the program by SIGXFSZ. */
-static bool is_within_limit(size_t end)
-{
-	struct rlimit limit;
-
-	errno = EFBIG;
-	return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-	       (limit.rlim_cur == RLIM_INFINITY || end <= limit.rlim_cur);
-}
-
 bool page_file_grow(size_t offset, size_t bytes)
 {
-	int error = EINTR;
-
-	if (!is_open() || !is_within_limit(offset + bytes)) {
-		return false;
-	}
-	for (int i = 0; i < GROW_TRIES && error == EINTR; i++) {
-		error = posix_fallocate(page.fd, (off_t)offset, (off_t)bytes);
-	}
-	errno = error;
-	return error == 0;
+	return is_open() && is_within_limit(offset + bytes) && allocate(offset, bytes);
 }
 
 bool page_file_write(size_t offset, const void *bytes, size_t n)
@@ -166,23 +178,40 @@ bool page_file_write(size_t offset, const void *bytes, size_t n)
 	       pwrite(page.fd, bytes, n, (off_t)offset) == (ssize_t)n;
 }
 
-bool page_file_show(void)
+static void tidy(void)
 {
-	char made[sizeof(page.path)];
-	int dir;
+	int dir = page_dir_was_tidied(&page.seen, TIDY_MAX) ? -1 : page_dir_read(page.dir);
 
-	memcpy(made, page.path, sizeof(made));
-	memcpy(page.path + strlen(page.path) - strlen(PAGE_DIR_NEW), PAGE_DIR_PAGE,
-	       sizeof(PAGE_DIR_PAGE));
-	if (rename(made, page.path) != 0) {
-		memcpy(page.path, made, sizeof(made));
-		return false;
-	}
-	dir = open(page.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir >= 0) {
 		page_dir_tidy(dir, TIDY_MAX, page_dir_holds_leases);
 		close(dir);
 	}
+}
+
+static void close_folder(void)
+{
+	if (page.dir >= 0) {
+		close(page.dir);
+	}
+	page.dir = -1;
+}
+
+bool page_file_show(bool *paused)
+{
+	char made[PAGE_DIR_NAME_BYTES];
+	struct stat st;
+	size_t stem = strlen(file_name()) - strlen(PAGE_DIR_NEW);
+	char *end = page.path + strlen(page.folder) + 1 + stem;
+
+	memcpy(made, file_name(), stem + sizeof(PAGE_DIR_NEW));
+	memcpy(end, PAGE_DIR_PAGE, sizeof(PAGE_DIR_PAGE));
+	if (renameat(page.dir, made, page.dir, file_name()) != 0) {
+		memcpy(end, PAGE_DIR_NEW, sizeof(PAGE_DIR_NEW));
+		return false;
+	}
+	tidy();
+	*paused = fstatat(page.dir, PAGE_DIR_PAUSED, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	close_folder();
 	return true;
 }
 
@@ -213,6 +242,7 @@ void page_file_undo(void)
 {
 	int saved_errno = errno;
 
+	close_folder();
 	page_file_unlink();
 	if (page.fd >= 0 && !page.id.known) {
 		close(page.fd);

@@ -5,8 +5,8 @@
  *
  * Touching a mapped block that the file does not have, or that a full file system cannot give
  * it, is a SIGBUS in the program. So blocks are allocated before they are touched
- * (posix_fallocate), and only the user can reach the file to cut it short. It is in memory
- * (page_dir.h), so that nothing here waits for a disk.
+ * (posix_fallocate), or written first, and only the user can reach the file to cut it short. It
+ * is in memory (page_dir.h), so that nothing here waits for a disk.
  *
  * Tried and dropped: MADV_DONTFORK, because a child that was forked past our handlers would die
  * of its first store; and sealing, for only files of memfd_create(2) can be sealed, and those
@@ -23,24 +23,33 @@
 
 #include "trace/status/page_dir.h"
 
+struct page_blocks {
+	size_t offset;
+	size_t bytes;
+};
+
 /*
- * Makes the file and maps STATUS_BYTES of it, of which nothing may be touched before
- * page_file_grow allowed it. Readers ignore its name before page_file_show. NULL: `*why` gets
+ * Makes the file and maps STATUS_BYTES of it, of which nothing may be touched but the `n`
+ * ranges of `blocks`, which it allocates, before page_file_grow allowed it. Readers ignore its
+ * name before page_file_show, with which, or page_file_undo, its making ends. NULL: `*why` gets
  * the errno of the failure.
  */
-char *page_file_make(int *why);
+char *page_file_make(const struct page_blocks *blocks, size_t n, int *why);
 
 /* Allocates the blocks of `bytes` from `offset` on; false: they must not be touched. */
 bool page_file_grow(size_t offset, size_t bytes);
 
 /*
- * Writes into blocks that page_file_grow allocated. What is written once and not read again
- * here needs no memory of the process then. False: it could not.
+ * Writes, which allocates the blocks. What is written once and not read again here needs no
+ * memory of the process then. False: it could not, or not all of it.
  */
 bool page_file_write(size_t offset, const void *bytes, size_t n);
 
-/* Gives the file its name, and removes what ended processes left beside it (page_dir_tidy). */
-bool page_file_show(void);
+/*
+ * Gives the file its name, and removes what ended processes left beside it (page_dir_tidy),
+ * unless somebody has just done so. `*paused`: as page_file_is_paused says from now on.
+ */
+bool page_file_show(bool *paused);
 
 /* True if a file PAGE_DIR_PAUSED lies beside it. One system call. */
 bool page_file_is_paused(void);

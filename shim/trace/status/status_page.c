@@ -18,12 +18,12 @@
 #include "trace/stack/stack.h"
 #include "trace/status/page_file.h"
 
-/* The areas grow by so much. */
-#define ROWS_BYTES   8192U
-#define STACKS_BYTES 16384U
+/* Rows that each area has at first, and by how much it grows: most programs need few. */
+#define FIRST_BYTES 4096U
+#define ROWS_BYTES  8192U
 /* Room for the text of one stack; what does not fit is cut. */
-#define STACK_BYTES  4096U
-#define WORD_BITS    64
+#define STACK_BYTES 4096U
+#define WORD_BITS   64
 
 _Static_assert(sizeof(struct status_stack) + STACK_BYTES <= SCRATCH_BYTES, "it fits");
 
@@ -50,9 +50,8 @@ static struct area {
 _Atomic(char *) status_page_base;
 
 static struct lock page_lock = LOCK_INITIALIZER(LOCK_STATUS);
-static bool given_up;        /* there will be no page */
-static pid_t owner;          /* whose page it is */
-static uint32_t stacks_size; /* bytes that exist */
+static bool given_up; /* there will be no page */
+static pid_t owner;   /* whose page it is */
 static uint32_t stacks_used;
 
 /* Constant once configured. */
@@ -109,32 +108,27 @@ static void set_rows(char *base, struct area *area, uint32_t rows)
 /* Returns the errno of what failed, or 0. */
 static int make_locked(void)
 {
+	static const struct page_blocks first[] = {{0, STATUS_POOLS_AT + FIRST_BYTES},
+	                                           {STATUS_SESSIONS_AT, FIRST_BYTES}};
 	int why = 0;
-	char *base = page_file_make(&why);
+	bool paused = false;
+	char *base = page_file_make(first, sizeof(first) / sizeof(first[0]), &why);
 
 	if (base == NULL) {
 		return why;
 	}
-	if (!page_file_grow(0, STATUS_POOLS_AT + ROWS_BYTES) ||
-	    !page_file_grow(STATUS_SESSIONS_AT, ROWS_BYTES) ||
-	    !page_file_grow(STATUS_STACKS_AT, STACKS_BYTES)) {
-		why = errno;
-		page_file_undo();
-		return why;
-	}
 	fill_head(status_page_head(base));
 	for (struct area *area = areas; area < areas + STATUS_AREAS; area++) {
-		set_rows(base, area, ROWS_BYTES / area->row_bytes);
+		set_rows(base, area, FIRST_BYTES / area->row_bytes);
 	}
-	stacks_size = STACKS_BYTES;
 	stacks_used = 0;
-	if (!page_file_show()) {
+	if (!page_file_show(&paused)) {
 		why = errno;
 		page_file_undo();
 		return why;
 	}
 	/* A tool that lists pages from now on finds this one, and has made its file before. */
-	if (page_file_is_paused()) {
+	if (paused) {
 		__atomic_store_n(&status_page_head(base)->order, 1, __ATOMIC_RELEASE);
 	}
 	owner = pid_self();
@@ -193,8 +187,9 @@ static bool grow(char *base, struct area *area, uint32_t before)
 
 	lock_take(&page_lock);
 	rows = atomic_load(&area->count);
-	if (rows == before && rows + more <= area->max &&
-	    page_file_grow(area->at + rows * area->row_bytes, ROWS_BYTES)) {
+	more = more <= area->max - rows ? more : area->max - rows;
+	if (rows == before && more > 0 &&
+	    page_file_grow(area->at + rows * area->row_bytes, more * area->row_bytes)) {
 		rows += more;
 		set_rows(base, area, rows);
 	}
@@ -266,15 +261,7 @@ static uint32_t stack_bytes(const struct status_stack *entry)
 
 static bool has_room_locked(void)
 {
-	if (stacks_used + sizeof(struct status_stack) + STACK_BYTES <= stacks_size) {
-		return true;
-	}
-	if (stacks_size + STACKS_BYTES > STATUS_STACKS_BYTES ||
-	    !page_file_grow(STATUS_STACKS_AT + stacks_size, STACKS_BYTES)) {
-		return false;
-	}
-	stacks_size += STACKS_BYTES;
-	return true;
+	return stacks_used + sizeof(struct status_stack) + STACK_BYTES <= STATUS_STACKS_BYTES;
 }
 
 /* `entry` has room for STACK_BYTES of text. */
