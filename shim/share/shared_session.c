@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "base/text/hash.h"
 #include "pool/registry.h"
 #include "session/socket/epoll_registrations.h"
+#include "session/socket/idle_number.h"
 #include "share/identity_digest.h"
 #include "share/start_record.h"
 #include "trace/status/status.h"
@@ -205,13 +207,26 @@ void shared_give(struct session *session, const struct session_care *care, uint6
 	}
 }
 
+/*
+ * The keeper has the socket, too, so libpq's Terminate must not be sent. That is answered
+ * without a system call, and a dead socket put under the PGconn only where there is no memory.
+ */
+static void finish_mutely(struct session *session)
+{
+	lock_assert_none();
+	idle_number_forget(session->libpq->PQsocket(session->conn));
+	if (!start_tape_finish(session->libpq, session->conn)) {
+		session_finish_inherited(session);
+	}
+}
+
 void shared_let_go(struct session *session)
 {
 	struct shared *shared = of(session);
 
 	/* The program may have closed the descriptor, and have another file there. */
 	if (session_is_ours(session)) {
-		session_finish_inherited(session);
+		finish_mutely(session);
 	}
 	session->conn = NULL;
 	if (shared != NULL) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-/* Records and plays what libpq says and hears while it connects. */
+/* Records and plays what libpq says and hears while it connects; and has it finish mutely. */
 #include "share/start_tape.h"
 
 #include <errno.h>
@@ -196,6 +196,26 @@ static ssize_t play_recv(struct start_tape *tape, uint8_t *bytes, size_t count)
 	return (ssize_t)count;
 }
 
+/* ---- the end ----------------------------------------------------------------------------- */
+
+/* A connect may be on its way in this thread: the sweep in the middle of one closes others. */
+bool start_tape_finish(const struct libpq *libpq, PGconn *conn)
+{
+	struct start_tape *before = start_tape;
+	struct start_tape *tape = make(libpq, 0);
+
+	if (tape == NULL) {
+		return false;
+	}
+	tape->mute = true;
+	tape->fd = libpq->PQsocket(conn);
+	start_tape = tape;
+	libpq->PQfinish(conn);
+	start_tape = before;
+	start_tape_free(tape);
+	return true;
+}
+
 /* ---- the calls -----------------------------------------------------------------------------
  */
 
@@ -225,6 +245,9 @@ ssize_t start_tape_send(start_send *real, const void *caller, int fd, const void
 	if (fd != tape->fd || !is_libpqs(tape, caller)) {
 		return real(fd, bytes, count, flags);
 	}
+	if (tape->mute) {
+		return (ssize_t)count;
+	}
 	if (tape->record != NULL) {
 		return play_send(tape, bytes, count);
 	}
@@ -243,6 +266,9 @@ ssize_t start_tape_recv(start_recv *real, const void *caller, int fd, void *byte
 
 	if (fd != tape->fd || !is_libpqs(tape, caller)) {
 		return real(fd, bytes, count, flags);
+	}
+	if (tape->mute) {
+		return 0;
 	}
 	if (tape->record != NULL) {
 		return play_recv(tape, bytes, count);

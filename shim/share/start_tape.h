@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
 /*
- * The start of a connection on tape: what libpq says to the server, and hears, until it is up.
+ * The start of a connection on tape: what libpq says to the server, and hears, until it is up;
+ * and its end without a word.
  *
  * libpq calls libc's connect, send and recv for all that it does outside TLS
  * (hooks/socket_calls.c). While this thread is in a connect of libpq's for which we want that,
@@ -14,6 +15,8 @@
  *
  *   held       connect(2) puts another descriptor at libpq's, and the server is not called:
  *              the connect is begun again when it may go on
+ *   mute       libpq finishes a connection whose session lives on in another process: send(2)
+ *              sends nothing, and recv(2) finds the end
  *
  * Only calls of that libpq's own code count, told by their return addresses: name services,
  * Kerberos and handlers of signals talk through sockets of their own meanwhile.
@@ -48,6 +51,7 @@ struct start_tape {
 	bool met;  /* libpq has called connect(2) through it: it is not bound past us */
 	int fd;    /* libpq's socket; -1 = none yet */
 	bool torn; /* more than there is room for, or other than what was recorded */
+	bool mute; /* the connection is finished without a word */
 
 	/* Recorded. */
 	struct sockaddr_storage address;
@@ -87,6 +91,13 @@ COLD struct start_tape *start_tape_of(const struct libpq *libpq,
 
 /* Wipes and frees a tape that is not in place, or NULL. */
 COLD void start_tape_free(struct start_tape *tape);
+
+/*
+ * PQfinish of a connection whose session lives on: its PGconn and this process's descriptor go,
+ * and the server hears nothing. Only for one whose start went through a tape, so that libpq is
+ * not bound past us. False: out of memory, and nothing was done.
+ */
+COLD bool start_tape_finish(const struct libpq *libpq, PGconn *conn);
 
 /* Played to its end: all that was recorded was said, and heard. */
 bool start_tape_is_over(const struct start_tape *tape);

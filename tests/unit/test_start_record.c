@@ -119,11 +119,65 @@ static void test_what_cannot_be_shared(void **state)
 	assert_no_record(STARTUP, WELCOME "S\0\0\0\0");
 }
 
+/* ---- the end without a word ---- */
+
+static ssize_t never_send(int fd, const void *bytes, size_t count, int flags)
+{
+	(void)fd, (void)bytes, (void)count, (void)flags;
+	fail_msg("the server hears of it");
+	return -1;
+}
+
+static ssize_t never_receive(int fd, void *bytes, size_t count, int flags)
+{
+	(void)fd, (void)bytes, (void)count, (void)flags;
+	fail_msg("an answer that is another process's is taken");
+	return -1;
+}
+
+static ssize_t send_really(int fd, const void *bytes, size_t count, int flags)
+{
+	(void)bytes, (void)count, (void)flags;
+	return fd;
+}
+
+/* The Terminate, and what other sockets send meanwhile. */
+static void finish_7(PGconn *conn)
+{
+	char heard[8];
+
+	(void)conn;
+	function_called();
+	assert_int_equal(start_tape_send(never_send, NULL, 7, "X\0\0\0\x04", 5, 0), 5);
+	assert_int_equal(start_tape_recv(never_receive, NULL, 7, heard, sizeof(heard), 0), 0);
+	assert_int_equal(start_tape_send(send_really, NULL, 8, "other", 5, 0), 8);
+}
+
+static void test_a_finish_without_a_word(void **state)
+{
+	struct libpq finishing = made_up;
+	struct start_tape *connecting = start_tape_blank(&made_up);
+
+	(void)state;
+	finishing.PQfinish = finish_7;
+	expect_function_calls(finish_7, 2);
+	assert_true(start_tape_finish(&finishing, NULL));
+	assert_null(start_tape);
+	/* In the middle of a connect, which goes on. */
+	start_tape = connecting;
+	assert_true(start_tape_finish(&finishing, NULL));
+	assert_ptr_equal(start_tape, connecting);
+	start_tape = NULL;
+	assert_int_equal(connecting->sent_len, 0);
+	start_tape_free(connecting);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_record_has_no_authentication),
 		cmocka_unit_test(test_what_cannot_be_shared),
+		cmocka_unit_test(test_a_finish_without_a_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
