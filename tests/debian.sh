@@ -123,12 +123,14 @@ enter() {
 		if [ -e "/$certificates" ]; then
 			mkdir -p "${certificates%/*}"
 			cp -L "/$certificates" "$certificates"
+			# Installing ca-certificates makes that file anew.
+			cp -L "/$certificates" etc/ssl/machine.crt
 		fi
 		pivot_root . .old
 		cd /src
 		umount -l /.old
 		exec env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 CI="${CI:-}" \
-			NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
+			NODE_EXTRA_CA_CERTS=/etc/ssl/machine.crt \
 			GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0="*" \
 			BUILD="$build" "$@"' enter "$into" "$tree" "$repository" \
 		"${PQPOOL_BUILD:-build}/debian-$release" "$layered" "$@"
