@@ -404,11 +404,11 @@ static void use_connection(struct worker *worker)
 }
 
 /*
- * The allocator of gcc 12's AddressSanitizer does not take its locks before a fork: a child
- * that was forked while another thread allocated waits for ever at its first allocation. So
- * there a fork waits until nobody is in a call; ThreadSanitizer's build forks at any time.
+ * A fork waits until nobody is in a call. A child that was forked while another thread was in
+ * one may wait for ever, and for nothing of the shim's: the allocators of gcc 12's
+ * AddressSanitizer and ThreadSanitizer do not take their locks before a fork (seen: in malloc),
+ * nor does libpq take the one that it sets up OpenSSL under (15: seen in PQconnectPoll).
  */
-#ifdef __SANITIZE_ADDRESS__
 static pthread_rwlock_t at_work = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 static pid_t fork_now(void)
@@ -420,30 +420,6 @@ static pid_t fork_now(void)
 	pthread_rwlock_unlock(&at_work);
 	return child;
 }
-
-static void begin_work(void)
-{
-	pthread_rwlock_rdlock(&at_work);
-}
-
-static void end_work(void)
-{
-	pthread_rwlock_unlock(&at_work);
-}
-#else
-static pid_t fork_now(void)
-{
-	return fork();
-}
-
-static void begin_work(void)
-{
-}
-
-static void end_work(void)
-{
-}
-#endif
 
 static void fork_child(void)
 {
@@ -472,10 +448,10 @@ static void *work(void *arg)
 	struct worker *worker = arg;
 
 	for (unsigned i = 0; !atomic_load(&stop); i++) {
-		begin_work();
+		pthread_rwlock_rdlock(&at_work);
 		use_connection(worker);
 		exchange(worker, NULL, 0);
-		end_work();
+		pthread_rwlock_unlock(&at_work);
 		if (worker == &workers[0] && i % 20 == 0) {
 			fork_child();
 		}
