@@ -53,9 +53,9 @@ mirror() {
 
 make_fresh() {
 	local new=$root.fresh.new
-	rm -rf "$new"
-	# shellcheck disable=SC2046
-	debootstrap --variant=minbase "$suite" "$new" $(mirror) >"$root.log" 2>&1 ||
+	# shellcheck disable=SC2016,SC2046
+	"$tree/tests/patiently.sh" bash -c 'rm -rf "$2" && debootstrap --variant=minbase "$@"' \
+		bash "$suite" "$new" $(mirror) >"$root.log" 2>&1 ||
 		not_run "debootstrap cannot make a Debian $release root: $(tail -n1 "$root.log")"
 	# No package starts a server, and none makes a cluster.
 	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
@@ -155,9 +155,9 @@ main() {
 	enter "$into" bash -eu -c '
 		export DEBIAN_FRONTEND=noninteractive
 		command -v make >/dev/null || {
-			apt-get update -qq
-			apt-get install -y -qq --no-install-recommends make gcc libc6-dev ca-certificates \
-				python3 >/dev/null
+			tests/patiently.sh apt-get update -qq
+			tests/patiently.sh apt-get install -y -qq --no-install-recommends make gcc \
+				libc6-dev ca-certificates python3 >/dev/null
 		}
 		if [ "$1" = --make ]; then
 			exec make --no-print-directory "${@:2}"

@@ -16,6 +16,7 @@
 set -eu
 
 python=/usr/bin/python3
+patiently=$(cd "$(dirname "$0")" && pwd)/patiently.sh
 
 has_program() { command -v "$1" >/dev/null 2>&1; }
 has_system_program() { has_program "$1" || [ -x "/usr/sbin/$1" ]; }
@@ -210,7 +211,7 @@ fetch_prometheus() {
 		mkdir -p "$into"
 		(
 			cd "$into"
-			apt-get download -qq "$name" || apt-get download -qq prometheus
+			apt-get download -qq "$name" || "$patiently" apt-get download -qq prometheus
 			dpkg-deb --fsys-tarfile prom*_*.deb | tar -xO "./usr/bin/$name" >"$name"
 			chmod +x "$name"
 		) >"$into/log" 2>&1 || rm -f "$into/$name"
@@ -229,7 +230,7 @@ fetch_fpm() {
 	mkdir -p "$into"
 	(
 		cd "$into"
-		apt-get download -qq "php$version-fpm"
+		"$patiently" apt-get download -qq "php$version-fpm"
 		dpkg-deb --extract php*-fpm_*.deb .
 	) >"$into/log" 2>&1 || rm -rf "$into/etc"
 	rm -f "$into"/php*-fpm_*.deb
@@ -244,7 +245,7 @@ fetch_nginx() {
 	mkdir -p "$into"
 	(
 		cd "$into"
-		apt-get download -qq nginx
+		"$patiently" apt-get download -qq nginx
 		dpkg-deb --extract nginx_*.deb .
 	) >"$into/log" 2>&1 || rm -rf "$into/usr"
 	rm -f "$into"/nginx_*.deb
@@ -260,8 +261,8 @@ fetch_pdns() {
 	mkdir -p "$into/partial"
 	(
 		cd "$into"
-		apt-get install --download-only -y -qq --no-install-recommends -o Debug::NoLocking=1 \
-			-o "Dir::Cache::archives=$PWD" pdns-backend-pgsql &&
+		"$patiently" apt-get install --download-only -y -qq --no-install-recommends \
+			-o Debug::NoLocking=1 -o "Dir::Cache::archives=$PWD" pdns-backend-pgsql &&
 			find . -name '*.deb' -exec dpkg-deb --extract {} . \;
 	) >"$into/log" 2>&1 || rm -rf "$into/usr"
 	rm -f "$into"/*.deb
@@ -276,11 +277,11 @@ fetch_services() {
 
 install_packages() { # install_packages PREFIX-COMMAND...
 	echo "setup: installing$missing"
-	"$@" apt-get update -qq
+	"$@" "$patiently" apt-get update -qq
 	# The package names hold no spaces.
 	# shellcheck disable=SC2086
-	"$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		-o DPkg::Lock::Timeout=300 $missing >/dev/null
+	"$@" env DEBIAN_FRONTEND=noninteractive "$patiently" apt-get install -y -qq \
+		--no-install-recommends -o DPkg::Lock::Timeout=300 $missing >/dev/null
 }
 
 install_missing() { # install_missing LEVEL

@@ -91,7 +91,7 @@ NODE_PREFIX := $(patsubst %/bin/,%,$(dir $(realpath $(shell command -v node 2>/d
 
 $(NODE_FOLDER)/done: tests/tests.mk
 	@mkdir -p $(@D)
-	@npm_config_nodedir='$(NODE_PREFIX)' npm install --no-save --no-audit --no-fund \
+	@npm_config_nodedir='$(NODE_PREFIX)' tests/patiently.sh npm install --no-save --no-audit --no-fund \
 		--prefix '$(@D)' '$(NODE_LIBPQ)' >'$(@D)/log' 2>&1 && touch $@ || \
 		echo "npm cannot install $(NODE_LIBPQ); see $(@D)/log"
 
@@ -99,7 +99,7 @@ $(NODE_FOLDER)/done: tests/tests.mk
 $(BUILD)/tests/page/npm/done: tests/page/package.json tests/page/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
-	@cd '$(@D)' && npm ci --ignore-scripts --no-audit --no-fund >log 2>&1 && touch done || \
+	@cd '$(@D)' && $(CURDIR)/tests/patiently.sh npm ci --ignore-scripts --no-audit --no-fund >log 2>&1 && touch done || \
 		echo "npm cannot install what tests/page needs; see $(@D)/log"
 
 # --- unit tests: all floors below hooks/, with their own checks on --------
@@ -233,6 +233,7 @@ setup:
 check:
 	@BUILD='$(BUILD)' tests/setup.sh check
 	@$(REMAKE) WERROR=1 all units programs clients fuzzers
+	@tests/patiently.sh $(PYTHON) tests/versions.py || true
 	@$(RUNNER) $(if $(K),-k '$(K)') $(if $(T),$(T),$(addprefix --ignore=tests/,analysis package recovery valgrind) tests)
 
 check-share:

