@@ -65,6 +65,33 @@ def test_place_in_a_page_is_one_line(keep, said, shown):
     assert len(other.ask(0, timeout=0).answer().text.splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind, body, fds", [
+    (k.HELLO, struct.pack("=I", 4) + b"test", []),
+    (k.HELLO, struct.pack("=I", 4) + b"test", [0]),
+    (k.COMMAND, struct.pack("=I", 4) + b"show", []),
+    (k.BELL, b"", [0]),
+    (None, b"", []),
+], ids=["hello", "hello with a descriptor", "command", "bell", "nothing"])
+def test_what_cannot_be_watched_is_closed(memory, module, kind, body, fds):
+    """Where the kernel allows no more watches (fs.epoll.max_user_watches)."""
+    full = memory / "full"
+    env = {"LD_PRELOAD": module("unwatched", "unwatched.so", "-ldl"), "UNWATCHED": str(full)}
+    with Keeper(built("pqpool"), memory, env) as keeper:
+        assert wait_until(lambda: keeper.show("keeper")[0]["members"] == "0")
+        before = keeper.descriptors()
+        full.touch()
+        with stopped(keeper.process.pid):  # it finds both at once
+            connection = Connection(keeper.path)
+            if kind is not None:
+                connection.send(kind, body, fds)
+        assert connection.is_closed()
+        assert full.stat().st_size > 0, "the fault did not happen"
+        full.unlink()
+        connection.close()
+        assert wait_until(lambda: keeper.descriptors() == before)
+        assert Member(keeper.path).ask(0).answer().type == k.ROOM_
+
+
 def test_nonsense_in_a_page_harms_nobody_else(keep, server):
     keeper = keep(SIZE=2, MAX_OVERFLOW=0, TIMEOUT=20)
     first, second, evil = (Member(keeper.path) for _ in range(3))
