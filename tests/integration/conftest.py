@@ -20,7 +20,7 @@ import pytest
 
 from conftest import built
 from keeper import Keeper
-from running import Result, find_library, kill_group, read_log
+from running import Result, find_library, kill_group, read_log, session_pids
 from server import bare_environ, wait_until
 from stepping import Steps
 from tls import TlsServer
@@ -265,7 +265,8 @@ def script(run, program, request):
 
     def start(pooled=True, env=None, server=None, name="script", before=(), **where):
         server = server or request.getfixturevalue("server")
-        run.before.setdefault(server, set())
+        if server not in run.before:
+            run.before[server] = session_pids(server)  # of a test that failed, maybe
         whole = run._environ(pooled, {**server.env(**where), **(env or {})}, server)
         started.append(Script([*before, program(name)], whole))
         return started[-1]
