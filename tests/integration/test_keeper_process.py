@@ -226,6 +226,25 @@ def test_pages_of_the_dead_are_removed_by_the_next_keeper(keep, server):
     assert not [n for n in os.listdir(keeper.folder) if n.endswith(".member")]
 
 
+def test_pages_of_another_version_are_left_while_their_processes_live(keep, server):
+    """A keeper that was upgraded, and then the old one again: it counts what its members have."""
+    keeper = keep(SIZE=2, MAX_OVERFLOW=0)
+    member = Member(keeper.path)
+    session = member.lease(server, 0)
+    page, = [n for n in os.listdir(keeper.folder) if n.endswith(".member")]
+    members = []
+    for protocol in (k.PROTOCOL + 1, k.PROTOCOL):
+        keeper.kill()
+        with open(os.path.join(keeper.folder, page), "rb+") as f:
+            f.write(struct.pack("I", protocol))
+        keeper.start()
+        members.append(keeper.show("keeper")[0]["members"])
+        assert page in os.listdir(keeper.folder)
+    assert members == ["0", "1"]
+    member.page.close()
+    session.close()
+
+
 def test_sigterm_closes_idle_sessions_properly(keep, server):
     keeper = keep(SIZE=5)
     member, other = Member(keeper.path), Member(keeper.path)

@@ -218,13 +218,18 @@ static bool open_left(struct member *member)
 
 	return open_page(member) && fstat(member->page_fd, &st) == 0 &&
 	       st.st_size >= (off_t)sizeof(struct keeper_page) && st.st_uid == geteuid() &&
-	       member->page->protocol == KEEPER_PROTOCOL && member_lives(member);
+	       member_lives(member);
 }
 
 static void adopt(struct member *member, void (*ended)(struct watch *death))
 {
 	if (!open_left(member)) {
 		member_free(member);
+		return;
+	}
+	if (member->page->protocol != KEEPER_PROTOCOL) {
+		/* What is in it is for a keeper of that version, which may be started again. */
+		release(member);
 		return;
 	}
 	member->pid = member->page->pid;
