@@ -13,7 +13,7 @@ import pytest
 import keeper as k
 from conftest import built
 from keeper import Connection, Keeper, Member, Process, Session
-from server import wait_until
+from server import bare_environ, wait_until
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -243,6 +243,29 @@ def test_pages_of_another_version_are_left_while_their_processes_live(keep, serv
     assert members == ["0", "1"]
     member.page.close()
     session.close()
+
+
+def test_pages_of_a_keeper_with_a_longer_name_are_its_own(memory, server):
+    long, short = (Keeper(built("pqpool"), memory) for _ in range(2))
+    long.path += ".test"
+    with long:
+        member = Member(long.path)
+        session = member.lease(server, 0)
+        with short:
+            assert short.show("keeper")[0]["members"] == "0"
+        assert long.show("keeper")[0]["members"] == "1"
+        member.give_back(0, session)
+
+
+def test_a_file_in_the_sockets_place_is_left(memory):
+    path = memory / "pqpool.conf"
+    path.write_text("PQPOOL_SIZE=3\n")
+    os.chmod(memory, 0o700)
+    done = subprocess.run([built("pqpool"), "keep", "--socket", path], env=bare_environ(),
+                          text=True, timeout=20, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        125, "pqpool: keep: %s: Address already in use\n" % path)
+    assert path.read_text() == "PQPOOL_SIZE=3\n"
 
 
 def test_sigterm_closes_idle_sessions_properly(keep, server):

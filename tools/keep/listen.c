@@ -72,9 +72,16 @@ static int passed_socket(void)
 	return LISTEN_FD;
 }
 
+static bool look(const struct keeper_place *place, struct stat *st)
+{
+	return fstatat(place->directory, place->name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISSOCK(st->st_mode);
+}
+
 int listen_at(const struct keeper_place *place)
 {
 	struct sockaddr_un address;
+	struct stat st;
 	mode_t mask;
 	int fd;
 	bool bound;
@@ -91,7 +98,10 @@ int listen_at(const struct keeper_place *place)
 		warn("keep: %s", place->path);
 		return -1;
 	}
-	unlinkat(place->directory, place->name, 0);
+	/* What a keeper before this one has left; any other file is somebody's. */
+	if (look(place, &st)) {
+		unlinkat(place->directory, place->name, 0);
+	}
 	mask = umask(077);
 	bound = bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 	umask(mask);
@@ -102,12 +112,6 @@ int listen_at(const struct keeper_place *place)
 	}
 	made_socket = true;
 	return fd;
-}
-
-static bool look(const struct keeper_place *place, struct stat *st)
-{
-	return fstatat(place->directory, place->name, st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISSOCK(st->st_mode);
 }
 
 /* The file's count of names changes; nothing else happens to it in its life. */

@@ -17,9 +17,10 @@
 #include "common/terminal_text.h"
 #include "common/xalloc.h"
 
-#define PAGE_END   ".member"
+#define PAGE_END    ".member"
+#define PAGE_DIGITS 16 /* between the keeper's name and that */
 /* Whole pages, whatever their size: what is behind the struct is for later versions. */
-#define PAGE_BYTES ((sizeof(struct keeper_page) + 4095) / 4096 * 4096)
+#define PAGE_BYTES  ((sizeof(struct keeper_page) + 4095) / 4096 * 4096)
 
 static int folder = -1;
 static const char *name_prefix;
@@ -251,10 +252,12 @@ void members_adopt(void (*ended)(struct watch *death))
 	while (names != NULL && (entry = readdir(names)) != NULL) {
 		size_t n = strlen(entry->d_name);
 
-		if (n > prefix + strlen(PAGE_END) &&
+		/* A keeper whose name begins as this one's has pages here, too. */
+		if (n == prefix + 1 + PAGE_DIGITS + strlen(PAGE_END) &&
 		    strncmp(entry->d_name, name_prefix, prefix) == 0 &&
 		    entry->d_name[prefix] == '.' &&
-		    strcmp(entry->d_name + n - strlen(PAGE_END), PAGE_END) == 0) {
+		    strspn(entry->d_name + prefix + 1, "0123456789abcdef") == PAGE_DIGITS &&
+		    strcmp(entry->d_name + prefix + 1 + PAGE_DIGITS, PAGE_END) == 0) {
 			struct member *member = new_member();
 
 			member->page_name = xalloc_copy(entry->d_name, n);
