@@ -110,6 +110,19 @@ def test_a_keeper_that_stands_still(run, program, keeper):
     assert done.returncode == 0 and len(done.events("session_open")) == 1
 
 
+def test_programs_that_do_not_wait_are_lent_what_is_being_reset(keeper, script):
+    """The keeper waits for the answer of a session that it has, not for a session."""
+    env = {"PQPOOL_SHARE": keeper.path, "PQPOOL_TIMEOUT": "0"}
+    one, other = script(env=env), script(env=env)
+    for _ in range(100):
+        for each in (one, other):
+            each.connect("a")
+            each.do("exec", "a", "CREATE TEMP TABLE t (i int)")
+            each.finish("a")
+    one.end()
+    other.end()
+
+
 def test_a_keeper_that_stands_still_holds_a_program_up_once(keeper, script):
     one = script(env={"PQPOOL_SHARE": keeper.path, "PQPOOL_PING_TIMEOUT": "2s"})
     one.connect("a", "application_name=first")

@@ -470,6 +470,7 @@ void pool_found_bad(struct session *session, const char *why, bool suspect, uint
 
 	if (session->ask != NULL) {
 		session->ask->session = NULL;
+		loop_call_at(session->ask->refused_ns);
 	}
 	if (suspect) {
 		pool->suspect_ns = now_ns;

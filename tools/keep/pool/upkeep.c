@@ -49,14 +49,18 @@ static void look_at_line(struct pool *pool, uint64_t now_ns)
 	struct ask *next;
 
 	DL_FOREACH_SAFE (pool->line, ask, next) {
-		if (now_ns >= ask->refused_ns) {
+		/* One whose session is being asked for a sign of life has not gone short. */
+		bool wants = ask->session == NULL;
+
+		if (wants && now_ns >= ask->refused_ns) {
 			refuse(ask, now_ns);
 			continue;
 		}
 		if (now_ns >= ask->told_ns) {
 			pool_tell_to_wait(ask);
 		}
-		loop_call_at(ask->refused_ns < ask->told_ns ? ask->refused_ns : ask->told_ns);
+		loop_call_at(wants && ask->refused_ns < ask->told_ns ? ask->refused_ns
+		                                                     : ask->told_ns);
 	}
 }
 
