@@ -268,6 +268,15 @@ def test_a_file_in_the_sockets_place_is_left(memory):
     assert path.read_text() == "PQPOOL_SIZE=3\n"
 
 
+@pytest.mark.parametrize("command", ["show", "pause", "resume", "wait"])
+def test_a_command_for_all_takes_no_process(keep, command):
+    keeper = keep()
+    done = keeper.say(command, "4711", check=False)
+    assert done.returncode != 0 and "takes no words" in done.stderr
+    ask = Member(keeper.path).ask(0)
+    assert ask.answer().type == k.ROOM_, "it is not paused"
+
+
 def test_sigterm_closes_idle_sessions_properly(keep, server):
     keeper = keep(SIZE=5)
     member, other = Member(keeper.path), Member(keeper.path)

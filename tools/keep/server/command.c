@@ -50,7 +50,7 @@ static void note_complaint(void *arg, const char *line)
 
 static void run_show(struct command *command, const char *rest)
 {
-	(void)rest;
+	(void)rest; /* it is empty */
 	answer(command, show_all(clock_monotonic_ns()));
 }
 
@@ -94,19 +94,19 @@ static void set_pause(struct command *command, bool paused)
 
 static void run_pause(struct command *command, const char *rest)
 {
-	(void)rest;
+	(void)rest; /* it is empty */
 	set_pause(command, true);
 }
 
 static void run_resume(struct command *command, const char *rest)
 {
-	(void)rest;
+	(void)rest; /* it is empty */
 	set_pause(command, false);
 }
 
 static void run_wait(struct command *command, const char *rest)
 {
-	(void)rest;
+	(void)rest; /* it is empty */
 	if (upkeep_is_drained()) {
 		answer_text(command, "");
 	} else {
@@ -118,9 +118,10 @@ static void run_wait(struct command *command, const char *rest)
 static const struct {
 	const char *name;
 	void (*run)(struct command *command, const char *rest);
+	bool takes_words;
 } commands[] = {
-	{"show", run_show},   {"set", run_set},       {"drain", run_drain},
-	{"pause", run_pause}, {"resume", run_resume}, {"wait", run_wait},
+	{"show", run_show, false},   {"set", run_set, true},        {"drain", run_drain, true},
+	{"pause", run_pause, false}, {"resume", run_resume, false}, {"wait", run_wait, false},
 };
 
 bool command_exists(const char *name)
@@ -147,7 +148,16 @@ bool command_run(struct command *command, int socket, const char *text)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strlen(commands[i].name) == name &&
 		    strncmp(commands[i].name, text, name) == 0) {
-			commands[i].run(command, text + name + (text[name] == ' '));
+			const char *rest = text + name + (text[name] == ' ');
+
+			if (rest[0] != '\0' && !commands[i].takes_words) {
+				/* Who names a process means that one, and not all. */
+				answer_error(command,
+				             "this command takes no words: it is for all "
+				             "processes that share");
+				return command_write(command, socket);
+			}
+			commands[i].run(command, rest);
 			return command->text == NULL || command_write(command, socket);
 		}
 	}
