@@ -29,6 +29,7 @@
 #include "acquire/upkeep/sweep.h"
 #include "base/clock.h"
 #include "base/cold.h"
+#include "base/lock.h"
 #include "base/thread/cancellation.h"
 #include "key/connect_draft.h"
 #include "session/opened/connect_notices.h"
@@ -49,6 +50,7 @@ static COLD PGconn *track(const struct acquisition *a, PGconn *conn)
 static COLD PGconn *connect_plain(struct acquisition *a, const struct connect_call *call)
 {
 	acquisition_locate(a);
+	lock_assert_none();
 	errno = a->error;
 	return track(a, conninfo_connect(a->libpq, call));
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/lock.h"
 #include "base/text/keybuf.h"
 #include "base/text/strbuf.h"
 
@@ -323,7 +322,6 @@ PGconn *conninfo_connect(const struct libpq *libpq, const struct connect_call *c
 {
 	const char *const *login = call->login;
 
-	lock_assert_none();
 	switch (call->function) {
 	case CONNECT_STRING:
 		return libpq->PQconnectdb(call->conninfo);

@@ -70,6 +70,18 @@ def test_fork(on, mode, way):
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_connects_in_fork_handlers(on, way):
+    """They are not pooled, as the handlers run inside of ours."""
+    bare = on(way, ["forks", "handlers"], pooled=False)
+    assert sorted(bare.stdout.splitlines()) == sorted("%s: yes" % line for line in (
+        "first", "connects before the fork", "connects after the fork", "connects in the child",
+        "child connects", "child ended well", "connects later"))
+    done = on(way, ["forks", "handlers"])
+    assert sorted(done.stdout.splitlines()) == sorted(bare.stdout.splitlines())
+    assert (done.stderr, done.returncode) == (bare.stderr, bare.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("mode", ["child_exit", "prefork", "spawn"])
 @pytest.mark.parametrize("way", WAYS)
 def test_forked_processes_end_their_sessions_well(on, tls_server, mode, way):

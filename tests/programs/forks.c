@@ -374,6 +374,37 @@ static void spawn(void)
 	PQfinish(leased);
 }
 
+/* Whoever registers them before the first connect has them run while all locks are held. */
+static void before_fork(void)
+{
+	expect("connects before the fork", touch() > 0);
+}
+
+static void after_fork(void)
+{
+	expect("connects after the fork", touch() > 0);
+}
+
+static void in_child(void)
+{
+	expect("connects in the child", touch() > 0);
+}
+
+static void handlers(void)
+{
+	pid_t child;
+
+	pthread_atfork(before_fork, after_fork, in_child);
+	expect("first", touch() > 0);
+	child = fork_flushed();
+	if (child == 0) {
+		expect("child connects", touch() > 0);
+		leave(1);
+	}
+	expect("child ended well", status_of(child) == 0);
+	expect("connects later", touch() > 0);
+}
+
 static const struct {
 	const char *name;
 	void (*use)(void);
@@ -383,7 +414,7 @@ static const struct {
 	{"crossed", crossed},       {"parent_first", parent_first},
 	{"prefork", prefork},       {"among_threads", among_threads},
 	{"spawn", spawn},           {"while_looking", while_looking},
-	{"starting", starting},
+	{"starting", starting},     {"handlers", handlers},
 };
 
 int main(int argc, char **argv)

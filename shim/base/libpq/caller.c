@@ -201,12 +201,22 @@ static bool is_ours(const void *address)
 	       (uintptr_t)address < (uintptr_t)_end;
 }
 
-/* Where no lock may be taken: the likeliest. */
-static COLD struct libpq_caller guess(void)
+/*
+ * Where no lock may be taken: the likeliest. A libpq's own calls are told from the program's
+ * all the same: its PQconnectdb calls PQconnectPoll by the name that is ours.
+ */
+static COLD struct libpq_caller guess(const void *return_address)
 {
-	const struct libpq *likeliest = atomic_load(&common);
+	struct libpq_caller caller = {.libpq = libpq_containing(return_address)};
 
-	return (struct libpq_caller){.libpq = likeliest != NULL ? likeliest : libpq_newest()};
+	caller.inside = caller.libpq != NULL;
+	if (!caller.inside) {
+		caller.libpq = atomic_load(&common);
+	}
+	if (caller.libpq == NULL) {
+		caller.libpq = libpq_newest();
+	}
+	return caller;
 }
 
 static struct libpq_caller find(const void *return_address)
@@ -230,7 +240,7 @@ struct libpq_caller libpq_of_caller(const void *return_address)
 		return (struct libpq_caller){.libpq = entered, .inside = true};
 	}
 	if (lock_barred()) {
-		return guess();
+		return guess(return_address);
 	}
 	caller = find(return_address);
 	errno = saved_errno;
