@@ -433,9 +433,26 @@ void member_hail_fork_child(struct member_hail *hail)
 	}
 }
 
+static bool says_no(int fd)
+{
+	struct keeper_answer answer = {0};
+	struct packet packet;
+
+	if (packet_receive(fd, &packet) != PACKET_HERE) {
+		return true;
+	}
+	if (packet.type == KEEPER_ANSWER && packet.len >= sizeof(answer)) {
+		memcpy(&answer, packet.body, sizeof(answer));
+	} else {
+		answer.failed = 1;
+	}
+	packet_end(&packet);
+	return answer.failed != 0;
+}
+
 /*
- * Has the keeper do that; true: it answered in time. One that was late before is asked, too,
- * and does it when it comes to it: before it answers who asks later.
+ * Has the keeper do that; false: there is none that does, or it says no. One that is late does
+ * it when it comes to it: before it answers who asks later.
  */
 static COLD bool command(const char *text, uint64_t deadline_ns)
 {
@@ -443,25 +460,25 @@ static COLD bool command(const char *text, uint64_t deadline_ns)
 	const struct packet_part parts[] = {{&head, sizeof(head)}, {text, head.text_len}};
 	struct sockaddr_un address;
 	int fd = on && keeper_find(socket_path, &address) ? keeper_connect(&address) : -1;
-	bool answered;
+	bool done;
 
 	if (fd < 0) {
 		return false;
 	}
-	answered = packet_send(fd, KEEPER_COMMAND, parts, 2, -1, MEMBER_PATIENCE_NS) &&
-	           fd_wait(fd, POLLIN, deadline_ns);
+	done = packet_send(fd, KEEPER_COMMAND, parts, 2, -1, MEMBER_PATIENCE_NS) &&
+	       (!fd_wait(fd, POLLIN, deadline_ns) || !says_no(fd));
 	close(fd);
-	return answered;
+	return done;
 }
 
-bool member_drain_all(void)
+void member_drain_all(void)
 {
-	return command("drain all", clock_monotonic_ns() + MEMBER_PATIENCE_NS);
+	command("drain all", clock_monotonic_ns() + MEMBER_PATIENCE_NS);
 }
 
-void member_await_drained(uint64_t deadline_ns)
+bool member_make_room(uint64_t deadline_ns)
 {
-	command("wait", deadline_ns);
+	return command("room", deadline_ns);
 }
 
 void member_fork_child(void)

@@ -144,12 +144,15 @@ COLD bool member_tell_opened(const struct member *member, unsigned word,
 
 /*
  * Has the keeper close all sessions that it holds, and those that are in use when they are
- * given back. Waits for its answer as for any. False: there is no keeper that does.
+ * given back. Waits for its answer as for any.
  */
-COLD bool member_drain_all(void);
+COLD void member_drain_all(void);
 
-/* Waits until the ends of drained sessions were seen, or `deadline_ns`. */
-COLD void member_await_drained(uint64_t deadline_ns);
+/*
+ * Has the keeper close all idle sessions, and waits until the server has ended them, or for
+ * `deadline_ns`. False: there was none, or there is no keeper that does.
+ */
+COLD bool member_make_room(uint64_t deadline_ns);
 
 /* Child of a fork: it is no member. */
 void member_fork_child(void);

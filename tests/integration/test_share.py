@@ -408,6 +408,39 @@ def test_a_full_server_gets_room(run, program, new_server, keeper):
         assert done.returncode == 0 and done.stdout.strip().isdigit(), done
 
 
+@pytest.fixture(name="one_session")
+def role_of_one_session(new_server):
+    """(server, how many were refused so far) of a role that may have one session."""
+    server = new_server()
+    server.sql("CREATE ROLE one LOGIN CONNECTION LIMIT 1")
+    return server, lambda: server.log_text(0).count('too many connections for role "one"')
+
+
+def test_what_got_room_is_kept(share, keeper, one_session):
+    server, refused = one_session
+    found = [share(SESSION, server=server, env={"PGUSER": "one", "PGAPPNAME": name})
+             for name in "abbab"]
+    assert [len(each.events("session_open")) for each in found] == [1, 1, 0, 1, 1]
+    assert refused() == 3
+    assert sum(int(pool["idle"]) for pool in keeper.show("pool")) == 1
+
+
+def test_nothing_idle_is_no_room(script, run, program, keeper, one_session):
+    """And what others have on lease stays as it is."""
+    server, refused = one_session
+    env = {"PQPOOL_SHARE": keeper.path, "PGUSER": "one"}
+    holder = script(env=env, server=server)
+    backend = holder.connect("a")
+    done = run([program("cycle"), "1", SESSION], server=server, check_leases=False,
+               env={**env, "PGAPPNAME": "b"})
+    assert 'too many connections for role "one"' in done.stdout + done.stderr, done
+    assert refused() == 1
+    holder.finish("a")
+    assert holder.connect("a") == backend
+    holder.finish("a")
+    holder.end()
+
+
 def test_reset_leaves_the_session(script, share, keeper, server):
     holder = script(env={"PQPOOL_SHARE": keeper.path})
     before = holder.connect("a")

@@ -108,12 +108,8 @@ bool sweep_idle(enum drop_reason why, uint64_t deadline_ns, bool await_end)
 bool sweep_make_room(uint64_t deadline_ns)
 {
 	bool own = sweep_idle(DROP_MAKE_ROOM, deadline_ns, true);
-	bool shared = member_drain_all();
 
-	if (shared) {
-		member_await_drained(deadline_ns);
-	}
-	return own || shared;
+	return member_make_room(deadline_ns) || own;
 }
 
 bool sweep_may_help(const struct session *session)

@@ -113,6 +113,8 @@ static void end(struct session *session, enum session_end how)
 	pool->ending--;
 	copies_forget(&session->look);
 	session_free(session, how);
+	/* A command may wait for that (server/command.h). */
+	loop_call_at(0);
 }
 
 static void look_again_at(struct session *session, uint64_t ns)

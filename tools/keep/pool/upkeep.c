@@ -257,6 +257,37 @@ bool upkeep_is_drained(void)
 	return true;
 }
 
+unsigned upkeep_make_room(uint64_t now_ns)
+{
+	unsigned count = 0;
+
+	for (struct pool *pool = pools_all(); pool != NULL; pool = pool->hh.next) {
+		struct session *session;
+		struct session *next;
+
+		DL_FOREACH_SAFE (pool->sessions, session, next) {
+			if (session->member != NULL) {
+				count += close_idle(session, "make_room");
+			} else if (session->ask == NULL) {
+				holding_close(session, SESSION_TERMINATE, "make_room");
+				count++;
+			}
+		}
+		pool_serve(pool, now_ns);
+	}
+	return count;
+}
+
+bool upkeep_has_ended(void)
+{
+	for (const struct pool *pool = pools_all(); pool != NULL; pool = pool->hh.next) {
+		if (pool->closing != NULL) {
+			return false;
+		}
+	}
+	return true;
+}
+
 void upkeep_end(void)
 {
 	for (struct pool *pool = pools_all(); pool != NULL; pool = pool->hh.next) {

@@ -104,14 +104,29 @@ static void run_resume(struct command *command, const char *rest)
 	set_pause(command, false);
 }
 
+static void answer_when(struct command *command, bool (*awaited)(void))
+{
+	if (awaited()) {
+		answer_text(command, "");
+	} else {
+		command->awaits = awaited;
+		loop_call_at(clock_monotonic_ns() + WAIT_AGAIN_NS);
+	}
+}
+
 static void run_wait(struct command *command, const char *rest)
 {
 	(void)rest; /* it is empty */
-	if (upkeep_is_drained()) {
-		answer_text(command, "");
+	answer_when(command, upkeep_is_drained);
+}
+
+static void run_room(struct command *command, const char *rest)
+{
+	(void)rest; /* it is empty */
+	if (upkeep_make_room(clock_monotonic_ns()) > 0) {
+		answer_when(command, upkeep_has_ended);
 	} else {
-		command->waits = true;
-		loop_call_at(clock_monotonic_ns() + WAIT_AGAIN_NS);
+		answer_error(command, "nothing is idle");
 	}
 }
 
@@ -122,6 +137,7 @@ static const struct {
 } commands[] = {
 	{"show", run_show, false},   {"set", run_set, true},        {"drain", run_drain, true},
 	{"pause", run_pause, false}, {"resume", run_resume, false}, {"wait", run_wait, false},
+	{"room", run_room, false},
 };
 
 bool command_exists(const char *name)
@@ -199,12 +215,12 @@ bool command_write(struct command *command, int socket)
 
 bool command_look(struct command *command, int socket)
 {
-	if (!upkeep_is_drained()) {
+	if (!command->awaits()) {
 		loop_call_at(clock_monotonic_ns() + WAIT_AGAIN_NS);
 		return true;
 	}
 	answer_text(command, "");
-	command->waits = false;
+	command->awaits = NULL;
 	return command_write(command, socket);
 }
 

@@ -7,7 +7,9 @@
  *   drain all | drain PID | drain LABEL
  *   pause, resume     new connects wait meanwhile
  *   wait              is answered when what was drained is closed and, while paused, all is
- * idle
+ *                     idle
+ *   room              closes what is idle, as a server is full, and is answered when that has
+ *                     ended; an error if nothing is. Said by the shim.
  */
 #ifndef PQPOOL_TOOLS_KEEP_SERVER_COMMAND_H
 #define PQPOOL_TOOLS_KEEP_SERVER_COMMAND_H
@@ -17,7 +19,7 @@
 
 /* A command on its connection: what is still to be written of its answer. */
 struct command {
-	bool waits;
+	bool (*awaits)(void); /* it is answered when that is true; NULL: it does not wait */
 	bool failed;
 	char *text; /* malloc'ed; NULL: there is no answer yet */
 	size_t length;

@@ -311,7 +311,7 @@ static void heard(struct connection *connection, enum message_outcome outcome,
 		if (m->fd >= 0) {
 			close(m->fd);
 		}
-		if (!connection->asks && m->fd < 0 && !connection->command.waits) {
+		if (!connection->asks && m->fd < 0 && connection->command.awaits == NULL) {
 			take_message(connection, m);
 			return;
 		}
@@ -438,7 +438,7 @@ void connections_due(uint64_t now_ns)
 	}
 	look_at_pages(now_ns);
 	DL_FOREACH_SAFE (connections, connection, next) {
-		if (connection->command.waits &&
+		if (connection->command.awaits != NULL &&
 		    !command_look(&connection->command, connection->socket)) {
 			close_connection(connection);
 		}
