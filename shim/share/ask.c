@@ -31,13 +31,18 @@ bool ask_take(struct ask *ask, struct member *member)
 	return true;
 }
 
+static uint32_t milliseconds(uint64_t ns)
+{
+	return ns / NS_PER_MS < UINT32_MAX ? (uint32_t)(ns / NS_PER_MS) : UINT32_MAX;
+}
+
 bool ask_send(struct ask *ask, const struct ask_question *question)
 {
 	const struct member *member = ask->member;
 	struct keeper_ask message = {
 		.member = member->number,
 		.word = ask->word,
-		.timeout_ms = (uint32_t)(question->timeout_ns / NS_PER_MS),
+		.timeout_ms = milliseconds(question->timeout_ns),
 		.ping = question->ping,
 		.label_len = (uint32_t)strlen(question->label),
 		.place_len = (uint32_t)strlen(question->place),

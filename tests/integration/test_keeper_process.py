@@ -3,6 +3,7 @@
 import os
 import pwd
 import random
+import resource
 import signal
 import socket
 import struct
@@ -266,6 +267,25 @@ def test_a_file_in_the_sockets_place_is_left(memory):
     assert (done.returncode, done.stderr) == (
         125, "pqpool: keep: %s: Address already in use\n" % path)
     assert path.read_text() == "PQPOOL_SIZE=3\n"
+
+
+def test_a_keeper_without_descriptors_turns_away(keep):
+    """Who comes goes on alone at once, and does not wait for it."""
+    keeper = keep()
+    pid = keeper.process.pid
+    used = len(os.listdir("/proc/%d/fd" % pid))
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(k.SECONDS)
+            s.connect(keeper.path)
+            assert s.recv(1) == b""
+    assert len(keeper.events("status")) == 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    ask = Member(keeper.path).ask(0)
+    assert ask.answer().type == k.ROOM_
+    assert len(os.listdir("/proc/%d/fd" % pid)) > used
 
 
 @pytest.mark.parametrize("command", ["show", "pause", "resume", "wait"])

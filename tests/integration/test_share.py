@@ -408,6 +408,21 @@ def test_a_full_server_gets_room(run, program, new_server, keeper):
         assert done.returncode == 0 and done.stdout.strip().isdigit(), done
 
 
+def test_a_very_long_wait_is_one(keep, script):
+    """It goes to the keeper as a number of milliseconds of 32 bits, for which this is too large."""
+    keeper = keep(SIZE=1, MAX_OVERFLOW=0, TIMEOUT="1000000h")
+    env = {"PQPOOL_SHARE": keeper.path, "PQPOOL_TIMEOUT": "4294967300ms"}
+    holder, waiter = script(env=env), script(env=env)
+    holder.connect("a")
+    waiter.tell("connect", "a")
+    assert wait_until(lambda: keeper.count("waiting") == 1)
+    holder.finish("a")
+    assert waiter.answer().isdigit()
+    waiter.finish("a")
+    holder.end()
+    waiter.end()
+
+
 @pytest.fixture(name="one_session")
 def role_of_one_session(new_server):
     """(server, how many were refused so far) of a role that may have one session."""

@@ -3,6 +3,7 @@
 #include "keep/server/connection.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -38,6 +39,8 @@ struct connection {
 static struct watch listening;
 static int listener = -1;
 static uint64_t accept_again_ns = DEADLINE_NEVER;
+static int spare = -1; /* a descriptor for who cannot be served */
+static bool full;      /* and the log has that */
 static struct connection *connections;
 static uint64_t accepted; /* ever */
 static uint8_t secret[KEEPER_SECRET_LEN];
@@ -369,6 +372,41 @@ static bool is_ours(int socket, pid_t *pid)
 	return other.uid == geteuid();
 }
 
+static void hold_spare(void)
+{
+	spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/*
+ * There is no descriptor for who comes. In the backlog it would be waited for as one that is
+ * slow; whose connection ends goes on alone at once. False: not even the spare one was there.
+ */
+static bool turn_away(int listening_fd)
+{
+	struct strbuf *line;
+	int socket;
+
+	if (spare < 0) {
+		return false;
+	}
+	close(spare);
+	socket = accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (socket >= 0) {
+		close(socket);
+	}
+	/* The log needs it, too. */
+	line = full ? NULL : log_line(LEVEL_ERROR, "status");
+	full = true;
+	if (line != NULL) {
+		pair_str(line, "msg",
+		         "no descriptor is free (RLIMIT_NOFILE): programs that come "
+		         "now do not share");
+		log_end();
+	}
+	hold_spare();
+	return true;
+}
+
 static void accept_one(struct watch *watch)
 {
 	struct connection *connection;
@@ -376,6 +414,9 @@ static void accept_one(struct watch *watch)
 	int socket = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (socket < 0) {
+		if ((errno == EMFILE || errno == ENFILE) && turn_away(watch->fd)) {
+			return;
+		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			loop_unwatch(watch);
 			accept_again_ns = clock_monotonic_ns() + ACCEPT_AGAIN_NS;
@@ -383,6 +424,7 @@ static void accept_one(struct watch *watch)
 		}
 		return;
 	}
+	full = false;
 	if (!is_ours(socket, &pid)) {
 		close(socket);
 		return;
@@ -403,6 +445,7 @@ bool connections_begin(int socket)
 	if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
 		return false;
 	}
+	hold_spare();
 	members_adopt(member_died);
 	loop_call_at(0);
 	return loop_watch(&listening, listener, accept_one);
