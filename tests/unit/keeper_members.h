@@ -184,16 +184,23 @@ static inline int lease(void)
 	return server;
 }
 
+static uint64_t look_until_ns;
+
+/* The pool may ask for an earlier time. */
 static inline void stop(uint64_t now_ns)
 {
-	(void)now_ns;
-	loop_end();
+	if (now_ns >= look_until_ns) {
+		loop_end();
+	} else {
+		loop_call_at(look_until_ns);
+	}
 }
 
 /* Lets the loop see what came. */
 static inline void look(void)
 {
-	loop_call_at(clock_monotonic_ns() + 2 * NS_PER_MS);
+	look_until_ns = clock_monotonic_ns() + 2 * NS_PER_MS;
+	loop_call_at(look_until_ns);
 	loop_run(stop);
 }
 
